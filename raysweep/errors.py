@@ -1,0 +1,9 @@
+"""The one exception a user's mistake raises."""
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong: a study file, a dataset, a table, an address, a flag.
+
+    The message is complete: it names the place, the value found there and what would be right.
+    The command line prints it without a traceback and exits with code 2.
+    """
