@@ -1,0 +1,8 @@
+"""Alignment losses for packed training: what a study adds to the task loss, times its strength."""
+
+from raysweep.objective.base import AlignmentLoss as AlignmentLoss
+from raysweep.objective.base import LossOutput as LossOutput
+from raysweep.objective.registry import COMMON_OPTIONS as COMMON_OPTIONS
+from raysweep.objective.registry import LOSSES as LOSSES
+from raysweep.objective.registry import LossEntry as LossEntry
+from raysweep.objective.registry import build_loss as build_loss

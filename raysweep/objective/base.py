@@ -1,0 +1,129 @@
+"""What an alignment loss is: one value per member of a pack, and its gradients.
+
+Activations are features-first, [m, features, batch], as the packed trainer keeps them. A loss
+never reduces over m: a member's value and gradients depend on that member's activations alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+PackedFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(h1 [m, d1, b], h2 [m, d2, b], parameters [m, Pa]) -> value [m], differentiable."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossOutput:
+    """A loss and its gradients, in the dtype of the activations.
+
+    Where a loss is undefined for a member (constant features, a batch too short: each loss says
+    when), its value is NaN and its gradients are 0: the member goes on learning its task, and the
+    NaN says that nothing was forced in that step. It is not a divergence.
+
+    Attributes:
+        value: [m], lower is more aligned.
+        grad_1: [m, d1, b], the gradient with respect to the first modality's activations.
+        grad_2: [m, d2, b], the same for the second.
+        grad_parameters: [m, Pa], with respect to the loss's own parameters.
+    """
+
+    value: Tensor
+    grad_1: Tensor
+    grad_2: Tensor
+    grad_parameters: Tensor
+
+
+class AlignmentLoss(Protocol):
+    """A term that is low when paired samples have aligned representations.
+
+    Which layer it acts on is the caller's choice: it is given the activations of that layer.
+    """
+
+    def parameter_count(self, d1: int, d2: int) -> int:
+        """How many parameters one member's loss learns (projection heads, a temperature).
+
+        Args:
+            d1: Features of the first modality's layer.
+            d2: Features of the second modality's layer.
+
+        Raises:
+            InputError: The loss cannot compare layers of these widths.
+        """
+        ...
+
+    def initial_parameters(self, d1: int, d2: int, generator: torch.Generator) -> Tensor:
+        """The starting point of one member's parameters: [Pa], float64, on the CPU."""
+        ...
+
+    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+        """Evaluate every member at once.
+
+        Args:
+            h1: [m, d1, b], float32 or float64; column j belongs to sample j.
+            h2: [m, d2, b], the same samples in the same order.
+            parameters: [m, Pa], Pa as given by `parameter_count`.
+        """
+        ...
+
+
+class WithoutParameters:
+    """The two parameter methods of a loss that learns nothing."""
+
+    def parameter_count(self, d1: int, d2: int) -> int:
+        """Zero, at any widths."""
+        return 0
+
+    def initial_parameters(self, d1: int, d2: int, generator: torch.Generator) -> Tensor:
+        """An empty vector; the generator is left untouched."""
+        return torch.zeros(0, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class AutogradLoss(WithoutParameters):
+    """A loss written as one differentiable function of the pack.
+
+    Attributes:
+        function: Gives one value per member; it must not mix members.
+    """
+
+    function: PackedFunction
+
+    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+        """See `AlignmentLoss.value_and_gradients`."""
+        return differentiate(self.function, h1, h2, parameters)
+
+
+def differentiate(
+    function: PackedFunction, h1: Tensor, h2: Tensor, parameters: Tensor
+) -> LossOutput:
+    """Evaluate a packed function and its gradients by automatic differentiation.
+
+    Args:
+        function: Gives one value per member; it must not mix members.
+        h1: [m, d1, b].
+        h2: [m, d2, b].
+        parameters: [m, Pa].
+    """
+    inputs = [tensor.detach().requires_grad_() for tensor in (h1, h2, parameters)]
+    with torch.enable_grad():
+        value = function(*inputs)
+        # Members are independent, so the gradient of the sum is every member's own gradient.
+        gradients = torch.autograd.grad(
+            value.sum(), inputs, allow_unused=True, materialize_grads=True
+        )
+    return where_defined(LossOutput(value.detach(), *gradients))
+
+
+def where_defined(output: LossOutput) -> LossOutput:
+    """Set the gradients of members whose value is NaN to 0 (without a device synchronisation)."""
+    undefined = output.value.isnan()
+    by_feature = undefined[:, None, None]
+    return LossOutput(
+        value=output.value,
+        grad_1=output.grad_1.masked_fill(by_feature, 0.0),
+        grad_2=output.grad_2.masked_fill(by_feature, 0.0),
+        grad_parameters=output.grad_parameters.masked_fill(undefined[:, None], 0.0),
+    )
