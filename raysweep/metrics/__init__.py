@@ -1,0 +1,15 @@
+"""Alignment metrics: how alike two representations of the same samples are."""
+
+from raysweep.metrics.features import distinct_rows as distinct_rows
+from raysweep.metrics.layers import BestPair as BestPair
+from raysweep.metrics.layers import best_over_layers as best_over_layers
+from raysweep.metrics.measure import measure as measure
+from raysweep.metrics.measure import measure_layers as measure_layers
+from raysweep.metrics.metric import Metric as Metric
+from raysweep.metrics.metric import Option as Option
+from raysweep.metrics.neighbours import tied_share as tied_share
+from raysweep.metrics.preprocessing import NONE as NONE
+from raysweep.metrics.preprocessing import PAPER as PAPER
+from raysweep.metrics.preprocessing import Preprocessing as Preprocessing
+from raysweep.metrics.preprocessing import clip_outliers as clip_outliers
+from raysweep.metrics.registry import REGISTRY as REGISTRY

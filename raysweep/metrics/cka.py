@@ -1,0 +1,124 @@
+"""Centred kernel alignment (CKA) in feature space.
+
+A linear Gram matrix is A A', so every sum over its n x n entries is a sum over features and rows.
+With centred features A and B, a_i = |A_i|^2 and b_i = |B_i|^2:
+
+- biased:   HSIC = |A'B|_F^2
+- unbiased: HSIC = |A'B|_F^2 - n/(n-2) sum_i a_i b_i + sum(a) sum(b) / ((n-1)(n-2))
+
+both up to a factor that CKA cancels. The second is Song et al. 2012 (JMLR 13, equation 5): removing
+the diagonal turns the trace into |A'B|^2 - sum a b, and with centred features the row sums of a
+Gram matrix without its diagonal are just -a_i. That estimator does not change when the features are
+translated, and centring first is what keeps nearly constant features from losing all digits.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from raysweep.metrics.features import MEMORY_BUDGET_BYTES, center
+
+DEGENERATE = 1e-12
+"""An unbiased self-similarity below this share of the biased one is rounding noise: NaN."""
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """Some centred layers side by side: features [m, n, sum of d], squared row norms [m, l, n]."""
+
+    features: Tensor
+    row_squares: Tensor
+    membership: Tensor
+    start: int
+    stop: int
+
+
+def cka(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor) -> Tensor:
+    """Linear CKA (Kornblith et al. 2019), [p, m, L1, L2] in 0..1; grows with d / n by chance."""
+    return _aligned(xs, ys, orders, unbiased=False)
+
+
+def unbiased_cka(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor) -> Tensor:
+    """Linear CKA with the unbiased HSIC (Song et al. 2012), [p, m, L1, L2]; 0 by chance.
+
+    Negative values are kept. NaN where the unbiased self-similarity of a side vanishes (all rows
+    equally far from each other).
+    """
+    return _aligned(xs, ys, orders, unbiased=True)
+
+
+def _aligned(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor, unbiased: bool) -> Tensor:
+    members, rows = xs[0].shape[:2]
+    self_x = torch.stack([_self_similarity(x, unbiased) for x in xs], dim=1)
+    self_y = torch.stack([_self_similarity(y, unbiased) for y in ys], dim=1)
+    cross = xs[0].new_empty((len(orders), members, len(xs), len(ys)), dtype=torch.float64)
+    for left in _blocks(xs):
+        for right in _blocks(ys):
+            for index, order in enumerate(orders):
+                block = _cross(left, right, order, rows, unbiased)
+                cross[index, :, left.start : left.stop, right.start : right.stop] = block
+    return cross / torch.sqrt(self_x[:, :, None] * self_y[:, None, :])
+
+
+def _cross(left: _Layers, right: _Layers, order: Tensor, rows: int, unbiased: bool) -> Tensor:
+    """HSIC of all pairs of layers, [m, l1, l2]; rows of the right side in the given order."""
+    products = left.features.mT @ right.features[:, order]
+    squares = left.membership.T @ products.square_() @ right.membership
+    if not unbiased:
+        return squares
+    return squares - _diagonal(left.row_squares, right.row_squares[:, :, order], rows)
+
+
+def _diagonal(a: Tensor, b: Tensor, rows: int) -> Tensor:
+    """What the unbiased estimate takes off: a [m, l1, n], b [m, l2, n] -> [m, l1, l2]."""
+    totals = a.sum(dim=-1)[:, :, None] * b.sum(dim=-1)[:, None, :]
+    return rows / (rows - 2) * (a @ b.mT) - totals / ((rows - 1) * (rows - 2))
+
+
+def _self_similarity(layer: Tensor, unbiased: bool) -> Tensor:
+    """HSIC of a layer with itself, [m]; NaN where it is not clearly positive."""
+    features = _thin(center(layer))
+    biased = (features.mT @ features).square().sum(dim=(1, 2))
+    value = biased
+    if unbiased:
+        squares = features.square().sum(dim=-1)[:, None, :]
+        value = biased - _diagonal(squares, squares, layer.shape[1])[:, 0, 0]
+    return torch.where(value > DEGENERATE * biased, value, torch.nan)
+
+
+def _thin(features: Tensor) -> Tensor:
+    """The same Gram matrix from at most n features: A' = QR gives A A' = R'R."""
+    if features.shape[-1] <= features.shape[-2]:
+        return features
+    return torch.linalg.qr(features.mT, mode="r").R.mT
+
+
+def _blocks(layers: Sequence[Tensor]) -> Iterator[_Layers]:
+    """Consecutive layers side by side, as many as a block of memory holds.
+
+    One product of two blocks then serves all their pairs of layers.
+    """
+    members, rows = layers[0].shape[:2]
+    widths = [min(layer.shape[2], rows) for layer in layers]
+    # A block of features and the square of its width (the products) must both fit.
+    limit = MEMORY_BUDGET_BYTES // (8 * members)
+    start = 0
+    while start < len(layers):
+        stop, width = start + 1, widths[start]
+        while stop < len(layers) and (width + widths[stop]) * max(rows, width) <= limit:
+            width += widths[stop]
+            stop += 1
+        centred = [_thin(center(layer)) for layer in layers[start:stop]]
+        squares = torch.stack([features.square().sum(dim=-1) for features in centred], dim=1)
+        counts = torch.tensor(widths[start:stop], device=squares.device)
+        membership = torch.eye(stop - start, dtype=torch.float64, device=squares.device)
+        yield _Layers(
+            torch.cat(centred, dim=2),
+            squares,
+            membership.repeat_interleave(counts, dim=0),
+            start,
+            stop,
+        )
+        start = stop

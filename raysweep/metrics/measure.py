@@ -1,0 +1,155 @@
+"""Measures alignment: one pair of representations, or all pairs of layers of a pack."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from raysweep.errors import InputError
+from raysweep.metrics.features import (
+    MINIMUM_ROWS,
+    as_features,
+    check_layers,
+    is_constant,
+    is_finite,
+)
+from raysweep.metrics.metric import Metric
+from raysweep.metrics.preprocessing import NONE, Preprocessing
+from raysweep.metrics.registry import find_metric
+
+
+def measure(
+    name: str,
+    x: object,
+    y: object,
+    *,
+    preprocessing: Preprocessing = NONE,
+    **options: object,
+) -> float:
+    """Alignment of two representations of the same n samples.
+
+    Args:
+        name: a metric of `REGISTRY`.
+        x: first representation [n, d1], torch tensor or numpy array; row i is sample i.
+        y: second representation [n, d2].
+        preprocessing: done to both sides first; nothing by default.
+        **options: of that metric.
+
+    Returns:
+        The value, computed in float64; its range and direction are in the registry.
+
+    Raises:
+        InputError: an unknown metric or option; different n, n < 4, topk >= n, NaN or infinite
+            numbers, constant features, or whatever else leaves the metric undefined.
+
+    Example:
+        >>> measure("cka", [[0.0], [1.0], [2.0], [4.0]], [[0.0], [2.0], [4.0], [8.0]])
+        1.0
+    """
+    metric = find_metric(name)
+    left, right = as_features(x, "x"), as_features(y, "y")
+    right = right.to(left.device)
+    if len(left) != len(right):
+        raise InputError(
+            f"x has {len(left)} rows and y has {len(right)}: row i of both must be the same sample"
+        )
+    if len(left) < MINIMUM_ROWS:
+        raise InputError(f"expected at least {MINIMUM_ROWS} rows (samples), got {len(left)}")
+    for side, features in (("x", left), ("y", right)):
+        if not is_finite(features[None])[0]:
+            raise InputError(f"{side}: expected finite numbers, got NaN or infinity")
+        if is_constant(preprocessing(features[None]))[0]:
+            raise InputError(
+                f"{side}: all rows are the same (constant features), so {name} is not defined"
+            )
+    value = measure_layers(name, [left[None]], [right[None]], options, preprocessing=preprocessing)
+    score = float(value[0, 0, 0])
+    if score != score:
+        raise InputError(f"{name} is not defined for these features: {metric.undefined}")
+    return score
+
+
+def measure_layers(
+    name: str,
+    xs: Sequence[Tensor],
+    ys: Sequence[Tensor],
+    options: Mapping[str, object] | None = None,
+    *,
+    preprocessing: Preprocessing = NONE,
+) -> Tensor:
+    """Alignment of all pairs of layers of every member of a pack.
+
+    Args:
+        name: a metric of `REGISTRY`.
+        xs: layers of encoder 1, L1 tensors [m, n, d]; the widths may differ.
+        ys: layers of encoder 2, L2 tensors [m, n, d], the same samples in the same order.
+        options: of that metric.
+        preprocessing: done to every layer of every member first; nothing by default.
+
+    Returns:
+        [m, L1, L2] float64, on the device of the layers. NaN where a layer of that member is
+        constant or not finite, or where the metric says it is undefined; other members and
+        layers are not touched by it.
+
+    Raises:
+        InputError: an unknown metric or option, shapes that do not fit, n < 4 or topk >= n.
+    """
+    rows = check_layers(xs, ys)[1]
+    identity = torch.arange(rows, device=xs[0].device)[None]
+    return score_orders(name, xs, ys, identity, options or {}, preprocessing)[0]
+
+
+def score_orders(
+    name: str,
+    xs: Sequence[Tensor],
+    ys: Sequence[Tensor],
+    orders: Tensor,
+    options: Mapping[str, object],
+    preprocessing: Preprocessing,
+) -> Tensor:
+    """`measure_layers` for several orders [p, n] of the rows of ys: [p, m, L1, L2]."""
+    metric = find_metric(name)
+    resolved = metric.resolve(options)
+    rows = check_layers(xs, ys)[1]
+    _check_fit(metric, resolved, xs, ys, rows)
+    usable_xs, defined_x = _usable(xs, preprocessing)
+    usable_ys, defined_y = _usable(ys, preprocessing)
+    scores = metric.score(usable_xs, usable_ys, orders, **resolved)
+    return torch.where(defined_x[:, :, None] & defined_y[:, None, :], scores, torch.nan)
+
+
+def _check_fit(
+    metric: Metric,
+    options: Mapping[str, object],
+    xs: Sequence[Tensor],
+    ys: Sequence[Tensor],
+    rows: int,
+) -> None:
+    topk = options.get("topk")
+    if isinstance(topk, int) and topk >= rows:
+        raise InputError(
+            f"metric {metric.name}: topk must be below the number of rows, "
+            f"got topk {topk} with {rows} rows"
+        )
+    if metric.equal_widths:
+        widths = sorted({layer.shape[2] for layer in (*xs, *ys)})
+        if len(widths) > 1:
+            raise InputError(
+                f"metric {metric.name} compares rows of equal width, got widths "
+                + ", ".join(map(str, widths))
+            )
+
+
+def _usable(layers: Sequence[Tensor], preprocessing: Preprocessing) -> tuple[list[Tensor], Tensor]:
+    """Preprocessed layers without NaN, and which are defined: bool [m, L].
+
+    An undefined layer of one member is replaced by zeros, so that nothing of it can reach
+    another through a shared product.
+    """
+    usable, defined = [], []
+    for layer in layers:
+        finite = is_finite(layer)
+        clean = preprocessing(torch.where(finite[:, None, None], layer.detach(), 0.0))
+        usable.append(clean)
+        defined.append(finite & ~is_constant(clean))
+    return usable, torch.stack(defined, dim=1)

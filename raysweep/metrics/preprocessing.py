@@ -1,0 +1,61 @@
+"""What is done to features before they are compared; nothing, unless asked.
+
+The paper clips outliers and then normalises rows (arXiv 2502.16282 and the definitions of
+arXiv 2405.07987, which it builds on); `PAPER` is that choice.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from raysweep.errors import InputError
+from raysweep.metrics.features import normalize_rows
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Clipping of outliers, then normalisation of rows; each only if asked.
+
+    Attributes:
+        clip_quantile: q in (0, 1]; entries beyond the mean over rows of each row's q-quantile of
+            |x| are clipped to it. None or 1: no clipping.
+        normalize: divide each row by its Euclidean norm.
+    """
+
+    clip_quantile: float | None = None
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the quantile."""
+        quantile = self.clip_quantile
+        if quantile is not None and not 0 < quantile <= 1:
+            raise InputError(f"clip_quantile: expected None or 0 < q <= 1, got {quantile}")
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Applies both steps to [..., n, d]; the dtype is kept, the arithmetic is in float64."""
+        wide = features.to(torch.float64)
+        if self.clip_quantile is not None and self.clip_quantile < 1:
+            wide = clip_outliers(wide, self.clip_quantile)
+        if self.normalize:
+            wide = normalize_rows(wide)
+        return wide.to(features.dtype)
+
+
+NONE = Preprocessing()
+PAPER = Preprocessing(clip_quantile=0.95, normalize=True)
+
+
+def clip_outliers(features: Tensor, quantile: float) -> Tensor:
+    """Clamps [..., n, d] to +-t, t = mean over rows of each row's quantile of |x|.
+
+    The quantile interpolates linearly between order statistics, as numpy's default does. Each
+    leading index (member) has a threshold of its own.
+    """
+    ordered = features.abs().sort(dim=-1).values
+    position = quantile * (features.shape[-1] - 1)
+    below = int(position)
+    above = min(below + 1, features.shape[-1] - 1)
+    row_quantile = torch.lerp(ordered[..., below], ordered[..., above], position - below)
+    threshold = row_quantile.mean(dim=-1)[..., None, None]
+    return torch.minimum(torch.maximum(features, -threshold), threshold)
