@@ -1,0 +1,111 @@
+"""A trained pack: its parameters, how training went, and its forward pass."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from raysweep.errors import InputError
+from raysweep.models.mlp import forward_tower, hidden_buffers, with_ones
+from raysweep.models.shape import PairShape
+
+
+@dataclass(frozen=True)
+class History:
+    """What was seen while training, one column an epoch; every array is float64 [m, epochs].
+
+    NaN where nothing was seen: an epoch without validation, after a member stopped or diverged,
+    an alignment loss at strength 0.
+
+    Attributes:
+        task_loss: mean over the epoch's rows of the two heads' summed cross-entropy, nats.
+        fused_loss: the same for the fused head's cross-entropy, nats.
+        alignment_loss: mean of the alignment loss (without the strength) over the epoch's rows,
+            batches on which it is undefined left out.
+        performance_1, performance_2, performance_fused: validation accuracies, 0..1.
+    """
+
+    task_loss: np.ndarray
+    fused_loss: np.ndarray
+    alignment_loss: np.ndarray
+    performance_1: np.ndarray
+    performance_2: np.ndarray
+    performance_fused: np.ndarray
+
+
+@dataclass(frozen=True)
+class TrainedPack:
+    """The members of a pack after training.
+
+    Attributes:
+        shape: the members' shape.
+        parameters: [m, P + alignment parameters], the checkpoint of each member; NaN for one that
+            diverged.
+        status: [m], "ok" or "diverged".
+        diverged_step: [m], the first step (from 0) at which a loss, a gradient norm or a
+            parameter was not finite; -1 if none.
+        best_epoch: [m], the epoch (from 0) that the parameters come from; -1 if diverged.
+        steps: [m], steps taken.
+        history: what was seen in each epoch.
+        train_seconds: wall-clock time of the whole pack, s.
+        gradient_ratio: [m], strength times the alignment loss's gradient at the two
+            representations over the task's gradient there: the ratio of root mean squares over
+            the first batch of every epoch (Euclidean norms over both representations and the
+            batch's rows); 0 at strength 0.
+    """
+
+    shape: PairShape
+    parameters: torch.Tensor
+    status: np.ndarray
+    diverged_step: np.ndarray
+    best_epoch: np.ndarray
+    steps: np.ndarray
+    history: History
+    train_seconds: float
+    gradient_ratio: np.ndarray
+
+    @property
+    def alignment_parameters(self) -> torch.Tensor:
+        """The alignment loss's own parameters, [m, Pa]."""
+        return self.parameters[:, self.shape.parameter_count :]
+
+    def forward(
+        self, modality: int, x: torch.Tensor | np.ndarray
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Run one encoder of every member.
+
+        Args:
+            modality: 1 or 2.
+            x: its inputs, [n, d] shared by all members or [m, n, d].
+
+        Returns:
+            The hidden layers, each [m, width, n], the last one the representation; and the
+            head's logits [m, classes, n].
+
+        Raises:
+            InputError: another modality, or inputs of another shape.
+        """
+        if modality not in (1, 2):
+            raise InputError(f"modality is {modality}; it must be 1 or 2")
+        m = self.parameters.shape[0]
+        d = (self.shape.d1, self.shape.d2)[modality - 1]
+        inputs = torch.as_tensor(x).to(self.parameters)
+        if (
+            inputs.ndim not in (2, 3)
+            or inputs.shape[-1] != d
+            or inputs.shape[:-2] not in ((), (m,))
+        ):
+            raise InputError(
+                f"x has shape {tuple(inputs.shape)}; it must be [n, {d}] or [{m}, n, {d}]"
+            )
+        tower = self.shape.towers[modality - 1]
+        below = with_ones(inputs).expand(m, -1, -1).transpose(1, 2)
+        hidden = hidden_buffers(tower, m, below.shape[2], inputs.dtype, inputs.device)
+        forward_tower([layer.view(self.parameters) for layer in tower.hidden], below, hidden)
+        logits = torch.bmm(tower.head.view(self.parameters), hidden[-1])
+        return [layer[:, :-1] for layer in hidden], logits
+
+    def fused(self, h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
+        """Logits [m, classes, n] of the fused head on representations [m, width, n]."""
+        weight = self.shape.fused.view(self.parameters)
+        return torch.baddbmm(weight[:, :, -1:], weight[:, :, :-1], torch.cat((h1, h2), dim=1))

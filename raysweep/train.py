@@ -1,0 +1,98 @@
+"""Trains one pack of pairs of encoders; knows nothing of Ray, MLflow or files."""
+
+import time
+
+import numpy as np
+import torch
+
+from raysweep.errors import InputError
+from raysweep.models.initial import alignment_generator, initial_parameters
+from raysweep.models.shape import PairShape
+from raysweep.models.trained import TrainedPack
+from raysweep.objective import AlignmentLoss, build_loss
+from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.training.loop import run_epochs
+from raysweep.training.order import BatchOrder
+from raysweep.training.torch_engine import TorchEngine
+
+
+def train_pack(
+    shape: PairShape,
+    members: Members,
+    data: PackData,
+    settings: TrainSettings,
+    loss: AlignmentLoss | None = None,
+) -> TrainedPack:
+    """Train all members of a pack together.
+
+    Each member minimises CE_1 + CE_2 + strength x L(h1, h2), and its fused head the
+    cross-entropy on [h1; h2]: on detached representations ("probe"), so that measuring it changes
+    nothing, or with its gradient let through ("joint"). Tower 1 (encoder and head), tower 2, the
+    fused head and the alignment loss's own parameters are clipped by their own norms, so that at
+    strength 0 a tower trains exactly as if it were alone. AdamW as torch's, moments per member;
+    weight decay acts on everything but the alignment loss's parameters.
+
+    A member's result depends on its own entries only. On the CPU the number of threads is the
+    caller's business: one thread per worker and one worker per core
+    (`torch.set_num_threads(1)`) is fastest for these sizes.
+
+    Args:
+        shape: the members' shape.
+        members: seeds and hyperparameters, [m] each.
+        data: the datasets, inputs already standardised.
+        settings: the same for all members.
+        loss: the alignment loss; by default the one that the settings name.
+
+    Returns:
+        The trained members. One whose loss, gradient or parameters stop being finite is marked
+        as diverged and leaves the others untouched.
+
+    Raises:
+        InputError: an argument that does not fit the others.
+    """
+    started = time.perf_counter()
+    m = len(members)
+    data.check(shape, m)
+    loss = build_loss(settings.loss, settings.loss_options) if loss is None else loss
+    device = _device(settings.device)
+    parameters = torch.cat(
+        (
+            initial_parameters(shape, members.init_seed),
+            _alignment_parameters(shape, members, loss),
+        ),
+        dim=1,
+    ).to(device=device, dtype=getattr(torch, settings.dtype))
+    order = BatchOrder(members.order_seed, np.shape(data.y_train)[1])
+    with torch.no_grad():
+        engine = TorchEngine(shape, members, data, settings, loss, parameters)
+        outcome = run_epochs(engine, order, settings)
+    return TrainedPack(
+        shape=shape,
+        parameters=outcome.parameters,
+        status=np.where(outcome.diverged_step >= 0, "diverged", "ok"),
+        diverged_step=outcome.diverged_step,
+        best_epoch=outcome.best_epoch,
+        steps=outcome.steps,
+        history=outcome.history,
+        train_seconds=time.perf_counter() - started,
+        gradient_ratio=outcome.gradient_ratio,
+    )
+
+
+def _alignment_parameters(shape: PairShape, members: Members, loss: AlignmentLoss) -> torch.Tensor:
+    """Initial alignment parameters [m, Pa], float64."""
+    count = loss.parameter_count(shape.width_1, shape.width_2)
+    rows = torch.zeros(len(members), count, dtype=torch.float64)
+    if count:
+        for index, seed in enumerate(members.init_seed):
+            rows[index] = loss.initial_parameters(
+                shape.width_1, shape.width_2, alignment_generator(int(seed))
+            )
+    return rows
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device is {name!r}, which torch cannot use here: {error}") from None

@@ -1,0 +1,172 @@
+"""What the packed trainer is given: members, data and settings, checked once at the door."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from raysweep.errors import InputError
+from raysweep.models.shape import PairShape
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "fusion": ("probe", "joint"),
+    "dtype": ("float32", "float64"),
+    "checkpoint": ("best", "last"),
+    "engine": ("auto", "torch"),
+}
+"""The valid values of the settings that are words."""
+
+
+@dataclass(frozen=True)
+class Members:
+    """The members of a pack, one entry an array; every array is [m].
+
+    Attributes:
+        init_seed: seed of the initial weights, >= 0.
+        order_seed: seed of the batch order, >= 0. Paired arms share both seeds.
+        learning_rate: > 0.
+        weight_decay: >= 0, decoupled (AdamW).
+        strength: weight of the alignment loss, >= 0; at 0 the loss is not computed.
+        clip_norm: > 0, largest gradient norm of each tower; infinity for no clipping.
+        placebo: the alignment loss sees modality 2 shifted by one row within the batch.
+    """
+
+    init_seed: np.ndarray
+    order_seed: np.ndarray
+    learning_rate: np.ndarray
+    weight_decay: np.ndarray
+    strength: np.ndarray
+    clip_norm: np.ndarray
+    placebo: np.ndarray
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            kind = {"init_seed": np.int64, "order_seed": np.int64, "placebo": np.bool_}
+            values = np.atleast_1d(np.asarray(getattr(self, entry.name)))
+            object.__setattr__(self, entry.name, values.astype(kind.get(entry.name, np.float64)))
+        count = len(self)
+        for entry in fields(self):
+            values = getattr(self, entry.name)
+            if values.shape != (count,) or not count:
+                raise InputError(
+                    f"members: {entry.name} has shape {values.shape}; "
+                    f"every array needs one entry a member, like init_seed {self.init_seed.shape}"
+                )
+        for name, good, rule in (
+            ("init_seed", self.init_seed >= 0, "at least 0"),
+            ("order_seed", self.order_seed >= 0, "at least 0"),
+            ("learning_rate", _finite(self.learning_rate) & (self.learning_rate > 0), "above 0"),
+            ("weight_decay", _finite(self.weight_decay) & (self.weight_decay >= 0), "at least 0"),
+            ("strength", _finite(self.strength) & (self.strength >= 0), "finite and at least 0"),
+            ("clip_norm", self.clip_norm > 0, "above 0"),
+        ):
+            if not good.all():
+                at = int(np.flatnonzero(~good)[0])
+                raise InputError(f"members: {name}[{at}] is {getattr(self, name)[at]}, not {rule}")
+
+    def __len__(self) -> int:
+        return self.init_seed.shape[0]
+
+
+@dataclass(frozen=True)
+class PackData:
+    """The datasets of a pack and which member learns from which.
+
+    Attributes:
+        x1_train, x2_train: inputs of the two modalities, [k, n, d1] and [k, n, d2].
+        y_train: labels [k, n], 0 <= y < classes.
+        x1_validation, x2_validation, y_validation: the same for v validation rows.
+        dataset: [m] index of each member's dataset, 0 <= dataset < k.
+    """
+
+    x1_train: np.ndarray
+    x2_train: np.ndarray
+    y_train: np.ndarray
+    x1_validation: np.ndarray
+    x2_validation: np.ndarray
+    y_validation: np.ndarray
+    dataset: np.ndarray
+
+    def check(self, shape: PairShape, m: int) -> None:
+        """Check all sizes against the members' shape.
+
+        Raises:
+            InputError: a size or an index that does not fit.
+        """
+        for split in ("train", "validation"):
+            y = np.asarray(getattr(self, f"y_{split}"))
+            if y.ndim != 2 or not y.size:
+                raise InputError(f"data: y_{split} has shape {y.shape}; it must be [k, rows >= 1]")
+            if y.min() < 0 or y.max() >= shape.classes:
+                raise InputError(
+                    f"data: y_{split} runs from {y.min()} to {y.max()}; "
+                    f"labels must be 0..{shape.classes - 1}"
+                )
+            for name, d in (("x1", shape.d1), ("x2", shape.d2)):
+                found = np.shape(getattr(self, f"{name}_{split}"))
+                if found != (*y.shape, d):
+                    raise InputError(
+                        f"data: {name}_{split} has shape {found}; it must be {(*y.shape, d)}"
+                    )
+        datasets = self.y_train.shape[0]
+        chosen = np.asarray(self.dataset)
+        if self.y_validation.shape[0] != datasets:
+            raise InputError(
+                f"data: {datasets} training but {self.y_validation.shape[0]} validation datasets"
+            )
+        if chosen.shape != (m,) or chosen.min() < 0 or chosen.max() >= datasets:
+            raise InputError(
+                f"data: dataset must hold {m} indices in 0..{datasets - 1}; it is {chosen}"
+            )
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a pack is trained; the same for all of its members.
+
+    Attributes:
+        epochs: passes over the training rows, >= 1.
+        batch_size: rows a step, >= 1; the last batch of an epoch may be shorter.
+        loss: name of the alignment loss (`raysweep.objective.LOSSES`).
+        loss_options: the loss's options.
+        fusion: "probe" trains the fused head on detached representations, "joint" lets its
+            gradient into the encoders.
+        dtype: "float32" or "float64".
+        device: a torch device; "cpu" or e.g. "cuda".
+        checkpoint: "best" keeps each member's parameters at its highest validation accuracy of
+            the fused head (the earliest epoch wins ties), "last" those after the last epoch.
+        evaluate_every: epochs between two looks at the validation split, >= 1; the last epoch is
+            always looked at.
+        patience: a member stops once its validation accuracy has not risen for this many
+            epochs; None trains every member to the end.
+        engine: "auto" takes the fastest that applies, or a name.
+        tf32: let a GPU round float32 products to TF32.
+    """
+
+    epochs: int
+    batch_size: int = 512
+    loss: str = "infonce"
+    loss_options: Mapping[str, object] = field(default_factory=dict)
+    fusion: str = "probe"
+    dtype: str = "float32"
+    device: str = "cpu"
+    checkpoint: str = "best"
+    evaluate_every: int = 1
+    patience: int | None = None
+    engine: str = "auto"
+    tf32: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "evaluate_every", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} is {value}; it must be at least 1")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(choices)}"
+                )
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.isfinite(values)

@@ -1,0 +1,133 @@
+"""The loop over epochs that every engine shares: checkpoints, early stopping, divergence."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from raysweep.models.trained import History
+from raysweep.training.inputs import TrainSettings
+from raysweep.training.order import BatchOrder
+from raysweep.training.torch_engine import EpochLog
+
+
+class PackEngine(Protocol):
+    """Something that trains the members of a pack, an epoch at a time."""
+
+    members_are_separate: bool
+    """Whether members are trained one by one, to the same bits in any pack."""
+
+    @property
+    def parameters(self) -> torch.Tensor:
+        """The members' current parameters, [m, P + alignment parameters]."""
+        ...
+
+    def train_epoch(self, order: torch.Tensor) -> EpochLog:
+        """Train every member on all rows once, in the order [m, rows] given."""
+        ...
+
+    def validate(self) -> torch.Tensor:
+        """Validation accuracies [3, m] of head 1, head 2 and the fused head."""
+        ...
+
+    def keep(self, members: torch.Tensor) -> None:
+        """Go on with these members (int64 indices) only."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `run_epochs` leaves; the fields are those of `TrainedPack`."""
+
+    parameters: torch.Tensor
+    diverged_step: np.ndarray
+    best_epoch: np.ndarray
+    steps: np.ndarray
+    history: History
+    gradient_ratio: np.ndarray
+
+
+COMPACT_BELOW = 0.75
+"""Share of running members below which a pack is compacted (see `_compaction_pays`)."""
+
+
+def run_epochs(engine: PackEngine, order: BatchOrder, settings: TrainSettings) -> Outcome:
+    """Train to the end, each member by itself: its checkpoint, its stop, its divergence.
+
+    Args:
+        engine: holds the members at their initial parameters.
+        order: the members' batch orders.
+        settings: epochs, checkpoint, evaluate_every, patience and batch_size count here.
+    """
+    m = engine.parameters.shape[0]
+    steps_per_epoch = -(-order.rows // settings.batch_size)
+    seen = {name: np.full((m, settings.epochs), np.nan) for name in History.__annotations__}
+    best = torch.full_like(engine.parameters, torch.nan)
+    best_performance = np.full(m, -np.inf)
+    best_epoch = np.full(m, -1)
+    risen_epoch = np.full(m, -1)
+    diverged_step = np.full(m, -1)
+    steps = np.zeros(m, dtype=np.int64)
+    squares = np.zeros((2, m))
+    # `packed` are the members that the engine still holds, `running` those of them not yet done.
+    packed = np.arange(m)
+    running = np.ones(m, dtype=bool)
+    for epoch in range(settings.epochs):
+        log = engine.train_epoch(order.next_epoch())
+        failed = log.failed_step.numpy()
+        alive = running[packed]
+        members = packed[alive]
+        steps[members] += steps_per_epoch
+        for name in ("task_loss", "fused_loss", "alignment_loss"):
+            seen[name][members, epoch] = getattr(log, name).numpy()[alive]
+        squares[:, members] += np.stack((log.alignment_gradient, log.task_gradient))[:, alive]
+        broken = alive & (failed >= 0)
+        diverged_step[packed[broken]] = epoch * steps_per_epoch + failed[broken]
+        running[packed[broken]] = False
+        last = epoch == settings.epochs - 1
+        if last or (epoch + 1) % settings.evaluate_every == 0:
+            accuracies = engine.validate().numpy()
+            alive = running[packed]
+            members = packed[alive]
+            for name, values in zip(
+                ("performance_1", "performance_2", "performance_fused"), accuracies, strict=True
+            ):
+                seen[name][members, epoch] = values[alive]
+            risen = alive.copy()
+            risen[alive] = accuracies[2, alive] > best_performance[members]
+            best_performance[packed[risen]] = accuracies[2, risen]
+            risen_epoch[packed[risen]] = epoch
+            taken = risen if settings.checkpoint == "best" else alive
+            best[torch.from_numpy(packed[taken])] = engine.parameters[torch.from_numpy(taken)]
+            best_epoch[packed[taken]] = epoch
+            if settings.patience is not None:
+                running[packed[alive & (epoch - risen_epoch[packed] >= settings.patience)]] = False
+        held = running[packed]
+        if not held.any():
+            break
+        if _compaction_pays(held, engine, settings) and not last:
+            kept = torch.from_numpy(np.flatnonzero(held))
+            engine.keep(kept)
+            order.keep(kept)
+            packed = packed[held]
+    diverged = diverged_step >= 0
+    best[torch.from_numpy(diverged)] = torch.nan
+    best_epoch[diverged] = -1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.sqrt(squares[0] / squares[1])
+    ratio[(squares[0] == 0) & (squares[1] == 0)] = 0.0
+    return Outcome(best, diverged_step, best_epoch, steps, History(**seen), ratio)
+
+
+def _compaction_pays(held: np.ndarray, engine: PackEngine, settings: TrainSettings) -> bool:
+    """Whether to drop the finished members from the pack now.
+
+    Where members are stacked, the size of the pack decides how the products round. There a
+    member that diverges stays, so that the others keep the very bits that they would have had
+    beside a healthy one; only early stopping, which finishes members by design, shrinks the pack,
+    in a few steps, as buffers are rebuilt each time.
+    """
+    if engine.members_are_separate:
+        return not held.all()
+    return settings.patience is not None and held.mean() <= COMPACT_BELOW

@@ -1,0 +1,288 @@
+"""The packed trainer's steps in torch: every device, any alignment loss; backward by hand."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from raysweep.models.mlp import backward_tower, forward_tower, hidden_buffers, with_ones
+from raysweep.models.shape import PairShape
+from raysweep.objective.base import AlignmentLoss
+from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.training.optimizer import RowAdamW, clip_rows
+
+VALIDATION_ROWS = 1024
+"""Rows of the validation split that are evaluated at once."""
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """What an engine saw in one epoch; every tensor is [m] on the CPU.
+
+    Attributes:
+        task_loss, fused_loss, alignment_loss: means over the rows (`History`).
+        failed_step: the first step of the epoch (from 0) that was not finite, -1 if none.
+        task_gradient, alignment_gradient: squared norms at the representations, first batch.
+    """
+
+    task_loss: torch.Tensor
+    fused_loss: torch.Tensor
+    alignment_loss: torch.Tensor
+    failed_step: torch.Tensor
+    task_gradient: torch.Tensor
+    alignment_gradient: torch.Tensor
+
+
+class _Split:
+    """One split of the pack's datasets on the device, inputs with a column of ones."""
+
+    def __init__(self, x1: np.ndarray, x2: np.ndarray, y: np.ndarray, like: torch.Tensor) -> None:
+        self.x1 = with_ones(torch.as_tensor(x1).to(like))
+        self.x2 = with_ones(torch.as_tensor(x2).to(like))
+        self.y = torch.as_tensor(y).to(device=like.device, dtype=torch.int64)
+        self.rows = self.y.shape[1]
+
+
+class _Workspace:
+    """Buffers for batches of one size."""
+
+    def __init__(self, shape: PairShape, m: int, rows: int, like: torch.Tensor) -> None:
+        self.hidden = [
+            hidden_buffers(tower, m, rows, like.dtype, like.device) for tower in shape.towers
+        ]
+        self.logits = like.new_empty(3, m, shape.classes, rows)
+
+
+class TorchEngine:
+    """Trains all members of a pack together, one stacked product a layer.
+
+    Args:
+        shape: the members' shape.
+        members: their seeds and hyperparameters.
+        data: the datasets.
+        settings: how to train.
+        loss: the alignment loss.
+        parameters: initial parameters [m, P + alignment parameters] of the settings' dtype and
+            device; changed in place.
+    """
+
+    members_are_separate = False
+
+    def __init__(
+        self,
+        shape: PairShape,
+        members: Members,
+        data: PackData,
+        settings: TrainSettings,
+        loss: AlignmentLoss,
+        parameters: torch.Tensor,
+    ) -> None:
+        self._shape = shape
+        self._settings = settings
+        self._loss = loss
+        like = parameters
+        self._train = _Split(data.x1_train, data.x2_train, data.y_train, like)
+        self._validation = _Split(data.x1_validation, data.x2_validation, data.y_validation, like)
+        self._dataset = torch.as_tensor(data.dataset).to(like.device, torch.int64)
+        self._clip = torch.as_tensor(members.clip_norm).to(like)
+        self._strength = torch.as_tensor(members.strength).to(like)
+        self._placebo = torch.as_tensor(members.placebo).to(like.device)
+        self._optimizer = RowAdamW(
+            parameters,
+            torch.as_tensor(members.learning_rate).to(like),
+            torch.as_tensor(members.weight_decay).to(like),
+            shape.parameter_count,
+        )
+        self._bind()
+
+    @property
+    def parameters(self) -> torch.Tensor:
+        """The members' current parameters, [m, P + alignment parameters]."""
+        return self._optimizer.parameters
+
+    @property
+    def gradients(self) -> torch.Tensor:
+        """The last step's gradients after clipping, [m, P + alignment parameters]."""
+        return self._gradients
+
+    def keep(self, members: torch.Tensor) -> None:
+        """Go on with these members (int64 indices) only."""
+        members = members.to(self._dataset.device)
+        self._optimizer.keep(members)
+        self._dataset = self._dataset[members]
+        self._clip = self._clip[members]
+        self._strength = self._strength[members]
+        self._placebo = self._placebo[members]
+        self._bind()
+
+    def _bind(self) -> None:
+        """Everything that hangs on the number of members: views, buffers, who is aligned."""
+        total = self.parameters.shape[1]
+        self._gradients = torch.zeros_like(self.parameters)
+        self._hidden_weights = [
+            [layer.view(self.parameters) for layer in tower.hidden] for tower in self._shape.towers
+        ]
+        self._heads = [tower.head.view(self.parameters) for tower in self._shape.towers]
+        self._fused = self._shape.fused.view(self.parameters)
+        self._spans = self._shape.spans(total - self._shape.parameter_count)
+        self._workspaces: dict[int, _Workspace] = {}
+        self._aligned = self._strength.nonzero()[:, 0]
+        self._aligned_placebo = self._placebo[self._aligned].nonzero()[:, 0]
+        self._aligned_strength = self._strength[self._aligned, None, None]
+
+    def _workspace(self, rows: int) -> _Workspace:
+        if rows not in self._workspaces:
+            m = self.parameters.shape[0]
+            self._workspaces[rows] = _Workspace(self._shape, m, rows, self.parameters)
+        return self._workspaces[rows]
+
+    def train_epoch(self, order: torch.Tensor) -> EpochLog:
+        """Train every member on all rows once.
+
+        Args:
+            order: [m, rows], the permutation of the training rows of each member.
+        """
+        m, rows = order.shape
+        where = order.to(self._dataset.device) + self._dataset[:, None] * rows
+        size = self._settings.batch_size
+        starts = range(0, rows, size)
+        # Sums over steps stay on the device: reading one back in each step would stall a GPU.
+        losses = self.parameters.new_zeros(3, m)
+        defined = self.parameters.new_zeros(m)
+        finite = torch.zeros(len(starts), m, dtype=torch.bool, device=where.device)
+        squares = self.parameters.new_zeros(2, m)
+        for index, start in enumerate(starts):
+            batch = where[:, start : start + size]
+            values, norms = self._step(batch, squares if index == 0 else None)
+            share = batch.shape[1] / rows
+            # A NaN alignment loss is one that is undefined on this batch, not a divergence.
+            defined += share * ~values[2].isnan()
+            values[2].nan_to_num_(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+            losses += values * share
+            finite[index] = torch.isfinite(values[0] + values[1] + norms.sum(dim=1))
+        finite[-1] &= torch.isfinite(self.parameters).all(dim=1)
+        failed = torch.where(finite.all(dim=0), -1, (~finite).int().argmax(dim=0))
+        alignment = losses[2] / defined
+        return EpochLog(
+            losses[0].cpu(), losses[1].cpu(), alignment.cpu(), failed.cpu(), *squares.cpu()
+        )
+
+    def _step(
+        self, batch: torch.Tensor, squares: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step on rows [m, b]: the task, fused and alignment losses [3, m], and the norms."""
+        shape, train = self._shape, self._train
+        m, rows = batch.shape
+        flat = batch.reshape(-1)
+        inputs = [
+            x.view(-1, x.shape[2])[flat].view(m, rows, -1).transpose(1, 2)
+            for x in (train.x1, train.x2)
+        ]
+        labels = train.y.view(-1)[flat].view(m, 1, rows)
+        space = self._workspace(rows)
+        losses, slopes = self._task(inputs, labels, space)
+        at_h = self._head_gradients(space, slopes)
+        if squares is not None:
+            squares[0] = sum(g.square().sum(dim=(1, 2)) for g in at_h)
+        if len(self._aligned):
+            self._align(space, at_h, losses[2], squares)
+        for index, tower in enumerate(shape.towers):
+            backward_tower(
+                self._hidden_weights[index],
+                inputs[index],
+                space.hidden[index],
+                at_h[index],
+                tower.hidden,
+                self._gradients,
+            )
+        norms = clip_rows(self._gradients, self._spans, self._clip)
+        self._optimizer.step(self._gradients)
+        return losses, norms
+
+    def _logits(self, inputs: list[torch.Tensor], space: _Workspace) -> torch.Tensor:
+        """Logits [3, m, classes, b] of head 1, head 2 and the fused head."""
+        for index in range(2):
+            forward_tower(self._hidden_weights[index], inputs[index], space.hidden[index])
+            torch.bmm(self._heads[index], space.hidden[index][-1], out=space.logits[index])
+        width = self._shape.width_1
+        h1, h2 = space.hidden[0][-1][:, :-1], space.hidden[1][-1]
+        torch.bmm(self._fused[:, :, :width], h1, out=space.logits[2])
+        space.logits[2].baddbmm_(self._fused[:, :, width:], h2)
+        return space.logits
+
+    def _task(
+        self, inputs: list[torch.Tensor], labels: torch.Tensor, space: _Workspace
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Losses [3, m], the third still NaN, and gradients at the logits [3, m, classes, b]."""
+        log_p = torch.log_softmax(self._logits(inputs, space), dim=2)
+        rows = labels.shape[2]
+        chosen = labels.expand(3, -1, -1, -1)
+        entropy = log_p.gather(2, chosen)[:, :, 0].mean(dim=2).neg_()
+        slopes = log_p.exp_()
+        slopes.scatter_add_(2, chosen, slopes.new_full((), -1.0).expand(chosen.shape))
+        slopes *= 1 / rows
+        losses = torch.stack(
+            (entropy[0] + entropy[1], entropy[2], torch.full_like(entropy[2], torch.nan))
+        )
+        return losses, slopes
+
+    def _head_gradients(self, space: _Workspace, slopes: torch.Tensor) -> list[torch.Tensor]:
+        """Write the three heads' gradients; return the task's gradients at h1 and h2."""
+        shape, width = self._shape, self._shape.width_1
+        at_h = []
+        for index, tower in enumerate(shape.towers):
+            top = space.hidden[index][-1]
+            tower.head.view(self._gradients).copy_(torch.bmm(slopes[index], top.transpose(1, 2)))
+            at_h.append(torch.bmm(self._heads[index][:, :, :-1].transpose(1, 2), slopes[index]))
+        fused = shape.fused.view(self._gradients)
+        h1, h2 = space.hidden[0][-1][:, :-1], space.hidden[1][-1]
+        fused[:, :, :width] = torch.bmm(slopes[2], h1.transpose(1, 2))
+        fused[:, :, width:] = torch.bmm(slopes[2], h2.transpose(1, 2))
+        if self._settings.fusion == "joint":
+            at_h[0].baddbmm_(self._fused[:, :, :width].transpose(1, 2), slopes[2])
+            at_h[1].baddbmm_(self._fused[:, :, width:-1].transpose(1, 2), slopes[2])
+        return at_h
+
+    def _align(
+        self,
+        space: _Workspace,
+        at_h: list[torch.Tensor],
+        values: torch.Tensor,
+        squares: torch.Tensor | None,
+    ) -> None:
+        """Add the alignment loss's gradients to `at_h`, its values to `values`, [m]."""
+        h1, h2 = (hidden[-1][:, :-1] for hidden in space.hidden)
+        rows, everyone = self._aligned, len(self._aligned) == h1.shape[0]
+        own = self.parameters[:, self._shape.parameter_count :]
+        if not everyone:
+            h1, h2, own = h1[rows], h2[rows], own[rows]
+        shifted = self._aligned_placebo
+        if len(shifted):
+            h2 = h2.clone() if everyone else h2
+            h2[shifted] = h2[shifted].roll(1, dims=2)
+        output = self._loss.value_and_gradients(h1, h2, own)
+        grad_1 = output.grad_1 * self._aligned_strength
+        grad_2 = output.grad_2 * self._aligned_strength
+        if len(shifted):
+            grad_2[shifted] = grad_2[shifted].roll(-1, dims=2)
+        at_h[0].index_add_(0, rows, grad_1)
+        at_h[1].index_add_(0, rows, grad_2)
+        values[rows] = output.value
+        if own.shape[1]:
+            at_own = self._gradients[:, self._shape.parameter_count :]
+            at_own[rows] = output.grad_parameters * self._aligned_strength[:, :, 0]
+        if squares is not None:
+            squares[1, rows] = grad_1.square().sum(dim=(1, 2)) + grad_2.square().sum(dim=(1, 2))
+
+    def validate(self) -> torch.Tensor:
+        """Accuracies [3, m] of head 1, head 2 and the fused head on the validation split."""
+        split = self._validation
+        m = self.parameters.shape[0]
+        correct = torch.zeros(3, m, dtype=torch.int64, device=self._dataset.device)
+        for start in range(0, split.rows, VALIDATION_ROWS):
+            part = slice(start, start + VALIDATION_ROWS)
+            inputs = [x[self._dataset, part].transpose(1, 2) for x in (split.x1, split.x2)]
+            labels = split.y[self._dataset, part]
+            logits = self._logits(inputs, self._workspace(labels.shape[1]))
+            correct += (logits.argmax(dim=2) == labels).sum(dim=2)
+        return (correct.to(torch.float64) / split.rows).cpu()

@@ -1,0 +1,171 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from reference_training import train_one
+
+from raysweep.models.initial import initial_parameters
+from raysweep.models.shape import PairShape
+from raysweep.models.trained import TrainedPack
+from raysweep.train import train_pack
+from raysweep.training.inputs import Members, PackData, TrainSettings
+
+SHAPE = PairShape(d1=5, d2=4, classes=3, depth_1=2, depth_2=3, width_1=6, width_2=6)
+ROWS, BATCH = 75, 16  # the last batch has 11 rows
+EPOCHS = 18  # 5 steps each: 90 steps
+TOLERANCE = 1e-10
+
+
+def make_data(m: int, shape: PairShape = SHAPE, rows: int = ROWS, datasets: int = 3) -> PackData:
+    rng = np.random.default_rng(7)
+
+    def split(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        y = rng.integers(0, shape.classes, (datasets, n))
+        x1 = rng.normal(size=(datasets, n, shape.d1)) + y[..., None] * 0.5
+        x2 = rng.normal(size=(datasets, n, shape.d2)) - y[..., None] * 0.4
+        return x1, x2, y
+
+    return PackData(*split(rows), *split(40), dataset=np.arange(m) % datasets)
+
+
+def make_members(m: int = 20, **fixed: object) -> Members:
+    rng = np.random.default_rng(3)
+    values: dict[str, object] = {
+        "init_seed": np.arange(m) // 2,
+        "order_seed": np.arange(m) // 2 + 100,
+        "learning_rate": 10 ** rng.uniform(-3, -1.5, m),
+        "weight_decay": rng.choice([0.0, 1e-2, 0.5], m),
+        "strength": np.where(np.arange(m) % 3 == 0, 0.0, rng.uniform(0.1, 5, m)),
+        "clip_norm": rng.choice([0.05, 0.5, np.inf], m),
+        "placebo": np.arange(m) % 5 == 1,
+    }
+    return Members(**{**values, **{k: np.broadcast_to(v, (m,)) for k, v in fixed.items()}})
+
+
+def pick(members: Members, rows: list[int]) -> Members:
+    return Members(**{f.name: getattr(members, f.name)[rows] for f in dataclasses.fields(members)})
+
+
+def train(
+    members: Members, shape: PairShape = SHAPE, data: PackData | None = None, **settings: object
+) -> TrainedPack:
+    given = {"epochs": EPOCHS, "batch_size": BATCH, "dtype": "float64", **settings}
+    data = make_data(len(members), shape) if data is None else data
+    return train_pack(shape, members, data, TrainSettings(**given))
+
+
+@pytest.mark.parametrize(
+    ("loss", "fusion"),
+    [("infonce", "probe"), ("infonce", "joint"), ("unbiased_cka", "probe")],
+)
+def test_every_member_follows_the_slow_trainer(loss: str, fusion: str) -> None:
+    members = make_members(20)
+    data = make_data(20)
+    settings = TrainSettings(EPOCHS, BATCH, loss=loss, fusion=fusion, dtype="float64")
+    best = train_pack(SHAPE, members, data, settings)
+    last = train_pack(SHAPE, members, data, dataclasses.replace(settings, checkpoint="last"))
+    initial = initial_parameters(SHAPE, members.init_seed)
+    for index in range(0, 20, 3 if loss == "infonce" else 4):
+        slow = train_one(SHAPE, members, index, initial[index], data, settings, loss)
+        torch.testing.assert_close(last.parameters[index], slow.last, atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(best.parameters[index], slow.best, atol=TOLERANCE, rtol=0)
+        assert best.best_epoch[index] == slow.best_epoch
+        history = best.history
+        np.testing.assert_allclose(history.task_loss[index], slow.task_loss, atol=TOLERANCE)
+        accuracies = np.array(slow.accuracies).T
+        np.testing.assert_allclose(history.performance_1[index], accuracies[0])
+        np.testing.assert_allclose(history.performance_2[index], accuracies[1])
+        np.testing.assert_allclose(history.performance_fused[index], accuracies[2])
+        if members.strength[index] > 0:
+            np.testing.assert_allclose(
+                history.alignment_loss[index], slow.alignment_loss, atol=1e-9
+            )
+        else:
+            assert np.isnan(history.alignment_loss[index]).all()
+        assert best.gradient_ratio[index] == pytest.approx(slow.gradient_ratio, rel=1e-8)
+    assert (best.steps == 90).all()
+    assert (best.status == "ok").all()
+
+
+def test_a_member_does_not_depend_on_its_pack() -> None:
+    members = make_members(20)
+    data = make_data(20)
+    together = train(members, data=data)
+    for index in (0, 1, 5, 11, 19):
+        alone = train(
+            pick(members, [index]),
+            data=dataclasses.replace(data, dataset=data.dataset[[index]]),
+        )
+        torch.testing.assert_close(
+            together.parameters[index], alone.parameters[0], atol=TOLERANCE, rtol=0
+        )
+        assert together.best_epoch[index] == alone.best_epoch[0]
+
+
+@pytest.mark.parametrize("tower", [1, 2])
+def test_at_strength_0_a_tower_trains_as_if_alone(tower: int) -> None:
+    members = make_members(4, strength=0.0, clip_norm=0.3)
+    data = make_data(4)
+    settings = TrainSettings(EPOCHS, BATCH, checkpoint="last", dtype="float64")
+    trained = train_pack(SHAPE, members, data, settings)
+    initial = initial_parameters(SHAPE, members.init_seed)
+    span = SHAPE.towers[tower - 1].span
+    for index in range(4):
+        alone = train_one(SHAPE, members, index, initial[index], data, settings, only=tower)
+        torch.testing.assert_close(
+            trained.parameters[index, span], alone.last[span], atol=TOLERANCE, rtol=0
+        )
+
+
+def test_measuring_with_a_probe_changes_nothing_and_joint_does() -> None:
+    members = make_members(6)
+    probe = train(members, fusion="probe", checkpoint="last")
+    joint = train(members, fusion="joint", checkpoint="last")
+    encoders = slice(0, SHAPE.towers[1].span.stop)
+    assert (probe.parameters[:, encoders] - joint.parameters[:, encoders]).abs().max() > 1e-3
+
+
+def test_paired_arms_share_their_start_and_their_batches() -> None:
+    arms = make_members(
+        3,
+        init_seed=4,
+        order_seed=9,
+        strength=np.array([0.0, 1e-12, 1e-12]),
+        placebo=np.array([False, False, True]),
+        learning_rate=0.01,
+        weight_decay=0.01,
+        clip_norm=8.0,
+    )
+    data = dataclasses.replace(make_data(3), dataset=np.zeros(3, dtype=int))
+    trained = train(arms, data=data, checkpoint="last")
+    # A strength too small to matter leaves the arms with the same run, batch for batch.
+    torch.testing.assert_close(trained.parameters[1], trained.parameters[0], atol=1e-7, rtol=0)
+    torch.testing.assert_close(trained.parameters[2], trained.parameters[0], atol=1e-7, rtol=0)
+    other = train(dataclasses.replace(arms, order_seed=np.array([9, 9, 10])), data=data)
+    assert (other.parameters[2] - other.parameters[0]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_diverging_member_leaves_the_others_bit_identical(dtype: str) -> None:
+    calm = make_members(5, weight_decay=0.1)
+    rates = calm.learning_rate.copy()
+    rates[2] = 1e6
+    wild = dataclasses.replace(calm, learning_rate=rates)
+    settings = {"dtype": dtype, "epochs": 40}
+    expected, trained = train(calm, **settings), train(wild, **settings)
+    assert list(trained.status) == ["ok", "ok", "diverged", "ok", "ok"]
+    others = [0, 1, 3, 4]
+    assert torch.equal(trained.parameters[others], expected.parameters[others])
+    assert trained.parameters[2].isnan().all()
+    assert trained.best_epoch[2] == -1
+    step = trained.diverged_step[2]
+    assert 0 <= step < trained.steps[2]
+    # Until that step nothing was wrong: training up to the epoch before ends well.
+    epochs_before = step // 5
+    if epochs_before:
+        before = train(wild, **{**settings, "epochs": int(epochs_before)})
+        assert before.status[2] == "ok"
+    after = train(wild, **{**settings, "epochs": int(epochs_before) + 1})
+    assert after.status[2] == "diverged"
+    assert after.diverged_step[2] == step
