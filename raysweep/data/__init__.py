@@ -1,0 +1,1 @@
+"""Paired multimodal datasets whose information about the label is known."""

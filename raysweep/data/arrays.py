@@ -1,0 +1,176 @@
+"""The user's own data: an ``.npz`` file with two modalities, labels and optionally the splits."""
+
+import pickle
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raysweep.data.parameters import Parameter
+from raysweep.data.stratify import stratified_splits
+from raysweep.data.streams import stream
+from raysweep.data.views import Floats, Integers, PairedViews, Splits, z_scaling
+from raysweep.errors import InputError
+
+SPLIT_NAMES = ("train", "validation", "test")
+LEAST_ROWS_PER_CLASS = 10
+LEAST_ROWS_PER_SPLIT = 8
+
+PARAMETERS = (
+    Parameter("path", "path", "an .npz file with x1 [n, d1], x2 [n, d2], y [n]", required=True),
+)
+
+Array = NDArray[Any]
+
+
+def _read(path: str) -> dict[str, Array]:
+    """The arrays x1, x2, y and, if there, split. Pickles are refused."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file, expected an .npz file (numpy.savez)")
+    unreadable = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+    try:
+        archive = np.load(path, allow_pickle=False)
+    except (*unreadable, pickle.UnpicklingError):
+        archive = None
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise InputError(f"{path}: not an .npz file, expected one written by numpy.savez")
+    arrays: dict[str, Array] = {}
+    with archive:
+        missing = [name for name in ("x1", "x2", "y") if name not in archive.files]
+        if missing:
+            raise InputError(
+                f"{path}: no array {', '.join(missing)}; "
+                f"found {', '.join(archive.files) or 'none'}, expected x1 [n, d1], x2 [n, d2], y [n] and, if wanted, split [n]"
+            )
+        for name in ("x1", "x2", "y", "split"):
+            if name not in archive.files:
+                continue
+            try:
+                arrays[name] = archive[name]
+            except unreadable as error:
+                pickled = "allow_pickle" in str(error)
+                reason = "an object array (pickles are refused)" if pickled else "unreadable"
+                raise InputError(
+                    f"{path}: {name} is {reason}, expected plain numbers"
+                    f"{' or strings' if name in ('y', 'split') else ''}"
+                ) from error
+    return arrays
+
+
+def _check_modality(path: str, name: str, array: Array) -> Floats:
+    """The modality as float64, or an InputError that names what is wrong."""
+    if array.ndim != 2 or 0 in array.shape:
+        raise InputError(
+            f"{path}: {name} has shape {array.shape}, expected 2-D [rows, features], none empty"
+        )
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{path}: {name} has dtype {array.dtype}, expected real numbers")
+    values = array.astype(np.float64)
+    faulty = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if faulty.size:
+        raise InputError(
+            f"{path}: {name} has NaN or infinity in {faulty.size} of {len(values)} rows, "
+            f"first in row {faulty[0]}; expected finite numbers"
+        )
+    return values
+
+
+def _check_labels(path: str, labels: Array, rows: int) -> tuple[Integers, Array]:
+    """Labels as int64 0..c-1, and the c names in sorted order."""
+    if labels.ndim != 1 or len(labels) != rows:
+        raise InputError(
+            f"{path}: y has shape {labels.shape}, expected ({rows},), one label for each row of x1"
+        )
+    if labels.dtype.kind not in "iubUS":
+        raise InputError(f"{path}: y has dtype {labels.dtype}, expected integers or strings")
+    names, y = np.unique(labels, return_inverse=True)
+    if len(names) < 2:
+        raise InputError(f"{path}: y has one class ({names[0]!s}), expected at least two")
+    return y.reshape(-1).astype(np.int64), names
+
+
+def _given_splits(path: str, split: Array, y: Integers, names: Array) -> Splits:
+    """The splits that the file brings along."""
+    if split.ndim != 1 or len(split) != len(y):
+        raise InputError(f"{path}: split has shape {split.shape}, expected ({len(y)},)")
+    if split.dtype.kind != "U":
+        raise InputError(f"{path}: split has dtype {split.dtype}, expected strings")
+    unknown = np.flatnonzero(~np.isin(split, SPLIT_NAMES))
+    if unknown.size:
+        raise InputError(
+            f"{path}: split is {split[unknown[0]]!s} in row {unknown[0]}, "
+            f"expected one of {', '.join(SPLIT_NAMES)}"
+        )
+    rows = [np.flatnonzero(split == name).astype(np.int64) for name in SPLIT_NAMES]
+    for name, members in zip(SPLIT_NAMES, rows, strict=True):
+        if len(members) < LEAST_ROWS_PER_SPLIT:
+            raise InputError(
+                f"{path}: split {name} has {len(members)} rows, "
+                f"expected at least {LEAST_ROWS_PER_SPLIT}"
+            )
+    untrained = np.setdiff1d(y, y[rows[0]])
+    if untrained.size:
+        raise InputError(
+            f"{path}: class {names[untrained[0]]!s} has no row in the train split, "
+            "expected every class there"
+        )
+    return Splits(*rows)
+
+
+def _drawn_splits(path: str, y: Integers, names: Array, draw: int) -> Splits:
+    """70 / 15 / 15 percent of the rows, stratified by class."""
+    counts = np.bincount(y)
+    rarest = int(counts.argmin())
+    if counts[rarest] < LEAST_ROWS_PER_CLASS:
+        raise InputError(
+            f"{path}: class {names[rarest]!s} has {counts[rarest]} rows, expected at least "
+            f"{LEAST_ROWS_PER_CLASS} of each class, or an array split"
+        )
+    held_out = round(0.15 * len(y))
+    if held_out < LEAST_ROWS_PER_SPLIT:
+        raise InputError(
+            f"{path}: {len(y)} rows leave {held_out} for validation, "
+            f"expected at least {LEAST_ROWS_PER_SPLIT} (15 percent)"
+        )
+    source = stream("arrays", draw, "splits")
+    return stratified_splits(y, len(y) - 2 * held_out, held_out, held_out, source)
+
+
+def arrays(*, path: str, draw: int = 0) -> PairedViews:
+    """Read an ``.npz`` file with x1 [n, d1], x2 [n, d2], labels y [n] and, if wanted, split [n].
+
+    Labels are integers or strings; classes are numbered in sorted order. ``split`` holds the words
+    train, validation and test; without it the rows are split 70 / 15 / 15, stratified by class,
+    anew in every draw. Features are z-scored with the training split's statistics.
+
+    Raises:
+        InputError: one message with the file, the array, what it holds and what would be right.
+    """
+    content = _read(path)
+    x1 = _check_modality(path, "x1", content["x1"])
+    x2 = _check_modality(path, "x2", content["x2"])
+    if len(x1) != len(x2):
+        raise InputError(
+            f"{path}: x1 has {len(x1)} rows and x2 {len(x2)}, expected as many of both"
+        )
+    y, names = _check_labels(path, content["y"], len(x1))
+    if "split" not in content:
+        splits = _drawn_splits(path, y, names, draw)
+    elif draw > 0:
+        raise InputError(
+            f"{path}: has its own splits, so draw is {draw} but expected 0 (one draw); "
+            "leave out the array split to draw splits"
+        )
+    else:
+        splits = _given_splits(path, content["split"], y, names)
+    return PairedViews(
+        x1=z_scaling(x1[splits.train])(x1),
+        x2=z_scaling(x2[splits.train])(x2),
+        y=y,
+        classes=len(names),
+        splits=splits,
+        characteristics={"file": Path(path).name},
+    )

@@ -1,0 +1,72 @@
+"""Handwritten digits seen from two sides: the left and the right columns of each image.
+
+The 1,797 images of 8 x 8 pixels that scikit-learn ships (UCI "Optical Recognition of Handwritten
+Digits", test set). ``overlap`` columns are in both views, so redundancy is turned on real data.
+"""
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from raysweep.data.parameters import Parameter, split_sizes
+from raysweep.data.stratify import stratified_splits
+from raysweep.data.streams import stream
+from raysweep.data.views import Floats, PairedViews, Scaling
+from raysweep.errors import InputError
+
+COLUMNS = 8
+ROWS = 1797
+
+PARAMETERS = (
+    Parameter(
+        "overlap",
+        "int",
+        "columns that both views see; an odd one gives view 1 a column more than view 2",
+        required=True,
+        low=0,
+        high=COLUMNS,
+        unit="columns",
+    ),
+    *split_sizes(1257, 270, 270),
+)
+
+
+def _scaling(train: Floats) -> Scaling:
+    """Centres each pixel, and divides by one sd for all of them.
+
+    Pixels at the margin are almost always blank; a sd of their own would let single rows shout.
+    """
+    centre = train.mean(axis=0)
+    sd = float(np.sqrt(np.mean((train - centre) ** 2)))
+    return Scaling(centre, np.full(train.shape[1], sd))
+
+
+def digits(
+    *, overlap: int, train: int = 1257, validation: int = 270, test: int = 270, draw: int = 0
+) -> PairedViews:
+    """Digits 0..9, x1 the left 4 + ceil(overlap / 2) columns, x2 the right 4 + floor(overlap / 2).
+
+    Each view has 8 pixels per column, row after row of the image. A draw is another split.
+
+    Raises:
+        InputError: the splits want more rows than there are.
+    """
+    wanted = train + validation + test
+    if wanted > ROWS:
+        raise InputError(
+            f"dataset digits: train + validation + test = {wanted} rows, there are {ROWS}"
+        )
+    images, y = load_digits(return_X_y=True)
+    images = images.astype(np.float64).reshape(ROWS, COLUMNS, COLUMNS)
+    y = y.astype(np.int64)
+    left, right = COLUMNS // 2 + (overlap + 1) // 2, COLUMNS // 2 + overlap // 2
+    x1 = images[:, :, :left].reshape(ROWS, -1)
+    x2 = images[:, :, COLUMNS - right :].reshape(ROWS, -1)
+    splits = stratified_splits(y, train, validation, test, stream("digits", draw, "splits"))
+    return PairedViews(
+        x1=_scaling(x1[splits.train])(x1),
+        x2=_scaling(x2[splits.train])(x2),
+        y=y,
+        classes=10,
+        splits=splits,
+        characteristics={"overlap": overlap},
+    )

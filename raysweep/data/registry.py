@@ -1,0 +1,108 @@
+"""The datasets by name, and the one way to load them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from raysweep.data.arrays import PARAMETERS as ARRAYS_PARAMETERS
+from raysweep.data.arrays import arrays
+from raysweep.data.digits import PARAMETERS as DIGITS_PARAMETERS
+from raysweep.data.digits import digits
+from raysweep.data.parameters import Parameter, Value, check_parameters
+from raysweep.data.synthetic import PARAMETERS as SYNTHETIC_PARAMETERS
+from raysweep.data.synthetic import synthetic
+from raysweep.data.views import PairedViews
+from raysweep.errors import InputError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset by its name: how to load it, what it is, which parameters it takes."""
+
+    name: str
+    loader: Callable[..., PairedViews]
+    description: str
+    parameters: tuple[Parameter, ...]
+
+    def check(self, given: Mapping[str, object]) -> dict[str, Value]:
+        """All parameters, checked and with defaults filled in.
+
+        Raises:
+            InputError: lists every unknown, missing and invalid parameter at once.
+        """
+        return check_parameters(self.name, self.parameters, given)
+
+
+DATASETS: dict[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(
+            "synthetic",
+            synthetic,
+            "16 bits in two views and a label of 8 of them (the paper's generator)",
+            SYNTHETIC_PARAMETERS,
+        ),
+        Dataset(
+            "digits",
+            digits,
+            "handwritten digits, the left and the right columns of each image",
+            DIGITS_PARAMETERS,
+        ),
+        Dataset(
+            "arrays",
+            arrays,
+            "your own two modalities and labels, from an .npz file",
+            ARRAYS_PARAMETERS,
+        ),
+    )
+}
+
+
+def find_dataset(name: str) -> Dataset:
+    """The dataset of this name.
+
+    Raises:
+        InputError: there is none; lists those there are.
+    """
+    if name not in DATASETS:
+        raise InputError(f"no dataset {name!r}, valid are {', '.join(sorted(DATASETS))}")
+    return DATASETS[name]
+
+
+def load(dataset: str, parameters: Mapping[str, object], draw: int = 0) -> PairedViews:
+    """One draw of a dataset: a pure function of its arguments, the last few kept in memory.
+
+    Args:
+        dataset: a name in DATASETS.
+        parameters: of the dataset; those left out take their defaults.
+        draw: 0 is the published draw where there is one; others are independent of it.
+
+    Raises:
+        InputError: no such dataset, an invalid parameter, a negative draw, or an unusable file.
+    """
+    values = find_dataset(dataset).check(parameters)
+    if isinstance(draw, bool) or not isinstance(draw, int) or draw < 0:
+        raise InputError(f"dataset {dataset}: draw is {draw!r}, expected an integer >= 0")
+    path = values.get("path")
+    stamp = _file_stamp(path) if isinstance(path, str) else None
+    return _load(dataset, tuple(sorted(values.items())), draw, stamp)
+
+
+def _file_stamp(path: str) -> tuple[int, int] | None:
+    """Time and size of a file, so that a changed file is read again."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=8)
+def _load(
+    dataset: str,
+    values: tuple[tuple[str, Value], ...],
+    draw: int,
+    stamp: tuple[int, int] | None,
+) -> PairedViews:
+    return DATASETS[dataset].loader(**dict(values), draw=draw)
