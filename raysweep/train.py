@@ -68,6 +68,7 @@ def train_pack(
         outcome = run_epochs(engine, order, settings)
     return TrainedPack(
         shape=shape,
+        dataset=np.asarray(data.dataset, dtype=np.int64),
         parameters=outcome.parameters,
         status=np.where(outcome.diverged_step >= 0, "diverged", "ok"),
         diverged_step=outcome.diverged_step,

@@ -30,6 +30,8 @@ def unbiased_cka(h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
         total = (k * g).sum() + k.sum() * g.sum() / ((n - 1) * (n - 2))
         return (total - 2 / (n - 2) * k.sum(0) @ g.sum(0)) / (n * (n - 3))
 
+    # Centring changes nothing but the rounding: deep untrained layers are nearly constant.
+    h1, h2 = h1 - h1.mean(0), h2 - h2.mean(0)
     k, g = h1 @ h1.T, h2 @ h2.T
     return 1 - hsic(k, g) / (hsic(k, k) * hsic(g, g)).sqrt()
 

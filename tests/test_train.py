@@ -5,6 +5,7 @@ import pytest
 import torch
 from reference_training import train_one
 
+from raysweep.errors import InputError
 from raysweep.models.initial import initial_parameters
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
@@ -169,3 +170,93 @@ def test_a_diverging_member_leaves_the_others_bit_identical(dtype: str) -> None:
     after = train(wild, **{**settings, "epochs": int(epochs_before) + 1})
     assert after.status[2] == "diverged"
     assert after.diverged_step[2] == step
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_result_is_left_unfinished(dtype: str) -> None:
+    trained = train(make_members(4), dtype=dtype, evaluate_every=4, epochs=6)
+    assert str(trained.parameters.dtype) == f"torch.{dtype}"
+    seen = ~np.isnan(trained.history.performance_fused)
+    assert (seen == (np.isin(np.arange(6), [3, 5]))).all()
+    assert np.isin(trained.best_epoch, [3, 5]).all()
+    assert np.isfinite(trained.history.task_loss).all()
+    assert np.isfinite(trained.history.fused_loss).all()
+
+
+def test_patience_stops_each_member_by_itself() -> None:
+    members = make_members(12)
+    data = make_data(12)
+    full = train(members, data=data, epochs=40)
+    stopped = train(members, data=data, epochs=40, patience=3)
+    accuracy = full.history.performance_fused
+    for index in range(12):
+        best, at = -1.0, -1
+        stop = 40
+        for epoch in range(40):
+            if accuracy[index, epoch] > best:
+                best, at = accuracy[index, epoch], epoch
+            if epoch - at >= 3:
+                stop = epoch + 1
+                break
+        assert stopped.steps[index] == stop * 5
+        assert stopped.best_epoch[index] == at
+        assert np.isnan(stopped.history.task_loss[index, stop:]).all()
+        assert np.isfinite(stopped.history.task_loss[index, :stop]).all()
+    assert len(set(stopped.steps)) > 2  # the pack was compacted more than once
+    same = full.best_epoch == stopped.best_epoch
+    assert same.any()
+    torch.testing.assert_close(
+        full.parameters[same], stopped.parameters[same], atol=TOLERANCE, rtol=0
+    )
+
+
+def test_an_undefined_alignment_is_not_a_divergence() -> None:
+    # The last batch has 1 row, on which no CKA is defined: the task alone is learned from it.
+    trained = train(
+        make_members(3, strength=1.0), data=make_data(3, rows=17), loss="unbiased_cka", epochs=3
+    )
+    assert (trained.status == "ok").all()
+    assert np.isfinite(trained.history.alignment_loss).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": 0.0}, r"members: learning_rate\[0\] is 0.0, not above 0"),
+        ({"strength": np.nan}, r"members: strength\[0\] is nan, not finite and at least 0"),
+        ({"order_seed": -1}, r"members: order_seed\[0\] is -1, not at least 0"),
+        ({"clip_norm": 0.0}, r"members: clip_norm\[0\] is 0.0, not above 0"),
+    ],
+)
+def test_impossible_members_are_refused(change: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_members(2, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset": np.array([0, 3])}, r"dataset must hold 2 indices in 0\.\.2; it is \[0 3\]"),
+        ({"y_train": np.full((3, ROWS), 3)}, r"y_train runs from 3 to 3; labels must be 0\.\.2"),
+        ({"x1_train": np.zeros((3, ROWS, 4))}, r"x1_train has shape \(3, 75, 4\); it must be"),
+        ({"y_validation": np.zeros((3, 0), int)}, r"y_validation has shape \(3, 0\)"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(change: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        train(make_members(2), data=dataclasses.replace(make_data(2), **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fusion": "late"}, "fusion is 'late'; it must be one of probe, joint"),
+        ({"epochs": 0}, "epochs is 0; it must be at least 1"),
+        ({"patience": 0}, "patience is 0; it must be at least 1"),
+        ({"device": "abacus"}, "device is 'abacus', which torch cannot use here"),
+        ({"loss": "hope"}, "no such loss"),
+    ],
+)
+def test_impossible_settings_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        train(make_members(2), **change)

@@ -39,6 +39,7 @@ class TrainedPack:
 
     Attributes:
         shape: the members' shape.
+        dataset: [m], int64 index of each member's dataset.
         parameters: [m, P + alignment parameters], the checkpoint of each member; NaN for one that
             diverged.
         status: [m], "ok" or "diverged".
@@ -55,6 +56,7 @@ class TrainedPack:
     """
 
     shape: PairShape
+    dataset: np.ndarray
     parameters: torch.Tensor
     status: np.ndarray
     diverged_step: np.ndarray
@@ -76,7 +78,8 @@ class TrainedPack:
 
         Args:
             modality: 1 or 2.
-            x: its inputs, [n, d] shared by all members or [m, n, d].
+            x: its inputs, [n, d] for all members or [k, n, d], one block a dataset of the pack;
+                a member takes the block of its own dataset.
 
         Returns:
             The hidden layers, each [m, width, n], the last one the representation; and the
@@ -90,14 +93,14 @@ class TrainedPack:
         m = self.parameters.shape[0]
         d = (self.shape.d1, self.shape.d2)[modality - 1]
         inputs = torch.as_tensor(x).to(self.parameters)
-        if (
-            inputs.ndim not in (2, 3)
-            or inputs.shape[-1] != d
-            or inputs.shape[:-2] not in ((), (m,))
-        ):
+        datasets = int(self.dataset.max()) + 1
+        fits = inputs.ndim == 2 or (inputs.ndim == 3 and inputs.shape[0] >= datasets)
+        if not fits or inputs.shape[-1] != d:
             raise InputError(
-                f"x has shape {tuple(inputs.shape)}; it must be [n, {d}] or [{m}, n, {d}]"
+                f"x has shape {tuple(inputs.shape)}; it must be [n, {d}] or [{datasets}, n, {d}]"
             )
+        if inputs.ndim == 3:
+            inputs = inputs[torch.from_numpy(self.dataset).to(inputs.device)]
         tower = self.shape.towers[modality - 1]
         below = with_ones(inputs).expand(m, -1, -1).transpose(1, 2)
         hidden = hidden_buffers(tower, m, below.shape[2], inputs.dtype, inputs.device)
