@@ -1,0 +1,244 @@
+"""Trial tables in: read, join and check them, and say what describes a cell."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from raysweep.errors import InputError
+from raysweep.table import REQUIRED, read_table
+
+Source = str | Path | pd.DataFrame
+
+CHOICES = {
+    "arm": ("none", "forced", "placebo"),
+    "stage": ("search", "confirm"),
+    "status": ("ok", "diverged", "failed"),
+}
+CRITERIA = ("alignment", "performance")
+
+# What a row is, what it took and what came out. Every other column describes the cell, so that a
+# new dataset's characteristics reach the tables and figures without a change here.
+_NOT_DESCRIPTORS = frozenset(
+    {
+        *REQUIRED,
+        *("reason", "chosen_by", "objective", "generation", "number"),
+        *("gradient_ratio", "best_epoch", "diverged_step"),
+    }
+)
+_OUTCOME_PREFIXES = ("alignment_", "performance_", "loss_", "regret_")
+_MACHINE_SUFFIXES = ("_seconds", "_s", "_gib", "_bytes")
+INFORMATION = (
+    *("I1", "I2", "I12", "I_shared", "I_X1X2"),
+    *("pid_R", "pid_U1", "pid_U2", "pid_S", "bayes_1", "bayes_2", "bayes_fused"),
+)
+# The order in which a reader looks for what a cell is.
+_LABEL_ORDER = (
+    *("data", "U", "R", "overlap", "D_phi", "loss", "encoder"),
+    *("width_1", "width_2", "depth_1", "depth_2", "n_train"),
+)
+
+
+def load_trials(source: Source | Sequence[Source], several_studies: bool = False) -> pd.DataFrame:
+    """Read one trial table, or several as one, and check it.
+
+    Args:
+        source: a run's output folder (its `trials.parquet` is read), a Parquet file, a DataFrame,
+            or a sequence of these.
+        several_studies: allow rows of more than one study. Every function of this package treats
+            studies as separate families.
+
+    Returns:
+        All rows, failed and diverged ones included, with a fresh index.
+
+    Raises:
+        InputError: nothing to read, missing columns, unknown arms, stages or statuses, a key that
+            occurs twice, several studies, or a seed used both to search for a strength and to
+            confirm it.
+    """
+    sources: Iterable[Source]
+    sources = [source] if isinstance(source, str | Path | pd.DataFrame) else list(source)
+    frames = [_read(one) for one in sources]
+    if not frames:
+        raise InputError("no trial table given: expected a folder, a Parquet file or a DataFrame")
+    trials = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    trials = trials.reset_index(drop=True)
+    _check(trials, several_studies)
+    return trials
+
+
+def descriptors(trials: pd.DataFrame) -> list[str]:
+    """The columns that describe a cell: data characteristics, model scale and fixed settings."""
+    return [
+        name
+        for name in map(str, trials.columns)
+        if name not in _NOT_DESCRIPTORS
+        and not name.startswith(_OUTCOME_PREFIXES)
+        and not name.endswith(_MACHINE_SUFFIXES)
+    ]
+
+
+def describe_cells(trials: pd.DataFrame) -> pd.DataFrame:
+    """One row per (study, cell): its descriptors and a short label.
+
+    A number that differs between the draws of a cell (exact information does) becomes its mean
+    over draws. Columns: `study cell label`, then the descriptors.
+    """
+    names = descriptors(trials)
+    keys = ["study", "cell"]
+    per_draw = trials.drop_duplicates([*keys, "draw"])[[*keys, *names]]
+    numeric = [n for n in names if pd.api.types.is_numeric_dtype(per_draw[n])]
+    grouped = per_draw.groupby(keys, sort=False, dropna=False)
+    cells = grouped[names].first() if names else grouped.size().to_frame()[[]]
+    for name in numeric:
+        # Whole numbers stay whole where the draws agree, so that labels read U=4, not U=4.0.
+        if not (grouped[name].nunique() <= 1).all():
+            cells[name] = grouped[name].mean()
+    cells = cells.reset_index()
+    cells.insert(2, "label", cell_labels(cells))
+    return cells
+
+
+def cell_labels(cells: pd.DataFrame) -> pd.Series:
+    """Short names of cells, such as `synthetic U=4 width=64`.
+
+    Built from the fewest descriptors that tell the cells apart; the cell's id where none does.
+    """
+    known = [n for n in _LABEL_ORDER if n in cells]
+    rest = [
+        n
+        for n in descriptors(cells)
+        if n not in known and n not in INFORMATION and n not in ("label", "parameters")
+    ]
+    parts: list[pd.Series] = []
+    for name in known + rest:
+        text = cells[name].map(lambda value, name=name: _part(name, value))
+        if text.nunique() < 2 and name != "data":
+            continue
+        longer = _joined([*parts, text], cells.index)
+        if name == "data" or longer.nunique() > _joined(parts, cells.index).nunique():
+            parts.append(text)
+    labels = _joined(parts, cells.index)
+    clash = labels.duplicated(keep=False) | (labels == "")
+    return labels.where(~clash, (labels + " " + cells["cell"].astype(str)).str.strip())
+
+
+def values_of(trials: pd.DataFrame, outcome: str) -> pd.Series:
+    """The numbers of an outcome column, or of `regret_<1|2|fused>_<split>`.
+
+    Regret is the Bayes accuracy of what the head sees minus the accuracy reached, so it exists
+    where the table knows `bayes_<1|2|fused>`.
+
+    Raises:
+        InputError: no such column.
+    """
+    if outcome in trials:
+        return pd.to_numeric(trials[outcome], errors="coerce").astype(float)
+    if outcome.startswith("regret_"):
+        accuracy = "performance_" + outcome.removeprefix("regret_")
+        bayes = "bayes_" + outcome.split("_")[1]
+        if accuracy in trials and bayes in trials:
+            return (trials[bayes] - trials[accuracy]).astype(float)
+    present = [c for c in map(str, trials.columns) if c.startswith(_OUTCOME_PREFIXES)]
+    raise InputError(
+        f"the trial table has no column {outcome!r}; it has: {', '.join(present) or 'no outcomes'}"
+    )
+
+
+def higher_is_better(outcome: str) -> bool:
+    """Whether more of an outcome is better: losses and regrets are to be small."""
+    return not outcome.startswith(("loss_", "regret_"))
+
+
+def alignment_column(trials: pd.DataFrame, outcome: str, wanted: str | None = None) -> str | None:
+    """The alignment column to report beside an outcome: the wanted one, else of the same split.
+
+    Raises:
+        InputError: the wanted column is not in the table.
+    """
+    present = [
+        c
+        for c in map(str, trials.columns)
+        if c.startswith("alignment_")
+        and not c.startswith("alignment_layers_")
+        and trials[c].notna().any()
+    ]
+    if wanted is not None:
+        if wanted not in trials:
+            raise InputError(
+                f"the trial table has no column {wanted!r}; it has: {', '.join(present) or 'none'}"
+            )
+        return wanted
+    split = outcome.rsplit("_", 1)[-1]
+    same_split = [c for c in present if c.endswith("_" + split)]
+    return next(iter(same_split or present), None)
+
+
+def _read(source: Source) -> pd.DataFrame:
+    return source if isinstance(source, pd.DataFrame) else read_table(source)
+
+
+def _check(trials: pd.DataFrame, several_studies: bool) -> None:
+    missing = [name for name in REQUIRED if name not in trials]
+    if missing:
+        raise InputError(
+            f"the trial table lacks the columns {', '.join(missing)}; "
+            f"it has: {', '.join(map(str, trials.columns)) or 'none'}"
+        )
+    if trials.empty:
+        raise InputError("the trial table has no rows")
+    for name, choices in CHOICES.items():
+        unknown = sorted(set(trials[name].astype(str)) - set(choices))
+        if unknown:
+            raise InputError(
+                f"column {name!r} of the trial table holds {', '.join(map(repr, unknown))}; "
+                f"expected {', '.join(choices)}"
+            )
+    twice = trials.loc[trials["key"].duplicated(), "key"]
+    if len(twice):
+        raise InputError(
+            f"{len(twice)} keys of the trial table occur more than once, first {twice.iloc[0]!r}: "
+            "was the same table given twice?"
+        )
+    studies = trials["study"].unique()
+    if len(studies) > 1 and not several_studies:
+        raise InputError(
+            f"the tables mix {len(studies)} studies ({', '.join(map(str, studies[:5]))}); "
+            "analyse one at a time, or pass several_studies=True"
+        )
+    check_seeds(trials)
+
+
+def check_seeds(trials: pd.DataFrame) -> None:
+    """Refuse a table in which a cell searched and confirmed on the same seed.
+
+    Raises:
+        InputError: a shared seed. A strength tested on the runs that chose it looks better than
+            it is: up to half of all null effects come out "significant".
+    """
+    place = trials[["study", "cell", "seed"]]
+    search = place[trials["stage"].astype(str) == "search"].drop_duplicates()
+    confirm = place[trials["stage"].astype(str) == "confirm"].drop_duplicates()
+    shared = search.merge(confirm, on=["study", "cell", "seed"])
+    if len(shared):
+        first = shared.iloc[0]
+        raise InputError(
+            f"cell {first['cell']!r} of study {first['study']!r} uses seed {first['seed']} both to "
+            f"search and to confirm ({len(shared)} such in all): confirmation needs fresh seeds"
+        )
+
+
+def _part(name: str, value: object) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    if isinstance(value, float | np.floating):
+        value = f"{value:g}"
+    return str(value) if name in ("data", "loss", "encoder") else f"{name}={value}"
+
+
+def _joined(parts: list[pd.Series], index: pd.Index) -> pd.Series:
+    joined = pd.Series("", index=index)
+    for part in parts:
+        joined = (joined + " " + part).str.strip()
+    return joined
