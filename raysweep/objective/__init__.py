@@ -3,6 +3,7 @@
 from raysweep.objective.base import AlignmentLoss as AlignmentLoss
 from raysweep.objective.base import LossOutput as LossOutput
 from raysweep.objective.registry import COMMON_OPTIONS as COMMON_OPTIONS
+from raysweep.objective.registry import CUSTOM_OPTIONS as CUSTOM_OPTIONS
 from raysweep.objective.registry import LOSSES as LOSSES
 from raysweep.objective.registry import LossEntry as LossEntry
 from raysweep.objective.registry import build_loss as build_loss

@@ -4,6 +4,7 @@ Activations are features-first, [m, features, batch], as the packed trainer keep
 never reduces over m: a member's value and gradients depend on that member's activations alone.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -81,21 +82,6 @@ class WithoutParameters:
         return torch.zeros(0, dtype=torch.float64)
 
 
-@dataclass(frozen=True)
-class AutogradLoss(WithoutParameters):
-    """A loss written as one differentiable function of the pack.
-
-    Attributes:
-        function: Gives one value per member; it must not mix members.
-    """
-
-    function: PackedFunction
-
-    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
-        """See `AlignmentLoss.value_and_gradients`."""
-        return differentiate(self.function, h1, h2, parameters)
-
-
 def differentiate(
     function: PackedFunction, h1: Tensor, h2: Tensor, parameters: Tensor
 ) -> LossOutput:
@@ -126,4 +112,14 @@ def where_defined(output: LossOutput) -> LossOutput:
         grad_1=output.grad_1.masked_fill(by_feature, 0.0),
         grad_2=output.grad_2.masked_fill(by_feature, 0.0),
         grad_parameters=output.grad_parameters.masked_fill(undefined[:, None], 0.0),
+    )
+
+
+def undefined(h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+    """The output for a batch on which a loss has no value for any member."""
+    return LossOutput(
+        value=h1.new_full((h1.shape[0],), math.nan),
+        grad_1=torch.zeros_like(h1),
+        grad_2=torch.zeros_like(h2),
+        grad_parameters=torch.zeros_like(parameters),
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raysweep.objective.base import LossOutput, WithoutParameters, where_defined
+from raysweep.objective.base import LossOutput, WithoutParameters, undefined, where_defined
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,9 @@ class LinearCKA(WithoutParameters):
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
-        m, d1, b = h1.shape
+        _, d1, b = h1.shape
         if b < (4 if self.unbiased else 2):
-            nan = torch.full((m,), math.nan, dtype=h1.dtype, device=h1.device)
-            return LossOutput(
-                nan, torch.zeros_like(h1), torch.zeros_like(h2), torch.zeros_like(parameters)
-            )
+            return undefined(h1, h2, parameters)
         joined = torch.cat([h1, h2], dim=1)
         raw = joined.square().sum(2)
         joined -= joined.mean(2, keepdim=True)
@@ -65,8 +62,9 @@ class LinearCKA(WithoutParameters):
             hsic_1 = _without_diagonal(hsic_1, length_1, length_1)
             hsic_2 = _without_diagonal(hsic_2, length_2, length_2)
             hsic_12 = _without_diagonal(hsic_12, length_1, length_2)
-            rounding = 64 * torch.finfo(h1.dtype).eps
-            constant |= (hsic_1 <= rounding * largest_1) | (hsic_2 <= rounding * largest_2)
+            # Features that vary in one sample alone have an HSIC of 0 with themselves.
+            least = 64 * torch.finfo(h1.dtype).eps
+            constant |= (hsic_1 <= least * largest_1) | (hsic_2 <= least * largest_2)
         joint = (hsic_1 * hsic_2).rsqrt()
         similarity = (hsic_12 * joint).masked_fill(constant, math.nan)
         weight_12 = (-2.0 * joint)[:, None, None]

@@ -11,10 +11,7 @@ import torch
 from torch import Tensor
 
 from raysweep.objective.base import LossOutput
-
-# Cosines span 2, so similarities shifted by their largest possible value span 2 x scale. This is
-# the largest scale at which exp(-2 x scale) is still a normal float32 (1.2e-38 is exp(-87.3)).
-LARGEST_FLOAT32_SCALE = 40.0
+from raysweep.objective.pairwise import exponential_dtype, in_chunks, through_unit, unit_columns
 
 
 @dataclass(frozen=True)
@@ -24,9 +21,9 @@ class InfoNCE:
     Samples are L2-normalised; a sample of all zeros has cosine 0 to every other and gets no
     gradient. With one sample the value and the gradients are 0. Both widths must agree.
 
-    Where `2 x scale` leaves the range of float32 exponentials (temperatures below 0.025) the
-    similarities are computed in float64: dearer, and the reason to keep `max_scale` at 40 where
-    speed matters.
+    Below a temperature of 0.025 the similarities are computed in float64, where float32 would
+    lose the smallest exponentials. A learned temperature may get there unless `max_scale` is at
+    most 40, so its step is about twice as dear in float32.
 
     Attributes:
         temperature: Divides the cosines; where the learned one starts.
@@ -43,60 +40,42 @@ class InfoNCE:
         return int(self.learned)
 
     def initial_parameters(self, d1: int, d2: int, generator: torch.Generator) -> Tensor:
-        """Log of 1 / temperature, [1], or nothing, [0]."""
+        """Log of 1 / temperature, [1], or nothing, [0]; the generator is left untouched."""
         start = [math.log(1.0 / self.temperature)] if self.learned else []
         return torch.tensor(start, dtype=torch.float64)
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`; d1 must equal d2."""
+        dtype = h1.dtype
         largest = self.max_scale if self.learned else 1.0 / self.temperature
-        work = h1.dtype if largest <= LARGEST_FLOAT32_SCALE else torch.float64
+        # Cosines span 2.
+        work = exponential_dtype(dtype, 2.0 * largest)
         if self.learned:
             scale = parameters[:, 0].to(work).exp().clamp(max=self.max_scale)
         else:
-            scale = torch.full((h1.shape[0],), 1.0 / self.temperature, dtype=work, device=h1.device)
+            scale = torch.full((h1.shape[0],), largest, dtype=work, device=h1.device)
         u, inverse_1 = unit_columns(h1.to(work))
         v, inverse_2 = unit_columns(h2.to(work))
-        value, grad_u, grad_v = _symmetric_cross_entropy(u, v, scale)
-        radial_1 = (u * grad_u).sum(1, keepdim=True)
-        radial_2 = (v * grad_v).sum(1, keepdim=True)
+        value, grad_u, grad_v = in_chunks(_symmetric_cross_entropy, u, v, scale)
+        grad_1, radial = through_unit(u, inverse_1, grad_u)
+        grad_2, _ = through_unit(v, inverse_2, grad_v)
         grad_parameters = torch.zeros_like(parameters)
         if self.learned:
             # The similarities are scale * u'v, so d/d(log scale) = sum of u * d/du.
-            slope = radial_1.sum((1, 2))
-            # At the bound only the way back is open, or the parameter could never return.
+            slope = radial.sum((1, 2))
+            # At the bound only the way back is open: CLIP clips the parameter itself instead.
             held = (parameters[:, 0].exp() >= self.max_scale) & (slope < 0)
-            grad_parameters[:, 0] = slope.masked_fill(held, 0.0).to(parameters.dtype)
-        return LossOutput(
-            value=value.to(h1.dtype),
-            grad_1=((grad_u - u * radial_1) * inverse_1).to(h1.dtype),
-            grad_2=((grad_v - v * radial_2) * inverse_2).to(h2.dtype),
-            grad_parameters=grad_parameters,
-        )
+            grad_parameters[:, 0] = slope.masked_fill(held, 0.0).to(dtype)
+        return LossOutput(value.to(dtype), grad_1.to(dtype), grad_2.to(dtype), grad_parameters)
 
 
-def unit_columns(h: Tensor) -> tuple[Tensor, Tensor]:
-    """Normalise every sample of [m, d, b] to length 1; a sample of zeros stays zero.
-
-    Returns:
-        The unit vectors, [m, d, b], and the inverse lengths, [m, 1, b] (0 for a zero sample).
-    """
-    squared = h.square().sum(1, keepdim=True)
-    tiny = torch.finfo(h.dtype).tiny
-    inverse = squared.clamp(min=tiny).rsqrt().masked_fill(squared < tiny, 0.0)
-    return h * inverse, inverse
-
-
-def _symmetric_cross_entropy(u: Tensor, v: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss and its gradients with respect to the unit vectors.
+def _symmetric_cross_entropy(u: Tensor, v: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
+    """The loss [m] and its gradients with respect to the unit vectors, [m, d, b] each.
 
     Args:
         u: [m, d, b], unit columns.
         v: [m, d, b], unit columns.
         scale: [m], 1 / temperature.
-
-    Returns:
-        Value [m], gradient of u and of v [m, d, b].
     """
     m, _, b = u.shape
     by_feature = scale[:, None, None]
@@ -106,13 +85,13 @@ def _symmetric_cross_entropy(u: Tensor, v: Tensor, scale: Tensor) -> tuple[Tenso
     left = torch.cat([u * by_feature, -shift], dim=1)
     right = torch.cat([v, torch.ones_like(shift)], dim=1)
     exponential = torch.bmm(left.mT, right).exp_()
-    rows = exponential.sum(2)
-    columns = exponential.sum(1)
+    rows, columns = exponential.sum(2), exponential.sum(1)
     positive = (u * v).sum(1)
     value = scale * (1.0 - positive.mean(1)) + 0.5 * (rows.log().mean(1) + columns.log().mean(1))
-    # Row softmax + column softmax from the one exponential.
-    weights = exponential.mul_(rows.reciprocal()[:, :, None] + columns.reciprocal()[:, None, :])
+    # Row softmax + column softmax, both from the one exponential.
+    softmaxes = rows.reciprocal()[:, :, None] + columns.reciprocal()[:, None, :]
+    softmaxes *= exponential
     step = by_feature / b
-    grad_u = step * (0.5 * torch.bmm(v, weights.mT) - v)
-    grad_v = step * (0.5 * torch.bmm(u, weights) - u)
+    grad_u = step * (0.5 * torch.bmm(v, softmaxes.mT) - v)
+    grad_v = step * (0.5 * torch.bmm(u, softmaxes) - u)
     return value, grad_u, grad_v
