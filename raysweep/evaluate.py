@@ -1,0 +1,203 @@
+"""A trained pack -> performance and alignment of every member on a named split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from raysweep.data.views import PairedViews, Population
+from raysweep.metrics import REGISTRY, Preprocessing, best_over_layers, measure_layers
+from raysweep.models.trained import TrainedPack
+from raysweep.seeds import derive_seed
+from raysweep.spec import Evaluation
+
+HEADS = ("1", "2", "fused")
+_CHUNK_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What the three heads of every member reach on a split.
+
+    Attributes:
+        accuracy: head (``1``, ``2``, ``fused``) -> [m] float64 in 0..1.
+        loss: head -> [m] float64, mean cross-entropy in nats.
+    """
+
+    accuracy: dict[str, np.ndarray]
+    loss: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class AlignmentScore:
+    """One alignment metric of every member.
+
+    Attributes:
+        value: [m] float64; NaN where the metric is not defined (a constant representation, say).
+        layers: for each member the measured pair of layers, ``"2-3"`` for layer 2 of modality 1
+            and layer 3 of modality 2, counted from 1; empty where undefined.
+    """
+
+    value: np.ndarray
+    layers: tuple[str, ...]
+
+
+def performance(
+    trained: TrainedPack, views: Sequence[PairedViews], dataset: np.ndarray, split: str
+) -> Performance:
+    """Accuracy and cross-entropy on the rows of a split.
+
+    Args:
+        trained: the members.
+        views: the k datasets of the pack, equally long.
+        dataset: [m] index of each member's dataset.
+        split: train, validation or test.
+    """
+    rows = [getattr(v.splits, split) for v in views]
+    labels = torch.as_tensor(np.stack([v.y[r] for v, r in zip(views, rows, strict=True)]))
+    n, m = labels.shape[1], len(dataset)
+    hits = {head: torch.zeros(m, dtype=torch.float64) for head in HEADS}
+    losses = {head: torch.zeros(m, dtype=torch.float64) for head in HEADS}
+    for start in range(0, n, _CHUNK_ROWS):
+        part = slice(start, start + _CHUNK_ROWS)
+        x1, x2 = (_stack(views, rows, side, part)[dataset] for side in ("x1", "x2"))
+        y = labels[dataset][:, part]
+        for head, logits in _logits(trained, x1, x2).items():
+            logits = logits.cpu()
+            hits[head] += (logits.argmax(dim=1) == y).sum(dim=1)
+            chosen = log_softmax(logits.double(), dim=1).gather(1, y[:, None, :])
+            losses[head] -= chosen.sum(dim=(1, 2))
+    return Performance(
+        {head: (hits[head] / n).numpy() for head in HEADS},
+        {head: (losses[head] / n).numpy() for head in HEADS},
+    )
+
+
+def population_performance(
+    trained: TrainedPack, views: Sequence[PairedViews], dataset: np.ndarray
+) -> Performance | None:
+    """Expected accuracy and cross-entropy over all inputs, weighted by their probability.
+
+    Free of test noise: every input of both modalities is run once, and the label's conditional
+    distribution takes the place of sampled labels.
+
+    Returns:
+        None if the inputs of some dataset cannot be listed.
+    """
+    populations = [v.population for v in views]
+    known = [p for p in populations if p is not None]
+    if len(known) < len(populations):
+        return None
+    m = len(dataset)
+    accuracy = {head: np.zeros(m) for head in HEADS}
+    loss = {head: np.zeros(m) for head in HEADS}
+    inputs_1 = torch.as_tensor(np.stack([p.x1 for p in known]))[dataset]
+    inputs_2 = torch.as_tensor(np.stack([p.x2 for p in known]))[dataset]
+    h1, logits_1 = _run(trained, 1, inputs_1)
+    h2, logits_2 = _run(trained, 2, inputs_2)
+    zeros_1, zeros_2 = torch.zeros_like(h1[:, :, :1]), torch.zeros_like(h2[:, :, :1])
+    # The fused head is linear: logits of a joint input are one part per modality, added up.
+    part_1 = trained.fused(h1, zeros_2.expand_as(h2[:, :, :1]).expand(-1, -1, h1.shape[2]))
+    bias = trained.fused(zeros_1, zeros_2)
+    part_2 = trained.fused(zeros_1.expand(-1, -1, h2.shape[2]), h2) - bias
+    for member, which in enumerate(dataset):
+        population = known[which]
+        one = logits_1[member].T.double().cpu().numpy()
+        two = logits_2[member].T.double().cpu().numpy()
+        fused = (
+            part_1[member].T.double().cpu().numpy()[population.pair_1]
+            + part_2[member].T.double().cpu().numpy()[population.pair_2]
+        )
+        by_head = {
+            "1": (one, _marginal(population, population.pair_1, len(one))),
+            "2": (two, _marginal(population, population.pair_2, len(two))),
+            "fused": (fused, population.weight[:, None] * population.conditional),
+        }
+        for head, (logits, joint) in by_head.items():
+            accuracy[head][member] = np.take_along_axis(
+                joint, logits.argmax(axis=1)[:, None], axis=1
+            ).sum()
+            loss[head][member] = -(joint * _log_softmax(logits)).sum()
+    return Performance(accuracy, loss)
+
+
+def alignment(
+    trained: TrainedPack,
+    views: Sequence[PairedViews],
+    dataset: np.ndarray,
+    split: str,
+    evaluation: Evaluation,
+) -> dict[str, AlignmentScore]:
+    """Every metric of the study on (at most ``evaluation.rows``) rows of a split.
+
+    The rows are chosen at random once per split, the same for all members. ``layers: last``
+    compares the representations, ``layers: best`` takes the best over all pairs of layers.
+    """
+    chosen = []
+    for view in views:
+        rows = getattr(view.splits, split)
+        if len(rows) > evaluation.rows:
+            generator = np.random.default_rng(derive_seed("alignment rows", split))
+            rows = rows[np.sort(generator.permutation(len(rows))[: evaluation.rows])]
+        chosen.append(rows)
+    whole = slice(None)
+    xs, ys = (
+        trained.forward(modality, _stack(views, chosen, side, whole)[dataset])[0]
+        for modality, side in ((1, "x1"), (2, "x2"))
+    )
+    if evaluation.layers == "last":
+        first = (len(xs), len(ys))
+        xs, ys = xs[-1:], ys[-1:]
+    else:
+        first = (1, 1)
+    layers_1 = [layer.transpose(1, 2) for layer in xs]
+    layers_2 = [layer.transpose(1, 2) for layer in ys]
+    preprocessing = Preprocessing(
+        clip_quantile=evaluation.preprocessing.clip_quantile,
+        normalize=evaluation.preprocessing.normalize,
+    )
+    scores = {}
+    for name, options in evaluation.metrics.items():
+        pairs = measure_layers(name, layers_1, layers_2, options, preprocessing=preprocessing)
+        best = best_over_layers(pairs, REGISTRY[name].higher_is_better)
+        layers = tuple(
+            f"{first[0] + int(a)}-{first[1] + int(b)}" if a >= 0 else ""
+            for a, b in zip(best.layer_1, best.layer_2, strict=True)
+        )
+        scores[name] = AlignmentScore(best.value.cpu().numpy(), layers)
+    return scores
+
+
+def _run(trained: TrainedPack, modality: int, x: Tensor) -> tuple[Tensor, Tensor]:
+    hidden, logits = trained.forward(modality, x)
+    return hidden[-1], logits
+
+
+def _logits(trained: TrainedPack, x1: Tensor, x2: Tensor) -> dict[str, Tensor]:
+    h1, logits_1 = _run(trained, 1, x1)
+    h2, logits_2 = _run(trained, 2, x2)
+    return {"1": logits_1, "2": logits_2, "fused": trained.fused(h1, h2)}
+
+
+def _stack(
+    views: Sequence[PairedViews], rows: Sequence[np.ndarray], side: str, part: slice
+) -> Tensor:
+    return torch.as_tensor(
+        np.stack([getattr(v, side)[r[part]] for v, r in zip(views, rows, strict=True)])
+    )
+
+
+def _marginal(population: Population, pair: np.ndarray, inputs: int) -> np.ndarray:
+    joint = population.weight[:, None] * population.conditional
+    return np.stack(
+        [np.bincount(pair, weights=column, minlength=inputs) for column in joint.T], axis=1
+    )
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    logs: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return logs

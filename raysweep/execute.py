@@ -1,0 +1,186 @@
+"""Runs one pack: loads its data, trains it, measures it, and makes its rows."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from raysweep import evaluate
+from raysweep.data.registry import load
+from raysweep.data.views import PairedViews
+from raysweep.models.shape import PairShape
+from raysweep.models.trained import TrainedPack
+from raysweep.packing import Pack
+from raysweep.seeds import derive_seed
+from raysweep.spec import Study
+from raysweep.table import Row
+from raysweep.train import train_pack
+from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.trials import Arm, Status, Trial
+
+MEASURED_SPLITS = ("validation", "test")
+
+
+def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
+    """Train and measure all trials of a pack.
+
+    Args:
+        study: the study the pack belongs to.
+        pack: trials of one cell.
+        device: a torch device.
+
+    Returns:
+        One row per trial, in the pack's order, with the columns of `raysweep.table.COLUMNS`.
+
+    Raises:
+        InputError: the dataset cannot be loaded, or sizes do not fit.
+    """
+    trials = pack.trials
+    cell = trials[0].cell
+    draws = sorted({trial.draw for trial in trials})
+    views = [load(cell.dataset, dict(cell.parameters), draw) for draw in draws]
+    dataset = np.array([draws.index(trial.draw) for trial in trials])
+    shape = PairShape(
+        d1=views[0].x1.shape[1],
+        d2=views[0].x2.shape[1],
+        classes=views[0].classes,
+        depth_1=cell.depth_1,
+        depth_2=cell.depth_2,
+        width_1=cell.width_1,
+        width_2=cell.width_2,
+    )
+    trained = train_pack(
+        shape, _members(study, trials), _data(views, dataset), train_settings(study, device)
+    )
+    measured = _measure(study, trained, views, dataset)
+    return [
+        {
+            **_descriptive(study, trial, views[dataset[i]]),
+            **_training(trained, i, len(trials)),
+            **measured[i],
+        }
+        for i, trial in enumerate(trials)
+    ]
+
+
+def train_settings(study: Study, device: str = "cpu") -> TrainSettings:
+    """What the study says of training, in the trainer's terms."""
+    training = study.training
+    return TrainSettings(
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        loss=study.alignment.loss,
+        loss_options=study.alignment.options,
+        fusion=training.fusion,
+        dtype=training.dtype,
+        device=device,
+        checkpoint=training.checkpoint,
+        evaluate_every=training.evaluate_every,
+    )
+
+
+def _members(study: Study, trials: Sequence[Trial]) -> Members:
+    # Seeds leave out cell, strength and arm: the arms of a seed start from the same weights and see
+    # the same batches, and cells are compared on common random numbers.
+    m = len(trials)
+    return Members(
+        init_seed=np.array([derive_seed(study.seed, "init", t.draw, t.seed) for t in trials]),
+        order_seed=np.array([derive_seed(study.seed, "order", t.draw, t.seed) for t in trials]),
+        learning_rate=np.full(m, study.training.learning_rate),
+        weight_decay=np.full(m, study.training.weight_decay),
+        strength=np.array([t.strength for t in trials]),
+        clip_norm=np.full(m, study.training.clip_norm),
+        placebo=np.array([t.arm is Arm.PLACEBO for t in trials]),
+    )
+
+
+def _data(views: Sequence[PairedViews], dataset: np.ndarray) -> PackData:
+    def stack(side: str, split: str) -> np.ndarray:
+        return np.stack([getattr(v, side)[getattr(v.splits, split)] for v in views])
+
+    return PackData(
+        x1_train=stack("x1", "train"),
+        x2_train=stack("x2", "train"),
+        y_train=stack("y", "train"),
+        x1_validation=stack("x1", "validation"),
+        x2_validation=stack("x2", "validation"),
+        y_validation=stack("y", "validation"),
+        dataset=dataset,
+    )
+
+
+def _measure(
+    study: Study, trained: TrainedPack, views: Sequence[PairedViews], dataset: np.ndarray
+) -> list[dict[str, float | str | None]]:
+    rows: list[dict[str, float | str | None]] = [{} for _ in dataset]
+    usable = trained.status == Status.OK
+
+    def put(column: str, values: np.ndarray) -> None:
+        for i, row in enumerate(rows):
+            value = float(values[i])
+            row[column] = value if usable[i] and np.isfinite(value) else None
+
+    for split in (*MEASURED_SPLITS, "population"):
+        if split == "population":
+            found = evaluate.population_performance(trained, views, dataset)
+        else:
+            found = evaluate.performance(trained, views, dataset, split)
+        if found is not None:
+            for head in evaluate.HEADS:
+                put(f"performance_{head}_{split}", found.accuracy[head])
+                put(f"loss_{head}_{split}", found.loss[head])
+    for split in MEASURED_SPLITS:
+        scores = evaluate.alignment(trained, views, dataset, split, study.evaluation)
+        for name, score in scores.items():
+            put(f"alignment_{name}_{split}", score.value)
+            if study.evaluation.layers == "best":
+                for i, row in enumerate(rows):
+                    row[f"alignment_layers_{name}_{split}"] = score.layers[i]
+    return rows
+
+
+def _descriptive(study: Study, trial: Trial, view: PairedViews) -> dict[str, int | float | str]:
+    cell = trial.cell
+    facts = {k: v for k, v in cell.parameters if k not in ("train", "validation", "test")}
+    information = asdict(view.information) if view.information is not None else {}
+    return {
+        "key": trial.key,
+        "study": study.name,
+        "cell": cell.id,
+        "draw": trial.draw,
+        "seed": trial.seed,
+        "strength": trial.strength,
+        "arm": trial.arm.value,
+        "stage": trial.stage.value,
+        "chosen_by": trial.chosen_by,
+        "generation": trial.generation,
+        "number": trial.number,
+        "objective": study.search.objective,
+        "data": cell.dataset,
+        **{name: value for name, value in facts.items() if isinstance(value, int | float | str)},
+        **view.characteristics,
+        "n_train": len(view.splits.train),
+        "classes": view.classes,
+        **information,
+        "encoder": cell.encoder,
+        "depth_1": cell.depth_1,
+        "depth_2": cell.depth_2,
+        "width_1": cell.width_1,
+        "width_2": cell.width_2,
+        "loss": study.alignment.loss,
+        "epochs": study.training.epochs,
+    }
+
+
+def _training(trained: TrainedPack, i: int, members: int) -> dict[str, int | float | str | None]:
+    status = Status(str(trained.status[i]))
+    step = int(trained.diverged_step[i])
+    ratio = float(trained.gradient_ratio[i])
+    return {
+        "status": status.value,
+        "reason": "" if status is Status.OK else f"not finite at step {step}",
+        "best_epoch": int(trained.best_epoch[i]) + 1,
+        "diverged_step": step,
+        "gradient_ratio": ratio if np.isfinite(ratio) else None,
+        "train_seconds": trained.train_seconds / members,
+    }

@@ -1,0 +1,53 @@
+"""The whole loop in this process: for debugging, and the twin that the Ray runner is tested with."""
+
+import traceback
+
+import torch
+
+from raysweep.execute import run_pack
+from raysweep.progress import Observer, Silent
+from raysweep.run_folder import RunFolder
+from raysweep.spec import Study
+from raysweep.sweep import Sweep
+from raysweep.table import results_of, write_part
+
+
+def run(study: Study, folder: RunFolder, observer: Observer | None = None) -> Sweep:
+    """Run what is missing of a study, pack by pack, in this process.
+
+    Args:
+        study: the study; the folder must have adopted it.
+        folder: the output folder, locked by the caller.
+        observer: told what happens.
+
+    Returns:
+        The sweep; its ``failures`` names the packs that raised. ``trials.parquet`` is written also
+        when the run is interrupted.
+
+    Raises:
+        OSError: the output cannot be written.
+    """
+    observer = observer or Silent()
+    torch.set_num_threads(1)
+    sweep = folder.open_sweep(study)
+    observer.started(sweep, "in this process")
+    try:
+        while (pack := sweep.next_pack()) is not None:
+            observer.tick(sweep)
+            try:
+                rows = run_pack(study, pack)
+            except OSError:
+                raise
+            except Exception:
+                reason = traceback.format_exc()
+                folder.record_failure(pack, reason)
+                sweep.fail(pack, reason)
+                observer.pack_failed(sweep, pack, reason)
+                continue
+            write_part(folder.output, pack.key, rows)
+            folder.clear_failure(pack)
+            sweep.complete(pack, results_of(rows))
+            observer.pack_finished(sweep, pack, rows)
+    finally:
+        folder.compact(sweep)
+    return sweep

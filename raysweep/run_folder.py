@@ -1,0 +1,163 @@
+"""A run's output folder: what is in it, who writes to it, and whether a study may use it.
+
+``study.yaml`` is the resolved study, ``parts/`` the results, ``trials.parquet`` the table made from
+them, ``failures/`` why a pack was given up.
+"""
+
+import contextlib
+import difflib
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from raysweep.cells import expand
+from raysweep.errors import InputError
+from raysweep.packing import Pack
+from raysweep.spec import Study
+from raysweep.storage import Output
+from raysweep.study_file import dump_study, parse_study
+from raysweep.sweep import Sweep
+from raysweep.table import compact, read_parts
+
+STUDY_NAME = "study.yaml"
+FAILURES = "failures"
+LOCK_NAME = ".driver"
+
+
+class RunFolder:
+    """The output folder of one run.
+
+    Args:
+        output: where it is.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+
+    def study(self) -> Study | None:
+        """The study that the folder belongs to, or None for a folder that has none yet."""
+        content = self.output.read(STUDY_NAME)
+        if content is None:
+            return None
+        name = f"{self.output.location}/{STUDY_NAME}"
+        return parse_study(content.decode(), name, Path.cwd())
+
+    def existing_study(self) -> Study:
+        """The study that the folder belongs to.
+
+        Raises:
+            InputError: the folder is not the output of a run.
+        """
+        study = self.study()
+        if study is None:
+            raise InputError(
+                f"{self.output.location}: not the output of a run (it has no {STUDY_NAME}); "
+                "give the --out of an earlier `raysweep run`"
+            )
+        return study
+
+    def adopt(self, study: Study) -> None:
+        """Make the folder the study's: store the resolved study in it.
+
+        A folder that has a study takes the same one again, or an extension of it (more trials,
+        seeds, draws or grid values).
+
+        Raises:
+            InputError: the folder belongs to a study whose results this one could not use.
+        """
+        before = self.study()
+        if before is not None and not extends(before, study):
+            change = "\n".join(
+                difflib.unified_diff(
+                    dump_study(before).splitlines(),
+                    dump_study(study).splitlines(),
+                    "in the folder",
+                    "given now",
+                    n=0,
+                    lineterm="",
+                )
+            )
+            raise InputError(
+                f"{self.output.location}: holds the results of another study; the change is\n"
+                f"{change}\n"
+                "A study may be extended (more trials, seeds, draws or grid values); for anything "
+                "else give another --out"
+            )
+        self.output.write(STUDY_NAME, dump_study(study).encode())
+
+    def open_sweep(self, study: Study) -> Sweep:
+        """The sweep of the study with all results that are there.
+
+        Part files that are cut short or damaged count as missing; the pack is run again.
+        """
+        return Sweep(study, read_parts(self.output).results())
+
+    def compact(self, sweep: Sweep) -> int:
+        """Write ``trials.parquet``; returns its number of rows."""
+        return compact(self.output, read_parts(self.output), sweep.order())
+
+    def record_failure(self, pack: Pack, reason: str) -> None:
+        """Keep why a pack was given up."""
+        self.output.write(f"{FAILURES}/{pack.key}.txt", reason.encode())
+
+    def clear_failure(self, pack: Pack) -> None:
+        """Forget an earlier failure of a pack that has now run."""
+        self.output.delete(f"{FAILURES}/{pack.key}.txt")
+
+    @contextlib.contextmanager
+    def driver_lock(self) -> Iterator[None]:
+        """Keep other drivers out of the folder while this one runs.
+
+        On a local or shared folder; an object store has no lock, and two drivers there would write
+        the same bytes under the same keys. The lock dies with its process.
+
+        Raises:
+            InputError: another driver is running; names its host and process.
+        """
+        if self.output.local is None:
+            yield
+            return
+        self.output.local.mkdir(parents=True, exist_ok=True)
+        with open(self.output.local / LOCK_NAME, "a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                lock.seek(0)
+                raise InputError(
+                    f"{self.output.location}: another driver is running in this folder "
+                    f"({lock.read().strip() or 'unknown'}); wait for it, stop it, or give another "
+                    "--out"
+                ) from error
+            lock.seek(0)
+            lock.truncate()
+            lock.write(f"host {socket.gethostname()}, process {os.getpid()}")
+            lock.flush()
+            yield
+
+
+def extends(before: Study, after: Study) -> bool:
+    """Whether every result of ``before`` keeps its meaning in ``after``.
+
+    True where only the grids, draws, trials, seeds, resources, texts or the verdict's settings
+    differ, and none of the cells, draws, seeds or trials of ``before`` is gone.
+    """
+    if before.science() != after.science() or before.name != after.name:
+        return False
+    fixed = {"trials", "seeds"}
+    if _without(before.search, fixed) != _without(after.search, fixed):
+        return False
+    if before.search.trials > after.search.trials:
+        return False
+    if not set(before.search.seeds) <= set(after.search.seeds):
+        return False
+    if not set(before.confirm.seeds) <= set(after.confirm.seeds):
+        return False
+    draws = {cell.id: set(cell.draws) for cell in expand(after)}
+    return all(set(cell.draws) <= draws.get(cell.id, set()) for cell in expand(before))
+
+
+def _without(part: Any, names: set[str]) -> dict[str, Any]:
+    return {k: v for k, v in part.model_dump(mode="json").items() if k not in names}

@@ -1,0 +1,105 @@
+"""Where results live: a local folder, a shared one, or any URI that ``pyarrow.fs`` opens.
+
+A file appears whole or not at all. On a local filesystem it is written under a temporary name,
+synced and renamed; an object store does the same by itself when an upload is closed.
+"""
+
+import contextlib
+import os
+import uuid
+from pathlib import Path, PurePosixPath
+
+from pyarrow import fs
+
+from raysweep.errors import InputError
+
+
+class Output:
+    """A folder of result files addressed by names relative to it, such as ``parts/ab12.arrow``.
+
+    Args:
+        location: a path, or a URI such as ``s3://bucket/sweeps/one``.
+
+    Raises:
+        InputError: the URI names a filesystem that ``pyarrow.fs`` does not know.
+    """
+
+    def __init__(self, location: str | os.PathLike[str]) -> None:
+        self.location = str(location)
+        self.local: Path | None = None
+        if "://" in self.location and not self.location.startswith("file://"):
+            try:
+                self._fs, self._root = fs.FileSystem.from_uri(self.location)
+            except (ValueError, OSError) as error:
+                raise InputError(
+                    f"--out {self.location}: not a location that can be opened ({error}); "
+                    "give a folder, or a URI such as s3://bucket/path"
+                ) from error
+        else:
+            path = self.location.removeprefix("file://")
+            self.local = Path(path).expanduser().resolve()
+            self.location = str(self.local)
+            self._fs, self._root = fs.LocalFileSystem(), self.location
+
+    def __repr__(self) -> str:
+        return f"Output({self.location!r})"
+
+    def _path(self, name: str) -> str:
+        parts = PurePosixPath(name).parts
+        if not parts or name.startswith("/") or ".." in parts:
+            raise ValueError(f"{name!r} is not a name inside the output folder")
+        return f"{self._root.rstrip('/')}/{name}"
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put ``content`` under ``name``, replacing what was there; whole or not at all.
+
+        Raises:
+            OSError: the location cannot be written (permission, disk full, connection).
+        """
+        path = self._path(name)
+        self._fs.create_dir(str(PurePosixPath(path).parent), recursive=True)
+        if self.local is None:
+            with self._fs.open_output_stream(path) as stream:
+                stream.write(content)
+            return
+        temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+        try:
+            with open(temporary, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        folder = os.open(os.path.dirname(path), os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def read(self, name: str) -> bytes | None:
+        """The content of ``name``, or None if there is no such file."""
+        path = self._path(name)
+        try:
+            with self._fs.open_input_stream(path, compression=None) as stream:
+                content: bytes = stream.read()
+        except FileNotFoundError:
+            return None
+        return content
+
+    def delete(self, name: str) -> None:
+        """Remove ``name`` if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.delete_file(self._path(name))
+
+    def names(self, folder: str, suffix: str) -> list[str]:
+        """Sorted names (``folder/file``) of the files in ``folder`` that end in ``suffix``."""
+        selector = fs.FileSelector(self._path(folder), allow_not_found=True)
+        found = self._fs.get_file_info(selector)
+        return sorted(
+            f"{folder}/{info.base_name}"
+            for info in found
+            if info.type == fs.FileType.File and info.base_name.endswith(suffix)
+        )

@@ -1,0 +1,244 @@
+"""What to run next: a pure function of the study and the results that are there.
+
+`plan_cell` answers it for one cell, `Sweep` keeps the plans of all cells while results come in.
+Neither knows who runs a pack; the local runner and the Ray runner both drive a `Sweep`.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from raysweep.cells import Cell, expand, varying
+from raysweep.packing import Pack, pack_trials
+from raysweep.search import Outcome, choose, propose
+from raysweep.seeds import content_key, derive_seed
+from raysweep.spec import Study
+from raysweep.trials import Arm, Stage, Status, Trial, TrialResult
+
+# Raised when the same trial would give other numbers than before, so that old results are not mixed
+# with new ones.
+SCIENCE_VERSION = 1
+NO_STRENGTH = "every strength of the search diverged"
+
+Results = Mapping[str, TrialResult]
+
+
+class CellState(StrEnum):
+    """How far a cell is."""
+
+    SEARCHING = "searching"
+    CONFIRMING = "confirming"
+    DONE = "done"
+    NO_STRENGTH = "no usable strength"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """Everything that is known of a cell's work so far.
+
+    Attributes:
+        trials: the trials planned so far, in the order of the final table.
+        packs: packs of those trials that are not there yet.
+        outcomes: finished proposals of the search, in the order of asking.
+        chosen: criterion -> strength to confirm; empty while searching.
+        state: how far the cell is.
+    """
+
+    cell: Cell
+    trials: tuple[Trial, ...]
+    packs: tuple[Pack, ...]
+    outcomes: tuple[Outcome, ...]
+    chosen: Mapping[str, float]
+    state: CellState
+
+
+def science_digest(study: Study) -> str:
+    """Digest of what a trial's numbers depend on besides the trial itself."""
+    return content_key([SCIENCE_VERSION, study.science()])
+
+
+def plan_cell(study: Study, cell: Cell, results: Results) -> CellPlan:
+    """Plan a cell from the results that are there.
+
+    Generations of the search come one after the other, each planned from all results of those
+    before; then the confirm stage with its three arms. A generation is always proposed whole and
+    cut to what the study asks for, so that a study extended by more trials keeps its proposals.
+    """
+    science = science_digest(study)
+    seed = derive_seed(study.seed, "search", cell.id)
+    search, limit = study.search, study.resources.members_per_pack
+    trials: list[Trial] = []
+    outcomes: list[Outcome] = []
+    while len(outcomes) < search.trials:
+        generation = len(outcomes) // search.generation
+        proposed = propose(search, seed, outcomes, search.generation)
+        proposed = proposed[: search.trials - len(outcomes)]
+        asked = [(len(outcomes) + i, strength) for i, strength in enumerate(proposed)]
+        now = [
+            Trial(cell, draw, s, strength, Arm.FORCED, Stage.SEARCH, science, generation, number)
+            for number, strength in asked
+            for draw in cell.draws
+            for s in search.seeds
+        ]
+        if generation == 0:
+            now = [
+                Trial(cell, draw, s, 0.0, Arm.NONE, Stage.SEARCH, science)
+                for draw in cell.draws
+                for s in search.seeds
+            ] + now
+        trials += now
+        packs = _missing(pack_trials([[t] for t in _unique(now)], limit), results)
+        if packs:
+            return CellPlan(cell, tuple(trials), packs, tuple(outcomes), {}, CellState.SEARCHING)
+        outcomes += [_outcome(study, [t for t in now if t.number == n], results) for n, _ in asked]
+    chosen = choose(search, outcomes)
+    confirm = _confirm_groups(study, cell, science, chosen)
+    trials += [trial for group in confirm for trial in group]
+    packs = _missing(pack_trials(confirm, limit), results)
+    state = CellState.CONFIRMING if packs else CellState.DONE
+    if not chosen:
+        state = CellState.NO_STRENGTH
+    return CellPlan(cell, tuple(trials), packs, tuple(outcomes), chosen, state)
+
+
+@dataclass
+class Sweep:
+    """The plans of all cells of a study, kept up to date as packs finish.
+
+    Attributes:
+        study: the study.
+        results: key -> result of every trial that is there.
+        labels: cell id -> short readable name.
+    """
+
+    study: Study
+    results: dict[str, TrialResult] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cells = expand(self.study)
+        self.labels = varying(self.cells)
+        self._plans = {c.id: plan_cell(self.study, c, self.results) for c in self.cells}
+        self._running: dict[str, Pack] = {}
+        self._failed: dict[str, str] = {}
+        self.finished_packs = 0
+
+    def next_pack(self) -> Pack | None:
+        """A pack to run now, or None while there is none; the pack counts as running.
+
+        Cells nearest to their end come first, so that verdicts come in early; the order has no
+        influence on any result.
+        """
+        for state in (CellState.CONFIRMING, CellState.SEARCHING):
+            for plan in self._plans.values():
+                if plan.state is not state:
+                    continue
+                for pack in plan.packs:
+                    if pack.key not in self._running and pack.key not in self._failed:
+                        self._running[pack.key] = pack
+                        return pack
+        return None
+
+    def complete(self, pack: Pack, results: Iterable[TrialResult]) -> None:
+        """Take in the results of a pack."""
+        self.results.update((result.key, result) for result in results)
+        self._running.pop(pack.key, None)
+        self.finished_packs += 1
+        cell = pack.trials[0].cell
+        self._plans[cell.id] = plan_cell(self.study, cell, self.results)
+
+    def fail(self, pack: Pack, reason: str) -> None:
+        """Give a pack up for this run; a later run tries it again."""
+        self._running.pop(pack.key, None)
+        self._failed[pack.key] = reason
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is running and nothing is left that could run."""
+        return not self._running and all(
+            pack.key in self._failed for plan in self._plans.values() for pack in plan.packs
+        )
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Key of each pack that was given up -> why."""
+        return dict(self._failed)
+
+    @property
+    def running(self) -> tuple[Pack, ...]:
+        """The packs that are running now."""
+        return tuple(self._running.values())
+
+    @property
+    def plans(self) -> Mapping[str, CellPlan]:
+        """Cell id -> its plan."""
+        return dict(self._plans)
+
+    def state(self, cell: Cell) -> CellState:
+        """How far a cell is; failed where a pack of it was given up."""
+        plan = self._plans[cell.id]
+        if any(pack.key in self._failed for pack in plan.packs):
+            return CellState.FAILED
+        return plan.state
+
+    def order(self) -> list[str]:
+        """Keys of all trials planned so far, each once, in the order of the final table."""
+        return list(
+            dict.fromkeys(t.key for plan in self._plans.values() for t in plan.trials)
+        )
+
+    def trials_planned(self) -> int:
+        """Trials the whole study will have when done (if no two criteria choose one strength)."""
+        return sum(trials_of_cell(self.study, cell) for cell in self.cells)
+
+
+def trials_of_cell(study: Study, cell: Cell) -> int:
+    """How many trials a cell takes: search with its baseline, then the arms of the confirm stage."""
+    criteria = 2 if study.search.objective == "both" else 1
+    per_draw = (1 + study.search.trials) * len(study.search.seeds) + (1 + 2 * criteria) * len(
+        study.confirm.seeds
+    )
+    return per_draw * len(cell.draws)
+
+
+def _confirm_groups(
+    study: Study, cell: Cell, science: str, chosen: Mapping[str, float]
+) -> list[list[Trial]]:
+    strengths: dict[float, list[str]] = {}
+    for criterion, strength in chosen.items():
+        strengths.setdefault(strength, []).append(criterion)
+    groups = []
+    for draw, seed in itertools.product(cell.draws, study.confirm.seeds):
+        group = [Trial(cell, draw, seed, 0.0, Arm.NONE, Stage.CONFIRM, science)]
+        for strength, criteria in strengths.items():
+            group += [
+                Trial(
+                    cell, draw, seed, strength, arm, Stage.CONFIRM, science,
+                    chosen_by="+".join(criteria),
+                )
+                for arm in (Arm.FORCED, Arm.PLACEBO)
+            ]
+        groups.append(group)
+    return groups if chosen else []
+
+
+def _outcome(study: Study, trials: Sequence[Trial], results: Results) -> Outcome:
+    found = [results[t.key] for t in trials]
+    strength = trials[0].strength
+    if any(result.status is not Status.OK for result in found):
+        return Outcome(strength, float("nan"), float("nan"))
+    alignment = [r.number(f"alignment_{study.metric}_validation") for r in found]
+    performance = [r.number(f"{study.search.performance}_validation") for r in found]
+    return Outcome(strength, float(np.mean(alignment)), float(np.mean(performance)))
+
+
+def _unique(trials: Iterable[Trial]) -> list[Trial]:
+    return list({trial.key: trial for trial in trials}.values())
+
+
+def _missing(packs: Iterable[Pack], results: Results) -> tuple[Pack, ...]:
+    left = (pack.without(results.keys()) for pack in packs)
+    return tuple(pack for pack in left if pack is not None)

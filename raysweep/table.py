@@ -1,0 +1,255 @@
+"""The trial table: its columns, its part files, and the one Parquet file they are compacted to.
+
+A pack writes one part file with all its rows; the part files are the only truth. ``trials.parquet``
+is made from them and can be made again at any time.
+"""
+
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raysweep.errors import InputError
+from raysweep.storage import Output
+from raysweep.trials import Status, TrialResult
+
+TABLE_NAME = "trials.parquet"
+PARTS = "parts"
+PART_SUFFIX = ".arrow"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the trial table; ``pattern`` is a regular expression where names vary."""
+
+    name: str
+    kind: str
+    unit: str
+    meaning: str
+    pattern: str | None = None
+
+    def describes(self, name: str) -> bool:
+        """Whether this entry documents the column ``name``."""
+        return name == self.name if self.pattern is None else bool(re.fullmatch(self.pattern, name))
+
+
+_SPLITS = "(validation|test|population)"
+COLUMNS: tuple[Column, ...] = (
+    Column("key", "string", "", "name of the trial, made from all that its numbers depend on"),
+    Column("study", "string", "", "name of the study"),
+    Column("cell", "string", "", "data characteristics x model scale; equal content, equal id"),
+    Column("draw", "int64", "", "which draw of the dataset"),
+    Column("seed", "int64", "", "initial weights and batch order; equal seeds pair the arms"),
+    Column("strength", "float64", "", "regularization strength: weight of the alignment loss"),
+    Column("arm", "string", "none, forced, placebo", "placebo: the loss sees shuffled pairs"),
+    Column("stage", "string", "search, confirm", "only confirm rows are tested"),
+    Column("status", "string", "ok, diverged", "diverged: a NaN or infinity in training"),
+    Column("reason", "string", "", "why a trial is not ok; empty otherwise"),
+    Column("chosen_by", "string", "alignment, performance", "criterion that chose the strength"),
+    Column("generation", "int64", "", "generation of the search; -1 for strength 0 and confirm"),
+    Column("number", "int64", "", "number of the proposal in its cell; -1 as above"),
+    Column("objective", "string", "alignment, performance, both", "what the search maximized"),
+    Column("data", "string", "", "dataset"),
+    Column("R", "int64", "features", "redundant task features: shared by both modalities"),
+    Column("U", "int64", "features", "unique task features: seen by one modality only"),
+    Column("D_phi", "int64", "layers", "heterogeneity depth"),
+    Column("n_train", "int64", "rows", "training rows"),
+    Column("classes", "int64", "", "number of classes"),
+    Column("I1", "float64", "nats", "I(X1;Y), exact"),
+    Column("I2", "float64", "nats", "I(X2;Y), exact"),
+    Column("I12", "float64", "nats", "I(X1,X2;Y), exact"),
+    Column("I_shared", "float64", "nats", "information of the shared features about Y, exact"),
+    Column("I_X1X2", "float64", "nats", "I(X1;X2), exact"),
+    Column("pid_R", "float64", "nats", "redundancy (BROJA)"),
+    Column("pid_U1", "float64", "nats", "uniqueness of modality 1 (BROJA)"),
+    Column("pid_U2", "float64", "nats", "uniqueness of modality 2 (BROJA)"),
+    Column("pid_S", "float64", "nats", "synergy (BROJA)"),
+    Column("bayes_1", "float64", "0..1", "accuracy of the Bayes classifier on modality 1"),
+    Column("bayes_2", "float64", "0..1", "accuracy of the Bayes classifier on modality 2"),
+    Column("bayes_fused", "float64", "0..1", "accuracy of the Bayes classifier on both"),
+    Column("encoder", "string", "", "architecture of the encoders"),
+    Column("depth_1", "int64", "layers", "hidden layers of encoder 1"),
+    Column("depth_2", "int64", "layers", "hidden layers of encoder 2"),
+    Column("width_1", "int64", "units", "width of encoder 1"),
+    Column("width_2", "int64", "units", "width of encoder 2"),
+    Column("loss", "string", "", "alignment loss"),
+    Column("epochs", "int64", "", "passes over the training rows"),
+    Column("best_epoch", "int64", "", "epoch of the checkpoint that was measured, from 1"),
+    Column("diverged_step", "int64", "steps", "step of the first NaN or infinity; -1 if none"),
+    Column("gradient_ratio", "float64", "", "gradient norm, alignment term over task"),
+    Column("train_seconds", "float64", "s", "training time of the pack divided by its members"),
+    Column(
+        "alignment_<metric>_<split>", "float64", "see metric",
+        "alignment of the two encoders", rf"alignment_\w+_{_SPLITS}",
+    ),
+    Column(
+        "alignment_layers_<metric>_<split>", "string", "",
+        "the pair of layers (1-based, modality 1-modality 2) that was measured",
+        rf"alignment_layers_\w+_{_SPLITS}",
+    ),
+    Column(
+        "performance_<1|2|fused>_<split>", "float64", "0..1",
+        "accuracy of modality 1, modality 2 or both together; population: exact expectation",
+        rf"performance_(1|2|fused)_{_SPLITS}",
+    ),
+    Column(
+        "loss_<1|2|fused>_<split>", "float64", "nats", "cross-entropy",
+        rf"loss_(1|2|fused)_{_SPLITS}",
+    ),
+)
+REQUIRED = (
+    "key", "study", "cell", "draw", "seed", "strength", "arm", "stage", "status",
+)
+# What a table says of time differs from run to run; everything else is reproducible.
+TIMING_COLUMNS = ("train_seconds",)
+
+Row = Mapping[str, int | float | str | None]
+
+
+def write_part(output: Output, name: str, rows: Sequence[Row]) -> None:
+    """Write the rows of one pack as one file, whole or not at all.
+
+    Raises:
+        OSError: the output cannot be written.
+    """
+    columns: dict[str, None] = {}
+    for row in rows:
+        columns.update(dict.fromkeys(row))
+    arrays = {}
+    for column in columns:
+        known = next((c for c in COLUMNS if c.name == column), None)
+        values = [row.get(column) for row in rows]
+        arrays[column] = pa.array(values, type=_arrow_type(known.kind) if known else None)
+    table = pa.table(arrays)
+    buffer = io.BytesIO()
+    with pa.ipc.new_file(buffer, table.schema) as writer:
+        writer.write_table(table)
+    output.write(f"{PARTS}/{name}{PART_SUFFIX}", buffer.getvalue())
+
+
+def results_of(rows: Iterable[Row]) -> list[TrialResult]:
+    """The results in a pack's rows."""
+    return [TrialResult(str(row["key"]), Status(str(row["status"])), row) for row in rows]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All rows that are there, and the part files that could not be read.
+
+    Attributes:
+        table: one row per trial; of rows with the same key the first one read.
+        damaged: names of part files that are cut short or unreadable; their trials count as missing.
+    """
+
+    table: pa.Table
+    damaged: tuple[str, ...]
+
+    def results(self) -> dict[str, TrialResult]:
+        """Key -> result, with the columns that a search reads."""
+        if self.table.num_rows == 0:
+            return {}
+        wanted = [
+            name for name in self.table.column_names
+            if name.endswith("_validation") and not name.startswith("alignment_layers_")
+        ]
+        columns = [self.table.column(name).to_pylist() for name in ("key", "status", *wanted)]
+        return {
+            key: TrialResult(key, Status(status), dict(zip(wanted, values, strict=True)))
+            for key, status, *values in zip(*columns, strict=True)
+        }
+
+
+def read_parts(output: Output, names: Iterable[str] | None = None) -> Parts:
+    """Read part files (all of them by default).
+
+    A damaged part file is named in the answer rather than raised: its pack is run again.
+    """
+    tables, damaged = [], []
+    for name in output.names(PARTS, PART_SUFFIX) if names is None else names:
+        content = output.read(name)
+        try:
+            if content is None:
+                raise pa.ArrowInvalid("missing")
+            table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
+            if any(column not in table.column_names for column in REQUIRED):
+                raise pa.ArrowInvalid("columns missing")
+        except (pa.ArrowInvalid, OSError):
+            damaged.append(name)
+            continue
+        tables.append(table)
+    if not tables:
+        return Parts(pa.table({"key": pa.array([], pa.string())}), tuple(damaged))
+    table = pa.concat_tables(tables, promote_options="permissive")
+    keys = table.column("key").to_pylist()
+    first = {key: row for row, key in reversed(list(enumerate(keys)))}
+    if len(first) < len(keys):
+        table = table.take(pa.array(sorted(first.values())))
+    return Parts(table, tuple(damaged))
+
+
+def compact(output: Output, parts: Parts, order: Sequence[str]) -> int:
+    """Write ``trials.parquet``: the rows whose keys are in ``order``, in that order.
+
+    Rows that the study no longer plans (a search that was extended chose another strength, say)
+    stay in their part files and out of the table.
+
+    Returns:
+        The number of rows written.
+    """
+    position = {key: row for row, key in enumerate(parts.table.column("key").to_pylist())}
+    rows = [position[key] for key in order if key in position]
+    table = parts.table.take(pa.array(rows, pa.int64()))
+    known = [c.name for c in COLUMNS if c.name in table.column_names]
+    others = [name for name in table.column_names if name not in known]
+    anchor = known.index("n_train") if "n_train" in known else len(known)
+    measured = [n for n in others if _family(n)]
+    data = [n for n in others if not _family(n)]
+    table = table.select([*known[:anchor], *sorted(data), *known[anchor:], *sorted(measured)])
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    output.write(TABLE_NAME, buffer.getvalue())
+    return len(rows)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a trial table: a Parquet file, or a run's output folder that holds ``trials.parquet``.
+
+    Returns:
+        One row per trial, columns as documented in `COLUMNS`.
+
+    Raises:
+        InputError: there is no table, it cannot be read, or required columns are missing.
+    """
+    location, name = str(path), TABLE_NAME
+    if location.endswith(".parquet"):
+        location, _, name = location.rpartition("/")
+    content = Output(location or ".").read(name)
+    if content is None:
+        raise InputError(
+            f"{path}: no trial table there; give a run's output folder or its {TABLE_NAME}"
+        )
+    try:
+        frame = pq.read_table(pa.BufferReader(content)).to_pandas()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file ({error})") from error
+    missing = [column for column in REQUIRED if column not in frame.columns]
+    if missing:
+        raise InputError(
+            f"{path}: not a trial table, columns missing: {', '.join(missing)}; "
+            f"required are {', '.join(REQUIRED)}"
+        )
+    return frame
+
+
+def _family(name: str) -> bool:
+    return any(column.pattern and column.describes(name) for column in COLUMNS)
+
+
+def _arrow_type(kind: str) -> Any:
+    return {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}[kind]

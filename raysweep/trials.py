@@ -1,0 +1,95 @@
+"""A trial, what came of it, and the enumerations their columns are made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+from raysweep.cells import Cell
+from raysweep.seeds import content_key
+
+
+class Arm(StrEnum):
+    """What is done to a pair of encoders; the arms of one seed are paired."""
+
+    NONE = "none"
+    FORCED = "forced"
+    PLACEBO = "placebo"
+
+
+class Stage(StrEnum):
+    """Why a trial was run: to find a strength, or to test the one that was found."""
+
+    SEARCH = "search"
+    CONFIRM = "confirm"
+
+
+class Status(StrEnum):
+    """How a trial ended: trained, or stopped at a NaN or infinity."""
+
+    OK = "ok"
+    DIVERGED = "diverged"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One pair of encoders to train.
+
+    Attributes:
+        cell: data characteristics and model scale.
+        draw: which draw of the dataset.
+        seed: initial weights and order of the batches; equal seeds pair the arms.
+        strength: weight of the alignment loss, >= 0.
+        arm: none (strength 0), forced, or placebo (shuffled pairs).
+        stage: search or confirm.
+        science: digest of what else the numbers depend on (`spec.Study.science`).
+        generation: generation of the search that proposed the strength, -1 outside a search.
+        number: number of the proposal in its cell's search, -1 for strength 0 and in confirm.
+        chosen_by: the criterion that chose the strength of a confirm trial, else empty.
+    """
+
+    cell: Cell
+    draw: int
+    seed: int
+    strength: float
+    arm: Arm
+    stage: Stage
+    science: str
+    generation: int = field(default=-1, compare=False)
+    number: int = field(default=-1, compare=False)
+    chosen_by: str = field(default="", compare=False)
+
+    @cached_property
+    def key(self) -> str:
+        """The trial's name: a hash of everything its numbers depend on."""
+        return content_key(
+            [
+                self.science,
+                self.cell.id,
+                self.draw,
+                self.seed,
+                float(self.strength).hex(),
+                self.arm.value,
+                self.stage.value,
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One row of the trial table.
+
+    Attributes:
+        key: the trial's key.
+        status: ok or diverged.
+        values: every measured column (`raysweep.table` gives names, types and units).
+    """
+
+    key: str
+    status: Status
+    values: Mapping[str, int | float | str | None]
+
+    def number(self, column: str) -> float:
+        """The value of a numeric column; NaN where there is none."""
+        value = self.values.get(column)
+        return float("nan") if value is None or isinstance(value, str) else float(value)
