@@ -43,7 +43,8 @@ def _read(path: str) -> dict[str, Array]:
         if missing:
             raise InputError(
                 f"{path}: no array {', '.join(missing)}; "
-                f"found {', '.join(archive.files) or 'none'}, expected x1 [n, d1], x2 [n, d2], y [n] and, if wanted, split [n]"
+                f"found {', '.join(archive.files) or 'none'}, expected x1 [n, d1], x2 [n, d2], "
+                "y [n] and, if wanted, split [n]"
             )
         for name in ("x1", "x2", "y", "split"):
             if name not in archive.files:

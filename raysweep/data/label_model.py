@@ -1,7 +1,9 @@
-"""How the synthetic label depends on the task bits: the paper's weights, temperature and prior.
+"""How the synthetic label depends on the task bits: weights, temperature, interactions and prior.
 
 Source: Understanding the Emergence of Multimodal Representation Alignment (arXiv 2502.16282),
 appendix on the synthetic data, and its released generator, whose order of random numbers is kept.
+Interactions, other class counts, imbalance and label noise are additions of this project; at their
+defaults nothing of the paper's label changes.
 """
 
 from dataclasses import dataclass
@@ -10,13 +12,28 @@ from itertools import product
 import numpy as np
 
 from raysweep.data.streams import stream
-from raysweep.data.views import Floats
+from raysweep.data.views import Floats, Integers
 
 SHARED_BITS = 8
 UNIQUE_BITS = 4
 TASK_BITS = 8
+INTERACTIONS = 2
 PUBLISHED_FEATURES_SEED = 1
 PUBLISHED_WEIGHTS_SEED = 2
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """What the label depends on; the fields are explained in ``synthetic.PARAMETERS``."""
+
+    unique_1: int
+    unique_2: int
+    temperature: float = 0.05
+    prior_tolerance: float = 0.01
+    classes: int = 4
+    imbalance: float = 1.0
+    synergy: float = 0.0
+    label_noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -24,7 +41,9 @@ class LabelModel:
     """p(label | task bits), and which of the bits of each block the task bits are.
 
     Attributes:
-        shared, unique_1, unique_2: positions of the task bits in the blocks of 8, 4 and 4 bits.
+        shared: positions of the task bits in the block of 8 shared bits.
+        unique_1: positions of the task bits in the block of 4 bits of modality 1.
+        unique_2: positions of the task bits in the block of 4 bits of modality 2.
         table: [2] * (number of task bits) + [c] float64; the axes are the shared bits, then the
             unique ones of modality 1, then those of modality 2, each in the order above.
     """
@@ -38,14 +57,21 @@ class LabelModel:
 def task_weights(classes: int, draw: int) -> Floats:
     """W [8, c]: uniform on (0, 1), each row divided by its Euclidean norm.
 
-    Draw 0 is RandomState(2).uniform(size=(8, c)), the published weights. The rows belong to the
-    task bits in the order of LabelModel at every U, so I(X1, X2; Y) is the same at every U.
+    Draw 0 is RandomState(2).uniform(size=(8, c)), the published weights at c = 4. The rows belong
+    to the task bits in the order of LabelModel at every U, so I(X1, X2; Y) is the same at every U.
     """
     size = (TASK_BITS, classes)
     if draw == 0:
         weights = np.random.RandomState(PUBLISHED_WEIGHTS_SEED).uniform(0.0, 1.0, size=size)
     else:
         weights = stream("synthetic", draw, "weights").uniform(0.0, 1.0, size=size)
+    return weights / np.linalg.norm(weights, axis=1, keepdims=True)
+
+
+def interaction_weights(classes: int, draw: int) -> Floats:
+    """V [2, c], of the two exclusive ors: made like W, from a stream of their own."""
+    source = stream("synthetic", draw, "interactions")
+    weights = source.uniform(0.0, 1.0, size=(INTERACTIONS, classes))
     return weights / np.linalg.norm(weights, axis=1, keepdims=True)
 
 
@@ -71,6 +97,12 @@ def all_bits(count: int) -> Floats:
     return np.array(list(product((0.0, 1.0), repeat=count))).reshape(2**count, count)
 
 
+def class_prior(classes: int, imbalance: float) -> Floats:
+    """[c] class probabilities in geometric progression, the first ``imbalance`` times the last."""
+    prior = imbalance ** (-np.arange(classes) / (classes - 1))
+    return prior / prior.sum()
+
+
 def conditional_with_prior(logits: Floats, prior: Floats, tolerance: float) -> Floats:
     """Softmax of the [s, c] logits, its classes rescaled until the mean over s meets ``prior``.
 
@@ -89,22 +121,59 @@ def conditional_with_prior(logits: Floats, prior: Floats, tolerance: float) -> F
     return conditional
 
 
-def label_model(
-    unique_1: int, unique_2: int, temperature: float, prior_tolerance: float, draw: int
-) -> LabelModel:
+def label_model(settings: LabelSettings, draw: int) -> LabelModel:
     """The label with so many unique task bits; the others of the eight are shared.
 
-    logits = bits @ W / temperature over 4 classes. The 2^8 patterns of the task bits are equally
-    likely, so ``table`` is all there is to know.
+    logits = ((1 - synergy) bits @ W + synergy xors @ V) / temperature, where the two xors combine
+    the last two unique bits of each modality (the last that U makes task bits). Label noise then
+    replaces that share of the labels by draws from the class prior. All patterns of the task bits
+    are equally likely, so ``table`` is all there is to know.
     """
-    classes = 4
-    logits = all_bits(TASK_BITS) @ task_weights(classes, draw) / temperature
-    prior = np.full(classes, 1.0 / classes)
-    table = conditional_with_prior(logits, prior, prior_tolerance)
+    s, linear_1, linear_2 = settings.synergy, settings.unique_1, settings.unique_2
+    linear_shared = TASK_BITS - linear_1 - linear_2
     shared_order, order_1, order_2 = task_positions(draw)
+    paired = range(UNIQUE_BITS - INTERACTIONS, UNIQUE_BITS) if s > 0 else range(0)
+    ranks_1 = sorted({*range(linear_1), *paired})
+    ranks_2 = sorted({*range(linear_2), *paired})
+
+    bits = all_bits(linear_shared + len(ranks_1) + len(ranks_2))
+    shared, only_1, only_2 = np.split(bits, [linear_shared, linear_shared + len(ranks_1)], axis=1)
+    linear = np.concatenate([shared, only_1[:, :linear_1], only_2[:, :linear_2]], axis=1)
+    logits = linear @ task_weights(settings.classes, draw)
+    if s > 0:
+        left = only_1[:, [ranks_1.index(rank) for rank in paired]]
+        right = only_2[:, [ranks_2.index(rank) for rank in paired]]
+        xors = np.abs(left - right)
+        logits = (1 - s) * logits + s * (xors @ interaction_weights(settings.classes, draw))
+    prior = class_prior(settings.classes, settings.imbalance)
+    table = conditional_with_prior(logits / settings.temperature, prior, settings.prior_tolerance)
+    if settings.label_noise > 0:
+        table = (1 - settings.label_noise) * table + settings.label_noise * table.mean(axis=0)
     return LabelModel(
-        shared_order[: TASK_BITS - unique_1 - unique_2],
-        order_1[:unique_1],
-        order_2[:unique_2],
-        table.reshape((2,) * TASK_BITS + (classes,)),
+        shared_order[:linear_shared],
+        tuple(order_1[rank] for rank in ranks_1),
+        tuple(order_2[rank] for rank in ranks_2),
+        table.reshape((2,) * bits.shape[1] + (settings.classes,)),
     )
+
+
+def joint_inputs(model: LabelModel) -> tuple[Integers, Integers, Floats]:
+    """Every joint input: its row of x1, its row of x2 (both of 4,096), and p(label | input).
+
+    Both modalities hold the 8 shared bits, then their 4 unique ones; a row is their number, the
+    first bit the most significant. Returns [65536], [65536] int64 and [65536, c] float64.
+    """
+    shared, only_1, only_2 = np.meshgrid(
+        np.arange(2**SHARED_BITS),
+        np.arange(2**UNIQUE_BITS),
+        np.arange(2**UNIQUE_BITS),
+        indexing="ij",
+    )
+    pair_1 = (shared * 2**UNIQUE_BITS + only_1).reshape(-1)
+    pair_2 = (shared * 2**UNIQUE_BITS + only_2).reshape(-1)
+    bits = (
+        *((shared >> (SHARED_BITS - 1 - position)) & 1 for position in model.shared),
+        *((only_1 >> (UNIQUE_BITS - 1 - position)) & 1 for position in model.unique_1),
+        *((only_2 >> (UNIQUE_BITS - 1 - position)) & 1 for position in model.unique_2),
+    )
+    return pair_1, pair_2, model.table[bits].reshape(len(pair_1), -1)

@@ -1,21 +1,74 @@
 """The random networks that make the modalities heterogeneous (the paper's D_phi)."""
 
+from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 
 import numpy as np
 
+from raysweep.data.parameters import Parameter
 from raysweep.data.streams import stream
 from raysweep.data.views import Floats
 
 PUBLISHED_TRANSFORMS_SEED = 0
 Layer = tuple[Floats, Floats]
 
+TRANSFORMED = {
+    "modality_2": (False, True),
+    "modality_1": (True, False),
+    "both": (True, True),
+    "none": (False, False),
+}
+
+PARAMETERS = (
+    Parameter(
+        "D_phi",
+        "int",
+        "heterogeneity: nonlinear layers of the random network, or its width",
+        1,
+        low=0,
+        high=32,
+        unit="layers",
+    ),
+    Parameter(
+        "transformed",
+        "choice",
+        "which modality passes through a random network, each through its own",
+        "modality_2",
+        choices=tuple(TRANSFORMED),
+    ),
+    Parameter(
+        "transform",
+        "choice",
+        "depth: D_phi layers of the modality's width; width: one layer, D_phi^2 times as wide",
+        "depth",
+        choices=("depth", "width"),
+    ),
+    Parameter(
+        "activation",
+        "choice",
+        "nonlinearity of the random network",
+        "tanh",
+        choices=("tanh", "sigmoid"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Heterogeneity:
+    """How the modalities are distorted; the fields are explained in PARAMETERS."""
+
+    D_phi: int = 1
+    transformed: str = "modality_2"
+    transform: str = "depth"
+    activation: str = "tanh"
+
 
 class _PublishedUniforms:
     """The float32 uniforms of torch.manual_seed(0) on the CPU, without torch.
 
     Torch's CPU generator is the Mersenne twister seeded as NumPy's legacy one, and a float32
-    uniform is the low 24 bits of a 32-bit output.
+    uniform is the low 24 bits of a 32-bit output. Equal to torch's but for float32 rounding.
     """
 
     def __init__(self) -> None:
@@ -29,37 +82,50 @@ class _PublishedUniforms:
 
 
 class _DrawnUniforms:
-    """The same for an independent draw."""
+    """The same for a draw that nobody published."""
 
-    def __init__(self, draw: int) -> None:
-        self._source = stream("synthetic", draw, "transforms")
+    def __init__(self, dataset: str, draw: int) -> None:
+        self._source = stream(dataset, draw, "transforms")
 
     def __call__(self, bound: float, size: tuple[int, ...]) -> Floats:
         return self._source.uniform(-bound, bound, size=size)
 
 
-def random_network(features: int, depth: int, draw: int) -> list[Layer]:
-    """Affine layers features -> features, depth + 1 of them, with tanh between them.
+def _layer_widths(features: int, size: int, transform: str) -> list[int]:
+    """Widths from input to output of the network of heterogeneity ``size``."""
+    if transform == "width":
+        return [features, features * max(size**2, 1), features]
+    return [features] * (size + 2)
 
-    Weights [out, in] and biases [out] are uniform within 1 / sqrt(in), torch's default for linear
-    layers. The published networks of depth 0, 1, 2, ... come one after another from one stream,
-    so depth D is what follows those of all smaller depths; every draw does the same.
+
+def random_networks(
+    features: int, heterogeneity: Heterogeneity, dataset: str, draw: int
+) -> tuple[list[Layer], list[Layer]]:
+    """The networks of modality 1 and 2; no layers where a modality stays as it is.
+
+    D_phi + 1 affine layers [out, in] with the activation between them: D_phi = 0 is an affine map.
+    Weights and biases are uniform within 1 / sqrt(in), torch's default for linear layers. As in
+    the published draw (``synthetic``, 0), the networks of D_phi = 0, 1, 2, ... come one after
+    another from one stream, modality 1 before modality 2 where both are distorted.
     """
-    uniforms = _PublishedUniforms() if draw == 0 else _DrawnUniforms(draw)
-    bound = 1.0 / sqrt(features)
-    layers: list[Layer] = []
-    for size in range(depth + 1):
-        layers = [
-            (uniforms(bound, (features, features)), uniforms(bound, (features,)))
-            for _ in range(size + 1)
-        ]
-    return layers
+    published = dataset == "synthetic" and draw == 0
+    uniforms = _PublishedUniforms() if published else _DrawnUniforms(dataset, draw)
+    networks: dict[int, list[Layer]] = {1: [], 2: []}
+    for size in range(heterogeneity.D_phi + 1):
+        widths = _layer_widths(features, size, heterogeneity.transform)
+        for modality, distorted in enumerate(TRANSFORMED[heterogeneity.transformed], start=1):
+            if distorted:
+                networks[modality] = [
+                    (uniforms(1 / sqrt(fan_in), (out, fan_in)), uniforms(1 / sqrt(fan_in), (out,)))
+                    for fan_in, out in pairwise(widths)
+                ]
+    return networks[1], networks[2]
 
 
-def apply_network(layers: list[Layer], x: Floats) -> Floats:
+def apply_network(layers: list[Layer], x: Floats, activation: str) -> Floats:
     """The network on the [n, d] float64 rows ``x``, in float64 (the paper: float32)."""
     for position, (weight, bias) in enumerate(layers):
         if position > 0:
-            x = np.tanh(x)
+            x = np.tanh(x) if activation == "tanh" else 1 / (1 + np.exp(-x))
         x = x @ weight.T + bias
     return x
