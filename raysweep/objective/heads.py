@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import leaky_relu
 
 from raysweep.errors import InputError
 from raysweep.objective.base import AlignmentLoss, LossOutput
@@ -20,9 +21,12 @@ LEAK = 0.1
 
 @dataclass(frozen=True)
 class Head:
-    """One side's projection, d_in -> d_out: affine, or affine, leaky ReLU, affine.
+    """One side's projection, d_in -> d_out: linear, or affine, leaky ReLU, linear.
 
-    The hidden layer of an `mlp` is as wide as its input (as in SimCLR, arXiv 2002.05709).
+    The last map has no bias (as in CLIP, arXiv 2103.00020, figure 3): with one, a head could give
+    every sample the same direction, and so satisfy losses that push nothing apart by itself. The
+    hidden layer of an `mlp` is as wide as its input (as in SimCLR, arXiv 2002.05709).
+    Parameters: [hidden weight [d_in, d_in] | hidden bias [d_in] |] weight [d_out, d_in].
 
     Attributes:
         d_in: Features of the representation.
@@ -35,73 +39,64 @@ class Head:
     hidden: bool
 
     @property
-    def layers(self) -> list[tuple[int, int]]:
-        """(d_in, d_out) of every affine map."""
-        first = [(self.d_in, self.d_in)] if self.hidden else []
-        return [*first, (self.d_in, self.d_out)]
-
-    @property
     def count(self) -> int:
-        """Parameters of one member's head: weights and biases."""
-        return sum((d_in + 1) * d_out for d_in, d_out in self.layers)
+        """Parameters of one member's head."""
+        return self._hidden_count + self.d_in * self.d_out
 
     def initial(self, generator: torch.Generator) -> Tensor:
         """Uniform in +-1 / sqrt(d_in), as torch initialises its linear layers: [count], float64."""
-        parts = [
-            (2.0 * torch.rand((d_in + 1) * d_out, generator=generator, dtype=torch.float64) - 1.0)
-            / math.sqrt(d_in)
-            for d_in, d_out in self.layers
-        ]
-        return torch.cat(parts)
+        uniform = torch.rand(self.count, generator=generator, dtype=torch.float64)
+        return (2.0 * uniform - 1.0) / math.sqrt(self.d_in)
 
-    def forward(self, h: Tensor, parameters: Tensor) -> list[Tensor]:
-        """The input of every affine map and, last, the projection.
+    def forward(self, h: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """The input of the last map, [m, d_in, b], and the projection, [m, d_out, b].
 
         Args:
             h: [m, d_in, b].
             parameters: [m, count].
         """
-        trace = [h]
-        for index, (weight, bias) in enumerate(self._views(parameters)):
-            if index:
-                trace[-1] = torch.nn.functional.leaky_relu(trace[-1], LEAK)
-            trace.append(torch.baddbmm(bias, weight, trace[-1]))
-        return trace
+        entered = h
+        if self.hidden:
+            weight, bias = self._hidden_layer(parameters)
+            entered = leaky_relu(torch.baddbmm(bias, weight, h), LEAK)
+        return entered, torch.bmm(self._last_map(parameters), entered)
 
     def backward(
-        self, trace: list[Tensor], gradient: Tensor, parameters: Tensor
+        self, h: Tensor, entered: Tensor, gradient: Tensor, parameters: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Take the gradient at the projection back to the representation and the parameters.
 
         Args:
-            trace: What `forward` returned.
+            h: [m, d_in, b].
+            entered: As `forward` returned it.
             gradient: [m, d_out, b].
             parameters: [m, count].
 
         Returns:
             [m, d_in, b] and [m, count].
         """
-        parts: list[Tensor] = []
-        views = self._views(parameters)
-        for index in reversed(range(len(views))):
-            weight, _ = views[index]
-            entered = trace[index]
-            by_weight = torch.bmm(gradient, entered.mT).flatten(1)
-            parts = [by_weight, gradient.sum(2), *parts]
-            gradient = torch.bmm(weight.mT, gradient)
-            if index:
-                # A leaky ReLU keeps the sign, so its output tells which slope applied.
-                gradient = torch.where(entered > 0, gradient, LEAK * gradient)
-        return gradient, torch.cat(parts, dim=1)
+        by_last = torch.bmm(gradient, entered.mT).flatten(1)
+        below = torch.bmm(self._last_map(parameters).mT, gradient)
+        if not self.hidden:
+            return below, by_last
+        # A leaky ReLU keeps the sign, so its output tells which slope applied.
+        below = torch.where(entered > 0, below, LEAK * below)
+        weight, _ = self._hidden_layer(parameters)
+        by_hidden = torch.bmm(below, h.mT).flatten(1)
+        by_parameter = torch.cat([by_hidden, below.sum(2), by_last], dim=1)
+        return torch.bmm(weight.mT, below), by_parameter
 
-    def _views(self, parameters: Tensor) -> list[tuple[Tensor, Tensor]]:
-        m, views, start = parameters.shape[0], [], 0
-        for d_in, d_out in self.layers:
-            middle, end = start + d_in * d_out, start + (d_in + 1) * d_out
-            weight = parameters[:, start:middle].view(m, d_out, d_in)
-            views.append((weight, parameters[:, middle:end].view(m, d_out, 1)))
-            start = end
-        return views
+    @property
+    def _hidden_count(self) -> int:
+        return (self.d_in + 1) * self.d_in if self.hidden else 0
+
+    def _hidden_layer(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        m, d = parameters.shape[0], self.d_in
+        weight = parameters[:, : d * d].view(m, d, d)
+        return weight, parameters[:, d * d : self._hidden_count].view(m, d, 1)
+
+    def _last_map(self, parameters: Tensor) -> Tensor:
+        return parameters[:, self._hidden_count :].view(-1, self.d_out, self.d_in)
 
 
 @dataclass(frozen=True)
@@ -110,8 +105,10 @@ class Projected:
 
     `auto` adds one linear head, from the wider side to the width of the narrower one, where the
     loss needs equal widths and they differ, and nothing otherwise. One head, so that the other
-    side stays what the task made of it: two heads under `mse` can both shrink to zero.
-    `linear` and `mlp` put a head on both sides. Parameters: [loss | head 1 | head 2].
+    side stays what the task made of it. `linear` and `mlp` put a head on both sides; losses that
+    push nothing apart (`mse`, `cosine`, `gram`, `soft_knn`) can then be lowered in part by the
+    heads, which may throw away what differs or, under `mse`, shrink to zero.
+    Parameters: [loss | head 1 | head 2].
 
     Attributes:
         name: Of the loss, for messages.
@@ -169,22 +166,16 @@ class Projected:
             return self.loss.value_and_gradients(h1, h2, parameters)
         counts = [head.count if head else 0 for head in heads]
         own, *theirs = parameters.split([parameters.shape[1] - sum(counts), *counts], dim=1)
-        traces = [
-            head.forward(h, part) if head else [h]
-            for head, h, part in zip(heads, (h1, h2), theirs, strict=True)
-        ]
-        inner = self.loss.value_and_gradients(traces[0][-1], traces[1][-1], own)
-        gradients, grad_parameters = [], [inner.grad_parameters]
-        for head, trace, gradient, part in zip(
-            heads, traces, (inner.grad_1, inner.grad_2), theirs, strict=True
-        ):
+        sides = list(zip(heads, (h1, h2), theirs, strict=True))
+        traces = [head.forward(h, part) if head else (h, h) for head, h, part in sides]
+        inner = self.loss.value_and_gradients(traces[0][1], traces[1][1], own)
+        gradients = [inner.grad_1, inner.grad_2]
+        by_parameter = [inner.grad_parameters]
+        for side, (head, h, part) in enumerate(sides):
             if head:
-                gradient, by_parameter = head.backward(trace, gradient, part)
-                grad_parameters.append(by_parameter)
-            gradients.append(gradient)
-        return LossOutput(
-            inner.value, gradients[0], gradients[1], torch.cat(grad_parameters, dim=1)
-        )
+                gradients[side], by_head = head.backward(h, traces[side][0], gradients[side], part)
+                by_parameter.append(by_head)
+        return LossOutput(inner.value, gradients[0], gradients[1], torch.cat(by_parameter, dim=1))
 
 
 def _projected_widths(heads: tuple[Head | None, Head | None], d1: int, d2: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from raysweep.errors import InputError
 from raysweep.objective.base import LossOutput
 from raysweep.objective.pairwise import exponential_dtype, in_chunks, through_unit, unit_columns
 
@@ -34,6 +35,14 @@ class InfoNCE:
     temperature: float = 0.07
     learned: bool = False
     max_scale: float = 100.0
+
+    def __post_init__(self) -> None:
+        if self.learned and 1.0 / self.temperature > self.max_scale:
+            raise InputError(
+                f"loss infonce: temperature is {self.temperature:g}, a scale of "
+                f"{1.0 / self.temperature:g}, above max_scale {self.max_scale:g}; a learned "
+                "temperature must start within its bound"
+            )
 
     def parameter_count(self, d1: int, d2: int) -> int:
         """One where the temperature is learned."""
