@@ -7,6 +7,8 @@ from pathlib import Path
 
 from raysweep.data.arrays import PARAMETERS as ARRAYS_PARAMETERS
 from raysweep.data.arrays import arrays
+from raysweep.data.channels import PARAMETERS as CHANNELS_PARAMETERS
+from raysweep.data.channels import channels
 from raysweep.data.digits import PARAMETERS as DIGITS_PARAMETERS
 from raysweep.data.digits import digits
 from raysweep.data.parameters import Parameter, Value, check_parameters
@@ -42,6 +44,12 @@ DATASETS: dict[str, Dataset] = {
             synthetic,
             "16 bits in two views and a label of 8 of them (the paper's generator)",
             SYNTHETIC_PARAMETERS,
+        ),
+        Dataset(
+            "channels",
+            channels,
+            "a label of four sub-labels: redundancy, uniqueness and synergy set directly",
+            CHANNELS_PARAMETERS,
         ),
         Dataset(
             "digits",

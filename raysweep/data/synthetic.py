@@ -236,7 +236,7 @@ def synthetic(
     ``population`` is None where bits are flipped (noise) or nuisance bits loose.
 
     Raises:
-        InputError: U1 does not fit U.
+        InputError: U1 does not fit U, or more sigmoid layers than float64 can follow.
     """
     unique_1, unique_2 = _unique_counts(U, U1)
     settings = LabelSettings(

@@ -9,8 +9,12 @@ import numpy as np
 from raysweep.data.parameters import Parameter
 from raysweep.data.streams import stream
 from raysweep.data.views import Floats
+from raysweep.errors import InputError
 
 PUBLISHED_TRANSFORMS_SEED = 0
+# Each sigmoid layer shrinks the differences between inputs about tenfold: with more of them what
+# float64 can hold is used up, and the networks are no longer one to one.
+DEEPEST_SIGMOID = 10
 Layer = tuple[Floats, Floats]
 
 TRANSFORMED = {
@@ -27,7 +31,7 @@ PARAMETERS = (
         "heterogeneity: nonlinear layers of the random network, or its width",
         1,
         low=0,
-        high=32,
+        high=16,
         unit="layers",
     ),
     Parameter(
@@ -62,6 +66,14 @@ class Heterogeneity:
     transformed: str = "modality_2"
     transform: str = "depth"
     activation: str = "tanh"
+
+    def __post_init__(self) -> None:
+        deep = self.transform == "depth" and self.activation == "sigmoid"
+        if deep and self.D_phi > DEEPEST_SIGMOID:
+            raise InputError(
+                f"D_phi is {self.D_phi}, expected at most {DEEPEST_SIGMOID} with sigmoid layers "
+                "(float64 cannot tell the inputs apart after more)"
+            )
 
 
 class _PublishedUniforms:
