@@ -48,9 +48,11 @@ PARAMETERS = (
     _capacity("pid_U2", "a bit of modality 2"),
     _capacity("pid_S", "the exclusive or of a bit of each modality"),
     Parameter(
-        "nuisance_bits", "int", "bits of both modalities without use", 3, low=0, high=6, unit="bits"
+        "nuisance_bits", "int", "bits of both modalities without use", 3, low=0, high=4, unit="bits"
     ),
-    Parameter("private", "int", "bits of each modality without use", 3, low=0, high=4, unit="bits"),
+    Parameter(
+        "private_bits", "int", "bits of each modality without use", 3, low=0, high=4, unit="bits"
+    ),
     *TRANSFORM_PARAMETERS,
     *split_sizes(45_875, 9_830, 9_831),
 )
@@ -92,8 +94,8 @@ def channels(
 ) -> PairedViews:
     """One draw; the arguments are in PARAMETERS, checked by ``registry.load``.
 
-    x1 and x2 [n, 3 + nuisance_bits + private_bits] float64. A draw has its own rows and networks; the label
-    rule has nothing random.
+    x1 and x2 [n, 3 + nuisance_bits + private_bits] float64. A draw has its own rows and
+    networks; the label rule has nothing random.
 
     Raises:
         InputError: more sigmoid layers than float64 can follow.
