@@ -160,8 +160,8 @@ def fields(output: LossOutput) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("name", ["infonce", "siglip", "soft_knn", "uniformity"])
 def test_pieces_that_fit_the_cache_change_nothing(name: str) -> None:
-    # 1024^2 elements fill one piece, so each of these members is a piece of its own.
-    h1, h2 = activations(3, 3, 3, b=1030, m=2, dtype=torch.float32)
+    # A piece holds 2^19 elements, so each of these members is a piece of its own.
+    h1, h2 = activations(3, 3, 3, b=730, m=2, dtype=torch.float32)
     loss = build_loss(name)
     parameters = initial(loss, 3, 3, m=2).float()
     packed = loss.value_and_gradients(h1, h2, parameters)
