@@ -1,5 +1,8 @@
 """Alignment metrics: how alike two representations of the same samples are."""
 
+from raysweep.metrics.calibrate import Calibration as Calibration
+from raysweep.metrics.calibrate import calibrate as calibrate
+from raysweep.metrics.calibrate import calibrate_layers as calibrate_layers
 from raysweep.metrics.features import distinct_rows as distinct_rows
 from raysweep.metrics.layers import BestPair as BestPair
 from raysweep.metrics.layers import best_over_layers as best_over_layers
@@ -13,3 +16,4 @@ from raysweep.metrics.preprocessing import PAPER as PAPER
 from raysweep.metrics.preprocessing import Preprocessing as Preprocessing
 from raysweep.metrics.preprocessing import clip_outliers as clip_outliers
 from raysweep.metrics.registry import REGISTRY as REGISTRY
+from raysweep.metrics.registry import find_metric as find_metric

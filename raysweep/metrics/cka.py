@@ -1,4 +1,4 @@
-"""Centred kernel alignment (CKA) in feature space.
+"""Centred kernel alignment (CKA), linear in feature space, and with an RBF kernel.
 
 A linear Gram matrix is A A', so every sum over its n x n entries is a sum over features and rows.
 With centred features A and B, a_i = |A_i|^2 and b_i = |B_i|^2:
@@ -10,6 +10,7 @@ both up to a factor that CKA cancels. The second is Song et al. 2012 (JMLR 13, e
 the diagonal turns the trace into |A'B|^2 - sum a b, and with centred features the row sums of a
 Gram matrix without its diagonal are just -a_i. That estimator does not change when the features are
 translated, and centring first is what keeps nearly constant features from losing all digits.
+All is in float64: in float32 the differences above lose the digits that small values are made of.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raysweep.metrics.features import MEMORY_BUDGET_BYTES, center
+from raysweep.metrics.features import MEMORY_BUDGET_BYTES, center, resolution
+from raysweep.metrics.gram import centred_kernel, rbf_kernel, u_centred_kernel, unit_norm
+from raysweep.metrics.pairs import score_pairs, square_bytes
 
 DEGENERATE = 1e-12
 """An unbiased self-similarity below this share of the biased one is rounding noise: NaN."""
@@ -26,7 +29,7 @@ DEGENERATE = 1e-12
 
 @dataclass(frozen=True)
 class _Layers:
-    """Some centred layers side by side: features [m, n, sum of d], squared row norms [m, l, n]."""
+    """Some layers side by side: features [m, n, sum of d], squared row norms [m, l, n]."""
 
     features: Tensor
     row_squares: Tensor
@@ -35,27 +38,98 @@ class _Layers:
     stop: int
 
 
-def cka(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor) -> Tensor:
-    """Linear CKA (Kornblith et al. 2019), [p, m, L1, L2] in 0..1; grows with d / n by chance."""
+def cka(
+    xs: Sequence[Tensor],
+    ys: Sequence[Tensor],
+    orders: Tensor,
+    *,
+    kernel: str,
+    sigma: float,
+    sigma_unit: str,
+) -> Tensor:
+    """CKA with the biased HSIC (Kornblith et al. 2019), [p, m, L1, L2] in 0..1.
+
+    Of independent features it is about d / n.
+    """
+    if kernel == "rbf":
+        return _rbf_aligned(xs, ys, orders, sigma, sigma_unit, unbiased=False)
     return _aligned(xs, ys, orders, unbiased=False)
 
 
-def unbiased_cka(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor) -> Tensor:
-    """Linear CKA with the unbiased HSIC (Song et al. 2012), [p, m, L1, L2]; 0 by chance.
+def unbiased_cka(
+    xs: Sequence[Tensor],
+    ys: Sequence[Tensor],
+    orders: Tensor,
+    *,
+    kernel: str,
+    sigma: float,
+    sigma_unit: str,
+) -> Tensor:
+    """CKA with the unbiased HSIC (Song et al. 2012), [p, m, L1, L2] in -1..1; 0 by chance.
 
     Negative values are kept. NaN where the unbiased self-similarity of a side vanishes (all rows
     equally far from each other).
     """
+    if kernel == "rbf":
+        return _rbf_aligned(xs, ys, orders, sigma, sigma_unit, unbiased=True)
     return _aligned(xs, ys, orders, unbiased=True)
 
 
-def _aligned(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor, unbiased: bool) -> Tensor:
+def centered_cmd(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor) -> Tensor:
+    """`cmd` of features centred over rows, [p, m, L1, L2] in 0..1: the same number as `cka`."""
+    return _aligned(xs, ys, orders, unbiased=False)
+
+
+def cmd(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor) -> Tensor:
+    """Similarity of uncentred correlation matrices of the samples, [p, m, L1, L2] in 0..1.
+
+    tr(KL) / (|K| |L|) with K = XX', L = YY': one minus the correlation matrix distance of Herdin
+    et al. 2005 (doi 10.1109/VETECS.2005.1543265), as the code of arXiv 2502.16282 has it. Far
+    above 0 by chance for features with a common mean, such as those behind a ReLU.
+    """
+    return _aligned(xs, ys, orders, unbiased=False, centred=False)
+
+
+def _rbf_aligned(
+    xs: Sequence[Tensor],
+    ys: Sequence[Tensor],
+    orders: Tensor,
+    sigma: float,
+    sigma_unit: str,
+    unbiased: bool,
+) -> Tensor:
+    centring = u_centred_kernel if unbiased else centred_kernel
+
+    def unit_kernel(features: Tensor) -> Tensor:
+        kernel = rbf_kernel(features, sigma, sigma_unit)
+        scale = torch.linalg.vector_norm(kernel)
+        return unit_norm(centring(kernel), scale, resolution(kernel))
+
+    return score_pairs(
+        xs,
+        ys,
+        orders,
+        left=unit_kernel,
+        right=unit_kernel,
+        reorder=lambda matrix, order: matrix[order][:, order],
+        compare=lambda a, b: (a * b).sum(),
+        state_bytes=square_bytes(xs),
+    )
+
+
+def _aligned(
+    xs: Sequence[Tensor],
+    ys: Sequence[Tensor],
+    orders: Tensor,
+    unbiased: bool,
+    centred: bool = True,
+) -> Tensor:
     members, rows = xs[0].shape[:2]
-    self_x = torch.stack([_self_similarity(x, unbiased) for x in xs], dim=1)
-    self_y = torch.stack([_self_similarity(y, unbiased) for y in ys], dim=1)
-    cross = xs[0].new_empty((len(orders), members, len(xs), len(ys)), dtype=torch.float64)
-    for left in _blocks(xs):
-        for right in _blocks(ys):
+    self_x = torch.stack([_self_similarity(x, unbiased, centred) for x in xs], dim=1)
+    self_y = torch.stack([_self_similarity(y, unbiased, centred) for y in ys], dim=1)
+    cross = self_x.new_empty((len(orders), members, len(xs), len(ys)))
+    for left in _blocks(xs, centred):
+        for right in _blocks(ys, centred):
             for index, order in enumerate(orders):
                 block = _cross(left, right, order, rows, unbiased)
                 cross[index, :, left.start : left.stop, right.start : right.stop] = block
@@ -77,9 +151,9 @@ def _diagonal(a: Tensor, b: Tensor, rows: int) -> Tensor:
     return rows / (rows - 2) * (a @ b.mT) - totals / ((rows - 1) * (rows - 2))
 
 
-def _self_similarity(layer: Tensor, unbiased: bool) -> Tensor:
+def _self_similarity(layer: Tensor, unbiased: bool, centred: bool) -> Tensor:
     """HSIC of a layer with itself, [m]; NaN where it is not clearly positive."""
-    features = _thin(center(layer))
+    features = _thin(layer, centred)
     biased = (features.mT @ features).square().sum(dim=(1, 2))
     value = biased
     if unbiased:
@@ -88,14 +162,16 @@ def _self_similarity(layer: Tensor, unbiased: bool) -> Tensor:
     return torch.where(value > DEGENERATE * biased, value, torch.nan)
 
 
-def _thin(features: Tensor) -> Tensor:
-    """The same Gram matrix from at most n features: A' = QR gives A A' = R'R."""
+def _thin(layer: Tensor, centred: bool) -> Tensor:
+    """float64 features, centred if asked, with the same Gram matrix and at most n of them."""
+    features = center(layer) if centred else layer.to(torch.float64)
     if features.shape[-1] <= features.shape[-2]:
         return features
+    # A' = QR gives A A' = R'R.
     return torch.linalg.qr(features.mT, mode="r").R.mT
 
 
-def _blocks(layers: Sequence[Tensor]) -> Iterator[_Layers]:
+def _blocks(layers: Sequence[Tensor], centred: bool) -> Iterator[_Layers]:
     """Consecutive layers side by side, as many as a block of memory holds.
 
     One product of two blocks then serves all their pairs of layers.
@@ -110,12 +186,12 @@ def _blocks(layers: Sequence[Tensor]) -> Iterator[_Layers]:
         while stop < len(layers) and (width + widths[stop]) * max(rows, width) <= limit:
             width += widths[stop]
             stop += 1
-        centred = [_thin(center(layer)) for layer in layers[start:stop]]
-        squares = torch.stack([features.square().sum(dim=-1) for features in centred], dim=1)
+        features = [_thin(layer, centred) for layer in layers[start:stop]]
+        squares = torch.stack([table.square().sum(dim=-1) for table in features], dim=1)
         counts = torch.tensor(widths[start:stop], device=squares.device)
         membership = torch.eye(stop - start, dtype=torch.float64, device=squares.device)
         yield _Layers(
-            torch.cat(centred, dim=2),
+            torch.cat(features, dim=2),
             squares,
             membership.repeat_interleave(counts, dim=0),
             start,

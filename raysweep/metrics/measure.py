@@ -1,5 +1,6 @@
 """Measures alignment: one pair of representations, or all pairs of layers of a pack."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -46,7 +47,19 @@ def measure(
         >>> measure("cka", [[0.0], [1.0], [2.0], [4.0]], [[0.0], [2.0], [4.0], [8.0]])
         1.0
     """
-    metric = find_metric(name)
+    left, right = check_pair(name, x, y, preprocessing)
+    score = float(measure_layers(name, [left], [right], options, preprocessing=preprocessing))
+    if math.isnan(score):
+        reason = find_metric(name).undefined
+        raise InputError(f"metric {name} is not defined for these features: {reason}")
+    return score
+
+
+def check_pair(
+    name: str, x: object, y: object, preprocessing: Preprocessing
+) -> tuple[Tensor, Tensor]:
+    """Both representations as layers [1, n, d], or InputError with what is wrong with them."""
+    find_metric(name)
     left, right = as_features(x, "x"), as_features(y, "y")
     right = right.to(left.device)
     if len(left) != len(right):
@@ -55,18 +68,15 @@ def measure(
         )
     if len(left) < MINIMUM_ROWS:
         raise InputError(f"expected at least {MINIMUM_ROWS} rows (samples), got {len(left)}")
-    for side, features in (("x", left), ("y", right)):
-        if not is_finite(features[None])[0]:
+    for side, features in (("x", left[None]), ("y", right[None])):
+        if not is_finite(features)[0]:
             raise InputError(f"{side}: expected finite numbers, got NaN or infinity")
-        if is_constant(preprocessing(features[None]))[0]:
+        if is_constant(preprocessing(features))[0]:
             raise InputError(
-                f"{side}: all rows are the same (constant features), so {name} is not defined"
+                f"{side}: all rows are the same (constant features), "
+                f"so metric {name} is not defined"
             )
-    value = measure_layers(name, [left[None]], [right[None]], options, preprocessing=preprocessing)
-    score = float(value[0, 0, 0])
-    if score != score:
-        raise InputError(f"{name} is not defined for these features: {metric.undefined}")
-    return score
+    return left[None], right[None]
 
 
 def measure_layers(
@@ -141,15 +151,25 @@ def _check_fit(
 
 
 def _usable(layers: Sequence[Tensor], preprocessing: Preprocessing) -> tuple[list[Tensor], Tensor]:
-    """Preprocessed layers without NaN, and which are defined: bool [m, L].
+    """Preprocessed layers that every metric can take, and which are defined: bool [m, L].
 
-    An undefined layer of one member is replaced by zeros, so that nothing of it can reach
-    another through a shared product.
+    An undefined layer of one member is replaced by made-up features, so that nothing of it can
+    reach another layer through a shared product, or stop a decomposition.
     """
     usable, defined = [], []
     for layer in layers:
         finite = is_finite(layer)
         clean = preprocessing(torch.where(finite[:, None, None], layer.detach(), 0.0))
+        varies = finite & ~is_constant(clean)
+        if not bool(varies.all()):
+            clean = torch.where(varies[:, None, None], clean, _made_up(clean))
         usable.append(clean)
-        defined.append(finite & ~is_constant(clean))
+        defined.append(varies)
     return usable, torch.stack(defined, dim=1)
+
+
+def _made_up(layer: Tensor) -> Tensor:
+    """Features [n, d] without constant columns, ties or symmetries."""
+    rows, width = layer.shape[1:]
+    steps = torch.arange(1, 1 + rows * width, dtype=torch.float64, device=layer.device)
+    return steps.square().sin().reshape(rows, width).to(layer.dtype)

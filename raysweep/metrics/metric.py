@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 
 from torch import Tensor
 
@@ -40,9 +41,9 @@ class Option:
         elif self.choices:
             valid, expected = value in self.choices, " or ".join(self.choices)
         else:
-            kind = int if self.integer else (int, float)
+            kind = Integral if self.integer else Real
             valid = isinstance(value, kind) and not isinstance(value, bool)
-            valid = valid and self.low <= value <= self.high  # type: ignore[operator]
+            valid = valid and bool(self.low <= value <= self.high)  # type: ignore[operator]
             expected = f"{'a whole number' if self.integer else 'a number'}"
             expected += f" from {self.low:g} to {self.high:g}" + (" or none" * self.optional)
         if not valid:
@@ -63,11 +64,12 @@ class Metric:
         range: smallest and largest value possible.
         higher_is_better: whether a larger value means more alignment.
         symmetric: whether exchanging the two sides leaves the value the same.
-        invariances: transformations of one side that leave the value the same: `rotation`
+        invariances: transformations of either side that leave the value the same, with the
+            default options: `rotation`
             (orthogonal), `scale` (one positive factor), `translation`, `row_scale` (a positive
             factor per row), `linear` (any invertible map).
-        identity: the value of a representation with itself (without ties), None if that depends
-            on the representation.
+        ideal: the value of perfect alignment, that of a representation with itself when there
+            are no ties; None if there is no such value.
         paired: whether the value depends on which rows belong together; if not, permuting rows
             tells nothing.
         equal_widths: whether both sides must have the same number of features.
@@ -86,7 +88,7 @@ class Metric:
     higher_is_better: bool = True
     symmetric: bool = True
     invariances: frozenset[str] = frozenset()
-    identity: float | None = 1.0
+    ideal: float | None = 1.0
     paired: bool = True
     equal_widths: bool = False
     undefined: str = "a side has no variation left"

@@ -70,9 +70,16 @@ def _permuted_overlaps(
 def _weights(spaces: list[Space], topk: int, start: int, stop: int) -> Tensor:
     """Neighbour weights of several layers, [L, stop - start, n]."""
     parts = [neighbour_weights(space, topk, start, stop) for space in spaces]
-    # Whole numbers up to 2^24 are exact in float32, so only ties need float64.
-    dtype = max((part.dtype for part in parts), key=lambda dtype: dtype.itemsize)
-    return torch.stack([part.to(dtype) for part in parts])
+    # Counts below 2^24 are exact in float32, so only ties need float64.
+    exact = all(part.dtype == torch.bool for part in parts)
+    weights = torch.empty(
+        (len(parts), *parts[0].shape),
+        dtype=torch.float32 if exact else torch.float64,
+        device=parts[0].device,
+    )
+    for index, part in enumerate(parts):
+        weights[index] = part
+    return weights
 
 
 def _products(left: Tensor, right: Tensor) -> Tensor:
@@ -80,7 +87,7 @@ def _products(left: Tensor, right: Tensor) -> Tensor:
     return (left.to(dtype).flatten(1) @ right.to(dtype).flatten(1).T).to(torch.float64)
 
 
-CACHED_BYTES = 2**25
+CACHED_BYTES = 2**23
 """Weights of one block of rows over all layers: small enough to be read back from cache."""
 
 
@@ -92,7 +99,7 @@ def _chunks(layers: int, rows: int) -> Iterator[tuple[int, int]]:
 
 
 def _whole_layers(layers: int, rows: int) -> Iterator[tuple[int, int]]:
-    """Blocks of layers whose complete n x n weights stay within a block of memory."""
-    size = max(1, MEMORY_BUDGET_BYTES // (8 * rows * rows))
+    """Blocks of layers whose complete n x n weights stay within two blocks of memory."""
+    size = max(1, 2 * MEMORY_BUDGET_BYTES // (8 * rows * rows))
     for start in range(0, layers, size):
         yield start, min(start + size, layers)

@@ -37,22 +37,33 @@ class Space:
             self.rows = normalize_rows(self.rows)
         elif similarity == "euclidean":
             self.rows = self.rows - self.rows.mean(dim=0)
-        self.euclidean = similarity == "euclidean"
+        self.kind = similarity
         self.squares = self.rows.square().sum(dim=1)
-        self.resolution = resolution(features)
+        self.precision = resolution(features)
 
     def similarities(self, start: int, stop: int) -> Tensor:
         """Of rows start..stop to all rows, [stop - start, n]; a row's own entry is -inf."""
         block = self.rows[start:stop] @ self.rows.T
-        if self.euclidean:
+        if self.kind == "euclidean":
             block = block.mul_(2).sub_(self.squares).sub_(self.squares[start:stop, None])
         block.diagonal(start).fill_(-torch.inf)
         return block
 
-    def tolerance(self, start: int, stop: int) -> Tensor:
-        """Similarities of a row closer than this are tied, [stop - start, 1]."""
-        norms = self.squares.sqrt()
-        return self.resolution * (norms[start:stop] * norms.max())[:, None]
+    def tolerance(self, values: Tensor, start: int, stop: int) -> Tensor:
+        """How close to `values` [stop - start, any] a similarity of these rows is tied with it.
+
+        What the rounding of the features does to a cosine is proportional to the sine, and to a
+        squared distance to the distance; the arithmetic adds its own, in float64.
+        """
+        size = self.squares.sqrt()
+        largest = (size[start:stop] * size.max())[:, None]
+        if self.kind == "cosine":
+            sensitivity = (1 - values.square()).clamp_(min=0.0).sqrt_()
+        elif self.kind == "euclidean":
+            sensitivity = values.neg().clamp_(min=0.0).sqrt_() * size.max()
+        else:
+            sensitivity = largest
+        return self.precision * sensitivity + resolution(self.rows) * largest
 
 
 def kth_largest(values: Tensor, k: int) -> Tensor:
@@ -69,23 +80,50 @@ def neighbour_weights(space: Space, topk: int, start: int, stop: int) -> Tensor:
     """Probability of each row to be among the k neighbours of rows start..stop.
 
     Returns:
-        [stop - start, n], each row sums to k. float32 if no row has ties (all entries are 0 or 1),
-        else float64.
+        [stop - start, n], each row sums to k: bool where no row has a tie at rank k, else float64.
     """
     similarity = space.similarities(start, stop)
     threshold = kth_largest(similarity, topk)
-    tolerance = space.tolerance(start, stop)
-    weights = (similarity >= threshold - tolerance).to(torch.float32)
-    count = weights.sum(dim=1)
-    tied = torch.nonzero(count > topk)[:, 0]
-    if len(tied) == 0:
-        return weights
-    above = (similarity[tied] > (threshold + tolerance)[tied]).to(torch.float64)
+    tolerance = space.tolerance(threshold, start, stop)
+    candidate = similarity >= threshold - tolerance
+    count = candidate.sum(dim=1, keepdim=True)
+    if not bool((count > topk).any()):
+        return candidate
+    above = similarity > threshold + tolerance
     certain = above.sum(dim=1, keepdim=True)
-    share = (topk - certain) / (count[tied, None].to(torch.float64) - certain)
-    weights = weights.to(torch.float64)
-    weights[tied] = torch.where(above > 0, above, weights[tied] * share)
-    return weights
+    share = (topk - certain).to(torch.float64) / (count - certain)
+    return (candidate * share).masked_fill_(above, 1.0)
+
+
+def ordered_neighbours(features: Tensor, topk: int, similarity: str, seed: int) -> Tensor:
+    """The k nearest neighbours of each row of [n, d], nearest first: int64 [n, k].
+
+    Ties are in an order drawn from `seed`; give each side its own seed.
+    """
+    space = Space(features, similarity)
+    rows = len(features)
+    found = torch.empty((rows, topk), dtype=torch.int64, device=features.device)
+    for start in range(0, rows, ROWS_AT_ONCE):
+        stop = min(start + ROWS_AT_ONCE, rows)
+        similarities = space.similarities(start, stop)
+        threshold = kth_largest(similarities, topk)
+        candidate = similarities >= threshold - space.tolerance(threshold, start, stop)
+        count = int(candidate.sum(dim=1).max())
+        values, indices = similarities.topk(count, dim=1)
+        found[start:stop] = indices[:, :topk]
+        gaps = values[:, :-1] - values[:, 1:]
+        tied = gaps <= space.tolerance(values[:, 1:], start, stop)
+        # Beyond the candidates of a row there is nothing to break ties with.
+        tied &= values[:, 1:] >= threshold - space.tolerance(threshold, start, stop)
+        shuffled = torch.nonzero(tied.any(dim=1))[:, 0]
+        if len(shuffled) > 0:
+            keys = torch.zeros((len(shuffled), count), dtype=torch.float64, device=values.device)
+            keys[:, 1:] = (~tied[shuffled]).cumsum(dim=1)
+            draws = np.random.default_rng((seed, start)).random(keys.shape)
+            keys += torch.from_numpy(draws).to(keys.device)
+            nearest = keys.argsort(dim=1)[:, :topk]
+            found[start + shuffled] = indices[shuffled].gather(1, nearest)
+    return found
 
 
 def tied_share(features: object, topk: int = 10, similarity: str = "cosine") -> float:
@@ -105,7 +143,8 @@ def tied_share(features: object, topk: int = 10, similarity: str = "cosine") -> 
     for start in range(0, len(table), ROWS_AT_ONCE):
         stop = min(start + ROWS_AT_ONCE, len(table))
         similarities = space.similarities(start, stop)
-        lowest = kth_largest(similarities, topk) - space.tolerance(start, stop)
+        threshold = kth_largest(similarities, topk)
+        lowest = threshold - space.tolerance(threshold, start, stop)
         tied += int(((similarities >= lowest).sum(dim=1) > topk).sum())
     return tied / len(table)
 

@@ -1,0 +1,158 @@
+"""Calibration against chance: what the same score gives when the rows do not belong together.
+
+Raw values are not comparable across n, d and k: of independent features, CKA is about d / n and
+mutual kNN k / (n - 1), and the best over many pairs of layers grows by selection alone. So the rows
+of one side are permuted and the same aggregate is computed again (after arXiv 2602.14486).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raysweep.errors import InputError
+from raysweep.metrics.features import check_layers
+from raysweep.metrics.layers import best_over_layers
+from raysweep.metrics.measure import check_pair, score_orders
+from raysweep.metrics.preprocessing import NONE, Preprocessing
+from raysweep.metrics.registry import find_metric
+
+ROUNDING = 1e-9
+"""Scores closer than this (times their size, if above 1) count as equal in a p-value."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A score against its distribution under permuted rows, per member; all [m] float64.
+
+    Attributes:
+        raw: the score: the best over pairs of layers.
+        layer_1: int64, the layer of encoder 1 that gave it; -1 if undefined.
+        layer_2: int64, the layer of encoder 2 that gave it; -1 if undefined.
+        chance: mean of the score under permuted rows.
+        chance_std: its standard deviation; chance is known to chance_std / sqrt(permutations).
+        p_value: (1 + permutations at least as good) / (1 + permutations).
+        corrected: (raw - chance) / (ideal - chance): 0 at chance, 1 at identity; NaN where chance
+            already is ideal.
+        permutations: how many.
+    """
+
+    raw: Tensor
+    layer_1: Tensor
+    layer_2: Tensor
+    chance: Tensor
+    chance_std: Tensor
+    p_value: Tensor
+    corrected: Tensor
+    permutations: int
+
+
+def calibrate(
+    name: str,
+    x: object,
+    y: object,
+    *,
+    permutations: int = 199,
+    seed: int = 0,
+    preprocessing: Preprocessing = NONE,
+    **options: object,
+) -> Calibration:
+    """Calibrates one pair of representations: `calibrate_layers` with one member and one layer.
+
+    Args:
+        name: a metric of `REGISTRY` that depends on which rows belong together.
+        x: first representation [n, d1], as for `measure`.
+        y: second representation [n, d2].
+        permutations: how many; the smallest p-value possible is 1 / (1 + permutations).
+        seed: of the permutations.
+        preprocessing: done to both sides first; nothing by default.
+        **options: of that metric.
+
+    Raises:
+        InputError: as `measure` and `calibrate_layers`.
+    """
+    left, right = check_pair(name, x, y, preprocessing)
+    return calibrate_layers(
+        name,
+        [left],
+        [right],
+        options,
+        permutations=permutations,
+        seed=seed,
+        preprocessing=preprocessing,
+    )
+
+
+def calibrate_layers(
+    name: str,
+    xs: Sequence[Tensor],
+    ys: Sequence[Tensor],
+    options: Mapping[str, object] | None = None,
+    *,
+    permutations: int = 199,
+    seed: int = 0,
+    preprocessing: Preprocessing = NONE,
+) -> Calibration:
+    """Calibrates the best score over pairs of layers, for every member of a pack.
+
+    Args:
+        name: a metric of `REGISTRY` that depends on which rows belong together.
+        xs: layers of encoder 1, L1 tensors [m, n, d].
+        ys: layers of encoder 2, L2 tensors [m, n, d]; their rows are permuted, all layers alike.
+        options: of that metric.
+        permutations: how many; the smallest p-value possible is 1 / (1 + permutations).
+        seed: of the permutations, which are the same for every member: a member's result does
+            not depend on its pack.
+        preprocessing: done to every layer first; nothing by default.
+
+    Returns:
+        The calibration, one value per member. Undefined scores give NaN throughout; an undefined
+        score under a permutation counts against the p-value and is left out of chance.
+
+    Raises:
+        InputError: as `measure_layers`; permutations < 1; or a metric without pairing or ideal.
+
+    Cost:
+        Each layer is prepared once; each permutation costs the comparison of all pairs.
+    """
+    metric = find_metric(name)
+    if not metric.paired or metric.ideal is None:
+        raise InputError(
+            f"metric {name} does not depend on which rows belong together: "
+            "permuting them says nothing"
+        )
+    if permutations < 1:
+        raise InputError(f"permutations: expected at least 1, got {permutations}")
+    rows = check_layers(xs, ys)[1]
+    draw = np.random.default_rng(seed)
+    orders = np.stack([np.arange(rows), *(draw.permutation(rows) for _ in range(permutations))])
+    scores = score_orders(
+        name, xs, ys, torch.from_numpy(orders).to(xs[0].device), options or {}, preprocessing
+    )
+    best = best_over_layers(scores[0], metric.higher_is_better)
+    null = torch.stack(
+        [best_over_layers(score, metric.higher_is_better).value for score in scores[1:]]
+    )
+    missing = torch.isnan(null)
+    sign = 1.0 if metric.higher_is_better else -1.0
+    slack = ROUNDING * best.value.abs().clamp(min=1.0)
+    as_good = missing | (sign * (null - best.value) >= -slack)
+    defined = torch.where(missing, 0.0, null)
+    count = (~missing).sum(dim=0).to(torch.float64)
+    chance = defined.sum(dim=0) / count
+    around = torch.where(missing, 0.0, null - chance)
+    room = metric.ideal - chance
+    undefined = torch.isnan(best.value)
+    p_value = (1 + as_good.sum(dim=0).to(torch.float64)) / (1 + permutations)
+    return Calibration(
+        raw=best.value,
+        layer_1=best.layer_1,
+        layer_2=best.layer_2,
+        chance=chance,
+        chance_std=torch.sqrt(around.square().sum(dim=0) / (count - 1)),
+        p_value=torch.where(undefined, torch.nan, p_value),
+        corrected=(best.value - chance) / torch.where(room.abs() > ROUNDING, room, torch.nan),
+        permutations=permutations,
+    )
