@@ -180,6 +180,9 @@ def run(
                 storage_path=scratch,
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=LOST_WORKER_RETRIES),
+                # A pack has nothing to save but its part file; without this Tune asks for a
+                # checkpoint at the end, and takes its absence for a lost worker.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 callbacks=[_Ticker(sweep, folder, observer)],
                 log_to_file=False,
             ),
