@@ -9,8 +9,6 @@ from scipy.stats import ortho_group
 
 from raysweep.metrics import REGISTRY, Preprocessing, calibrate, measure, measure_layers
 
-pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
-
 METRICS = sorted(REGISTRY)
 FEW = settings(
     max_examples=8,
@@ -54,7 +52,9 @@ def test_values_are_in_range(name, key, n, d1, d2):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in METRICS if REGISTRY[n].ideal is not None and n != "cycle_knn"]
+    # Being a neighbour is not mutual, so a cycle need not close even then.
+    "name",
+    [n for n in METRICS if REGISTRY[n].ideal is not None and n != "cycle_knn"],
 )
 @FEW
 @given(key=KEYS, n=ROWS, d1=WIDTHS)
@@ -64,12 +64,13 @@ def test_a_representation_with_itself_is_ideal(name, key, n, d1):
     assert score(name, x, x) == pytest.approx(REGISTRY[name].ideal, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", [n for n in METRICS if REGISTRY[n].ideal is not None])
+# The estimates in the denominator of cknna vary, so it has no bound.
+@pytest.mark.parametrize(
+    "name", [n for n in METRICS if REGISTRY[n].ideal is not None and n != "cknna"]
+)
 @FEW
 @given(key=KEYS, n=ROWS, d1=WIDTHS, d2=WIDTHS)
 def test_no_pair_is_better_than_ideal(name, key, n, d1, d2):
-    if name == "cknna":
-        pytest.skip("unbounded: the estimates in its denominator vary")
     metric = REGISTRY[name]
     value = score(name, *pair(name, key, n, d1, d2))
     assert (value <= metric.ideal + 1e-9) if metric.higher_is_better else (value >= metric.ideal)
@@ -140,12 +141,11 @@ def test_some_invariances_that_are_not_claimed_do_not_hold(name, kind):
     assert abs(score(name, changed, y) - score(name, x, y)) > 1e-4
 
 
-@pytest.mark.parametrize("name", METRICS)
+# The folds of linear_stitching are rows by position.
+@pytest.mark.parametrize("name", [n for n in METRICS if n != "linear_stitching"])
 @FEW
 @given(key=KEYS, n=ROWS, d1=WIDTHS, d2=WIDTHS)
 def test_the_order_of_the_samples_does_not_matter(name, key, n, d1, d2):
-    if name == "linear_stitching":
-        pytest.skip("the folds are rows by position")
     x, y = pair(name, key, n, d1, d2)
     order = np.random.default_rng(key).permutation(n)
     assert score(name, x[order], y[order]) == close(score(name, x, y))

@@ -26,6 +26,7 @@ from reference import (
 from scipy.spatial import procrustes
 from scipy.spatial.distance import pdist
 from scipy.stats import entropy, pearsonr, spearmanr
+from sklearn.cross_decomposition import CCA
 from sklearn.linear_model import Ridge
 from statsmodels.multivariate.cancorr import CanCorr
 
@@ -125,6 +126,18 @@ def test_svcca(standardize, dimensions):
     expected = canonical_correlations(*parts).mean()
     value = measure("svcca", x, y, dimensions=dimensions, standardize=standardize)
     assert value == close(expected)
+
+
+def test_svcca_by_scikit_learn():
+    """The published recipe: iterative CCA of the left singular vectors of standardised features."""
+    x, y = correlated(200, 8, 6)
+    columns = [
+        np.linalg.svd((z - z.mean(0)) / z.std(0), full_matrices=False)[0][:, :4] for z in (x, y)
+    ]
+    model = CCA(n_components=4, max_iter=100_000, tol=1e-14)
+    a, b = model.fit_transform(*columns)
+    expected = np.mean([np.corrcoef(a[:, i], b[:, i])[0, 1] for i in range(4)])
+    assert measure("svcca", x, y, dimensions=4) == close(expected)
 
 
 def test_svcca_by_share_of_variance():

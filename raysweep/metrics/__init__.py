@@ -1,13 +1,13 @@
 """Alignment metrics: how alike two representations of the same samples are."""
 
-from raysweep.metrics.calibrate import Calibration as Calibration
-from raysweep.metrics.calibrate import calibrate as calibrate
-from raysweep.metrics.calibrate import calibrate_layers as calibrate_layers
+from raysweep.metrics.best_pair import BestPair as BestPair
+from raysweep.metrics.best_pair import best_over_layers as best_over_layers
+from raysweep.metrics.calibration import Calibration as Calibration
+from raysweep.metrics.calibration import calibrate as calibrate
+from raysweep.metrics.calibration import calibrate_layers as calibrate_layers
 from raysweep.metrics.features import distinct_rows as distinct_rows
-from raysweep.metrics.layers import BestPair as BestPair
-from raysweep.metrics.layers import best_over_layers as best_over_layers
-from raysweep.metrics.measure import measure as measure
-from raysweep.metrics.measure import measure_layers as measure_layers
+from raysweep.metrics.measurement import measure as measure
+from raysweep.metrics.measurement import measure_layers as measure_layers
 from raysweep.metrics.metric import Metric as Metric
 from raysweep.metrics.metric import Option as Option
 from raysweep.metrics.neighbours import tied_share as tied_share

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from raysweep.errors import InputError
+from raysweep.metrics.best_pair import best_over_layers
 from raysweep.metrics.features import check_layers
-from raysweep.metrics.layers import best_over_layers
-from raysweep.metrics.measure import check_pair, score_orders
+from raysweep.metrics.measurement import check_pair, score_orders
 from raysweep.metrics.preprocessing import NONE, Preprocessing
 from raysweep.metrics.registry import find_metric
 
