@@ -45,7 +45,11 @@ class Cell:
                 k: content.get(v, v) if isinstance(v, str) else v for k, v in self.parameters
             },
             "model": [
-                self.encoder, self.depth_1, self.depth_2, self.width_1, self.width_2,
+                self.encoder,
+                self.depth_1,
+                self.depth_2,
+                self.width_1,
+                self.width_2,
             ],
         }
         return f"{self.dataset}-{content_key(identity, 10)}"

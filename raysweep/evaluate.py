@@ -153,15 +153,16 @@ def alignment(
         xs, ys = xs[-1:], ys[-1:]
     else:
         first = (1, 1)
-    layers_1 = [layer.transpose(1, 2) for layer in xs]
-    layers_2 = [layer.transpose(1, 2) for layer in ys]
     preprocessing = Preprocessing(
         clip_quantile=evaluation.preprocessing.clip_quantile,
         normalize=evaluation.preprocessing.normalize,
     )
+    # Once for all metrics: sorting for the quantile costs as much as a metric does.
+    layers_1 = [preprocessing(layer.transpose(1, 2).double()) for layer in xs]
+    layers_2 = [preprocessing(layer.transpose(1, 2).double()) for layer in ys]
     scores = {}
     for name, options in evaluation.metrics.items():
-        pairs = measure_layers(name, layers_1, layers_2, options, preprocessing=preprocessing)
+        pairs = measure_layers(name, layers_1, layers_2, options)
         best = best_over_layers(pairs, REGISTRY[name].higher_is_better)
         layers = tuple(
             f"{first[0] + int(a)}-{first[1] + int(b)}" if a >= 0 else ""

@@ -1,4 +1,4 @@
-"""The whole loop in this process: for debugging, and the twin that the Ray runner is tested with."""
+"""The whole loop in this process: for debugging, and as the twin of the Ray runner in tests."""
 
 import traceback
 

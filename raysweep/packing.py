@@ -30,8 +30,7 @@ class Pack:
 
 
 def pack_trials(groups: Sequence[Sequence[Trial]], members_per_pack: int) -> list[Pack]:
-    """Split trials into packs of at most ``members_per_pack``, by a rule that depends on nothing
-    else.
+    """Split trials into packs by a rule that depends on nothing but its arguments.
 
     Args:
         groups: trials that stay together where they fit (the paired arms of one seed).

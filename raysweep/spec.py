@@ -141,7 +141,7 @@ class Evaluation(Part):
     """Alignment metrics that are measured, on which layers, after which preprocessing."""
 
     metrics: dict[str, dict[str, Scalar]] = Field(
-        default_factory=lambda: {"unbiased_cka": {}, "mutual_knn": {"topk": 10}}, min_length=1
+        default={"unbiased_cka": {}, "mutual_knn": {"topk": 10}}, min_length=1
     )
     layers: Literal["last", "best"] = "last"
     rows: int = Field(1024, ge=16)

@@ -133,7 +133,7 @@ def _read(text: str, source: str) -> _Document:
     try:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
-            found = "an empty file" if node is None else f"a {node.id}"
+            found = "an empty file" if node is None else "something else"
             raise StudyFileError(source, [f"line 1: found {found}; a study is a mapping of keys"])
         document = _Document(None, {}, [])
         document.value = _construct(loader, node, (), document)
@@ -177,12 +177,10 @@ def _apply(document: _Document, overrides: Sequence[str]) -> None:
         if not equals or not key.strip():
             raise InputError(f"{origin}: expected KEY=VALUE, such as search.trials=8")
         try:
-            value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+            value = _Loader(text).get_single_data()
         except yaml.YAMLError as error:
             raise InputError(f"{origin}: {text!r} is not a YAML value") from error
-        steps: list[str | int] = [
-            int(s) if s.isdigit() else s for s in key.strip().split(".")
-        ]
+        steps: list[str | int] = [int(s) if s.isdigit() else s for s in key.strip().split(".")]
         target = document.value
         for depth, step in enumerate(steps[:-1]):
             try:

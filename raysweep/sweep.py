@@ -186,9 +186,7 @@ class Sweep:
 
     def order(self) -> list[str]:
         """Keys of all trials planned so far, each once, in the order of the final table."""
-        return list(
-            dict.fromkeys(t.key for plan in self._plans.values() for t in plan.trials)
-        )
+        return list(dict.fromkeys(t.key for plan in self._plans.values() for t in plan.trials))
 
     def trials_planned(self) -> int:
         """Trials the whole study will have when done (if no two criteria choose one strength)."""
@@ -196,7 +194,7 @@ class Sweep:
 
 
 def trials_of_cell(study: Study, cell: Cell) -> int:
-    """How many trials a cell takes: search with its baseline, then the arms of the confirm stage."""
+    """Trials of a cell: the search with its baseline, then the arms of the confirm stage."""
     criteria = 2 if study.search.objective == "both" else 1
     per_draw = (1 + study.search.trials) * len(study.search.seeds) + (1 + 2 * criteria) * len(
         study.confirm.seeds
@@ -216,7 +214,13 @@ def _confirm_groups(
         for strength, criteria in strengths.items():
             group += [
                 Trial(
-                    cell, draw, seed, strength, arm, Stage.CONFIRM, science,
+                    cell,
+                    draw,
+                    seed,
+                    strength,
+                    arm,
+                    Stage.CONFIRM,
+                    science,
                     chosen_by="+".join(criteria),
                 )
                 for arm in (Arm.FORCED, Arm.PLACEBO)

@@ -85,26 +85,44 @@ COLUMNS: tuple[Column, ...] = (
     Column("gradient_ratio", "float64", "", "gradient norm, alignment term over task"),
     Column("train_seconds", "float64", "s", "training time of the pack divided by its members"),
     Column(
-        "alignment_<metric>_<split>", "float64", "see metric",
-        "alignment of the two encoders", rf"alignment_\w+_{_SPLITS}",
+        "alignment_<metric>_<split>",
+        "float64",
+        "see metric",
+        "alignment of the two encoders",
+        rf"alignment_\w+_{_SPLITS}",
     ),
     Column(
-        "alignment_layers_<metric>_<split>", "string", "",
+        "alignment_layers_<metric>_<split>",
+        "string",
+        "",
         "the pair of layers (1-based, modality 1-modality 2) that was measured",
         rf"alignment_layers_\w+_{_SPLITS}",
     ),
     Column(
-        "performance_<1|2|fused>_<split>", "float64", "0..1",
+        "performance_<1|2|fused>_<split>",
+        "float64",
+        "0..1",
         "accuracy of modality 1, modality 2 or both together; population: exact expectation",
         rf"performance_(1|2|fused)_{_SPLITS}",
     ),
     Column(
-        "loss_<1|2|fused>_<split>", "float64", "nats", "cross-entropy",
+        "loss_<1|2|fused>_<split>",
+        "float64",
+        "nats",
+        "cross-entropy",
         rf"loss_(1|2|fused)_{_SPLITS}",
     ),
 )
 REQUIRED = (
-    "key", "study", "cell", "draw", "seed", "strength", "arm", "stage", "status",
+    "key",
+    "study",
+    "cell",
+    "draw",
+    "seed",
+    "strength",
+    "arm",
+    "stage",
+    "status",
 )
 # What a table says of time differs from run to run; everything else is reproducible.
 TIMING_COLUMNS = ("train_seconds",)
@@ -144,7 +162,7 @@ class Parts:
 
     Attributes:
         table: one row per trial; of rows with the same key the first one read.
-        damaged: names of part files that are cut short or unreadable; their trials count as missing.
+        damaged: part files that are cut short or unreadable; their trials count as missing.
     """
 
     table: pa.Table
@@ -155,7 +173,8 @@ class Parts:
         if self.table.num_rows == 0:
             return {}
         wanted = [
-            name for name in self.table.column_names
+            name
+            for name in self.table.column_names
             if name.endswith("_validation") and not name.startswith("alignment_layers_")
         ]
         columns = [self.table.column(name).to_pylist() for name in ("key", "status", *wanted)]

@@ -70,9 +70,7 @@ def _check_block(block: Mapping[str, Any], at: Location, folder: Path) -> list[F
             continue
         values = given if isinstance(given, list) else [given]
         if not values:
-            faults.append(
-                Fault((*at, key), f"the grid is empty; expected {known[key].expected()}")
-            )
+            faults.append(Fault((*at, key), f"the grid is empty; expected {known[key].expected()}"))
         repeated = sorted({str(v) for v in values if values.count(v) > 1})
         if repeated:
             faults.append(Fault((*at, key), f"values used twice: {', '.join(repeated)}"))

@@ -1,0 +1,5 @@
+"""``python -m raysweep``."""
+
+from raysweep.cli import main
+
+main()

@@ -1,0 +1,46 @@
+"""The studies that come with raysweep, found by name."""
+
+from pathlib import Path
+
+import yaml
+
+from raysweep.errors import InputError
+
+_SUFFIX = ".yaml"
+
+
+def studies_folder() -> Path:
+    """The folder of the bundled studies: inside an installed package, beside it in a clone."""
+    package = Path(__file__).parent
+    inside = package / "search_spaces"
+    return inside if inside.is_dir() else package.parent / "search_spaces"
+
+
+def bundled_studies() -> dict[str, str]:
+    """Name (such as ``quickstart`` or ``paper/figure4``) -> the study's description."""
+    folder = studies_folder()
+    found = {}
+    for path in sorted(folder.rglob(f"*{_SUFFIX}")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        name = path.relative_to(folder).as_posix().removesuffix(_SUFFIX)
+        found[name] = str(content.get("description", ""))
+    return found
+
+
+def find_study(name: str) -> Path:
+    """The file of a study, by path or by the name of a bundled one.
+
+    Raises:
+        InputError: neither a file nor a bundled study; lists the bundled ones.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    inside = studies_folder() / f"{name}{_SUFFIX}"
+    # A name picks a bundled file and nothing outside that folder.
+    if ".." not in path.parts and not path.is_absolute() and inside.is_file():
+        return inside
+    raise InputError(
+        f"{name}: neither a study file nor a bundled study; "
+        f"the bundled ones are {', '.join(bundled_studies())}"
+    )

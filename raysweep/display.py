@@ -1,0 +1,220 @@
+"""What a person sees of a run: a live table in a terminal, plain lines elsewhere, the verdict."""
+
+import math
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table as RichTable
+
+from raysweep.cells import Cell
+from raysweep.packing import Pack
+from raysweep.sweep import CellState, Sweep
+from raysweep.table import Row
+
+_REFRESH_S = 0.5
+_PLAIN_EVERY_S = 10.0
+
+
+class RunDisplay:
+    """Shows a run while it goes on; an observer for the runners and a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._started = time.monotonic()
+        self._shown = -math.inf
+        self._before = 0
+        self._fresh = 0
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def started(self, sweep: Sweep, runner: str) -> None:
+        """Say what there is to do."""
+        self._started = time.monotonic()
+        self._before = _done(sweep)
+        have = f", {self._before} already there" if self._before else ""
+        self._console.print(
+            f"{sweep.study.name}: {len(sweep.cells)} cells, {sweep.trials_planned()} trials"
+            f"{have}; running with {runner}",
+            highlight=False,
+        )
+        self._show(sweep, force=True)
+
+    def pack_finished(self, sweep: Sweep, pack: Pack, rows: Sequence[Row]) -> None:
+        """Count the pack; name members that diverged."""
+        self._fresh += len(rows)
+        diverged = sum(row["status"] != "ok" for row in rows)
+        if diverged:
+            self._console.print(
+                f"{sweep.labels[pack.trials[0].cell.id]}: {diverged} of {len(rows)} trials "
+                "diverged",
+                highlight=False,
+            )
+        self._show(sweep)
+
+    def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
+        """Say that a pack was given up, and the last line of why."""
+        last = reason.strip().splitlines()[-1]
+        self._console.print(
+            f"{sweep.labels[pack.trials[0].cell.id]}: pack {pack.key} failed: {last}",
+            highlight=False,
+            markup=False,
+        )
+
+    def tick(self, sweep: Sweep) -> None:
+        """Refresh now and then."""
+        self._show(sweep)
+
+    def _show(self, sweep: Sweep, force: bool = False) -> None:
+        now = time.monotonic()
+        wait = _REFRESH_S if self._live is not None else _PLAIN_EVERY_S
+        if not force and now - self._shown < wait:
+            return
+        self._shown = now
+        if self._live is not None:
+            table = status_table(sweep)
+            table.caption = self._summary(sweep)
+            self._live.update(table, refresh=True)
+        elif not force:
+            self._console.print(self._summary(sweep), highlight=False)
+
+    def _summary(self, sweep: Sweep) -> str:
+        elapsed = time.monotonic() - self._started
+        done, planned = _done(sweep), sweep.trials_planned()
+        finished = sum(sweep.state(c) in _ENDED for c in sweep.cells)
+        parts = [
+            f"{finished} of {len(sweep.cells)} cells",
+            f"{done} of {planned} trials",
+            f"{len(sweep.running)} packs running",
+            f"{_duration(elapsed)} gone",
+        ]
+        if self._fresh and done < planned:
+            rate = self._fresh / elapsed
+            parts.append(f"about {_duration((planned - done) / rate)} left")
+            parts.append(f"{2 * rate:.1f} encoders/s")
+        return ", ".join(parts)
+
+
+_ENDED = (CellState.DONE, CellState.NO_STRENGTH, CellState.FAILED)
+
+
+def status_table(sweep: Sweep) -> RichTable:
+    """One row per cell: state, search and confirm progress, the best strength so far."""
+    table = RichTable(title=sweep.study.name, title_justify="left", caption_justify="left")
+    for name in ("cell", "state", "search", "confirm", "best strength"):
+        justify: Literal["left", "right"] = "left" if name in ("cell", "state") else "right"
+        table.add_column(name, justify=justify, no_wrap=True)
+    for cell in sweep.cells:
+        table.add_row(*_cell_row(sweep, cell))
+    return table
+
+
+def verdict_table(effects: Any, performance: str) -> RichTable:
+    """The verdicts as a table for the screen.
+
+    Args:
+        effects: what `analysis.forcing_effects` returned.
+        performance: the outcome that was tested.
+    """
+    table = RichTable(
+        title=f"Does forcing alignment help? ({performance})",
+        title_justify="left",
+        caption="effect: forced - none in points (100 x accuracy), with its confidence interval; "
+        "p: Holm-adjusted over cells",
+        caption_justify="left",
+    )
+    several = effects["chosen_by"].nunique() > 1
+    columns = ["cell", *(["chosen by"] if several else []), "strength", "n"]
+    columns += ["effect", "interval", "p", "vs placebo", "alignment", "verdict"]
+    for name in columns:
+        justify: Literal["left", "right"] = "left" if name in ("cell", "verdict") else "right"
+        table.add_column(name, justify=justify, no_wrap=True)
+    for _, row in effects.iterrows():
+        verdict = str(row["verdict"])
+        style = {"helps": "green", "hurts": "red", "equivalent": "cyan"}.get(verdict, "yellow")
+        table.add_row(
+            str(row["label"]),
+            *([str(row["chosen_by"])] if several else []),
+            _number(row["strength"], "{:.3g}"),
+            _number(row["n"], "{:.0f}"),
+            _points(row["effect"]),
+            f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
+            _number(row["p_adjusted"], "{:.2g}"),
+            _points(row["effect_vs_placebo"]),
+            f"{_number(row['alignment_none'], '{:.2f}')} to "
+            f"{_number(row['alignment_forced'], '{:.2f}')}",
+            f"[{style}]{verdict}[/{style}]",
+        )
+    return table
+
+
+def verdict_sentences(effects: Any) -> list[str]:
+    """One plain sentence per verdict that occurs, and the limits that rows carry."""
+    meaning = {
+        "helps": "forcing alignment helps in",
+        "hurts": "forcing alignment hurts in",
+        "equivalent": "forcing makes no difference beyond the margin in",
+        "inconclusive": "not known (more seeds would tell) for",
+    }
+    sentences = []
+    for verdict, words in meaning.items():
+        labels = effects.loc[effects["verdict"] == verdict, "label"].drop_duplicates()
+        if len(labels):
+            sentences.append(f"{words} {', '.join(labels)}")
+    for reason, rows in effects[effects["reason"] != ""].groupby("reason", sort=False):
+        sentences.append(f"{', '.join(rows['label'].drop_duplicates())}: {reason}")
+    return sentences
+
+
+def _cell_row(sweep: Sweep, cell: Cell) -> list[str]:
+    plan = sweep.plans[cell.id]
+    study = sweep.study
+    confirmed = sum(t.key in sweep.results for t in plan.trials if t.stage == "confirm")
+    arms = 1 + 2 * max(len(set(plan.chosen.values())), 1)
+    total = arms * len(study.confirm.seeds) * len(cell.draws)
+    usable = [o for o in plan.outcomes if not o.failed]
+    criterion = "performance" if study.search.objective == "performance" else "alignment"
+    best = max(usable, key=lambda o: getattr(o, criterion), default=None)
+    return [
+        sweep.labels[cell.id],
+        sweep.state(cell).value,
+        f"{len(plan.outcomes)}/{study.search.trials}",
+        f"{confirmed}/{total}",
+        f"{best.strength:.3g}" if best is not None else "",
+    ]
+
+
+def _done(sweep: Sweep) -> int:
+    return sum(key in sweep.results for key in sweep.order())
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _number(value: Any, form: str) -> str:
+    return "" if value is None or math.isnan(value) else form.format(value)
+
+
+def _points(value: Any) -> str:
+    return _number(100 * value, "{:+.2f}")

@@ -1,0 +1,96 @@
+"""How big a study is, and how long it would take on this machine."""
+
+import itertools
+import time
+from dataclasses import dataclass
+
+import torch
+
+from raysweep.execute import run_pack
+from raysweep.packing import Pack
+from raysweep.spec import Study
+from raysweep.sweep import Sweep, trials_of_cell
+from raysweep.trials import Trial
+
+_PROBE_EPOCHS = (1, 3)
+_PROBE_MEMBERS = 8
+
+
+@dataclass(frozen=True)
+class StudySize:
+    """What a study consists of.
+
+    Attributes:
+        cells, trials, packs: counts of the whole study.
+        encoders: models to train: two encoders per trial.
+        seconds: estimated time of one worker, s; None if it was not measured.
+    """
+
+    cells: int
+    trials: int
+    packs: int
+    encoders: int
+    seconds: float | None
+
+
+def study_size(study: Study, measure_time: bool = True) -> StudySize:
+    """Count a study's parts; time it by training a few members for a few epochs.
+
+    Per data block and model shape, the first cell is run with 1 and with 3 epochs; time grows
+    linearly from there in epochs and members. Expect the truth within a factor of two.
+
+    Raises:
+        InputError: a dataset cannot be loaded.
+    """
+    sweep = Sweep(study)
+    limit = study.resources.members_per_pack
+    trials, packs = 0, 0
+    seconds: float | None = 0.0 if measure_time else None
+    probed: dict[tuple[object, ...], float] = {}
+    for cell in sweep.cells:
+        count = trials_of_cell(study, cell)
+        trials += count
+        packs += _packs_of_cell(study, len(cell.draws), limit)
+        if seconds is None:
+            continue
+        rows = dict(cell.parameters).get("train")
+        kind = (cell.dataset, rows, cell.depth_1, cell.depth_2, cell.width_1, cell.width_2)
+        if kind not in probed:
+            probed[kind] = _seconds_per_member(study, sweep.plans[cell.id].trials)
+        seconds += count * probed[kind]
+    return StudySize(len(sweep.cells), trials, packs, 2 * trials, seconds)
+
+
+def _packs_of_cell(study: Study, draws: int, limit: int) -> int:
+    seeds, packs, asked = len(study.search.seeds) * draws, 0, 0
+    while asked < study.search.trials:
+        count = min(study.search.generation, study.search.trials - asked)
+        packs += -(-(count + (asked == 0)) * seeds // limit)
+        asked += count
+    arms = 5 if study.search.objective == "both" else 3
+    groups = len(study.confirm.seeds) * draws
+    return packs + -(-groups // max(limit // arms, 1))
+
+
+def _seconds_per_member(study: Study, planned: tuple[Trial, ...]) -> float:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    forced = [t for t in planned if t.strength > 0]
+    members = tuple(itertools.islice(itertools.cycle(forced), _PROBE_MEMBERS))
+    times = []
+    try:
+        run_pack(_with_epochs(study, 1), Pack(members[:1]))  # loads the data, warms up
+        for epochs in _PROBE_EPOCHS:
+            started = time.perf_counter()
+            run_pack(_with_epochs(study, epochs), Pack(members))
+            times.append(time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(threads)
+    per_epoch = max(times[1] - times[0], 0.0) / (_PROBE_EPOCHS[1] - _PROBE_EPOCHS[0])
+    fixed = max(times[0] - per_epoch, 0.0)
+    return (fixed + per_epoch * study.training.epochs) / _PROBE_MEMBERS
+
+
+def _with_epochs(study: Study, epochs: int) -> Study:
+    training = study.training.model_copy(update={"epochs": epochs})
+    return study.model_copy(update={"training": training})
