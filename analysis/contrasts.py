@@ -191,8 +191,9 @@ def _by_group(groups: pd.DataFrame, rows: pd.DataFrame, column: str, how: str) -
     """One number per group, in the order of the groups; NaN for a group without rows."""
     values: NDArray[np.float64] = (
         groups[GROUP]
-        .merge(rows.groupby(GROUP)[column].agg(how).rename("v").reset_index(), on=GROUP, how="left")
-        ["v"]
+        .merge(
+            rows.groupby(GROUP)[column].agg(how).rename("v").reset_index(), on=GROUP, how="left"
+        )["v"]
         .to_numpy(float)
     )
     return pd.Series(values, index=groups.index)

@@ -77,9 +77,7 @@ def paired(rows: pd.DataFrame, arm: str, reference: str) -> pd.DataFrame:
     return left.merge(right, on=PAIR, how="outer", suffixes=("", "_reference"))
 
 
-def units(
-    pairs: pd.DataFrame, groups: pd.DataFrame, difference: str, unit: Unit = "auto"
-) -> Units:
+def units(pairs: pd.DataFrame, groups: pd.DataFrame, difference: str, unit: Unit = "auto") -> Units:
     """Collect differences into one row of units per group.
 
     The unit of a claim about a cell's data is the dataset draw: seeds of one draw share its data,

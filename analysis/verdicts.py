@@ -46,9 +46,7 @@ def reasons(effects: pd.DataFrame, trials: pd.DataFrame, rows: pd.DataFrame) -> 
     ever = trials.assign(forced=trials["arm"].astype(str) == "forced").groupby(PLACE)["forced"]
     ever_forced = effects[PLACE].merge(ever.any().reset_index(), on=PLACE, how="left")["forced"]
     return [
-        "; ".join(
-            _of_row(row, int(c["none"]), int(c["forced"]), c["placebo"] > 0, bool(ever_here))
-        )
+        "; ".join(_of_row(row, int(c["none"]), int(c["forced"]), c["placebo"] > 0, bool(ever_here)))
         for row, c, ever_here in zip(
             effects.to_dict("records"), counts.to_dict("records"), ever_forced, strict=True
         )
@@ -89,4 +87,3 @@ def _of_row(
     if n >= 2 and row["alignment"] and not row["alignment_ci_low"] > 0:
         said.append("forcing is not shown to have raised the alignment")
     return said
-

@@ -20,6 +20,7 @@ def simulate_forcing(
     rng: np.random.Generator,
     characteristics: dict[str, Sequence[object]] | None = None,
     criteria: Sequence[str] = ("alignment",),
+    placebo: bool = True,
 ) -> pd.DataFrame:
     """A table of confirm rows: three arms in every cell of every study.
 
@@ -36,6 +37,7 @@ def simulate_forcing(
         rng: source of all randomness.
         characteristics: column -> one value per cell.
         criteria: the values of `chosen_by`.
+        placebo: whether there is such an arm.
 
     Returns:
         A trial table with the columns that the analysis reads.
@@ -74,7 +76,111 @@ def simulate_forcing(
     frames = [arm("none", 0.0, "", 0.0)]
     for criterion in criteria:
         frames.append(arm("forced", cell_effect + draw_effect, criterion, 1.0))
-        frames.append(arm("placebo", placebo_effect, criterion, 1.0))
+        if placebo:
+            frames.append(arm("placebo", placebo_effect, criterion, 1.0))
     table = pd.concat(frames, ignore_index=True)
     table.insert(0, "key", [f"k{i}" for i in range(len(table))])
     return table
+
+
+def simulate_search(
+    *,
+    curves: Sequence[np.ndarray],
+    strengths: Sequence[float],
+    seeds: int = 8,
+    draws: int = 1,
+    sd: float = 0.01,
+    rng: np.random.Generator,
+    characteristics: dict[str, Sequence[object]] | None = None,
+) -> pd.DataFrame:
+    """Search rows: every strength and strength 0 on the same seeds.
+
+    Args:
+        curves: the true effect at every strength, one array per cell.
+        strengths: positive, increasing.
+        seeds: seeds per draw.
+        draws: dataset draws per cell.
+        sd: spread of a run around its truth, beside what its seed shares.
+        rng: source of all randomness.
+        characteristics: column -> one value per cell.
+    """
+    doses = np.array([0.0, *strengths])
+    shape = (len(curves), draws, seeds, len(doses))
+    truth = np.stack([np.array([0.0, *curve]) for curve in curves])[:, None, None, :]
+    shared = 0.7 + 0.02 * rng.standard_normal((*shape[:3], 1))
+    accuracy = shared + truth + sd * rng.standard_normal(shape)
+    aligned = 0.3 + 0.5 * doses / (1 + doses) + 0.03 * rng.standard_normal(shape)
+    cell, draw, seed, dose = (axis.ravel() for axis in np.indices(shape))
+    return pd.DataFrame(
+        {
+            "key": [f"search-{i}" for i in range(cell.size)],
+            "study": "s0",
+            "cell": np.char.add("c", cell.astype(str)),
+            "draw": draw,
+            "seed": seed,
+            "strength": doses[dose],
+            "arm": np.where(dose == 0, "none", "forced"),
+            "stage": "search",
+            "status": "ok",
+            "chosen_by": "",
+            "generation": np.where(dose == 0, -1, (dose - 1) // 4),
+            "number": dose - 1,
+            "objective": "alignment",
+            "data": "simulated",
+            **{n: np.asarray(v)[cell] for n, v in (characteristics or {}).items()},
+            "performance_fused_validation": accuracy.ravel(),
+            "performance_fused_test": accuracy.ravel(),
+            "alignment_cka_validation": aligned.ravel(),
+            "alignment_cka_test": aligned.ravel(),
+        }
+    )
+
+
+def simulate_emergence(
+    *,
+    U: Sequence[int] = tuple(range(9)),
+    D_phi: Sequence[int] = (1, 3, 5),
+    depths: Sequence[int] = tuple(range(1, 11)),
+    draws: int = 1,
+    seeds: int = 3,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Runs of strength 0 in which alignment falls with U and follows performance at low U only."""
+    shape = (len(U), len(D_phi), len(depths), draws, seeds)
+    u, phi, depth, draw, seed = (axis.ravel() for axis in np.indices(shape))
+    u_value, phi_value = np.asarray(U)[u], np.asarray(D_phi)[phi]
+    depth_value = np.asarray(depths)[depth]
+    skill = 0.03 * np.log(depth_value) + 0.02 * rng.standard_normal(u.size)
+    coupling = np.clip(1 - u_value / 5, 0, 1)
+    alignment = (
+        0.9 * (1 - u_value / 9)
+        - 0.02 * phi_value
+        + 3 * coupling * skill
+        + 0.04 * rng.standard_normal(u.size)
+    )
+    return pd.DataFrame(
+        {
+            "key": [f"emergence-{i}" for i in range(u.size)],
+            "study": "e0",
+            "cell": [f"c{a}-{b}-{c}" for a, b, c in zip(u, phi, depth, strict=True)],
+            "draw": draw,
+            "seed": seed,
+            "strength": 0.0,
+            "arm": "none",
+            "stage": "confirm",
+            "status": "ok",
+            "chosen_by": "",
+            "data": "simulated",
+            "R": 8 - u_value,
+            "U": u_value,
+            "D_phi": phi_value,
+            "encoder": "mlp",
+            "depth_1": 1,
+            "depth_2": depth_value,
+            "width_1": 12,
+            "width_2": 12,
+            "alignment_cka_test": alignment,
+            "performance_1_test": 0.7 + 0.01 * rng.standard_normal(u.size),
+            "performance_2_test": 0.7 - 0.02 * u_value + skill,
+        }
+    )

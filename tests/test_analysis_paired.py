@@ -90,16 +90,15 @@ def test_sign_flip_cannot_reach_the_level_below_six_units():
     assert sign_flip(np.arange(1.0, 7.0)) == 2 / 64 < 0.05
 
 
-@given(st.lists(st.one_of(st.just(float("nan")), st.floats(0, 1)), min_size=1, max_size=12))
-@settings(max_examples=25, deadline=None)
-def test_holm_agrees_with_statsmodels(p_values):
-    p = np.array(p_values)
+@pytest.mark.parametrize("seed", range(6))
+def test_holm_agrees_with_statsmodels(seed):
+    rng = np.random.default_rng(seed)
+    p = np.round(rng.random(8) ** 3, 2)  # rounded: some are equal
+    p[rng.random(8) < 0.3] = np.nan
     tested = ~np.isnan(p)
     adjusted = holm(p)
     assert np.isnan(adjusted[~tested]).all()
-    if tested.any():
-        expected = multipletests(p[tested], method="holm")[1]
-        np.testing.assert_allclose(adjusted[tested], expected, rtol=1e-12)
+    np.testing.assert_allclose(adjusted[tested], multipletests(p[tested], method="holm")[1])
 
 
 def test_hedges_factor_in_closed_form():

@@ -1,0 +1,190 @@
+"""Random-effects meta-regression by REML: what the effects of many units depend on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, stats
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MetaRegression:
+    """Fitted effects = X b + group effect + unit effect + sampling error.
+
+    Attributes:
+        coefficients: [p].
+        covariance: [p, p], Knapp-Hartung scaled.
+        tau2: variance between units beyond sampling error.
+        tau2_group: variance between groups of units; 0 without groups.
+        n: units.
+        groups: groups, equal to `n` without groups.
+    """
+
+    coefficients: Floats
+    covariance: Floats
+    tau2: float
+    tau2_group: float
+    n: int
+    groups: int
+    _model: "_Model"
+
+    def combination(self, weights: ArrayLike) -> tuple[float, float, float]:
+        """Estimate, standard error and degrees of freedom of weights @ coefficients.
+
+        Degrees of freedom are n - p (Knapp-Hartung) where units are independent. Where groups
+        differ, Satterthwaite's from the REML information, at most n - p: a contrast between
+        groups has no more than the groups give.
+        """
+        w = np.asarray(weights, dtype=float)
+        estimate = float(w @ self.coefficients)
+        variance = float(w @ self.covariance @ w)
+        return estimate, float(np.sqrt(variance)), self._model.df(w, self.tau2, self.tau2_group)
+
+    def interval(self, weights: ArrayLike, alpha: float = 0.05) -> tuple[float, float, float]:
+        """P-value of weights @ coefficients = 0 and its 1 - alpha interval, by t."""
+        estimate, se, df = self.combination(weights)
+        half = float(stats.t.ppf(1 - alpha / 2, df)) * se
+        p = 2 * float(stats.t.sf(abs(estimate) / se, df)) if se > 0 else float(estimate == 0)
+        return p, estimate - half, estimate + half
+
+
+def meta_regression(
+    effects: ArrayLike, variances: ArrayLike, design: ArrayLike, groups: ArrayLike | None = None
+) -> MetaRegression:
+    """Fit a random-effects meta-regression.
+
+    Args:
+        effects: [n], one per unit.
+        variances: [n], sampling variances, >= 0.
+        design: [n, p], of full column rank, p < n.
+        groups: [n] labels of units that share something (a dataset, a draw); each group then has a
+            random shift of its own beside the units' own.
+
+    Returns:
+        The fit: variance components by REML, covariance (X' V^-1 X)^-1 scaled by Knapp and
+        Hartung's weighted residual mean square (Knapp & Hartung 2003).
+
+    Raises:
+        ValueError: fewer units than coefficients + 1, or a design without full column rank.
+    """
+    y, v = np.asarray(effects, dtype=float), np.asarray(variances, dtype=float)
+    x = np.asarray(design, dtype=float).reshape(len(y), -1)
+    n, p = x.shape
+    if n <= p:
+        raise ValueError(f"{n} units cannot fit {p} coefficients: more units are needed")
+    if np.linalg.matrix_rank(x) < p:
+        raise ValueError("the covariates cannot be told apart: the design has not full rank")
+    codes = (
+        np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    )
+    shared = groups is not None and codes.max() + 1 < n
+    model = _Model(y, v, x, codes if shared else None)
+    tau2, tau2_group = model.reml()
+    state = model.state(tau2, tau2_group)
+    covariance = state.inverse * state.rss / (n - p)
+    return MetaRegression(state.beta, covariance, tau2, tau2_group, n, int(codes.max()) + 1, model)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the likelihood needs at one pair of variance components."""
+
+    inverse: Floats  # (X' V^-1 X)^-1
+    beta: Floats
+    minus_two_loglik: float
+    rss: float  # (y - Xb)' V^-1 (y - Xb)
+    gradient: Floats  # of minus_two_loglik in (tau2, tau2_group)
+
+
+class _Model:
+    """V = diag(v + tau2) + tau2_group ZZ', inverted group by group (Sherman-Morrison)."""
+
+    def __init__(self, y: Floats, v: Floats, x: Floats, codes: NDArray[np.int64] | None) -> None:
+        self.y, self.v, self.x = y, v, x
+        self.shared = codes is not None
+        self.codes = np.zeros(len(y), dtype=np.int64) if codes is None else codes
+        # components are searched in units of the effects' own spread
+        self.scale = float(np.var(y)) or 1.0
+
+    def state(self, tau2: float, tau2_group: float) -> _State:
+        w = 1 / np.maximum(self.v + tau2, 1e-12 * self.scale)
+        total = self.grouped(w)
+        c = tau2_group / (1 + tau2_group * total)
+        vx = self.inverse_times(self.x, w, c)
+        inverse = np.asarray(np.linalg.inv(self.x.T @ vx), dtype=np.float64)
+        beta = inverse @ (vx.T @ self.y)
+        # P y, with P = V^-1 - V^-1 X (X' V^-1 X)^-1 X' V^-1
+        py = self.inverse_times((self.y - self.x @ beta)[:, None], w, c)[:, 0]
+        rss = float(py @ self.y)
+        loglik = float(np.log1p(tau2_group * total).sum() - np.log(w).sum()) + rss
+        loglik -= float(np.linalg.slogdet(inverse)[1])
+        trace = float(w.sum() - (c * self.grouped(w**2)).sum())
+        gradient = [trace - float((inverse * (vx.T @ vx)).sum()) - float(py @ py)]
+        gvx = np.stack([self.grouped(column) for column in vx.T], axis=1)
+        trace_group = float((total - c * total**2).sum())
+        gradient.append(
+            trace_group
+            - float((inverse * (gvx.T @ gvx)).sum())
+            - float((self.grouped(py) ** 2).sum())
+        )
+        return _State(inverse, beta, loglik, rss, np.array(gradient))
+
+    def inverse_times(self, columns: Floats, w: Floats, c: Floats) -> Floats:
+        """V^-1 times columns [n, q]."""
+        weighted = columns * w[:, None]
+        if not self.shared:
+            return weighted
+        sums = np.stack([self.grouped(column) for column in weighted.T], axis=1)
+        return weighted - w[:, None] * (c[:, None] * sums)[self.codes]
+
+    def grouped(self, values: Floats) -> Floats:
+        sums = np.bincount(self.codes, values) if self.shared else np.zeros(1)
+        return np.asarray(sums, dtype=np.float64)
+
+    def reml(self) -> tuple[float, float]:
+        """The variance components (tau2, tau2_group) >= 0 of the highest restricted likelihood."""
+
+        # Standard deviations are searched: near zero the likelihood is flat in them, so that a
+        # component may settle on the bound.
+        def at(sds: Floats) -> tuple[float, Floats]:
+            components = sds**2 * self.scale
+            state = self.state(components[0], components[1] if self.shared else 0.0)
+            return state.minus_two_loglik, state.gradient[: len(sds)] * 2 * sds * self.scale
+
+        starts = [(0.7, 0.5), (0.3, 0.9)] if self.shared else [(0.7,), (0.1,)]
+        size = len(starts[0])
+        fits = [
+            optimize.minimize(
+                at,
+                start,
+                jac=True,
+                bounds=[(0.0, 3.0)] * size,
+                method="L-BFGS-B",
+                options={"ftol": 1e-13, "gtol": 1e-9},
+            )
+            for start in starts
+        ]
+        best = min(fits, key=lambda fit: float(fit.fun))
+        tau2, tau2_group = (*(float(sd) ** 2 * self.scale for sd in best.x), 0.0)[:2]
+        return tau2, tau2_group
+
+    def df(self, weights: Floats, tau2: float, tau2_group: float) -> float:
+        n, p = self.x.shape
+        if not self.shared:
+            return float(n - p)
+        # Satterthwaite (1946): 2 variance^2 / var(variance), by the REML information.
+        step = 1e-4 * self.scale
+        at = np.maximum([tau2, tau2_group], 2 * step)
+        states = [(self.state(*(at + step * e)), self.state(*(at - step * e))) for e in np.eye(2)]
+        information = np.array([(up.gradient - down.gradient) / (4 * step) for up, down in states])
+        gradient = np.array(
+            [weights @ (up.inverse - down.inverse) @ weights / (2 * step) for up, down in states]
+        )
+        variance = float(weights @ self.state(*at).inverse @ weights)
+        try:
+            spread = float(gradient @ np.linalg.solve(information, gradient))
+        except np.linalg.LinAlgError:
+            return float(n - p)
+        return float(np.clip(2 * variance**2 / spread, 1.0, n - p)) if spread > 0 else float(n - p)
