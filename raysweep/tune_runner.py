@@ -108,6 +108,11 @@ class _SweepSearcher(Searcher):
         self._sweep.fail(pack, reason)
         self._observer.pack_failed(self._sweep, pack, reason)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its parts for a restore that is never asked for: a sweep is rebuilt from its
+        # part files, and a display with a terminal cannot be pickled.
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: a sweep is rebuilt from its part files."""
 
@@ -121,6 +126,9 @@ class _Ticker(tune.Callback):
     def __init__(self, sweep: Sweep, folder: RunFolder, observer: Observer) -> None:
         self._sweep, self._folder, self._observer = sweep, folder, observer
         self._compacted = time.monotonic()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._observer.tick(self._sweep)
