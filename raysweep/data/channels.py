@@ -14,7 +14,6 @@ private ones of its own. The networks of ``transforms`` distort the modalities a
 from math import log
 
 import numpy as np
-from scipy.optimize import brentq
 
 from raysweep.data.label_model import all_bits
 from raysweep.data.observation import binary_entropy
@@ -64,6 +63,9 @@ def flip_probability(capacity: float) -> float:
         return 0.5
     if capacity >= MOST:
         return 0.0
+    # Late, as scipy.optimize takes a third of a second to import.
+    from scipy.optimize import brentq
+
     return float(brentq(lambda flip: MOST - binary_entropy(flip) - capacity, 0.0, 0.5, xtol=1e-15))
 
 

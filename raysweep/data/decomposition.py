@@ -2,7 +2,8 @@
 
 Bertschinger, Rauh, Olbrich, Jost, Ay (2014), Quantifying unique information, equations 5-8:
 I(X1, X2; Y) is minimised over all joint distributions Q that keep p(x1, y) and p(x2, y); what the
-minimum leaves is R = I1 + I2 - I_Q, U1 = I_Q - I2, U2 = I_Q - I1 and S = I12 - I_Q.
+minimum leaves is redundancy I1 + I2 - I_Q, uniqueness I_Q - I2 of modality 1 and I_Q - I1 of
+modality 2, and synergy I12 - I_Q.
 
 The minimum is found by alternating scaling. I_Q is the smallest KL(Q || r(x1, x2) p(y)) over r, so
 Q and r take turns: given r, every class's Q is r scaled to its two margins (a Sinkhorn step); given
@@ -18,12 +19,12 @@ from raysweep.data.views import Floats
 
 @dataclass(frozen=True)
 class Decomposition:
-    """Redundancy, uniqueness of modality 1 and 2, synergy, in nats."""
+    """The four parts of I(X1, X2; Y), in nats."""
 
-    R: float
-    U1: float
-    U2: float
-    S: float
+    redundancy: float
+    unique_1: float
+    unique_2: float
+    synergy: float
 
 
 def mutual_information(joint: Floats) -> float:
@@ -106,8 +107,8 @@ def decompose(
     least = min(max(least, information_1, information_2), information_1 + information_2)
     least = min(least, information_12)
     return Decomposition(
-        R=information_1 + information_2 - least,
-        U1=least - information_2,
-        U2=least - information_1,
-        S=information_12 - least,
+        redundancy=information_1 + information_2 - least,
+        unique_1=least - information_2,
+        unique_2=least - information_1,
+        synergy=information_12 - least,
     )

@@ -5,7 +5,6 @@ Digits", test set). ``overlap`` columns are in both views, so redundancy is turn
 """
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from raysweep.data.parameters import Parameter, split_sizes
 from raysweep.data.stratify import stratified_splits
@@ -50,6 +49,9 @@ def digits(
     Raises:
         InputError: the splits want more rows than there are.
     """
+    # Late, as whoever only wants PARAMETERS need not wait a second for scikit-learn.
+    from sklearn.datasets import load_digits
+
     wanted = train + validation + test
     if wanted > ROWS:
         raise InputError(

@@ -14,7 +14,7 @@ from raysweep.data.digits import digits
 from raysweep.data.parameters import Parameter, Value, check_parameters
 from raysweep.data.synthetic import PARAMETERS as SYNTHETIC_PARAMETERS
 from raysweep.data.synthetic import synthetic
-from raysweep.data.views import PairedViews
+from raysweep.data.views import Information, PairedViews
 from raysweep.errors import InputError
 
 
@@ -95,6 +95,25 @@ def load(dataset: str, parameters: Mapping[str, object], draw: int = 0) -> Paire
     path = values.get("path")
     stamp = _file_stamp(path) if isinstance(path, str) else None
     return _load(dataset, tuple(sorted(values.items())), draw, stamp)
+
+
+def load_estimate(dataset: str, parameters: Mapping[str, object], draw: int = 0) -> Information:
+    """Estimated information of a dataset (``estimate.estimate_information``), kept in memory.
+
+    For datasets whose ``load(...).information`` is None; takes seconds.
+
+    Raises:
+        InputError: as ``load``, or too few rows to estimate from.
+    """
+    return _estimate(load(dataset, parameters, draw))
+
+
+@lru_cache(maxsize=8)
+def _estimate(views: PairedViews) -> Information:
+    # Late, as scikit-learn takes a second to import.
+    from raysweep.data.estimate import estimate_information
+
+    return estimate_information(views)
 
 
 def _file_stamp(path: str) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Splits:
     """Disjoint int64 row indices of the three splits."""
 
@@ -21,7 +21,7 @@ class Splits:
     test: Integers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Population:
     """Every input that can occur, with its probability: performance without test noise.
 
@@ -64,9 +64,11 @@ class Information:
     bayes_fused: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PairedViews:
     """One draw of a dataset. Its arrays are shared between callers: read, never write.
+
+    Compares and hashes by identity: two loads that hit the same memory are the same object.
 
     Attributes:
         x1: [n, d1] float64, scaled with the training split's statistics.
@@ -89,7 +91,7 @@ class PairedViews:
     population: Population | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scaling:
     """x -> (x - mean) / sd, feature by feature; a feature that is constant becomes 0."""
 
