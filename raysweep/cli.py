@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="When does forcing multimodal representations to align help, and how hard?",
 )
-_PIPE_WIDTH = 120
+_PIPE_WIDTH = 124
 _out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 _err = Console(stderr=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH)
 
@@ -296,7 +296,7 @@ def _verdict(folder: RunFolder, study: Study) -> None:
     effects = analysis.forcing_effects(trials, **settings)
     _out.print(verdict_table(effects, study.verdict.performance))
     for sentence in verdict_sentences(effects):
-        _out.print(f"- {sentence}", highlight=False)
+        _out.print(f"- {sentence}", highlight=False, soft_wrap=True)
     where = Path(folder.output.location) if folder.output.local else folder.output.location
     _out.print(f"All results: {where}", highlight=False)
 

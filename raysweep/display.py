@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table as RichTable
@@ -116,7 +117,13 @@ _ENDED = (CellState.DONE, CellState.NO_STRENGTH, CellState.FAILED)
 
 def status_table(sweep: Sweep) -> RichTable:
     """One row per cell: state, search and confirm progress, the best strength so far."""
-    table = RichTable(title=sweep.study.name, title_justify="left", caption_justify="left")
+    table = RichTable(
+        title=sweep.study.name,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for name in ("cell", "state", "search", "confirm", "best strength"):
         justify: Literal["left", "right"] = "left" if name in ("cell", "state") else "right"
         table.add_column(name, justify=justify, no_wrap=True)
@@ -135,15 +142,18 @@ def verdict_table(effects: Any, performance: str) -> RichTable:
     table = RichTable(
         title=f"Does forcing alignment help? ({performance})",
         title_justify="left",
-        caption="effect: forced - none in points (100 x accuracy), with its confidence interval; "
-        "p: Holm-adjusted over cells",
+        caption="effect: forced - none in points (100 x accuracy) with its confidence interval; "
+        "p: Holm-adjusted over all rows; placebo: forced - placebo",
         caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     several = effects["chosen_by"].nunique() > 1
     columns = ["cell", *(["chosen by"] if several else []), "strength", "n"]
-    columns += ["effect", "interval", "p", "vs placebo", "alignment", "verdict"]
+    columns += ["effect (interval)", "p", "placebo", "alignment", "verdict"]
+    left = ("cell", "chosen by", "verdict")
     for name in columns:
-        justify: Literal["left", "right"] = "left" if name in ("cell", "verdict") else "right"
+        justify: Literal["left", "right"] = "left" if name in left else "right"
         table.add_column(name, justify=justify, no_wrap=True)
     for _, row in effects.iterrows():
         verdict = str(row["verdict"])
@@ -153,8 +163,7 @@ def verdict_table(effects: Any, performance: str) -> RichTable:
             *([str(row["chosen_by"])] if several else []),
             _number(row["strength"], "{:.3g}"),
             _number(row["n"], "{:.0f}"),
-            _points(row["effect"]),
-            f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
+            f"{_points(row['effect'])} ({_points(row['ci_low'])}, {_points(row['ci_high'])})",
             _number(row["p_adjusted"], "{:.2g}"),
             _points(row["effect_vs_placebo"]),
             f"{_number(row['alignment_none'], '{:.2f}')} to "
@@ -169,16 +178,20 @@ def verdict_sentences(effects: Any) -> list[str]:
     meaning = {
         "helps": "forcing alignment helps in",
         "hurts": "forcing alignment hurts in",
-        "equivalent": "forcing makes no difference beyond the margin in",
-        "inconclusive": "not known (more seeds would tell) for",
+        "equivalent": "it makes no difference beyond the margin in",
+        "inconclusive": "it is not known for",
     }
     sentences = []
-    for verdict, words in meaning.items():
-        labels = effects.loc[effects["verdict"] == verdict, "label"].drop_duplicates()
-        if len(labels):
-            sentences.append(f"{words} {', '.join(labels)}")
+    for chosen_by, group in effects.groupby("chosen_by", sort=False):
+        found = []
+        for verdict, words in meaning.items():
+            labels = group.loc[group["verdict"] == verdict, "label"]
+            if len(labels):
+                found.append(f"{words} {', '.join(labels)}")
+        at = f"At the strength with the best {chosen_by} on validation: " if chosen_by else ""
+        sentences.append(f"{at}{'; '.join(found)}.")
     for reason, rows in effects[effects["reason"] != ""].groupby("reason", sort=False):
-        sentences.append(f"{', '.join(rows['label'].drop_duplicates())}: {reason}")
+        sentences.append(f"Limit for {', '.join(rows['label'].drop_duplicates())}: {reason}.")
     return sentences
 
 
