@@ -1,11 +1,13 @@
 """Slow and obvious alignment metrics, written from their definitions.
 
-All take numpy arrays x [n, d1] and y [n, d2] in float64 and return a float.
+All take numpy arrays x [n, d1] and y [n, d2] in float64 and return a float, but for the two at the
+end, which are the usual implementations of this field in torch, for the benchmark.
 """
 
 import itertools
 
 import numpy as np
+import torch
 
 # Kernels
 
@@ -213,3 +215,27 @@ def clip_outliers(x, quantile):
 
 def normalize_rows(x):
     return np.array([row / np.linalg.norm(row) for row in x])
+
+
+# What is in use: n x n matrices for every pair of layers, torch tensors of any floating dtype
+
+
+def unbiased_cka_by_gram_matrices(x, y):
+    def hsic(k, l):  # noqa: E741
+        n = len(k)
+        k, l = k.clone().fill_diagonal_(0), l.clone().fill_diagonal_(0)  # noqa: E741
+        trace = (k * l.T).sum()
+        return trace + k.sum() * l.sum() / ((n - 1) * (n - 2)) - 2 * (k @ l).sum() / (n - 2)
+
+    k, l = x @ x.T, y @ y.T  # noqa: E741
+    return (hsic(k, l) / torch.sqrt(hsic(k, k) * hsic(l, l))).item()
+
+
+def mutual_knn_by_argsort(x, y, k):
+    """Features with normalised rows; ties by whatever order argsort has."""
+    masks = []
+    for z in (x, y):
+        similarity = (z @ z.T).fill_diagonal_(-torch.inf)
+        nearest = similarity.argsort(dim=1, descending=True)[:, :k]
+        masks.append(torch.zeros(similarity.shape).scatter_(1, nearest, 1.0))
+    return ((masks[0] * masks[1]).sum(dim=1) / k).mean().item()

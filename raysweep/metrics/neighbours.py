@@ -39,6 +39,9 @@ class Space:
             self.rows = self.rows - self.rows.mean(dim=0)
         self.kind = similarity
         self.squares = self.rows.square().sum(dim=1)
+        lengths = self.squares.sqrt()
+        self.longest = lengths.max()
+        self.largest = lengths * self.longest
         self.precision = resolution(features)
 
     def similarities(self, start: int, stop: int) -> Tensor:
@@ -55,12 +58,11 @@ class Space:
         What the rounding of the features does to a cosine is proportional to the sine, and to a
         squared distance to the distance; the arithmetic adds its own, in float64.
         """
-        size = self.squares.sqrt()
-        largest = (size[start:stop] * size.max())[:, None]
+        largest = self.largest[start:stop, None]
         if self.kind == "cosine":
             sensitivity = (1 - values.square()).clamp_(min=0.0).sqrt_()
         elif self.kind == "euclidean":
-            sensitivity = values.neg().clamp_(min=0.0).sqrt_() * size.max()
+            sensitivity = values.neg().clamp_(min=0.0).sqrt_() * self.longest
         else:
             sensitivity = largest
         return self.precision * sensitivity + resolution(self.rows) * largest
