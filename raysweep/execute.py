@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 
 from raysweep import evaluate
-from raysweep.data.registry import load
+from raysweep.data.registry import find_dataset, load
 from raysweep.data.views import PairedViews
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
@@ -55,7 +55,7 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
     measured = _measure(study, trained, views, dataset)
     return [
         {
-            **_descriptive(study, trial, views[dataset[i]]),
+            **_descriptive(study, trial, views[dataset[i]], shape),
             **_training(trained, i, len(trials)),
             **measured[i],
         }
@@ -139,9 +139,14 @@ def _measure(
     return rows
 
 
-def _descriptive(study: Study, trial: Trial, view: PairedViews) -> dict[str, int | float | str]:
+def _descriptive(
+    study: Study, trial: Trial, view: PairedViews, shape: PairShape
+) -> dict[str, int | float | str]:
     cell = trial.cell
-    facts = {k: v for k, v in cell.parameters if k not in ("train", "validation", "test")}
+    # Sizes have columns of their own; where a file lies is no fact about the data in it.
+    files = {p.name for p in find_dataset(cell.dataset).parameters if p.kind == "path"}
+    hidden = {"train", "validation", "test", *files}
+    facts = {k: v for k, v in cell.parameters if k not in hidden}
     information = asdict(view.information) if view.information is not None else {}
     return {
         "key": trial.key,
@@ -160,6 +165,8 @@ def _descriptive(study: Study, trial: Trial, view: PairedViews) -> dict[str, int
         **{name: value for name, value in facts.items() if isinstance(value, int | float | str)},
         **view.characteristics,
         "n_train": len(view.splits.train),
+        "n_validation": len(view.splits.validation),
+        "n_test": len(view.splits.test),
         "classes": view.classes,
         **information,
         "encoder": cell.encoder,
@@ -167,7 +174,11 @@ def _descriptive(study: Study, trial: Trial, view: PairedViews) -> dict[str, int
         "depth_2": cell.depth_2,
         "width_1": cell.width_1,
         "width_2": cell.width_2,
+        "parameters": shape.parameter_count,
         "loss": study.alignment.loss,
+        "learning_rate": study.training.learning_rate,
+        "weight_decay": study.training.weight_decay,
+        "batch_size": study.training.batch_size,
         "epochs": study.training.epochs,
     }
 

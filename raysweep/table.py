@@ -51,15 +51,25 @@ COLUMNS: tuple[Column, ...] = (
     Column("stage", "string", "search, confirm", "only confirm rows are tested"),
     Column("status", "string", "ok, diverged", "diverged: a NaN or infinity in training"),
     Column("reason", "string", "", "why a trial is not ok; empty otherwise"),
-    Column("chosen_by", "string", "alignment, performance", "criterion that chose the strength"),
+    Column(
+        "chosen_by",
+        "string",
+        "alignment, performance",
+        "confirm: criterion that chose the strength; joined by + where both chose it",
+    ),
     Column("generation", "int64", "", "generation of the search; -1 for strength 0 and confirm"),
     Column("number", "int64", "", "number of the proposal in its cell; -1 as above"),
     Column("objective", "string", "alignment, performance, both", "what the search maximized"),
     Column("data", "string", "", "dataset"),
     Column("R", "int64", "features", "redundant task features: shared by both modalities"),
     Column("U", "int64", "features", "unique task features: seen by one modality only"),
+    Column("U1", "int64", "features", "unique task features of modality 1"),
+    Column("U2", "int64", "features", "unique task features of modality 2"),
     Column("D_phi", "int64", "layers", "heterogeneity depth"),
+    Column("file", "string", "", "the user's own data: name of the file"),
     Column("n_train", "int64", "rows", "training rows"),
+    Column("n_validation", "int64", "rows", "validation rows"),
+    Column("n_test", "int64", "rows", "test rows"),
     Column("classes", "int64", "", "number of classes"),
     Column("I1", "float64", "nats", "I(X1;Y), exact"),
     Column("I2", "float64", "nats", "I(X2;Y), exact"),
@@ -78,7 +88,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("depth_2", "int64", "layers", "hidden layers of encoder 2"),
     Column("width_1", "int64", "units", "width of encoder 1"),
     Column("width_2", "int64", "units", "width of encoder 2"),
+    Column("parameters", "int64", "", "trained numbers: both encoders and the three heads"),
     Column("loss", "string", "", "alignment loss"),
+    Column("learning_rate", "float64", "", "step size of AdamW"),
+    Column("weight_decay", "float64", "", "of AdamW, decoupled"),
+    Column("batch_size", "int64", "rows", "rows per step"),
     Column("epochs", "int64", "", "passes over the training rows"),
     Column("best_epoch", "int64", "", "epoch of the checkpoint that was measured, from 1"),
     Column("diverged_step", "int64", "steps", "step of the first NaN or infinity; -1 if none"),
@@ -89,7 +103,7 @@ COLUMNS: tuple[Column, ...] = (
         "float64",
         "see metric",
         "alignment of the two encoders",
-        rf"alignment_\w+_{_SPLITS}",
+        rf"alignment_(?!layers_)\w+_{_SPLITS}",
     ),
     Column(
         "alignment_layers_<metric>_<split>",
@@ -128,6 +142,19 @@ REQUIRED = (
 TIMING_COLUMNS = ("train_seconds",)
 
 Row = Mapping[str, int | float | str | None]
+
+
+def columns_markdown() -> str:
+    """The documented columns as a Markdown table; characteristics of datasets are not listed."""
+
+    def cell(text: str) -> str:
+        return text.replace("|", "\\|")
+
+    lines = ["| column | type | unit or values | meaning |", "| --- | --- | --- | --- |"]
+    for column in COLUMNS:
+        name = cell(column.name)
+        lines.append(f"| `{name}` | {column.kind} | {cell(column.unit)} | {cell(column.meaning)} |")
+    return "\n".join(lines)
 
 
 def write_part(output: Output, name: str, rows: Sequence[Row]) -> None:
