@@ -1,0 +1,31 @@
+"""The trial table copied to MLflow, beside a run and never inside it.
+
+The table is the only truth: a copy can be made again at any time, a second one writes nothing, and
+an outage of MLflow costs a run nothing. Only ``store.py`` imports mlflow, and only once a copy is
+made: a driver that starts a companion does not load it.
+"""
+
+from raysweep.tracking.address import (
+    Address,
+    TrackingUnavailable,
+    remembered_address,
+    resolve_address,
+)
+from raysweep.tracking.companion import Companion, start_companion
+from raysweep.tracking.mirror import SyncReport, follow, follow_until_input_ends, sync
+from raysweep.tracking.ui import serve_ui, ui_command
+
+__all__ = [
+    "Address",
+    "Companion",
+    "SyncReport",
+    "TrackingUnavailable",
+    "follow",
+    "follow_until_input_ends",
+    "remembered_address",
+    "resolve_address",
+    "serve_ui",
+    "start_companion",
+    "sync",
+    "ui_command",
+]

@@ -1,0 +1,207 @@
+"""Which MLflow: the address given, the one a run folder remembers, or the default."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import sqlite3
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from raysweep.errors import InputError
+from raysweep.run_folder import RunFolder
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+DEFAULT_URI = "sqlite:///mlflow.db"
+REMEMBERED = "tracking.json"
+FIRST_ANSWER_S = 5.0
+_DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_EXPECTED = (
+    "expected http://HOST:PORT of an MLflow server, sqlite:///FILE.db, or the URI of another "
+    "database, such as postgresql://USER@HOST/NAME"
+)
+
+Source = Literal["given", "environment", "default"]
+
+
+class TrackingUnavailable(InputError):
+    """MLflow cannot be reached or refuses; the results are safe, and a later sync catches up."""
+
+    def __init__(self, address: "Address", reason: str) -> None:
+        self.reason = address.redacted(reason)
+        super().__init__(
+            f"MLflow at {address.shown}: {self.reason}; no result is lost, `raysweep sync DIR` "
+            "copies what is missing"
+        )
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where MLflow keeps its runs.
+
+    Attributes:
+        uri: the address; the path of a SQLite file is absolute.
+        source: who named it: the user, the environment, or nobody.
+    """
+
+    uri: str
+    source: Source
+
+    @property
+    def kind(self) -> str:
+        """``http``, ``sqlite``, ``postgresql``, ``mysql``, ``mssql`` or ``databricks``."""
+        scheme = urlsplit(self.uri).scheme or self.uri
+        return "http" if scheme == "https" else scheme.partition("+")[0]
+
+    @property
+    def shown(self) -> str:
+        """The address without its password."""
+        return self.redacted(self.uri)
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the address holds a password, which is neither printed nor written down."""
+        return urlsplit(self.uri).password is not None
+
+    @property
+    def database(self) -> Path | None:
+        """The file of a SQLite database."""
+        if self.kind != "sqlite":
+            return None
+        return Path(self.uri.removeprefix("sqlite:///").partition("?")[0])
+
+    def redacted(self, text: str) -> str:
+        """The text with this address's password blanked."""
+        password = urlsplit(self.uri).password
+        return text.replace(f":{password}@", ":***@") if password else text
+
+    def check(self) -> None:
+        """See that something answers, within seconds; MLflow itself would try for minutes.
+
+        Raises:
+            TrackingUnavailable: nothing answers, or the database is locked or no database.
+        """
+        if self.kind == "http":
+            self._check_server()
+        elif self.database is not None:
+            self._check_file(self.database)
+        elif self.kind in _DEFAULT_PORTS:
+            self._check_port()
+
+    def _check_server(self) -> None:
+        try:
+            with urllib.request.urlopen(self._without_credentials(), timeout=FIRST_ANSWER_S):
+                pass
+        except urllib.error.HTTPError:
+            pass  # it answers; what it says to this request does not matter
+        except (OSError, ValueError) as error:
+            # Certificates are the business of MLflow's own client, which can be told to trust them.
+            if "CERTIFICATE" not in str(error).upper():
+                raise TrackingUnavailable(self, f"no server answers ({_cause(error)})") from error
+
+    def _check_file(self, path: Path) -> None:
+        if not path.parent.is_dir():
+            raise TrackingUnavailable(self, f"there is no folder {path.parent}")
+        connection = None
+        try:
+            connection = sqlite3.connect(path, timeout=FIRST_ANSWER_S, isolation_level=None)
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise TrackingUnavailable(self, _sqlite_reason(error)) from error
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _check_port(self) -> None:
+        parts = urlsplit(self.uri)
+        where = (parts.hostname or "localhost", parts.port or _DEFAULT_PORTS[self.kind])
+        try:
+            socket.create_connection(where, timeout=FIRST_ANSWER_S).close()
+        except OSError as error:
+            raise TrackingUnavailable(self, f"no database answers ({_cause(error)})") from error
+
+    def _without_credentials(self) -> str:
+        parts = urlsplit(self.uri)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def resolve_address(folder: RunFolder | None, given: str | None = None) -> Address:
+    """The address to use, from the first that says one.
+
+    That is: the one given; one that was given for this folder earlier; MLFLOW_TRACKING_URI; the one
+    this folder was copied to earlier; ``sqlite:///mlflow.db`` in the working directory.
+
+    Raises:
+        InputError: the address is malformed, or of a kind that cannot be used.
+    """
+    if given is not None:
+        return Address(_checked(given, "--tracking-uri"), "given")
+    earlier = remembered_address(folder) if folder is not None else None
+    if earlier is not None and earlier.source == "given":
+        return earlier
+    if os.environ.get(VARIABLE):
+        return Address(_checked(os.environ[VARIABLE], VARIABLE), "environment")
+    return earlier or Address(_checked(DEFAULT_URI, "default"), "default")
+
+
+def remembered_address(folder: RunFolder) -> Address | None:
+    """The address that a run folder was copied to last, or None."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads(folder.output.read(REMEMBERED) or b"{}")
+        return Address(_checked(content["uri"], REMEMBERED), content["source"])
+    return None
+
+
+def remember(folder: RunFolder, address: Address) -> None:
+    """Note the address in the run folder, unless it holds a password."""
+    earlier = remembered_address(folder)
+    if address.has_password or (earlier is not None and earlier.uri == address.uri):
+        return
+    content = json.dumps({"uri": address.uri, "source": address.source}, indent=1)
+    with contextlib.suppress(OSError):
+        folder.output.write(REMEMBERED, content.encode())
+
+
+def _checked(uri: str, where: str) -> str:
+    scheme, separator, rest = uri.strip().partition("://")
+    kind = scheme.partition("+")[0]
+    if scheme == "databricks":
+        return uri.strip()
+    if not separator or kind not in ("http", "https", "sqlite", *_DEFAULT_PORTS):
+        raise InputError(f"{where} {uri!r}: not an address of MLflow; {_EXPECTED}")
+    try:
+        parts = urlsplit(uri.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise InputError(f"{where} {uri!r}: {error}; {_EXPECTED}") from error
+    if kind != "sqlite":
+        if not host or re.search(r"\s", uri.strip()):
+            raise InputError(f"{where} {uri!r}: there is no host in it; {_EXPECTED}")
+        return uri.strip().rstrip("/") if kind in ("http", "https") else uri.strip()
+    path, question, query = rest.removeprefix("/").partition("?")
+    if not rest.startswith("/") or not path or path == ":memory:":
+        raise InputError(
+            f"{where} {uri!r}: names no file; expected sqlite:///FILE.db (three slashes before a "
+            "relative path, four before an absolute one)"
+        )
+    return f"sqlite:///{Path(path).expanduser().absolute()}{question}{query}"
+
+
+def _sqlite_reason(error: sqlite3.Error) -> str:
+    text = str(error)
+    if "locked" in text:
+        return f"the database is locked by another program (waited {FIRST_ANSWER_S:g} s)"
+    if "not a database" in text:
+        return "the file is not a SQLite database"
+    return text
+
+
+def _cause(error: BaseException) -> str:
+    inner = getattr(error, "reason", error)
+    return str(getattr(inner, "strerror", None) or inner)

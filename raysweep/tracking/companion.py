@@ -1,0 +1,112 @@
+"""The process beside a run that copies its results to MLflow."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from raysweep.run_folder import RunFolder
+from raysweep.tracking.address import VARIABLE, Address, remember, resolve_address
+
+LOG_NAME = "tracking.log"
+
+
+class Companion:
+    """A running copy to MLflow.
+
+    Attributes:
+        address: where it copies to.
+        log: the file with what it has to say.
+    """
+
+    def __init__(self, address: Address, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.address, self.log = address, log
+        self._process = process
+
+    def finish(self, timeout_s: float = 60.0) -> str:
+        """Have the last results copied, wait for that, and end the process in any case.
+
+        Args:
+            timeout_s: how long to wait.
+
+        Returns:
+            The outcome in one line.
+        """
+        try:
+            with contextlib.suppress(OSError):
+                _pipe(self._process.stdin).close()
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return (
+                f"MLflow at {self.address.shown}: not all was copied within {timeout_s:g} s; "
+                "`raysweep sync DIR` copies the rest"
+            )
+        finally:
+            self._kill()
+        said = _last_line(self.log)
+        if code == 0 and said:
+            return said
+        return (
+            f"MLflow at {self.address.shown}: the copying process ended with code {code} "
+            f"(see {self.log}); `raysweep sync DIR` copies what is missing"
+        )
+
+    def _kill(self) -> None:
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def start_companion(folder: RunFolder, tracking_uri: str | None = None) -> Companion:
+    """Start copying a run's results to MLflow, in a process of its own at low priority.
+
+    The process ends by itself after a last copy when the driver ends, however that happens, and
+    does not see the driver's Ctrl-C. Whether MLflow can be reached makes no difference to the run.
+
+    Args:
+        folder: the run folder; the study must be in it.
+        tracking_uri: address of MLflow; None as in `resolve_address`.
+
+    Raises:
+        InputError: the address is malformed.
+    """
+    address = resolve_address(folder, tracking_uri)
+    remember(folder, address)
+    log = _log_path(folder)
+    with open(log, "ab") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "raysweep", "sync", folder.output.location, "--follow"],
+            stdin=subprocess.PIPE,
+            stdout=stream,
+            stderr=stream,
+            # Not an argument: an address may hold a password, and arguments are seen by all.
+            env={**os.environ, VARIABLE: address.uri, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+    return Companion(address, process, log)
+
+
+def _log_path(folder: RunFolder) -> Path:
+    if folder.output.local is not None:
+        return folder.output.local / LOG_NAME
+    handle, name = tempfile.mkstemp(prefix="raysweep-tracking-", suffix=".log")
+    os.close(handle)
+    return Path(name)
+
+
+def _last_line(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = log.read_text(errors="replace").strip().splitlines()
+        return lines[-1].partition(" ")[2] if lines else ""
+    return ""
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise OSError("no pipe")
+    return stream

@@ -1,0 +1,354 @@
+"""Copies a run folder to MLflow, once or for as long as a run lasts."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import pyarrow as pa
+
+from raysweep import __version__
+from raysweep.cells import expand, varying
+from raysweep.run_folder import STUDY_NAME, RunFolder
+from raysweep.seeds import content_key
+from raysweep.sweep import CellPlan, plan_cell, science_digest, trials_of_cell
+from raysweep.table import PART_SUFFIX, PARTS, Parts, read_parts
+from raysweep.tracking.address import Address, TrackingUnavailable, remember, resolve_address
+from raysweep.tracking.runs import RunRecord, runs_of_cell, summary_run
+
+if TYPE_CHECKING:
+    from raysweep.tracking.store import Known, Store
+
+LOCK_NAME = ".tracking.lock"
+LOCK_WAIT_S = 10.0
+REPORT_NAME = "report.html"
+FIGURES = "figures"
+FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+_NICENESS = 19
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a copy did.
+
+    Attributes:
+        experiment: name of the experiment, which is the study's.
+        experiment_id: its id in MLflow.
+        runs_written: runs that were made or brought up to date.
+        runs_unchanged: runs that were up to date.
+        uri: the address, without a password.
+        note: what could not be copied besides the runs, or empty.
+    """
+
+    experiment: str
+    experiment_id: str
+    runs_written: int
+    runs_unchanged: int
+    uri: str
+    note: str = ""
+
+    def sentence(self) -> str:
+        """The report in one line."""
+        total = self.runs_written + self.runs_unchanged
+        news = f"{self.runs_written} written" if self.runs_written else "nothing new"
+        end = f"; {self.note}" if self.note else ""
+        return f"MLflow: experiment {self.experiment} at {self.uri}, {total} runs ({news}){end}"
+
+
+class Mirror:
+    """The MLflow copy of one run folder; remembers what is copied, so that an update is cheap.
+
+    Args:
+        folder: the run folder.
+        address: where to copy it.
+    """
+
+    def __init__(self, folder: RunFolder, address: Address) -> None:
+        self.folder, self.address = folder, address
+        self.study = folder.existing_study()
+        self.science = science_digest(self.study)
+        self._cells = {cell.id: cell for cell in expand(self.study)}
+        self._labels = varying(list(self._cells.values()))
+        self._planned = sum(trials_of_cell(self.study, c) for c in self._cells.values())
+        self._read: set[str] = set()
+        self._pieces: dict[str, list[pa.Table]] = {}
+        self._plans: dict[str, CellPlan] = {}
+        self._records: dict[str, list[RunRecord]] = {}
+        self._store: Store | None = None
+        self._known: dict[str, Known] = {}
+        self._token = ""
+
+    def update(self) -> SyncReport:
+        """Copy what is new.
+
+        Raises:
+            TrackingUnavailable: MLflow cannot be reached or refuses, or another copy is being made.
+        """
+        self._take_in_rows()
+        try:
+            with self._lock():
+                return self._write()
+        except TrackingUnavailable:
+            # What is there may differ from what is remembered of it: look again next time.
+            self._store = None
+            raise
+
+    def _take_in_rows(self) -> None:
+        names = [n for n in self.folder.output.names(PARTS, PART_SUFFIX) if n not in self._read]
+        touched = set()
+        for name in names:
+            parts = read_parts(self.folder.output, [name])
+            if parts.damaged or not parts.table.num_rows:
+                continue
+            self._read.add(name)
+            cell = parts.table.column("cell")[0].as_py()
+            if cell in self._cells:
+                self._pieces.setdefault(cell, []).append(parts.table)
+                touched.add(cell)
+        for cell in touched:
+            self._pieces[cell] = [_concatenated(self._pieces[cell])]
+            table = self._pieces[cell][0]
+            plan = plan_cell(self.study, self._cells[cell], Parts(table, ()).results())
+            self._plans[cell] = plan
+            self._records[cell] = runs_of_cell(
+                self.study, plan, self._labels[cell], self.science, table
+            )
+
+    def _write(self) -> SyncReport:
+        from raysweep.tracking.store import Store
+
+        commit = working_copy_commit()
+        if self._store is None:
+            tags = {
+                "study_digest": content_key(self.study.model_dump(mode="json")),
+                "raysweep.version": __version__,
+                **({"git_commit": commit} if commit else {}),
+            }
+            location = self.folder.output.location
+            self._store = Store(
+                self.address, self.study.name, self.study.description, tags, location
+            )
+            self._known = self._store.runs(self.science)
+            remember(self.folder, self.address)
+        cells = [self._records[cell] for cell in self._cells if cell in self._records]
+        summary = summary_run(
+            self.study, self.science, [c[0] for c in cells], len(self._cells), self._planned
+        )
+        records = [summary, *(record for cell in cells for record in cell)]
+        stale = [
+            r for r in records
+            if r.identity not in self._known or not self._known[r.identity].shows(r)
+        ]
+        self._store.write(stale, self._known, commit)
+        self._drop_abandoned({record.identity for record in records})
+        note = self._copy_files(summary)
+        return SyncReport(
+            experiment=self.study.name,
+            experiment_id=self._store.experiment_id,
+            runs_written=len(stale),
+            runs_unchanged=len(records) - len(stale),
+            uri=self.address.shown,
+            note=note,
+        )
+
+    def _drop_abandoned(self, wanted: set[str]) -> None:
+        """Delete runs this folder wrote for trials that its study no longer plans.
+
+        A search that was extended may choose another strength, whose confirm runs replace the
+        earlier ones in the trial table. Only once all cells are done is the plan known whole.
+        """
+        done = all(
+            cell in self._plans and not self._plans[cell].packs for cell in self._cells
+        )
+        for identity, run in list(self._known.items()):
+            if done and identity not in wanted and run.output == self.folder.output.location:
+                assert self._store is not None
+                self._store.delete(run)
+                del self._known[identity]
+
+    def _copy_files(self, summary: RunRecord) -> str:
+        """Copy the study file, figures and report; returns why not, if not."""
+        assert self._store is not None
+        output = self.folder.output
+        names = [STUDY_NAME, REPORT_NAME]
+        names += [name for suffix in FIGURE_SUFFIXES for name in output.names(FIGURES, suffix)]
+        read = {name: output.read(name) for name in names}
+        files = {name: content for name, content in read.items() if content is not None}
+        digest = content_key({n: hashlib.sha256(c).hexdigest() for n, c in files.items()})
+        run = self._known[summary.identity]
+        if run.files == digest:
+            return ""
+        try:
+            self._known[summary.identity] = self._store.put_files(run, files, digest)
+        except TrackingUnavailable as error:
+            # A server may keep its runs well and have no place for files.
+            return f"the study file and figures could not be stored ({error.reason})"
+        return ""
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One copy at a time; look again at what MLflow has if another one wrote in between."""
+        with _locked(self._lock_path()) as lock:
+            if lock is None:
+                raise TrackingUnavailable(
+                    self.address, f"another copy of {self.folder.output.location} is being made"
+                )
+            if lock.read() != self._token:
+                self._store = None
+            self._token = uuid.uuid4().hex
+            lock.seek(0)
+            lock.truncate()
+            lock.write(self._token)
+            lock.flush()
+            yield
+
+    def _lock_path(self) -> Path:
+        output = self.folder.output
+        if output.local is not None and os.access(output.local, os.W_OK):
+            return output.local / LOCK_NAME
+        name = hashlib.sha256(output.location.encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"raysweep-{os.getuid()}-{name}.lock"
+
+
+def sync(folder: RunFolder, tracking_uri: str | None = None) -> SyncReport:
+    """Copy to MLflow what it does not have yet; a second call writes nothing.
+
+    One experiment per study, a parent run per cell, a child run per stage, arm and strength whose
+    metrics are means over draws and seeds. A run that has grown is updated in place.
+
+    Args:
+        folder: a run folder.
+        tracking_uri: address of MLflow; None as in `resolve_address`.
+
+    Raises:
+        InputError: the folder is not a run's, or the address is malformed.
+        TrackingUnavailable: MLflow cannot be reached, is locked or refuses; known within seconds.
+    """
+    return Mirror(folder, resolve_address(folder, tracking_uri)).update()
+
+
+def follow(
+    folder: RunFolder,
+    tracking_uri: str | None,
+    stop: threading.Event,
+    every_s: float = 5.0,
+    log: Log | None = None,
+) -> SyncReport | None:
+    """Copy what is new every few seconds until told to stop, then one last time.
+
+    Outages are waited out and nothing is raised: a copy that failed is made again later.
+
+    Args:
+        folder: a run folder.
+        tracking_uri: address of MLflow; None as in `resolve_address`.
+        stop: set when the run has ended.
+        every_s: pause between copies.
+        log: given one line when MLflow goes away or comes back, and the outcome at the end.
+
+    Returns:
+        The report of the last copy, or None where it failed.
+    """
+    say: Log = log if log is not None else lambda line: None
+    mirror: Mirror | None = None
+    problem: str | None = None
+    while True:
+        last = stop.is_set()
+        report = None
+        try:
+            if mirror is None:
+                mirror = Mirror(folder, resolve_address(folder, tracking_uri))
+            report = mirror.update()
+            if last or problem is not None:
+                say(report.sentence())
+            problem = None
+        except Exception as error:
+            found = str(error) or type(error).__name__
+            if last or found != problem:
+                say(found)
+            problem = found
+        if last:
+            return report
+        stop.wait(every_s)
+
+
+def follow_until_input_ends(
+    folder: RunFolder, tracking_uri: str | None = None, every_s: float = 5.0
+) -> None:
+    """`follow` for the companion process of a run: stop when standard input ends.
+
+    The driver holds the other end of the pipe, so that its end, however sudden, is noticed. Lines
+    go to standard output, which the driver has sent to the companion's log.
+    """
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    stop = threading.Event()
+
+    def wait_for_end() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while sys.stdin.buffer.read(4096):
+                pass
+        stop.set()
+
+    def write(line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+            sys.stdout.flush()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
+    follow(folder, tracking_uri, stop, every_s, write)
+
+
+@cache
+def working_copy_commit() -> str | None:
+    """Git commit of the source this runs from, or None where it was installed without one."""
+    package = Path(__file__).resolve().parent.parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(package), *arguments],
+            capture_output=True, text=True, timeout=5, check=True,
+        )
+        return done.stdout.strip()
+
+    try:
+        # An installed package may lie inside somebody's working copy without being part of it.
+        git("ls-files", "--error-unmatch", "__init__.py")
+        return git("rev-parse", "HEAD")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _concatenated(pieces: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(pieces, promote_options="permissive")
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[Any]:
+    """The lock file, or None where somebody else keeps it; a lock dies with its process."""
+    lock: TextIO
+    with open(path, "a+") as lock:
+        until = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > until:
+                    yield None
+                    return
+                time.sleep(0.1)
+        lock.seek(0)
+        yield lock

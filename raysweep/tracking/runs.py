@@ -1,0 +1,343 @@
+"""What MLflow is to show of a cell: a parent run, and a run per stage, arm and strength."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from raysweep.cells import Cell
+from raysweep.seeds import content_key
+from raysweep.spec import Scalar, Study
+from raysweep.sweep import CellPlan, CellState
+from raysweep.table import COLUMNS
+from raysweep.trials import Arm, Stage, Status, Trial
+
+# Raised when runs are to be written anew though their rows have not changed.
+FORMAT = 1
+INFORMATION = (
+    "I1", "I2", "I12", "I_shared", "I_X1X2", "pid_R", "pid_U1", "pid_U2", "pid_S",
+    "bayes_1", "bayes_2", "bayes_fused",
+)
+_MEAN_ONLY = ("gradient_ratio", "best_epoch", "train_seconds")
+_CHARACTERISTICS = ("R", "U", "D_phi", "n_train")
+_SIZES = ("train", "validation", "test")
+_TIMING = ("train_seconds",)
+_MEASURED = tuple(c for c in COLUMNS if c.pattern and c.kind == "float64")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One MLflow run, made from rows of the trial table.
+
+    Attributes:
+        identity: what the run is about; the same for as long as the run grows.
+        parent: identity of the parent run, or None.
+        status: a status of MLflow: RUNNING while planned rows are missing.
+        seconds: training time, shown as the run's duration.
+        digest: changes when anything that is shown changes.
+    """
+
+    identity: str
+    parent: str | None
+    name: str
+    status: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    keys: Sequence[str] = ()
+    seconds: float = 0.0
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        shown = {k: v for k, v in self.metrics.items() if not k.startswith(_TIMING)}
+        content = [
+            FORMAT, self.name, self.status, dict(self.params), shown, dict(self.tags),
+            sorted(self.keys),
+        ]
+        object.__setattr__(self, "digest", content_key(content))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The trials of one stage, arm and strength of a cell, and the rows that are there."""
+
+    stage: Stage
+    arm: Arm
+    strength: float
+    trials: tuple[Trial, ...]
+    rows: np.ndarray
+
+
+class _Rows:
+    """The rows of one cell: lookup by key, columns as arrays."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        self.keys: list[str] = table.column("key").to_pylist()
+        self.position = {key: i for i, key in enumerate(self.keys)}
+        self.ok = np.array([s == Status.OK.value for s in table.column("status").to_pylist()])
+        self._numbers: dict[str, np.ndarray] = {}
+        self.seconds = self.numbers("train_seconds")
+        names = table.column_names
+        self.measured = [n for n in names if any(c.describes(n) for c in _MEASURED)]
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column as float64, NaN where there is no value."""
+        if name not in self._numbers:
+            values = np.full(len(self.keys), np.nan)
+            if name in self.table.column_names:
+                values = self.table.column(name).cast(pa.float64()).to_numpy()
+            self._numbers[name] = values
+        return self._numbers[name]
+
+    def first(self, name: str) -> Scalar | None:
+        """The first value of a column that is constant in a cell, or None."""
+        if name not in self.table.column_names or not self.keys:
+            return None
+        value: Scalar | None = self.table.column(name)[0].as_py()
+        return value
+
+
+def runs_of_cell(
+    study: Study, plan: CellPlan, label: str, science: str, table: pa.Table
+) -> list[RunRecord]:
+    """The runs of a cell, the parent first.
+
+    Args:
+        study: the study.
+        plan: the cell's plan, from the rows in ``table``.
+        label: readable name of the cell.
+        science: digest of what the numbers depend on besides the trial.
+        table: the cell's rows of the trial table; rows that are not planned are left out.
+    """
+    rows = _Rows(table)
+    parent = content_key(["cell", science, plan.cell.id])
+    params = _params_of_cell(study, plan.cell, rows)
+    groups = _groups(plan, rows)
+    children = [
+        _child(group, rows, parent, label, science, params) for group in groups if len(group.rows)
+    ]
+    return [_parent(study, plan, parent, label, science, params, groups, rows), *children]
+
+
+def summary_run(
+    study: Study, science: str, parents: Sequence[RunRecord], cells: int, planned: int
+) -> RunRecord:
+    """The run that holds a study's files and its progress as a whole.
+
+    Args:
+        study: the study.
+        science: digest of what the numbers depend on besides the trial.
+        parents: the parent runs of the cells that have rows.
+        cells: number of cells of the study.
+        planned: trials of the whole study.
+    """
+    trials = sum(p.metrics["trials"] for p in parents)
+    done = len(parents) == cells and all(p.status != "RUNNING" for p in parents)
+    training = study.training.model_dump(mode="json")
+    return RunRecord(
+        identity=content_key(["study", science]),
+        parent=None,
+        name=f"study {study.name}",
+        status="FINISHED" if done else "RUNNING",
+        params={
+            **{name: _text(value) for name, value in training.items()},
+            "loss": study.alignment.loss,
+            "objective": study.search.objective,
+            "metric": study.metric,
+        },
+        metrics={
+            "cells": float(cells),
+            "trials": trials,
+            "trials_planned": float(max(planned, trials)),
+            "diverged": sum(p.metrics["diverged"] for p in parents),
+        },
+        tags={"level": "study", "raysweep.science": science},
+        seconds=sum(p.seconds for p in parents),
+    )
+
+
+def _groups(plan: CellPlan, rows: _Rows) -> list[_Group]:
+    members: dict[tuple[Stage, Arm, float], dict[str, Trial]] = {}
+    for trial in plan.trials:
+        group = members.setdefault((trial.stage, trial.arm, trial.strength), {})
+        group.setdefault(trial.key, trial)
+    return [
+        _Group(
+            *of, tuple(trials.values()),
+            np.array([rows.position[k] for k in trials if k in rows.position], dtype=np.int64),
+        )
+        for of, trials in sorted(members.items(), key=_display_order)
+    ]
+
+
+def _display_order(item: tuple[tuple[Stage, Arm, float], object]) -> tuple[int, int, float]:
+    (stage, arm, strength), _ = item
+    return (-list(Stage).index(stage), list(Arm).index(arm), strength)
+
+
+def _child(
+    group: _Group, rows: _Rows, parent: str, label: str, science: str, params: Mapping[str, str]
+) -> RunRecord:
+    ok = group.rows[rows.ok[group.rows]]
+    metrics = {
+        "strength": group.strength,
+        "seeds": float(len(ok)),
+        "diverged": float(len(group.rows) - len(ok)),
+    }
+    for name in rows.measured:
+        metrics.update(_mean_and_sd(name, rows.numbers(name)[ok]))
+    for name in (*INFORMATION, *_MEAN_ONLY):
+        mean = _mean(rows.numbers(name)[ok])
+        if mean is not None:
+            metrics[name] = mean
+    complete = len(group.rows) == len(group.trials)
+    chosen_by = next((t.chosen_by for t in group.trials if t.chosen_by), "")
+    return RunRecord(
+        identity=content_key([parent, group.stage.value, group.arm.value, group.strength.hex()]),
+        parent=parent,
+        name=f"{_name(group)} · {label}",
+        status="RUNNING" if not complete else "FINISHED" if len(ok) else "FAILED",
+        params={
+            "stage": group.stage.value,
+            "arm": group.arm.value,
+            "strength": _text(group.strength),
+            **params,
+        },
+        metrics=metrics,
+        tags={
+            "level": "strength",
+            "stage": group.stage.value,
+            "arm": group.arm.value,
+            "cell": label,
+            **({"chosen_by": chosen_by} if chosen_by else {}),
+            "raysweep.science": science,
+        },
+        keys=[rows.keys[i] for i in group.rows],
+        seconds=_total(rows.seconds[group.rows]),
+    )
+
+
+def _parent(
+    study: Study,
+    plan: CellPlan,
+    identity: str,
+    label: str,
+    science: str,
+    params: Mapping[str, str],
+    groups: Sequence[_Group],
+    rows: _Rows,
+) -> RunRecord:
+    there = np.concatenate([g.rows for g in groups]) if groups else np.zeros(0, np.int64)
+    metrics = {"trials": float(len(there)), "diverged": float(np.sum(~rows.ok[there]))}
+    for criterion, strength in plan.chosen.items():
+        end = f"_by_{criterion}" if len(plan.chosen) > 1 else ""
+        metrics[f"chosen_strength{end}"] = strength
+        columns = (study.verdict.performance, f"alignment_{study.metric}_test")
+        for arm, column in ((a, c) for c in columns for a in (Arm.FORCED, Arm.PLACEBO)):
+            effect = _mean(_paired_differences(groups, rows, arm, strength, column))
+            if effect is not None:
+                metrics[f"{arm.value}_minus_none{end}_{column}"] = effect
+    for name in INFORMATION:
+        mean = _mean(rows.numbers(name)[there])
+        if mean is not None:
+            metrics[name] = mean
+    done = plan.state is CellState.DONE
+    failed = plan.state is CellState.NO_STRENGTH
+    chosen = ", ".join(f"{v:.3g} (by {k})" for k, v in plan.chosen.items())
+    return RunRecord(
+        identity=identity,
+        parent=None,
+        name=label,
+        status="FINISHED" if done else "FAILED" if failed else "RUNNING",
+        params={**params, "cell": plan.cell.id},
+        metrics=metrics,
+        tags={
+            "level": "cell",
+            "cell": label,
+            "state": plan.state.value,
+            "mlflow.note.content": (
+                f"Cell **{label}** of study {study.name}: {plan.state.value}. "
+                f"Chosen strength: {chosen or 'none yet'}. "
+                "Verdicts are in the report, not here: means of runs are not a test."
+            ),
+            "raysweep.science": science,
+        },
+        seconds=_total(rows.seconds[there]),
+    )
+
+
+def _paired_differences(
+    groups: Sequence[_Group], rows: _Rows, arm: Arm, strength: float, column: str
+) -> np.ndarray:
+    """Differences from arm none of the confirm stage, over (draw, seed) where both trained."""
+    values = rows.numbers(column)
+    found: dict[Arm, dict[tuple[int, int], float]] = {arm: {}, Arm.NONE: {}}
+    for group in groups:
+        wanted = group.strength == (0.0 if group.arm is Arm.NONE else strength)
+        if group.stage is Stage.CONFIRM and group.arm in found and wanted:
+            found[group.arm] = {
+                (t.draw, t.seed): values[rows.position[t.key]]
+                for t in group.trials
+                if t.key in rows.position and rows.ok[rows.position[t.key]]
+            }
+    pairs = found[arm].keys() & found[Arm.NONE].keys()
+    return np.array([found[arm][p] - found[Arm.NONE][p] for p in sorted(pairs)])
+
+
+def _params_of_cell(study: Study, cell: Cell, rows: _Rows) -> dict[str, str]:
+    files = dict(cell.contents)
+    given = {
+        name: files.get(value, value)[:12] if isinstance(value, str) and value in files else value
+        for name, value in cell.parameters
+        if name not in _SIZES
+    }
+    derived = {name: rows.first(name) for name in _CHARACTERISTICS}
+    facts = {
+        "data": cell.dataset,
+        **given,
+        **{name: value for name, value in derived.items() if value is not None},
+        "encoder": cell.encoder,
+        "depth_1": cell.depth_1,
+        "depth_2": cell.depth_2,
+        "width_1": cell.width_1,
+        "width_2": cell.width_2,
+        "loss": study.alignment.loss,
+    }
+    return {name: _text(value) for name, value in facts.items()}
+
+
+def _name(group: _Group) -> str:
+    if group.stage is Stage.SEARCH:
+        return f"search strength={group.strength:.3g}"
+    if group.arm is Arm.NONE:
+        return "confirm none"
+    return f"confirm {group.arm.value} {group.strength:.3g}"
+
+
+def _mean_and_sd(name: str, values: np.ndarray) -> dict[str, float]:
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return {}
+    found = {name: float(finite.mean())}
+    if len(finite) > 1:
+        found[f"{name}_sd"] = float(finite.std(ddof=1))
+    return found
+
+
+def _mean(values: np.ndarray) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else None
+
+
+def _total(seconds: np.ndarray) -> float:
+    total = float(np.nansum(seconds))
+    return total if math.isfinite(total) else 0.0
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,280 @@
+"""The calls to MLflow; the only file that imports mlflow."""
+
+import contextlib
+import getpass
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from raysweep import __version__
+from raysweep.tracking.address import FIRST_ANSWER_S, Address, TrackingUnavailable
+from raysweep.tracking.runs import RunRecord
+
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # MLflow's own patience is minutes; a copy is idempotent and can simply be made again.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+for _variable, _value in _SETTINGS.items():
+    os.environ.setdefault(_variable, _value)
+
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+# What goes wrong is raised as one message; MLflow would log a traceback besides.
+logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+
+ARTIFACTS = "mlartifacts"
+WRITERS = 4
+_PAGE = 500
+_SCIENCE, _IDENTITY, _DIGEST = "raysweep.science", "raysweep.id", "raysweep.digest"
+_OUTPUT = "raysweep.output"
+_FILES = "raysweep.files"
+_MAX_TEXT = 4000
+
+
+@dataclass(frozen=True)
+class Known:
+    """A run that MLflow has already."""
+
+    run_id: str
+    digest: str
+    status: str
+    name: str
+    start_ms: int
+    params: frozenset[str]
+    output: str
+    files: str
+
+    def shows(self, record: RunRecord) -> bool:
+        """Whether the run is up to date. The digest is the last that is written of its contents."""
+        return self.digest == record.digest and self.status == record.status
+
+
+class Store:
+    """One experiment of an MLflow store.
+
+    Args:
+        address: the store.
+        experiment: name of the experiment; made if it is not there.
+        description: shown on the experiment's page.
+        tags: of the experiment.
+        output: location of the run folder.
+
+    Raises:
+        TrackingUnavailable: the store cannot be reached or refuses.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        experiment: str,
+        description: str,
+        tags: Mapping[str, str],
+        output: str,
+    ) -> None:
+        self.address, self.output = address, output
+        address.check()
+        with _told(address), _brief_requests():
+            self._client = MlflowClient(tracking_uri=address.uri)
+            found = self._client.get_experiment_by_name(experiment)
+        with _told(address):
+            wanted = {
+                **tags,
+                "mlflow.note.content": description[:_MAX_TEXT],
+                "mlflow.experimentKind": "custom_model_development",
+            }
+            self.experiment_id = self._open(experiment, found, wanted)
+
+    def _open(self, name: str, found: Experiment | None, wanted: Mapping[str, str]) -> str:
+        if found is None:
+            created: str = self._client.create_experiment(
+                name, artifact_location=self._artifact_location(name), tags=dict(wanted)
+            )
+            return created
+        if found.lifecycle_stage != "active":
+            raise TrackingUnavailable(
+                self.address,
+                f"the experiment {name!r} was deleted there; restore it with `mlflow experiments "
+                f"restore --experiment-id {found.experiment_id}`, or remove it with `mlflow gc`",
+            )
+        for key, value in wanted.items():
+            if value and found.tags.get(key) != value:
+                self._client.set_experiment_tag(found.experiment_id, key, value)
+        return str(found.experiment_id)
+
+    def _artifact_location(self, name: str) -> str | None:
+        database = self.address.database
+        return (database.parent / ARTIFACTS / name).as_uri() if database is not None else None
+
+    def runs(self, science: str) -> dict[str, Known]:
+        """Identity -> run, of all runs made of one science."""
+        found: dict[str, Known] = {}
+        token = None
+        with _told(self.address):
+            while True:
+                page = self._client.search_runs(
+                    [self.experiment_id],
+                    filter_string=f"tags.`{_SCIENCE}` = '{science}'",
+                    run_view_type=ViewType.ACTIVE_ONLY,
+                    max_results=_PAGE,
+                    page_token=token,
+                )
+                found.update((run.data.tags.get(_IDENTITY, ""), _known(run)) for run in page)
+                token = page.token
+                if not token:
+                    return found
+
+    def write(
+        self, records: Sequence[RunRecord], known: dict[str, Known], commit: str | None
+    ) -> None:
+        """Write runs, parents before children; ``known`` is kept up to date.
+
+        The order of ``records`` is the order in which the UI shows them (by time, latest first).
+        """
+        now = int(time.time() * 1000)
+        start = {record.identity: now - i for i, record in enumerate(records)}
+        for wave in (
+            [r for r in records if r.parent is None], [r for r in records if r.parent is not None]
+        ):
+            with ThreadPoolExecutor(WRITERS) as pool:
+                work = [
+                    pool.submit(self._write_one, record, known, start[record.identity], commit)
+                    for record in wave
+                ]
+                try:
+                    for future in work:
+                        future.result()
+                finally:
+                    pool.shutdown(wait=True, cancel_futures=True)
+
+    def _write_one(
+        self, record: RunRecord, known: dict[str, Known], start_ms: int, commit: str | None
+    ) -> None:
+        with _told(self.address):
+            before = known.get(record.identity) or self._create(record, known, start_ms, commit)
+            # A parameter of MLflow cannot change, so only those that are missing are written.
+            params = [Param(k, v) for k, v in record.params.items() if k not in before.params]
+            tags = {**record.tags, _OUTPUT: self.output, _DIGEST: record.digest}
+            stamp = int(time.time() * 1000)
+            self._client.log_batch(
+                before.run_id,
+                metrics=[Metric(k, v, stamp, 0) for k, v in record.metrics.items()],
+                params=params,
+                tags=[RunTag(k, v) for k, v in tags.items()],
+            )
+            if before.name != record.name:
+                self._client.update_run(before.run_id, name=record.name)
+            if record.status == "RUNNING":
+                if before.status != "RUNNING":
+                    self._client.update_run(before.run_id, status="RUNNING")
+            else:
+                end = before.start_ms + round(record.seconds * 1000)
+                self._client.set_terminated(before.run_id, record.status, end)
+            known[record.identity] = Known(
+                before.run_id, record.digest, record.status, record.name, before.start_ms,
+                frozenset(record.params), self.output, before.files,
+            )
+
+    def _create(
+        self, record: RunRecord, known: Mapping[str, Known], start_ms: int, commit: str | None
+    ) -> Known:
+        tags = {
+            _IDENTITY: record.identity,
+            _SCIENCE: record.tags[_SCIENCE],
+            "raysweep.version": __version__,
+            "mlflow.source.name": f"raysweep {__version__}",
+            "mlflow.source.type": "LOCAL",
+        }
+        if record.parent is not None:
+            tags["mlflow.parentRunId"] = known[record.parent].run_id
+        if commit is not None:
+            tags["mlflow.source.git.commit"] = commit
+        with contextlib.suppress(OSError, KeyError, ImportError):
+            tags["mlflow.user"] = getpass.getuser()
+        run = self._client.create_run(self.experiment_id, start_ms, tags, record.name)
+        return _known(run)
+
+    def delete(self, run: Known) -> None:
+        """Move a run to MLflow's trash."""
+        with _told(self.address):
+            self._client.delete_run(run.run_id)
+
+    def put_files(self, run: Known, files: Mapping[str, bytes], digest: str) -> Known:
+        """Store files as artifacts of a run, and note their digest when they are all there."""
+        import tempfile
+        from pathlib import Path
+
+        with _told(self.address), tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                path = Path(folder) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            self._client.log_artifacts(run.run_id, folder)
+            self._client.set_tag(run.run_id, _FILES, digest)
+        return Known(**{**run.__dict__, "files": digest})
+
+
+def _known(run: Run) -> Known:
+    tags = run.data.tags
+    return Known(
+        run_id=run.info.run_id,
+        digest=tags.get(_DIGEST, ""),
+        status=run.info.status,
+        name=run.info.run_name,
+        start_ms=run.info.start_time,
+        params=frozenset(run.data.params),
+        output=tags.get(_OUTPUT, ""),
+        files=tags.get(_FILES, ""),
+    )
+
+
+@contextlib.contextmanager
+def _brief_requests() -> Iterator[None]:
+    """No retries and little patience for the first request: nothing may answer at all."""
+    brief = {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{FIRST_ANSWER_S:.0f}",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    }
+    before = {name: os.environ[name] for name in brief}
+    os.environ.update(brief)
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _told(address: Address) -> Iterator[None]:
+    """Whatever MLflow, its database or its HTTP client raises, as one message."""
+    try:
+        yield
+    except TrackingUnavailable:
+        raise
+    except Exception as error:
+        raise TrackingUnavailable(address, _reason(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    for inner in chain:
+        if isinstance(inner, ModuleNotFoundError):
+            return f"the Python package {inner.name} is needed for this address"
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror.lower()
+    text = str(error.message if isinstance(error, MlflowException) else error)
+    if "database is locked" in text:
+        return "the database is locked by another program"
+    lines = text.strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
