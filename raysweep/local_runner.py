@@ -2,9 +2,7 @@
 
 import traceback
 
-import torch
-
-from raysweep.execute import run_pack
+from raysweep.attempt import attempt, device_for, limit_threads
 from raysweep.progress import Observer, Silent
 from raysweep.run_folder import RunFolder
 from raysweep.spec import Study
@@ -28,16 +26,14 @@ def run(study: Study, folder: RunFolder, observer: Observer | None = None) -> Sw
         OSError: the output cannot be written.
     """
     observer = observer or Silent()
-    torch.set_num_threads(1)
+    limit_threads(study)
     sweep = folder.open_sweep(study)
     observer.started(sweep, "in this process")
     try:
         while (pack := sweep.next_pack()) is not None:
             observer.tick(sweep)
             try:
-                rows = run_pack(study, pack)
-            except OSError:
-                raise
+                rows = attempt(study, pack, device_for(study))
             except Exception:
                 reason = traceback.format_exc()
                 folder.record_failure(pack, reason)

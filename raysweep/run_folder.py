@@ -9,22 +9,27 @@ import difflib
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from raysweep.cells import expand
 from raysweep.errors import InputError
 from raysweep.packing import Pack
-from raysweep.spec import Study
+from raysweep.spec import Search, Study
 from raysweep.storage import Output
 from raysweep.study_file import dump_study, parse_study
 from raysweep.sweep import Sweep
-from raysweep.table import compact, read_parts
+from raysweep.table import Parts, compact, read_parts
+from raysweep.trials import Trial
 
 STUDY_NAME = "study.yaml"
 FAILURES = "failures"
 LOCK_NAME = ".driver"
+_PLANNED = ("generation", "number", "chosen_by")
 
 
 class RunFolder:
@@ -36,6 +41,7 @@ class RunFolder:
 
     def __init__(self, output: Output) -> None:
         self.output = output
+        self._remembering = None if output.local is not None else _Remembering(output.location)
 
     def study(self) -> Study | None:
         """The study that the folder belongs to, or None for a folder that has none yet."""
@@ -93,11 +99,18 @@ class RunFolder:
 
         Part files that are cut short or damaged count as missing; the pack is run again.
         """
-        return Sweep(study, read_parts(self.output).results())
+        return Sweep(study, self._parts().results())
 
     def compact(self, sweep: Sweep) -> int:
         """Write ``trials.parquet``; returns its number of rows."""
-        return compact(self.output, read_parts(self.output), sweep.order())
+        return compact(self.output, _as_planned(self._parts(), sweep), sweep.order())
+
+    def _parts(self) -> Parts:
+        if self._remembering is None:
+            return read_parts(self.output)
+        parts = read_parts(self._remembering)
+        self._remembering.forget(parts.damaged)
+        return parts
 
     def record_failure(self, pack: Pack, reason: str) -> None:
         """Keep why a pack was given up."""
@@ -107,12 +120,17 @@ class RunFolder:
         """Forget an earlier failure of a pack that has now run."""
         self.output.delete(f"{FAILURES}/{pack.key}.txt")
 
+    def failure(self, pack: Pack) -> str | None:
+        """Why a pack was given up, if it was."""
+        content = self.output.read(f"{FAILURES}/{pack.key}.txt")
+        return None if content is None else content.decode(errors="replace")
+
     @contextlib.contextmanager
     def driver_lock(self) -> Iterator[None]:
         """Keep other drivers out of the folder while this one runs.
 
-        On a local or shared folder; an object store has no lock, and two drivers there would write
-        the same bytes under the same keys. The lock dies with its process.
+        On a local or shared folder whose filesystem has locks. An object store has none: two
+        drivers there write the same bytes under the same keys. The lock dies with its process.
 
         Raises:
             InputError: another driver is running; names its host and process.
@@ -124,13 +142,16 @@ class RunFolder:
         with open(self.output.local / LOCK_NAME, "a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 lock.seek(0)
                 raise InputError(
                     f"{self.output.location}: another driver is running in this folder "
                     f"({lock.read().strip() or 'unknown'}); wait for it, stop it, or give another "
                     "--out"
                 ) from error
+            except OSError:
+                yield  # a filesystem without locks
+                return
             lock.seek(0)
             lock.truncate()
             lock.write(f"host {socket.gethostname()}, process {os.getpid()}")
@@ -149,7 +170,7 @@ def extends(before: Study, after: Study) -> bool:
     fixed = {"trials", "seeds"}
     if _without(before.search, fixed) != _without(after.search, fixed):
         return False
-    if before.search.trials > after.search.trials:
+    if not _trials_extended(before.search, after.search):
         return False
     if not set(before.search.seeds) <= set(after.search.seeds):
         return False
@@ -157,6 +178,49 @@ def extends(before: Study, after: Study) -> bool:
         return False
     draws = {cell.id: set(cell.draws) for cell in expand(after)}
     return all(set(cell.draws) <= draws.get(cell.id, set()) for cell in expand(before))
+
+
+class _Remembering(Output):
+    """A remote output whose files are fetched once: results never change, and the way is long."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self._contents: dict[str, bytes] = {}
+
+    def read(self, name: str) -> bytes | None:
+        """The content of ``name``, or None if there is no such file."""
+        content = self._contents.get(name) or super().read(name)
+        if content is not None:
+            self._contents[name] = content
+        return content
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Fetch these again next time: they were damaged, and will be replaced."""
+        for name in names:
+            self._contents.pop(name, None)
+
+
+def _as_planned(parts: Parts, sweep: Sweep) -> Parts:
+    # An extended study may plan a trial that is there for another reason: as another proposal of
+    # its search, or chosen by another criterion.
+    trials: dict[str, Trial] = {}
+    for plan in sweep.plans.values():
+        for trial in plan.trials:
+            trials.setdefault(trial.key, trial)
+    table = parts.table
+    found = [trials.get(key) for key in table.column("key").to_pylist()]
+    for name in set(_PLANNED) & set(table.column_names):
+        at = table.column_names.index(name)
+        values = [None if trial is None else getattr(trial, name) for trial in found]
+        table = table.set_column(at, name, pa.array(values, table.schema.field(name).type))
+    return replace(parts, table=table)
+
+
+def _trials_extended(before: Search, after: Search) -> bool:
+    if before.sampler == "grid" and before.trials != after.trials:
+        # Only a finer grid with all of the old points keeps their results.
+        return 1 < before.trials < after.trials and not (after.trials - 1) % (before.trials - 1)
+    return before.trials <= after.trials
 
 
 def _without(part: Any, names: set[str]) -> dict[str, Any]:

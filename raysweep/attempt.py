@@ -1,0 +1,139 @@
+"""One attempt at a pack: in pieces where memory is short, and with a time limit."""
+
+import contextlib
+import faulthandler
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from raysweep.execute import run_pack
+from raysweep.packing import Pack
+from raysweep.spec import Study
+from raysweep.table import Row
+from raysweep.trials import Trial
+
+TIMED_OUT_EXIT = 124
+_LAST_RESORT_S = 15.0
+
+Execute = Callable[[Study, Pack, str], list[Row]]
+
+
+def attempt(
+    study: Study, pack: Pack, device: str = "cpu", pieces: int = 1, execute: Execute = run_pack
+) -> list[Row]:
+    """Run a pack; where memory runs out, halve its pieces and try again.
+
+    Members do not depend on what they are packed with, so pieces change no result beyond the
+    rounding of stacked products (about 1e-12 in float64).
+
+    Args:
+        study: the study the pack belongs to.
+        pack: trials of one cell.
+        device: a torch device.
+        pieces: train the pack in so many pieces from the start, >= 1.
+        execute: what runs one piece.
+
+    Returns:
+        One row per trial, in the pack's order.
+
+    Raises:
+        MemoryError: memory is short even for a single trial.
+    """
+    rows: list[Row] = []
+    left = [pack.trials]
+    for _ in range(max(pieces, 1).bit_length() - 1):
+        left = [half for piece in left for half in _halves(piece)]
+    while left:
+        piece = left.pop(0)
+        try:
+            rows += execute(study, Pack(piece), device)
+            continue
+        except (MemoryError, RuntimeError) as error:
+            if not is_memory_short(error):
+                raise
+            if len(piece) == 1:
+                raise MemoryError(
+                    f"memory is short even for one trial at a time ({error}); lower model.width, "
+                    "evaluation.rows or the dataset's sizes, or use a larger machine"
+                ) from error
+        # The error's traceback kept the tensors alive until here.
+        if device != "cpu":
+            torch.cuda.empty_cache()
+        left[:0] = _halves(piece)
+    return rows
+
+
+def device_for(study: Study) -> str:
+    """``cuda`` where the study gives its packs a GPU and torch finds one, else ``cpu``."""
+    return "cuda" if study.resources.gpus_per_pack > 0 and torch.cuda.is_available() else "cpu"
+
+
+def limit_threads(study: Study) -> None:
+    """Let this process compute with as many threads as a pack has CPUs.
+
+    Sums are split by threads, so that every process that runs packs must use the same number for
+    its results to be equal in every bit.
+    """
+    threads = max(1, int(study.resources.cpus_per_pack))
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+
+
+def is_memory_short(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or torch (CPU or CUDA) says that memory ran out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    message = str(error)
+    return isinstance(error, RuntimeError) and (
+        "DefaultCPUAllocator" in message or "out of memory" in message
+    )
+
+
+@contextlib.contextmanager
+def time_limit(limit_s: float | None, record: Callable[[str], None]) -> Iterator[None]:
+    """End this process if the block takes longer than a limit.
+
+    A hanging computation cannot be interrupted from Python, only its process can be ended; so this
+    is for worker processes, whose caller notices that they are gone.
+
+    Args:
+        limit_s: the limit in seconds; None for no limit.
+        record: called with the reason and the place where the block hangs, before the end.
+    """
+    if limit_s is None:
+        yield
+        return
+    hanging = threading.get_ident()
+    started = time.monotonic()
+
+    def end() -> None:
+        frame = sys._current_frames().get(hanging)
+        place = "".join(traceback.format_stack(frame)) if frame is not None else ""
+        with contextlib.suppress(Exception):
+            record(
+                f"{place}TimeLimit: still running after {time.monotonic() - started:.0f} s "
+                f"(the limit is {limit_s:g} s per pack)"
+            )
+        os._exit(TIMED_OUT_EXIT)
+
+    timer = threading.Timer(limit_s, end)
+    timer.daemon = True
+    timer.start()
+    # A thread of its own in C: ends the process also where native code never gives Python a turn.
+    faulthandler.dump_traceback_later(limit_s + _LAST_RESORT_S, exit=True)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _halves(piece: tuple[Trial, ...]) -> list[tuple[Trial, ...]]:
+    middle = (len(piece) + 1) // 2
+    return [half for half in (piece[:middle], piece[middle:]) if half]
