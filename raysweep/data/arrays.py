@@ -18,6 +18,7 @@ from raysweep.errors import InputError
 SPLIT_NAMES = ("train", "validation", "test")
 LEAST_ROWS_PER_CLASS = 10
 LEAST_ROWS_PER_SPLIT = 8
+MOST = 1e150  # squares, for the sd, stay finite
 
 PARAMETERS = (
     Parameter("path", "path", "an .npz file with x1 [n, d1], x2 [n, d2], y [n]", required=True),
@@ -26,19 +27,20 @@ PARAMETERS = (
 Array = NDArray[Any]
 
 
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
 def _read(path: str) -> dict[str, Array]:
     """The arrays x1, x2, y and, if there, split. Pickles are refused."""
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file, expected an .npz file (numpy.savez)")
-    unreadable = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except (*unreadable, pickle.UnpicklingError):
-        archive = None
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise InputError(f"{path}: not an .npz file, expected one written by numpy.savez")
-    arrays: dict[str, Array] = {}
-    with archive:
+    with Path(path).open("rb") as file:
+        try:
+            archive = np.load(file, allow_pickle=False)
+        except (*UNREADABLE, pickle.UnpicklingError):
+            archive = None
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise InputError(f"{path}: not an .npz file, expected one written by numpy.savez")
         missing = [name for name in ("x1", "x2", "y") if name not in archive.files]
         if missing:
             raise InputError(
@@ -46,19 +48,19 @@ def _read(path: str) -> dict[str, Array]:
                 f"found {', '.join(archive.files) or 'none'}, expected x1 [n, d1], x2 [n, d2], "
                 "y [n] and, if wanted, split [n]"
             )
-        for name in ("x1", "x2", "y", "split"):
-            if name not in archive.files:
-                continue
-            try:
-                arrays[name] = archive[name]
-            except unreadable as error:
-                pickled = "allow_pickle" in str(error)
-                reason = "an object array (pickles are refused)" if pickled else "unreadable"
-                raise InputError(
-                    f"{path}: {name} is {reason}, expected plain numbers"
-                    f"{' or strings' if name in ('y', 'split') else ''}"
-                ) from error
-    return arrays
+        wanted = [name for name in ("x1", "x2", "y", "split") if name in archive.files]
+        return {name: _read_array(path, name, archive) for name in wanted}
+
+
+def _read_array(path: str, name: str, archive: np.lib.npyio.NpzFile) -> Array:
+    try:
+        array: Array = archive[name]
+    except UNREADABLE as error:
+        pickled = "allow_pickle" in str(error)
+        reason = "an object array (pickles are refused)" if pickled else "unreadable"
+        kind = "plain numbers or strings" if name in ("y", "split") else "plain numbers"
+        raise InputError(f"{path}: {name} is {reason}, expected {kind}") from error
+    return array
 
 
 def _check_modality(path: str, name: str, array: Array) -> Floats:
@@ -70,6 +72,8 @@ def _check_modality(path: str, name: str, array: Array) -> Floats:
     if array.dtype.kind not in "fiub":
         raise InputError(f"{path}: {name} has dtype {array.dtype}, expected real numbers")
     values = array.astype(np.float64)
+    if np.abs(values).max(initial=0.0, where=np.isfinite(values)) > MOST:
+        raise InputError(f"{path}: {name} has magnitudes above {MOST:g}, expected smaller ones")
     faulty = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if faulty.size:
         raise InputError(

@@ -45,7 +45,8 @@ def exact_information(model: LabelModel, observation: Observation) -> Informatio
     """Information of the two observed modalities about the label, by enumeration of the task bits.
 
     Bits that the task does not need tell nothing and drop out. ``I_shared`` alone is of the bits
-    as they are, before any is flipped or missing. Takes below .4 s.
+    as they are, before any is flipped or missing. Takes below .3 s for the paper's settings; at
+    worst (U = 0, both modalities noisy, synergy, ten classes) seconds and half a gigabyte.
     """
     shared, only_1, only_2 = len(model.shared), len(model.unique_1), len(model.unique_2)
     count = shared + only_1 + only_2

@@ -13,6 +13,7 @@ import numpy as np
 
 from raysweep.data.streams import stream
 from raysweep.data.views import Floats, Integers
+from raysweep.errors import InputError
 
 SHARED_BITS = 8
 UNIQUE_BITS = 4
@@ -103,22 +104,58 @@ def class_prior(classes: int, imbalance: float) -> Floats:
     return prior / prior.sum()
 
 
+def _softmax(logits: Floats) -> Floats:
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
 def conditional_with_prior(logits: Floats, prior: Floats, tolerance: float) -> Floats:
     """Softmax of the [s, c] logits, its classes rescaled until the mean over s meets ``prior``.
 
     The paper's iteration: p(y | x) times prior / current prior, normalised, until every class is
-    within ``tolerance`` (.01 there, after which the prior is uniform only to that). A tolerance
-    of 0 goes on to 1e-13.
+    within ``tolerance`` (.01 there, after which the prior is uniform only to that; for another
+    prior the tolerance is in proportion to it). What a thousand steps leave, Newton's method on
+    the logarithms of the factors takes care of; a tolerance of 0 means 1e-13.
+
+    Raises:
+        InputError: no factors reach the prior, as labels are all but certain.
     """
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    conditional = shifted / shifted.sum(axis=1, keepdims=True)
-    for _ in range(100_000):
+    allowed = max(tolerance, 1e-13) * len(prior) * prior
+    conditional = _softmax(logits)
+    for _ in range(1000):
         current = conditional.mean(axis=0)
-        if np.abs(current - prior).max() <= max(tolerance, 1e-13):
-            break
+        if (np.abs(current - prior) <= allowed).all():
+            return conditional
         conditional = conditional * (prior / current)
         conditional /= conditional.sum(axis=1, keepdims=True)
-    return conditional
+    return _newton_with_prior(np.log(conditional), prior, allowed)
+
+
+def _newton_with_prior(logits: Floats, prior: Floats, allowed: Floats) -> Floats:
+    """Offsets b that minimise mean logsumexp(logits + b) - prior @ b, whose gradient is the miss.
+
+    Levenberg-Marquardt damping: the Hessian is singular along equal offsets and nearly so where
+    labels are nearly certain.
+    """
+    damping = 1e-3
+    conditional = _softmax(logits)
+    miss = conditional.mean(axis=0) - prior
+    for _ in range(500):
+        if (np.abs(miss) <= allowed).all():
+            return conditional
+        mean = conditional.mean(axis=0)
+        hessian = np.diag(mean) - conditional.T @ conditional / len(conditional)
+        step = np.linalg.solve(hessian + damping * np.diag(mean), -miss)
+        tried = _softmax(logits + step)
+        better = tried.mean(axis=0) - prior
+        if np.abs(better).max() < np.abs(miss).max():
+            logits, conditional, miss, damping = logits + step, tried, better, damping / 10
+        else:
+            damping *= 10
+    raise InputError(
+        f"dataset synthetic: the class prior stays {np.abs(miss).max():.2g} from its target; "
+        "expected a higher temperature or prior_tolerance"
+    )
 
 
 def label_model(settings: LabelSettings, draw: int) -> LabelModel:

@@ -55,7 +55,7 @@ PARAMETERS = (
         "float",
         "of the label's softmax: higher, less information; the paper goes to .05 exp(2)",
         0.05,
-        low=0.001,
+        low=0.02,
         high=1000,
     ),
     Parameter(
@@ -66,7 +66,7 @@ PARAMETERS = (
         low=0,
         high=1,
     ),
-    Parameter("classes", "int", "number of labels", 4, low=2, high=16),
+    Parameter("classes", "int", "number of labels", 4, low=2, high=10),
     Parameter(
         "imbalance",
         "float",
@@ -236,7 +236,8 @@ def synthetic(
     ``population`` is None where bits are flipped (noise) or nuisance bits loose.
 
     Raises:
-        InputError: U1 does not fit U, or more sigmoid layers than float64 can follow.
+        InputError: U1 does not fit U, more sigmoid layers than float64 can follow, or a class prior
+            that the label cannot have.
     """
     unique_1, unique_2 = _unique_counts(U, U1)
     settings = LabelSettings(

@@ -1,0 +1,155 @@
+"""The user's own data: what is read, and one clear message for everything that can be wrong."""
+
+import os
+
+import numpy as np
+import pytest
+
+from raysweep.data.registry import load
+from raysweep.errors import InputError
+
+
+def contents(n=120, **changes):
+    rng = np.random.default_rng(0)
+    good = {
+        "x1": rng.normal(3, 2, size=(n, 5)),
+        "x2": rng.integers(0, 9, size=(n, 3)),
+        "y": np.arange(n) % 3,
+    }
+    return {name: array for name, array in {**good, **changes}.items() if array is not None}
+
+
+def saved(folder, **changes):
+    path = folder / "own.npz"
+    np.savez(path, **contents(**changes))
+    return {"path": str(path)}
+
+
+def split_column(n=120, train=60, validation=30):
+    return np.array(["train"] * train + ["validation"] * validation + ["test"] * (n - 90))
+
+
+def test_reads_and_splits(tmp_path):
+    views = load("arrays", saved(tmp_path))
+    splits = (views.splits.train, views.splits.validation, views.splits.test)
+    assert [len(rows) for rows in splits] == [84, 18, 18]
+    assert sorted(np.concatenate(splits)) == list(range(120))
+    for rows in splits:
+        assert np.ptp(np.bincount(views.y[rows])) <= 1
+    original = contents()
+    mean, sd = (f(original["x1"][views.splits.train], axis=0) for f in (np.mean, np.std))
+    np.testing.assert_allclose(views.x1, (original["x1"] - mean) / sd)
+    assert (views.x2.dtype, views.y.dtype, views.classes) == (np.float64, np.int64, 3)
+    assert (views.information, views.population) == (None, None)
+    assert views.characteristics == {"file": "own.npz"}
+    other = load("arrays", saved(tmp_path), draw=1)
+    assert set(other.splits.test) != set(views.splits.test)
+
+
+def test_constant_features_become_zero(tmp_path):
+    x1 = contents()["x1"]
+    x1[:, 2] = 0.1
+    views = load("arrays", saved(tmp_path, x1=x1))
+    np.testing.assert_array_equal(views.x1[:, 2], 0.0)
+
+
+def test_labels_of_any_kind_are_numbered_in_order(tmp_path):
+    words = np.array(["dog", "cat", "eel"])[np.arange(120) % 3]
+    views = load("arrays", saved(tmp_path, y=words))
+    np.testing.assert_array_equal(views.y, np.array([1, 0, 2])[np.arange(120) % 3])
+    far = np.array([10**12, -7, 5])[np.arange(120) % 3]
+    views = load("arrays", saved(tmp_path, y=far))
+    np.testing.assert_array_equal(views.y, np.array([2, 0, 1])[np.arange(120) % 3])
+    assert load("arrays", saved(tmp_path, y=np.arange(120) % 2 == 0)).classes == 2
+
+
+def test_given_splits(tmp_path):
+    parameters = saved(tmp_path, split=split_column())
+    views = load("arrays", parameters)
+    np.testing.assert_array_equal(views.splits.train, np.arange(60))
+    np.testing.assert_array_equal(views.splits.test, np.arange(90, 120))
+    np.testing.assert_allclose(views.x1[:60].mean(axis=0), 0, atol=1e-12)
+    with pytest.raises(InputError, match=r"own\.npz: has its own splits, so draw is 1"):
+        load("arrays", parameters, draw=1)
+
+
+def with_hole(name, row, value):
+    array = contents()[name].astype(float)
+    array[row, 1] = value
+    return {name: array}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x2": None}, r"no array x2; found x1, y, expected x1 \[n, d1\]"),
+        ({"x1": np.zeros(120)}, r"x1 has shape \(120,\), expected 2-D"),
+        ({"x1": np.zeros((120, 0))}, r"x1 has shape \(120, 0\), expected 2-D"),
+        ({"x2": np.zeros((2, 3, 4))}, r"x2 has shape \(2, 3, 4\), expected 2-D"),
+        ({"x2": np.zeros((119, 3))}, r"x1 has 120 rows and x2 119"),
+        ({"y": np.zeros((120, 1))}, r"y has shape \(120, 1\), expected \(120,\)"),
+        ({"y": np.zeros(7, dtype=int)}, r"y has shape \(7,\), expected \(120,\)"),
+        ({"y": np.linspace(0, 1, 120)}, r"y has dtype float64, expected integers or strings"),
+        ({"y": np.full(120, 4)}, r"y has one class \(4\), expected at least two"),
+        ({"y": np.arange(120) // 60 + (np.arange(120) > 116)}, r"class 2 has 3 rows, expected at"),
+        (with_hole("x1", 17, np.nan), r"x1 has NaN or infinity in 1 of 120 rows, first in row 17"),
+        (with_hole("x2", 3, -np.inf), r"x2 has NaN or infinity in 1 of 120 rows, first in row 3"),
+        (with_hole("x1", 3, 1e200), r"x1 has magnitudes above 1e\+150"),
+        ({"x1": np.full((120, 2), "a")}, r"x1 has dtype <U1, expected real numbers"),
+        ({"x1": np.full((120, 2), 1j)}, r"x1 has dtype complex128, expected real numbers"),
+        ({"x1": np.full((120, 2), None)}, r"x1 is an object array \(pickles are refused\)"),
+        ({"y": np.array(["a", 1] * 60, dtype=object)}, r"y is an object array"),
+        ({"split": split_column()[:50]}, r"split has shape \(50,\), expected \(120,\)"),
+        ({"split": np.arange(120)}, r"split has dtype int64, expected strings"),
+        ({"split": np.array(["train"] * 119 + ["dev"])}, r"split is dev in row 119, expected one"),
+        ({"split": split_column(validation=0, train=90)}, r"split validation has 0 rows"),
+        (
+            {"split": split_column(), "y": np.repeat([0, 1], 60)},
+            r"class 1 has no row in the train split",
+        ),
+        ({"n": 30}, r"30 rows leave 4 for validation, expected at least 8"),
+    ],
+)
+def test_unusable_files(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load("arrays", saved(tmp_path, **changes))
+    assert "own.npz: " in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "text", "empty", "npy", "pickle", "cut"])
+def test_not_an_npz_file(tmp_path, kind):
+    path = tmp_path / "own.npz"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("x1,x2,y\n1,2,3\n")
+    elif kind == "empty":
+        path.touch()
+    elif kind == "npy":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    elif kind == "pickle":
+        path.write_bytes(np.array([{}], dtype=object).dumps())
+    elif kind == "cut":
+        np.savez(path, **contents())
+        path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(InputError, match=r"own\.npz: (no such file|not an \.npz file), expected"):
+        load("arrays", {"path": str(path)})
+
+
+def test_a_damaged_array_in_a_whole_archive(tmp_path):
+    parameters = saved(tmp_path)
+    content = bytearray((tmp_path / "own.npz").read_bytes())
+    start = content.index(b"x2.npy") + 200
+    content[start : start + 50] = bytes(50)
+    (tmp_path / "own.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"own\.npz: x2 is unreadable, expected plain numbers"):
+        load("arrays", parameters)
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    first = load("arrays", saved(tmp_path))
+    assert load("arrays", {"path": str(tmp_path / "own.npz")}) is first
+    parameters = saved(tmp_path, x1=contents()["x1"][:, :2])
+    os.utime(parameters["path"], ns=(1, 1))
+    assert load("arrays", parameters).x1.shape == (120, 2)
