@@ -8,6 +8,7 @@ import numpy as np
 from raysweep import evaluate
 from raysweep.data.registry import find_dataset, load
 from raysweep.data.views import PairedViews
+from raysweep.errors import InputError
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
 from raysweep.packing import Pack
@@ -147,7 +148,7 @@ def _descriptive(
     files = {p.name for p in find_dataset(cell.dataset).parameters if p.kind == "path"}
     hidden = {"train", "validation", "test", *files}
     facts = {k: v for k, v in cell.parameters if k not in hidden}
-    information = asdict(view.information) if view.information is not None else {}
+    information = _information(trial, view)
     return {
         "key": trial.key,
         "study": study.name,
@@ -181,6 +182,18 @@ def _descriptive(
         "batch_size": study.training.batch_size,
         "epochs": study.training.epochs,
     }
+
+
+def _information(trial: Trial, view: PairedViews) -> dict[str, float]:
+    """Exact where the distribution is known, else estimated from the rows and named so."""
+    if view.information is not None:
+        return asdict(view.information)
+    try:
+        estimate = load_estimate(trial.cell.dataset, dict(trial.cell.parameters), trial.draw)
+    except InputError:
+        return {}  # too few rows to estimate from; nothing else depends on it
+    found = asdict(estimate)
+    return {f"{name}_estimated": value for name, value in found.items() if np.isfinite(value)}
 
 
 def _training(trained: TrainedPack, i: int, members: int) -> dict[str, int | float | str | None]:

@@ -83,6 +83,14 @@ COLUMNS: tuple[Column, ...] = (
     Column("bayes_1", "float64", "0..1", "accuracy of the Bayes classifier on modality 1"),
     Column("bayes_2", "float64", "0..1", "accuracy of the Bayes classifier on modality 2"),
     Column("bayes_fused", "float64", "0..1", "accuracy of the Bayes classifier on both"),
+    Column(
+        "<information>_estimated",
+        "float64",
+        "nats or 0..1",
+        "an information column where the distribution is unknown: estimated from the rows, low by "
+        "up to a third where modalities are heterogeneous",
+        r"(I1|I2|I12|pid_R|pid_U1|pid_U2|pid_S|bayes_1|bayes_2|bayes_fused)_estimated",
+    ),
     Column("encoder", "string", "", "architecture of the encoders"),
     Column("depth_1", "int64", "layers", "hidden layers of encoder 1"),
     Column("depth_2", "int64", "layers", "hidden layers of encoder 2"),
