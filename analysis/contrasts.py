@@ -120,6 +120,12 @@ _RESULTS = (
 )
 
 
+def cell_columns(effects: pd.DataFrame) -> list[str]:
+    """The columns of `forcing_effects` that describe the cell, not the result."""
+    keys = ("study", "cell", "label", "chosen_by", "performance")
+    return [c for c in map(str, effects.columns) if c not in _RESULTS and c not in keys]
+
+
 def _ordered(columns: list[str]) -> list[str]:
     return [c for c in columns if c not in _RESULTS] + [c for c in _RESULTS if c in columns]
 

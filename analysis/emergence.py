@@ -26,14 +26,28 @@ TREND_COLUMNS = [
 
 
 def emergent(
-    trials: pd.DataFrame, performance: str, alignment: str | None = None, depth: str = "depth_2"
+    trials: pd.DataFrame,
+    performance: str | None = None,
+    alignment: str | None = None,
+    depth: str = "depth_2",
+    split: str = "test",
 ) -> tuple[pd.DataFrame, str]:
-    """The runs of strength 0: their descriptors and columns `p` (performance), `a`, `d` (depth).
+    """The runs of strength 0: their descriptors and columns `a` (alignment), `p`, `d` (depth).
+
+    Args:
+        trials: a trial table.
+        performance: what `p` is; none by default.
+        alignment: what `a` is; by default the first alignment column of the split.
+        depth: what `d` is.
+        split: used where neither performance nor alignment says which.
+
+    Returns:
+        The rows with finite values, and the alignment column.
 
     Raises:
-        InputError: no alignment column, or no depth.
+        InputError: no alignment column, or no such depth.
     """
-    measure = alignment_column(trials, performance, alignment)
+    measure = alignment_column(trials, performance or f"alignment_{split}", alignment)
     if measure is None:
         raise InputError("the trial table has no alignment column; emergence is about alignment")
     if depth not in descriptors(trials):
@@ -42,8 +56,8 @@ def emergent(
     names = [n for n in descriptors(trials) if n != "data"]
     rows = trials.loc[use, ["study", "cell", "draw", "seed", *names]].assign(
         data=trials.loc[use, "data"] if "data" in trials else "",
-        p=values_of(trials, performance)[use],
         a=values_of(trials, measure)[use],
+        p=values_of(trials, performance)[use] if performance else 0.0,
         d=trials.loc[use, depth].astype(float),
     )
     return rows.dropna(subset=["p", "a"]).reset_index(drop=True), measure

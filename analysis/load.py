@@ -100,28 +100,51 @@ def describe_cells(trials: pd.DataFrame) -> pd.DataFrame:
     return cells
 
 
-def cell_labels(cells: pd.DataFrame) -> pd.Series:
-    """Short names of cells, such as `synthetic U=4 width=64`.
+def axes_of(cells: pd.DataFrame, among: Sequence[str] | None = None) -> list[str]:
+    """The fewest descriptors that tell cells apart, the most telling first; `data` is not one.
 
-    Built from the fewest descriptors that tell the cells apart; the cell's id where none does.
+    Args:
+        cells: one row per cell, or more.
+        among: the descriptors to choose from; by default all that `descriptors` finds.
     """
-    known = [n for n in _LABEL_ORDER if n in cells]
+    names = descriptors(cells) if among is None else list(among)
+    known = [n for n in _LABEL_ORDER if n in names and n != "data"]
     rest = [
         n
-        for n in descriptors(cells)
-        if n not in known and n not in INFORMATION and n not in ("label", "parameters")
+        for n in names
+        if n not in known and n not in INFORMATION and n not in ("data", "label", "parameters")
     ]
-    parts: list[pd.Series] = []
+    chosen: list[str] = []
+    told_apart = 1
     for name in known + rest:
-        text = cells[name].map(lambda value, name=name: _part(name, value))
-        if text.nunique() < 2 and name != "data":
-            continue
-        longer = _joined([*parts, text], cells.index)
-        if name == "data" or longer.nunique() > _joined(parts, cells.index).nunique():
-            parts.append(text)
-    labels = _joined(parts, cells.index)
-    clash = labels.duplicated(keep=False) | (labels == "")
-    return labels.where(~clash, (labels + " " + cells["cell"].astype(str)).str.strip())
+        groups = len(cells[[*chosen, name]].drop_duplicates())
+        if groups > told_apart:
+            chosen.append(name)
+            told_apart = groups
+    return chosen
+
+
+def cell_labels(cells: pd.DataFrame) -> pd.Series:
+    """Short names of cells, such as `synthetic U=4 width=64`: dataset and `axes_of` it.
+
+    The cell's id is added where that leaves two cells with one name.
+    """
+    labels = pd.Series("", index=cells.index)
+    data = cells["data"].astype(str) if "data" in cells else labels
+    for place in data.groupby(data, sort=False).indices.values():
+        group = cells.iloc[place]
+        names = axes_of(group)
+        for one, other, both in (("width_1", "width_2", "width"), ("depth_1", "depth_2", "depth")):
+            if one in names and (group[one] == group[other]).all():
+                group = group.rename(columns={one: both})
+                names[names.index(one)] = both
+        parts = [group[name].map(lambda value, name=name: _part(name, value)) for name in names]
+        text = data.iloc[place]
+        for part in parts:
+            text = (text + " " + part).str.strip()
+        labels.iloc[place] = text
+    clash = cells.assign(_label=labels).duplicated(["study", "_label"], keep=False)
+    return labels.where(~clash & (labels != ""), (labels + " " + cells["cell"]).str.strip())
 
 
 def values_of(trials: pd.DataFrame, outcome: str) -> pd.Series:
@@ -152,7 +175,9 @@ def higher_is_better(outcome: str) -> bool:
 
 
 def alignment_column(trials: pd.DataFrame, outcome: str, wanted: str | None = None) -> str | None:
-    """The alignment column to report beside an outcome: the wanted one, else of the same split.
+    """The alignment column to report beside an outcome: the wanted one, else one of its split.
+
+    Of several on the same split a CKA comes first: it is what the paper's figures show.
 
     Raises:
         InputError: the wanted column is not in the table.
@@ -171,8 +196,11 @@ def alignment_column(trials: pd.DataFrame, outcome: str, wanted: str | None = No
             )
         return wanted
     split = outcome.rsplit("_", 1)[-1]
-    same_split = [c for c in present if c.endswith("_" + split)]
-    return next(iter(same_split or present), None)
+
+    def preference(column: str) -> tuple[bool, bool, bool]:
+        return not column.endswith("_" + split), not column.endswith("_test"), "cka" not in column
+
+    return min(present, key=preference, default=None)
 
 
 def _read(source: Source) -> pd.DataFrame:
@@ -235,10 +263,3 @@ def _part(name: str, value: object) -> str:
     if isinstance(value, float | np.floating):
         value = f"{value:g}"
     return str(value) if name in ("data", "loss", "encoder") else f"{name}={value}"
-
-
-def _joined(parts: list[pd.Series], index: pd.Index) -> pd.Series:
-    joined = pd.Series("", index=index)
-    for part in parts:
-        joined = (joined + " " + part).str.strip()
-    return joined

@@ -34,8 +34,8 @@ class MetaRegression:
         """Estimate, standard error and degrees of freedom of weights @ coefficients.
 
         Degrees of freedom are n - p (Knapp-Hartung) where units are independent. Where groups
-        differ, Satterthwaite's from the REML information, at most n - p: a contrast between
-        groups has no more than the groups give.
+        differ, Satterthwaite's from the REML information: near n - p for a contrast within
+        groups, near what the groups alone give for one between them, never outside the two.
         """
         w = np.asarray(weights, dtype=float)
         estimate = float(w @ self.coefficients)
@@ -105,6 +105,7 @@ class _Model:
         self.y, self.v, self.x = y, v, x
         self.shared = codes is not None
         self.codes = np.zeros(len(y), dtype=np.int64) if codes is None else codes
+        self.groups = int(self.codes.max()) + 1
         # components are searched in units of the effects' own spread
         self.scale = float(np.var(y)) or 1.0
 
@@ -174,6 +175,10 @@ class _Model:
         n, p = self.x.shape
         if not self.shared:
             return float(n - p)
+        # Fewer than the groups give cannot be; Satterthwaite's falls below where the group
+        # component is estimated near zero.
+        spans = [max(np.ptp(c[self.codes == g]) for g in range(self.groups)) for c in self.x.T]
+        least = max(1.0, self.groups - float(sum(span == 0 for span in spans)))
         # Satterthwaite (1946): 2 variance^2 / var(variance), by the REML information.
         step = 1e-4 * self.scale
         at = np.maximum([tau2, tau2_group], 2 * step)
@@ -187,4 +192,6 @@ class _Model:
             spread = float(gradient @ np.linalg.solve(information, gradient))
         except np.linalg.LinAlgError:
             return float(n - p)
-        return float(np.clip(2 * variance**2 / spread, 1.0, n - p)) if spread > 0 else float(n - p)
+        if spread <= 0:
+            return float(n - p)
+        return float(np.clip(2 * variance**2 / spread, min(least, n - p), n - p))

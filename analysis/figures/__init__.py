@@ -1,0 +1,28 @@
+"""Figures: functions that take a table and return a matplotlib Figure."""
+
+from analysis.figures.boundary import boundary_figure
+from analysis.figures.dose import dose_response_figure
+from analysis.figures.emergence import (
+    alignment_performance_figure,
+    alignment_trend_figure,
+    correlation_boxes_figure,
+    depth_map_figure,
+)
+from analysis.figures.forest import effect_forest
+from analysis.figures.search import search_figure
+from analysis.figures.style import save, themed_svg
+from analysis.figures.verdict_map import verdict_map
+
+__all__ = [
+    "alignment_performance_figure",
+    "alignment_trend_figure",
+    "boundary_figure",
+    "correlation_boxes_figure",
+    "depth_map_figure",
+    "dose_response_figure",
+    "effect_forest",
+    "save",
+    "search_figure",
+    "themed_svg",
+    "verdict_map",
+]

@@ -1,0 +1,247 @@
+"""How all figures look: colours with their meaning, one style, and SVG that follows the page.
+
+Colours are safe for the common colour blindnesses (blue against orange, grey for no difference)
+and never the only carrier: every verdict has its own marker. Each colour has a light and a dark
+version; `themed_svg` writes them as CSS variables, so that a page can switch.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+# name -> (on light paper, on dark paper)
+COLOURS: dict[str, tuple[str, str]] = {
+    "paper": ("#ffffff", "#15181d"),
+    "ink": ("#1b1f24", "#e8eaed"),
+    "muted": ("#59636e", "#a3adb8"),
+    "grid": ("#e3e7eb", "#2c323a"),
+    "band": ("#eef1f4", "#22272e"),
+    "helps": ("#1f6fb4", "#62aef0"),
+    "hurts": ("#c9520c", "#f2914d"),
+    "equivalent": ("#6e7781", "#9aa4af"),
+    "inconclusive": ("#8b949e", "#7d8791"),
+    "equivalent_tile": ("#dfe3e8", "#3a424c"),
+    "alignment": ("#7b4ea3", "#bd9be0"),
+    "placebo": ("#a39a86", "#8f8a7d"),
+    "on_strong": ("#fdfdfe", "#0d1014"),
+}
+VERDICT_MARKER = {"helps": "^", "hurts": "v", "equivalent": "s", "inconclusive": "o"}
+VERDICT_WORD = {
+    "helps": "helps",
+    "hurts": "hurts",
+    "equivalent": "no difference (equivalent)",
+    "inconclusive": "not known",
+}
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+_STEPS = 16
+
+
+def colour(name: str) -> str:
+    """The light version of a named colour, as drawn."""
+    return COLOURS[name][0]
+
+
+def _mix(a: str, b: str, share: float) -> str:
+    x, y = (np.array(mpl.colors.to_rgb(c)) for c in (a, b))
+    return str(mpl.colors.to_hex(x + (y - x) * share))
+
+
+def _steps(name: str, end: str, low: float, high: float) -> dict[str, tuple[str, str]]:
+    """Shades from near the paper to a named colour: name1 .. name16."""
+    shares = np.linspace(low, high, _STEPS)
+    light = [_mix(COLOURS["paper"][0], COLOURS[end][0], s) for s in shares]
+    dark = [_mix(COLOURS["paper"][1], COLOURS[end][1], s) for s in shares]
+    return {f"{name}{i + 1}": pair for i, pair in enumerate(zip(light, dark, strict=True))}
+
+
+SHADES = (
+    _steps("helps_", "helps", 0.08, 0.97)
+    | _steps("hurts_", "hurts", 0.07, 0.97)
+    | _steps("ramp_", "alignment", 0.09, 0.96)
+)
+_ALL = COLOURS | SHADES
+
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "axes.labelcolor": colour("ink"),
+    "axes.edgecolor": colour("muted"),
+    "axes.facecolor": "none",
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "axes.axisbelow": True,
+    "figure.facecolor": colour("paper"),
+    "grid.color": colour("grid"),
+    "grid.linewidth": 0.7,
+    "text.color": colour("ink"),
+    "xtick.color": colour("muted"),
+    "ytick.color": colour("muted"),
+    "xtick.labelcolor": colour("ink"),
+    "ytick.labelcolor": colour("ink"),
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 0,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+    "savefig.facecolor": colour("paper"),
+    "svg.fonttype": "path",
+    "svg.hashsalt": "raysweep",
+    "figure.constrained_layout.h_pad": 0.05,
+    "figure.constrained_layout.w_pad": 0.05,
+}
+WIDTH = 7.0
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the project's style without touching matplotlib's settings for anyone else."""
+    with mpl.rc_context(STYLE):
+        yield
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure in inches, 7 wide by default: a text column at 100 %."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def grid_of_axes(
+    figure: Figure, n: int, columns: int, share_x: bool = False, share_y: bool = True
+) -> list[Axes]:
+    """N axes in rows of `columns`, the unused places left empty."""
+    rows = -(-n // columns)
+    axes = figure.subplots(rows, columns, sharex=share_x, sharey=share_y, squeeze=False)
+    flat = [axis for row in axes for axis in row]
+    for i in range(n, len(flat)):
+        flat[i].set_axis_off()
+        flat[i - columns].tick_params(labelbottom=True)
+    return flat[:n]
+
+
+def empty_figure(message: str) -> Figure:
+    """A figure that says why there is nothing to see."""
+    with styled():
+        figure = new_figure(1.2)
+        figure.text(0.5, 0.5, message, ha="center", va="center", color=colour("muted"))
+    return figure
+
+
+def diverging(value: float, limit: float) -> str:
+    """Shade of an effect in -limit .. limit: blue where forcing helps, orange where it hurts."""
+    if not np.isfinite(value) or limit <= 0:
+        return colour("paper")
+    step = int(np.clip(np.ceil(abs(value) / limit * _STEPS), 1, _STEPS))
+    return SHADES[f"{'helps' if value > 0 else 'hurts'}_{step}"][0]
+
+
+def ramp(share: float) -> str:
+    """Shade of a share 0..1, from near the paper to strong."""
+    if not np.isfinite(share):
+        return colour("paper")
+    return SHADES[f"ramp_{int(np.clip(np.floor(share * _STEPS), 0, _STEPS - 1)) + 1}"][0]
+
+
+def ink_on(shade: str) -> str:
+    """Text colour that reads on a shade."""
+    red, green, blue = mpl.colors.to_rgb(shade)
+    # relative luminance by eye, without the gamma: good enough to choose between two inks
+    return colour("on_strong" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.56 else "ink")
+
+
+def css() -> str:
+    """Custom properties of all colours: light, and dark where the reader prefers it."""
+    light = ";".join(f"--{name}:{pair[0]}" for name, pair in _ALL.items())
+    dark = ";".join(f"--{name}:{pair[1]}" for name, pair in _ALL.items())
+    return (
+        f":root{{color-scheme:light dark;{light}}}"
+        f"@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    )
+
+
+def themed_svg(figure: Figure, name: str, description: str) -> str:
+    """The figure as an inline SVG whose colours are the page's custom properties.
+
+    Args:
+        figure: the figure.
+        name: distinguishes the ids of this SVG from those of others on the page.
+        description: what the figure shows, for readers who do not see it.
+    """
+    text = svg_text(figure, name)
+    text = text[text.index("<svg") :]
+    for key, (light, _) in _ALL.items():
+        text = text.replace(light, f"var(--{key})")
+    label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def svg_text(figure: Figure, name: str) -> str:
+    """The figure as SVG text, the same for the same figure."""
+    buffer = io.StringIO()
+    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def save(figure: Figure, folder: Path, name: str, dpi: int = 200) -> list[Path]:
+    """Write NAME.png and NAME.svg; returns their paths."""
+    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    with styled():
+        FigureCanvasAgg(figure)
+        figure.savefig(png, dpi=dpi, metadata={"Software": None})
+    svg.write_text(svg_text(figure, name), encoding="utf-8")
+    return [png, svg]
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign, `+1.2` or a true minus."""
+    # adding zero turns a rounded -0.0 into 0.0
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)
+
+
+def scale_of(outcome: str) -> tuple[float, str]:
+    """Factor and unit in which a person reads an outcome: accuracy in points, loss in nats."""
+    return (1.0, "nats") if outcome.startswith("loss_") else (100.0, "points")
+
+
+_HEADS = {"1": "modality 1", "2": "modality 2", "fused": "both modalities fused"}
+_KINDS = {"performance": "accuracy", "loss": "loss", "regret": "regret to the Bayes accuracy"}
+
+
+def outcome_words(outcome: str) -> str:
+    """`performance_fused_test` -> `accuracy of both modalities fused, test`."""
+    parts = outcome.split("_")
+    if len(parts) < 3 or parts[0] not in _KINDS:
+        return outcome
+    return f"{_KINDS[parts[0]]} of {_HEADS.get(parts[1], parts[1])}, {parts[-1]}"
+
+
+def metric_words(column: str) -> str:
+    """`alignment_unbiased_cka_test` -> `unbiased CKA, test`."""
+    words = column.removeprefix("alignment_").split("_")
+    name = " ".join(words[:-1]).replace("cka", "CKA").replace("knn", "kNN")
+    return f"{name}, {words[-1]}" if name else column
+
+
+def legend_below(figure: Figure, axes: Sequence[Axes], columns: int = 4) -> None:
+    """One legend for all axes, under them."""
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
