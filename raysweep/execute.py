@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 
 from raysweep import evaluate
-from raysweep.data.registry import find_dataset, load
+from raysweep.data.registry import find_dataset, load, load_estimate
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
 from raysweep.models.shape import PairShape
