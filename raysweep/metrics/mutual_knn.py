@@ -71,14 +71,16 @@ def _weights(spaces: list[Space], topk: int, start: int, stop: int) -> Tensor:
     """Neighbour weights of several layers, [L, stop - start, n]."""
     parts = [neighbour_weights(space, topk, start, stop) for space in spaces]
     # Counts below 2^24 are exact in float32, so only ties need float64.
-    exact = all(part.dtype == torch.bool for part in parts)
+    exact = all(len(part.tied) == 0 for part in parts)
     weights = torch.empty(
-        (len(parts), *parts[0].shape),
+        (len(parts), *parts[0].candidate.shape),
         dtype=torch.float32 if exact else torch.float64,
-        device=parts[0].device,
+        device=parts[0].candidate.device,
     )
     for index, part in enumerate(parts):
-        weights[index] = part
+        weights[index] = part.candidate
+        if not exact:
+            weights[index, part.tied] = part.shared
     return weights
 
 

@@ -13,6 +13,8 @@ Hence features that separate nothing score what chance gives, k / (n - 1) for `m
 representation with ties scores below 1 with itself.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -78,23 +80,35 @@ def kth_largest(values: Tensor, k: int) -> Tensor:
     return values.topk(k, dim=1).values[:, -1:]
 
 
-def neighbour_weights(space: Space, topk: int, start: int, stop: int) -> Tensor:
-    """Probability of each row to be among the k neighbours of rows start..stop.
+@dataclass(frozen=True)
+class NeighbourWeights:
+    """Probability of each row to be among the k neighbours of some rows; each sums to k.
 
-    Returns:
-        [stop - start, n], each row sums to k: bool where no row has a tie at rank k, else float64.
+    Attributes:
+        candidate: bool [r, n]: a neighbour, or tied with the k-th. Where no row is in `tied`, the
+            probabilities are 1 and 0.
+        tied: int64 [t], the rows with more than k candidates.
+        shared: float64 [t, n], their probabilities.
     """
+
+    candidate: Tensor
+    tied: Tensor
+    shared: Tensor
+
+
+def neighbour_weights(space: Space, topk: int, start: int, stop: int) -> NeighbourWeights:
+    """Neighbours of rows start..stop."""
     similarity = space.similarities(start, stop)
     threshold = kth_largest(similarity, topk)
     tolerance = space.tolerance(threshold, start, stop)
     candidate = similarity >= threshold - tolerance
-    count = candidate.sum(dim=1, keepdim=True)
-    if not bool((count > topk).any()):
-        return candidate
-    above = similarity > threshold + tolerance
-    certain = above.sum(dim=1, keepdim=True)
-    share = (topk - certain).to(torch.float64) / (count - certain)
-    return (candidate * share).masked_fill_(above, 1.0)
+    count = candidate.sum(dim=1)
+    tied = torch.nonzero(count > topk)[:, 0]
+    above = similarity[tied] > (threshold + tolerance)[tied]
+    certain = above.sum(dim=1)
+    share = (topk - certain).to(torch.float64) / (count[tied] - certain)
+    shared = (candidate[tied] * share[:, None]).masked_fill_(above, 1.0)
+    return NeighbourWeights(candidate, tied, shared)
 
 
 def ordered_neighbours(features: Tensor, topk: int, similarity: str, seed: int) -> Tensor:

@@ -33,15 +33,15 @@ def score_pairs(
         right: prepares one layer [n, d] of side 2.
         reorder: what `right` would have given for reordered rows.
         compare: the score of two prepared layers, a tensor of one element.
-        state_bytes: size of a prepared layer; as many layers of side 1 as fit a block of memory
-            are held at once, and each layer of side 2 is prepared once for each such block.
+        state_bytes: size of a prepared layer; as many layers of side 1 as fit two blocks of
+            memory are held at once, and each layer of side 2 is prepared once for each such block.
     """
     members = xs[0].shape[0]
     scores = torch.empty(
         (len(orders), members, len(xs), len(ys)), dtype=torch.float64, device=xs[0].device
     )
     as_given = [_is_identity(order) for order in orders]
-    held = max(1, MEMORY_BUDGET_BYTES // max(1, state_bytes))
+    held = max(1, 2 * MEMORY_BUDGET_BYTES // state_bytes)
     for member in range(members):
         for start in range(0, len(xs), held):
             lefts = [left(layer[member]) for layer in xs[start : start + held]]
