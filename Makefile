@@ -8,7 +8,7 @@ OUT ?= results/quickstart
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: run test check bench clean
+.PHONY: run test check guide bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/raysweep run quickstart --out $(OUT)
@@ -21,6 +21,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+guide: $(VENV)/.installed
+	$(BIN)/python -m tests.rewrite_guide
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.benchmarks

@@ -114,6 +114,18 @@ def studies() -> None:
 
 
 @app.command()
+def describe(
+    what: Annotated[str, typer.Argument(help="datasets, metrics, losses or columns.")],
+) -> None:
+    """List what a study file may name, or the columns of the trial table, as Markdown."""
+    from raysweep.guide import SECTIONS
+
+    if what not in SECTIONS:
+        raise InputError(f"describe {what}: expected one of {', '.join(SECTIONS)}")
+    _out.print(SECTIONS[what](), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def plan(
     study: StudyArgument,
     overrides: SetOption = None,

@@ -1,0 +1,139 @@
+"""The command line as a user meets it: real processes, exit codes, what is on the screen."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+TINY = """\
+name: tiny
+data:
+  dataset: synthetic
+  U: [0, 8]
+  train: 64
+  validation: 32
+  test: 64
+model: {width: 8}
+training: {epochs: 2, batch_size: 32}
+evaluation: {metrics: [unbiased_cka]}
+search: {trials: 2, generation: 2, seeds: 1}
+confirm: {seeds: 3}
+"""
+
+
+def raysweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "raysweep", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny.yaml and its finished run in out/."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "tiny.yaml").write_text(TINY)
+    done = raysweep(folder, "run", "tiny.yaml", "--out", "out", "--runner", "local", "--no-mlflow")
+    assert done.returncode == 0, done.stderr
+    assert "Does forcing alignment help?" in done.stdout
+    return folder
+
+
+def test_run_leaves_the_table_and_the_resolved_study(finished: Path) -> None:
+    table = pd.read_parquet(finished / "out" / "trials.parquet")
+    # Two cells: strength 0 and two strengths on one seed, then three arms on three seeds.
+    assert len(table) == 2 * (3 + 9)
+    assert (table["status"] == "ok").all()
+    again = raysweep(finished, "validate", "out/study.yaml")
+    assert again.returncode == 0
+
+
+def test_resume_of_a_finished_run_trains_nothing_and_gives_the_verdict(finished: Path) -> None:
+    parts = {p: p.stat().st_mtime_ns for p in (finished / "out" / "parts").iterdir()}
+    done = raysweep(finished, "resume", "out", "--runner", "local", "--no-mlflow")
+    assert done.returncode == 0, done.stderr
+    assert "verdict" in done.stdout
+    assert {p: p.stat().st_mtime_ns for p in (finished / "out" / "parts").iterdir()} == parts
+
+
+def test_status_and_analyze(finished: Path) -> None:
+    status = raysweep(finished, "status", "out")
+    assert "24 of 24 trials" in status.stdout
+    analyzed = raysweep(finished, "analyze", "out")
+    assert analyzed.returncode == 0, analyzed.stderr
+    assert "synthetic U=0" in analyzed.stdout
+
+
+def test_plan_counts_what_run_then_trains(finished: Path) -> None:
+    done = raysweep(finished, "plan", "tiny.yaml", "--no-timing")
+    counts = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[-4:-1])
+    table = pd.read_parquet(finished / "out" / "trials.parquet")
+    parts = list((finished / "out" / "parts").iterdir())
+    assert counts["cells"] == "2"
+    assert int(counts["trials"]) == len(table)
+    assert int(counts["packs"]) == len(parts)
+
+
+def test_plan_estimates_a_time(finished: Path) -> None:
+    done = raysweep(finished, "plan", "tiny.yaml", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    assert "min with 1 workers" in done.stdout
+
+
+def test_studies_lists_the_bundled_ones(tmp_path: Path) -> None:
+    assert "quickstart" in raysweep(tmp_path, "studies").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "nothere.yaml", "--out", "o"], "neither a study file nor a bundled study"),
+        (["run", "quickstart", "--out", "o", "--set", "search.trials=no"], "search.trials"),
+        (["run", "quickstart", "--out", "o", "--runner", "slurm"], "expected ray or local"),
+        (["run", "quickstart"], "--out"),
+        (["run", "quickstart", "--out", "nosuch://x/y"], "nosuch://x/y"),
+        (["resume", "nothere"], "not the output of a run"),
+        (["status", "nothere"], "not the output of a run"),
+        (["analyze", "nothere"], "not the output of a run"),
+        (["sync", "nothere"], "not the output of a run"),
+        (["nonsense"], "nonsense"),
+        (["plan", "quickstart", "--wrong"], "--wrong"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_gets_one_message_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    done = raysweep(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_study_with_many_faults_lists_them_all(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(
+        TINY.replace("U: [0, 8]", "U: [0, 12]").replace("trials: 2", "trails: 2")
+        + "alignment: {loss: infonse}\n"
+    )
+    done = raysweep(tmp_path, "validate", "bad.yaml")
+    assert done.returncode == 2
+    assert "3 faults" in done.stderr
+    for words in ("line 4", "found 12", "line 11", "did you mean trials?", "infonce"):
+        assert words in done.stderr
+
+
+def test_a_run_into_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "out").write_text("a file where the folder should be")
+    done = raysweep(
+        tmp_path, "run", "tiny.yaml", "--out", "out", "--runner", "local", "--no-mlflow"
+    )
+    assert done.returncode == 2
+    assert "--out" in done.stderr
+    assert "Traceback" not in done.stderr
