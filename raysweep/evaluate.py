@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.special
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
@@ -15,7 +16,8 @@ from raysweep.seeds import derive_seed
 from raysweep.spec import Evaluation
 
 HEADS = ("1", "2", "fused")
-_CHUNK_ROWS = 2048
+_CHUNK_BYTES = 2**28
+_LEAST_CHUNK_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,8 @@ def performance(
     n, m = labels.shape[1], len(dataset)
     hits = {head: torch.zeros(m, dtype=torch.float64) for head in HEADS}
     losses = {head: torch.zeros(m, dtype=torch.float64) for head in HEADS}
-    for start in range(0, n, _CHUNK_ROWS):
-        part = slice(start, start + _CHUNK_ROWS)
-        x1, x2 = (_stack(views, rows, side, part)[dataset] for side in ("x1", "x2"))
+    for part in _chunks(trained, n):
+        x1, x2 = (_stack(views, rows, side, part) for side in ("x1", "x2"))
         y = labels[dataset][:, part]
         for head, logits in _logits(trained, x1, x2).items():
             logits = logits.cpu()
@@ -94,33 +95,21 @@ def population_performance(
     m = len(dataset)
     accuracy = {head: np.zeros(m) for head in HEADS}
     loss = {head: np.zeros(m) for head in HEADS}
-    inputs_1 = torch.as_tensor(np.stack([p.x1 for p in known]))[dataset]
-    inputs_2 = torch.as_tensor(np.stack([p.x2 for p in known]))[dataset]
-    h1, logits_1 = _run(trained, 1, inputs_1)
-    h2, logits_2 = _run(trained, 2, inputs_2)
-    zeros_1, zeros_2 = torch.zeros_like(h1[:, :, :1]), torch.zeros_like(h2[:, :, :1])
-    # The fused head is linear: logits of a joint input are one part per modality, added up.
-    part_1 = trained.fused(h1, zeros_2.expand_as(h2[:, :, :1]).expand(-1, -1, h1.shape[2]))
-    bias = trained.fused(zeros_1, zeros_2)
-    part_2 = trained.fused(zeros_1.expand(-1, -1, h2.shape[2]), h2) - bias
+    logits_1, part_1 = _on_inputs(trained, 1, np.stack([p.x1 for p in known]))
+    logits_2, part_2 = _on_inputs(trained, 2, np.stack([p.x2 for p in known]))
+    joints = [_joints(population) for population in known]
     for member, which in enumerate(dataset):
         population = known[which]
-        one = logits_1[member].T.double().cpu().numpy()
-        two = logits_2[member].T.double().cpu().numpy()
-        fused = (
-            part_1[member].T.double().cpu().numpy()[population.pair_1]
-            + part_2[member].T.double().cpu().numpy()[population.pair_2]
-        )
-        by_head = {
-            "1": (one, _marginal(population, population.pair_1, len(one))),
-            "2": (two, _marginal(population, population.pair_2, len(two))),
-            "fused": (fused, population.weight[:, None] * population.conditional),
+        logits_of = {
+            "1": logits_1[member],
+            "2": logits_2[member],
+            "fused": part_1[member][population.pair_1] + part_2[member][population.pair_2],
         }
-        for head, (logits, joint) in by_head.items():
-            accuracy[head][member] = np.take_along_axis(
-                joint, logits.argmax(axis=1)[:, None], axis=1
-            ).sum()
-            loss[head][member] = -(joint * _log_softmax(logits)).sum()
+        for head, logits in logits_of.items():
+            joint = joints[which][head]
+            predicted = logits.argmax(axis=1)[:, None]
+            accuracy[head][member] = np.take_along_axis(joint, predicted, axis=1).sum()
+            loss[head][member] = -(joint * scipy.special.log_softmax(logits, axis=1)).sum()
     return Performance(accuracy, loss)
 
 
@@ -145,7 +134,7 @@ def alignment(
         chosen.append(rows)
     whole = slice(None)
     xs, ys = (
-        trained.forward(modality, _stack(views, chosen, side, whole)[dataset])[0]
+        trained.forward(modality, _stack(views, chosen, side, whole))[0]
         for modality, side in ((1, "x1"), (2, "x2"))
     )
     if evaluation.layers == "last":
@@ -172,6 +161,36 @@ def alignment(
     return scores
 
 
+def _on_inputs(
+    trained: TrainedPack, modality: int, inputs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Head logits, and what the modality adds to the fused logits, of inputs [k, p, d].
+
+    The fused head is linear: its logits of a joint input are one part per modality, added up. The
+    bias belongs to the part of modality 1. Both are [m, p, c] float64.
+    """
+    m, other = len(trained.status), (trained.shape.width_2, trained.shape.width_1)[modality - 1]
+    logits, parts = [], []
+    for rows in _chunks(trained, inputs.shape[1]):
+        h, head = _run(trained, modality, torch.as_tensor(inputs[:, rows]))
+        nothing = h.new_zeros(m, other, h.shape[2])
+        part = trained.fused(h, nothing) if modality == 1 else trained.fused(nothing, h)
+        if modality == 2:
+            part = part - trained.fused(torch.zeros_like(nothing), torch.zeros_like(h))
+        logits.append(head.mT.double().cpu().numpy())
+        parts.append(part.mT.double().cpu().numpy())
+    return np.concatenate(logits, axis=1), np.concatenate(parts, axis=1)
+
+
+def _chunks(trained: TrainedPack, rows: int) -> list[slice]:
+    """Slices of the rows whose activations fit the memory budget together."""
+    shape = trained.shape
+    units = shape.depth_1 * shape.width_1 + shape.depth_2 * shape.width_2
+    numbers = len(trained.status) * (units + 3 * shape.classes + shape.d1 + shape.d2)
+    size = max(_CHUNK_BYTES // (numbers * trained.parameters.element_size()), _LEAST_CHUNK_ROWS)
+    return [slice(start, start + size) for start in range(0, rows, size)]
+
+
 def _run(trained: TrainedPack, modality: int, x: Tensor) -> tuple[Tensor, Tensor]:
     hidden, logits = trained.forward(modality, x)
     return hidden[-1], logits
@@ -191,14 +210,15 @@ def _stack(
     )
 
 
-def _marginal(population: Population, pair: np.ndarray, inputs: int) -> np.ndarray:
+def _joints(population: Population) -> dict[str, np.ndarray]:
+    """Head -> p(input, label) of the inputs it sees: [p1, c], [p2, c] and [q, c] for fused."""
     joint = population.weight[:, None] * population.conditional
-    return np.stack(
-        [np.bincount(pair, weights=column, minlength=inputs) for column in joint.T], axis=1
-    )
 
+    def marginal(pair: np.ndarray, inputs: int) -> np.ndarray:
+        return np.stack([np.bincount(pair, column, inputs) for column in joint.T], axis=1)
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    logs: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return logs
+    return {
+        "1": marginal(population.pair_1, len(population.x1)),
+        "2": marginal(population.pair_2, len(population.x2)),
+        "fused": joint,
+    }
