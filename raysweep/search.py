@@ -14,6 +14,7 @@ import numpy as np
 import optuna
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
+from scipy.stats import qmc
 
 from raysweep.seeds import derive_seed
 from raysweep.spec import Search
@@ -52,31 +53,28 @@ def propose(search: Search, seed: int, outcomes: Sequence[Outcome], count: int) 
 
     Returns:
         ``count`` strengths within the range, rounded to 6 significant digits (so that names and
-        tables show the value that was used). The same arguments give the same strengths.
+        tables show the value that was used); fewer at the end of a grid, whose ``search.trials``
+        points are spread from end to end. The same arguments give the same strengths.
     """
     low, high = search.strength.low, search.strength.high
     asked = len(outcomes)
     if search.sampler == "grid":
-        space = np.geomspace if search.strength.scale == "log" else np.linspace
-        points = space(low, high, max(search.trials, asked + count))
-        return [_rounded(float(p), low, high) for p in points[asked : asked + count]]
+        shares = np.linspace(0.0, 1.0, search.trials)[asked : asked + count]
+        return [_at(float(share), search) for share in shares]
+    if search.sampler == "qmc":
+        # In one dimension: van der Corput's sequence, scrambled. It ignores what was found.
+        sequence = qmc.Halton(1, scramble=True, rng=derive_seed(seed, "sampler"))
+        shares = sequence.random(asked + count)[asked:, 0]
+        return [_at(float(share), search) for share in shares]
     study = optuna.create_study(
         directions=["maximize"] * (2 if search.objective == "both" else 1),
         sampler=_sampler(search, seed, asked),
     )
     distribution = FloatDistribution(low, high, log=search.strength.scale == "log")
-    if search.sampler == "qmc":
-        # A quasi-random sequence ignores values: ask for it from its start and drop what was used.
-        asked_before = asked
-    else:
-        asked_before = 0
-        for outcome in outcomes:
-            study.add_trial(_told(outcome, search, distribution))
-    strengths = []
-    for _ in range(asked_before + count):
-        trial = study.ask({STRENGTH: distribution})
-        strengths.append(_rounded(trial.params[STRENGTH], low, high))
-    return strengths[asked_before:]
+    for outcome in outcomes:
+        study.add_trial(_told(outcome, search, distribution))
+    asks = [study.ask({STRENGTH: distribution}) for _ in range(count)]
+    return [_rounded(trial.params[STRENGTH], low, high) for trial in asks]
 
 
 def choose(search: Search, outcomes: Sequence[Outcome]) -> dict[str, float]:
@@ -88,12 +86,16 @@ def choose(search: Search, outcomes: Sequence[Outcome]) -> dict[str, float]:
         proposal failed.
     """
     usable = sorted((o for o in outcomes if not o.failed), key=lambda o: o.strength)
-    criteria = ["alignment", "performance"] if search.objective == "both" else [search.objective]
     if not usable:
         return {}
+    if search.objective == "alignment":
+        return {"alignment": max(usable, key=lambda o: o.alignment).strength}
+    if search.objective == "performance":
+        return {"performance": max(usable, key=lambda o: o.performance).strength}
+    # An end of the front is not beaten in the other criterion either.
     return {
-        criterion: max(usable, key=lambda o: getattr(o, criterion)).strength
-        for criterion in criteria
+        "alignment": max(usable, key=lambda o: (o.alignment, o.performance)).strength,
+        "performance": max(usable, key=lambda o: (o.performance, o.alignment)).strength,
     }
 
 
@@ -121,16 +123,20 @@ def _sampler(search: Search, seed: int, asked: int) -> optuna.samplers.BaseSampl
         match search.sampler:
             case "gp":
                 return optuna.samplers.GPSampler(seed=generation_seed, n_startup_trials=start)
-            case "qmc":
-                fixed = derive_seed(seed, "sampler") % 2**32
-                return optuna.samplers.QMCSampler(
-                    seed=fixed, scramble=True, warn_independent_sampling=False
-                )
             case "random":
                 return optuna.samplers.RandomSampler(seed=generation_seed)
     return optuna.samplers.TPESampler(
         seed=generation_seed, n_startup_trials=start, constant_liar=True
     )
+
+
+def _at(share: float, search: Search) -> float:
+    """The strength at a share in 0..1 of the range."""
+    low, high = search.strength.low, search.strength.high
+    if search.strength.scale == "log":
+        start, end = math.log(low), math.log(high)
+        return _rounded(math.exp(start + share * (end - start)), low, high)
+    return _rounded(low + share * (high - low), low, high)
 
 
 def _rounded(strength: float, low: float, high: float) -> float:
