@@ -5,6 +5,7 @@ synced and renamed; an object store does the same by itself when an upload is cl
 """
 
 import contextlib
+import itertools
 import os
 import uuid
 from pathlib import Path, PurePosixPath
@@ -27,19 +28,23 @@ class Output:
     def __init__(self, location: str | os.PathLike[str]) -> None:
         self.location = str(location)
         self.local: Path | None = None
-        if "://" in self.location and not self.location.startswith("file://"):
-            try:
+        if not self.location:
+            # It would mean the working directory, which nobody who writes "" has in mind.
+            raise InputError("the output location is empty; give a folder or a URI")
+        try:
+            if "://" in self.location:
                 self._fs, self._root = fs.FileSystem.from_uri(self.location)
-            except (ValueError, OSError) as error:
-                raise InputError(
-                    f"--out {self.location}: not a location that can be opened ({error}); "
-                    "give a folder, or a URI such as s3://bucket/path"
-                ) from error
-        else:
-            path = self.location.removeprefix("file://")
-            self.local = Path(path).expanduser().resolve()
-            self.location = str(self.local)
-            self._fs, self._root = fs.LocalFileSystem(), self.location
+            else:
+                path = Path(self.location).expanduser().resolve()
+                self._fs, self._root = fs.LocalFileSystem(), str(path)
+        except (ValueError, OSError, RuntimeError) as error:
+            raise InputError(
+                f"{self.location}: not a location that can be opened ({error}); "
+                "give a folder, or a URI such as s3://bucket/path"
+            ) from error
+        if isinstance(self._fs, fs.LocalFileSystem):
+            self.local = Path(self._root)
+            self.location = self._root
 
     def __repr__(self) -> str:
         return f"Output({self.location!r})"
@@ -57,11 +62,14 @@ class Output:
             OSError: the location cannot be written (permission, disk full, connection).
         """
         path = self._path(name)
-        self._fs.create_dir(str(PurePosixPath(path).parent), recursive=True)
+        folder = Path(path).parent
         if self.local is None:
+            self._fs.create_dir(folder.as_posix(), recursive=True)
             with self._fs.open_output_stream(path) as stream:
                 stream.write(content)
             return
+        made = list(itertools.takewhile(lambda p: not p.exists(), (folder, *folder.parents)))
+        folder.mkdir(parents=True, exist_ok=True)
         temporary = f"{path}.{uuid.uuid4().hex}.tmp"
         try:
             with open(temporary, "wb") as stream:
@@ -73,11 +81,13 @@ class Output:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
-        folder = os.open(os.path.dirname(path), os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        # The name itself is kept by syncing its folder, and a new folder's by syncing its parent.
+        for changed in (folder, *(new.parent for new in made)):
+            descriptor = os.open(changed, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def read(self, name: str) -> bytes | None:
         """The content of ``name``, or None if there is no such file."""
@@ -85,13 +95,13 @@ class Output:
         try:
             with self._fs.open_input_stream(path, compression=None) as stream:
                 content: bytes = stream.read()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return content
 
     def delete(self, name: str) -> None:
         """Remove ``name`` if it is there."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self._fs.delete_file(self._path(name))
 
     def names(self, folder: str, suffix: str) -> list[str]:
