@@ -1,33 +1,48 @@
-"""The only reader of study files: YAML in, a checked study out, or every fault at once.
+"""The reader of study files: YAML in, a checked study out, or every fault at once.
 
 A fault names the file and line (or the ``--set`` override) it came from, the key, the value found
 and what would be right.
 """
 
+import copy
 import difflib
 import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from raysweep.errors import InputError
-from raysweep.spec import Study
+from raysweep.spec import Clash, Study
+from raysweep.study_yaml import (
+    Document,
+    Fault,
+    Location,
+    assign,
+    joined,
+    read_document,
+    shown,
+    write_document,
+)
 
-Location = tuple[str | int, ...]
+Check = Callable[[Mapping[str, Any], Path], list[Fault]]
 
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing that is wrong in a study file: where, and a message that says what is right."""
-
-    location: Location
-    message: str
+# What stands in for a required value that is wrong, while the rest is checked.
+_STAND_INS: Mapping[Location, Any] = {("name",): "x", ("data",): [{"dataset": "x"}]}
+_EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a mapping of keys",
+    "model_type": "a mapping of keys",
+    "model_attributes_type": "a mapping of keys",
+}
+_MOST_ROUNDS = 10
 
 
 class StudyFileError(InputError):
@@ -39,36 +54,10 @@ class StudyFileError(InputError):
         super().__init__("\n".join([f"{source}: {count}", *(f"  {line}" for line in lines)]))
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that also reads ``1e-3`` as a number, as every user expects (YAML 1.2)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
-
-
-@dataclass
-class _Document:
-    """A YAML document as plain values, with the origin of every key."""
-
-    value: Any
-    origins: dict[Location, str]
-    faults: list[Fault]
-
-    def origin(self, location: Location) -> str:
-        for end in range(len(location), -1, -1):
-            if location[:end] in self.origins:
-                return self.origins[location[:end]]
-        return "line 1"
-
-
 def load_study(
     path: str | Path,
     overrides: Sequence[str] = (),
-    check: Callable[[Mapping[str, Any], Path], list[Fault]] | None = None,
+    check: Check | None = None,
     complete: Callable[[Study, Path], Study] | None = None,
 ) -> Study:
     """Read and check a study file.
@@ -88,7 +77,7 @@ def load_study(
     source = Path(path)
     try:
         text = source.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: cannot be read ({reason})") from error
     return parse_study(text, str(path), source.resolve().parent, overrides, check, complete)
@@ -99,141 +88,116 @@ def parse_study(
     source: str,
     folder: Path,
     overrides: Sequence[str] = (),
-    check: Callable[[Mapping[str, Any], Path], list[Fault]] | None = None,
+    check: Check | None = None,
     complete: Callable[[Study, Path], Study] | None = None,
 ) -> Study:
     """`load_study` for a text that is already at hand; ``source`` names it in messages."""
-    document = _read(text, source)
-    _apply(document, overrides)
-    faults = list(document.faults)
-    study = None
     try:
-        study = Study.model_validate(document.value)
-    except ValidationError as error:
-        faults += _faults(error, document.value)
+        document = read_document(text)
+    except InputError as error:
+        raise StudyFileError(source, [str(error)]) from error
+    for override in overrides:
+        assign(document, override)
+    study, faults = _validated(document)
+    faults = document.faults + faults
     if check is not None:
         faults += check(document.value, folder)
     if faults or study is None:
         ordered = sorted(faults, key=lambda f: (_line(document.origin(f.location)), str(f)))
-        lines = [
-            f"{document.origin(f.location)}: {_dotted(f.location)}{f.message}" for f in ordered
-        ]
+        lines = []
+        for fault in ordered:
+            place = f"{joined(fault.location)}: " if fault.location else ""
+            lines.append(f"{document.origin(fault.location)}: {place}{fault.message}")
         raise StudyFileError(source, list(dict.fromkeys(lines)))
     return complete(study, folder) if complete is not None else study
 
 
 def dump_study(study: Study) -> str:
     """The resolved study as YAML; `load_study` reads it back to an equal study."""
-    plain = study.model_dump(mode="json", exclude_none=True)
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
+    plain = study.model_dump(mode="json")
+    for part in (plain, *(p for p in plain.values() if isinstance(p, dict))):
+        # An option of a metric may be None by choice; a field of a part that is None was not given.
+        for key in [k for k, v in part.items() if v is None]:
+            del part[key]
+    return write_document(plain)
 
 
-def _read(text: str, source: str) -> _Document:
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        if not isinstance(node, yaml.MappingNode):
-            found = "an empty file" if node is None else "something else"
-            raise StudyFileError(source, [f"line 1: found {found}; a study is a mapping of keys"])
-        document = _Document(None, {}, [])
-        document.value = _construct(loader, node, (), document)
-        return document
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark is not None else 1
-        problem = getattr(error, "problem", None) or str(error)
-        raise StudyFileError(source, [f"line {line}: not valid YAML: {problem}"]) from error
-    finally:
-        loader.dispose()
+def _validated(document: Document) -> tuple[Study | None, list[Fault]]:
+    """The study, or its faults.
 
-
-def _construct(loader: _Loader, node: yaml.Node, at: Location, document: _Document) -> Any:
-    document.origins.setdefault(at, f"line {node.start_mark.line + 1}")
-    if isinstance(node, yaml.MappingNode):
-        result: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = str(loader.construct_object(key_node, deep=True))
-            location = (*at, key)
-            line = f"line {key_node.start_mark.line + 1}"
-            if key in result:
-                document.faults.append(
-                    Fault(location, f"this key stands twice (again at {line}); keep one")
-                )
-            document.origins.setdefault(location, line)
-            result[key] = _construct(loader, value_node, location, document)
-        return result
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _construct(loader, item, (*at, index), document)
-            for index, item in enumerate(node.value)
-        ]
-    return loader.construct_object(node, deep=True)
-
-
-def _apply(document: _Document, overrides: Sequence[str]) -> None:
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        origin = f"--set {override}"
-        if not equals or not key.strip():
-            raise InputError(f"{origin}: expected KEY=VALUE, such as search.trials=8")
+    Values that clash can only be seen once each of them is valid. So what is faulty is taken out
+    and the rest is checked again, until it holds; a clash with what was taken out is no news.
+    """
+    value: dict[str, Any] = copy.deepcopy(document.value)
+    removed: list[Location] = []
+    faults: list[Fault] = []
+    for _ in range(_MOST_ROUNDS):
         try:
-            value = _Loader(text).get_single_data()
-        except yaml.YAMLError as error:
-            raise InputError(f"{origin}: {text!r} is not a YAML value") from error
-        steps: list[str | int] = [int(s) if s.isdigit() else s for s in key.strip().split(".")]
-        target = document.value
-        for depth, step in enumerate(steps[:-1]):
-            try:
-                if isinstance(target, dict) and step not in target:
-                    target[step] = {}
-                target = target[step]
-            except (KeyError, IndexError, TypeError) as error:
-                where = ".".join(map(str, steps[: depth + 1]))
-                raise InputError(f"{origin}: the study has no {where}") from error
-        last = steps[-1]
-        fits = isinstance(target, dict) or (
-            isinstance(target, list) and isinstance(last, int) and last < len(target)
-        )
-        if not fits:
-            raise InputError(f"{origin}: the study has no {key.strip()}")
-        target[last] = value
-        location = tuple(steps)
-        for known in [k for k in document.origins if k[: len(location)] == location]:
-            del document.origins[known]
-        document.origins[location] = origin
+            study = Study.model_validate(value)
+            return (None if faults else study), faults
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+        faulty: list[Location] = []
+        for detail in details:
+            at = tuple(p for p in detail["loc"] if not (isinstance(p, str) and p.startswith("[")))
+            clash = detail.get("ctx", {}).get("error")
+            places = [(*at, *key) for key in clash.keys] if isinstance(clash, Clash) else [at]
+            faulty += places
+            if not any(
+                gone[: len(p)] == p or p[: len(gone)] == gone for gone in removed for p in places
+            ):
+                given = [place for place in places if document.has(place)]
+                faults.append(Fault((given or places)[0], _message(detail, at)))
+        removed += [_remove(value, place) for place in faulty]
+    return None, faults
 
 
-def _faults(error: ValidationError, raw: Any) -> list[Fault]:
-    found = []
-    for detail in error.errors(include_url=False):
-        location = tuple(
-            part for part in detail["loc"] if not (isinstance(part, str) and "[" in part)
-        )
-        value = detail["input"]
-        kind = detail["type"]
-        message = detail["msg"].removeprefix("Value error, ")
-        if kind == "extra_forbidden":
-            message = unknown_name("key", str(location[-1]), _keys_at(location[:-1]))
-        elif kind == "missing":
-            message = "missing; this key is required"
-        elif kind == "too_short":
-            message = "the list is empty; give at least one value"
-        elif kind == "value_error":
-            if not isinstance(value, BaseModel | dict | list | tuple):
-                message = f"{message}; found {value!r}"
-        elif kind == "model_type":
-            message = f"expected a mapping of keys, found {value!r}"
-        else:
-            message = f"{message[0].lower()}{message[1:]}, found {value!r}"
-        found.append(Fault(location, message))
-    return found
+def _remove(value: dict[str, Any], place: Location) -> Location:
+    """Take a faulty value out, a list as a whole; returns the place that was taken out."""
+    while isinstance(place[-1], int):
+        place = place[:-1]
+    target: Any = value
+    for step in place[:-1]:
+        if isinstance(step, int) and not isinstance(target, list | tuple):
+            continue
+        target = target[step]
+    key = place[-1]
+    if place in _STAND_INS:
+        target[key] = copy.deepcopy(_STAND_INS[place])
+    elif place[0] == "data" and key == "dataset":
+        target[key] = "x"
+    else:
+        target.pop(key, None)
+    return place
+
+
+def _message(detail: Any, at: Location) -> str:
+    value, kind = detail["input"], detail["type"]
+    message = detail["msg"].removeprefix("Value error, ")
+    found = f"found {shown(value)}"
+    match kind:
+        case "extra_forbidden":
+            return unknown_name("key", str(at[-1]), _keys_at(at[:-1]))
+        case "missing":
+            return "missing; this key is required"
+        case "too_short":
+            return "the list is empty; give at least one value"
+        case "literal_error":
+            choices = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
+            return unknown_name("value", str(value), choices)
+        case "value_error":
+            plain = not isinstance(value, BaseModel | dict | list | tuple)
+            return f"{message}; {found}" if plain else message
+        case _ if kind in _EXPECTED:
+            return f"expected {_EXPECTED[kind]}, {found}"
+    return f"{message.replace('Input should be', 'must be')}, {found}"
 
 
 def unknown_name(what: str, name: str, choices: Sequence[str]) -> str:
     """A message for a name that is not among the choices, with the nearest one if it is near."""
     near = difflib.get_close_matches(name, choices, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"unknown {what} {name!r}{hint}; choose from {', '.join(choices)}"
+    return f"unknown {what} {shown(name)}{hint}; choose from {', '.join(choices)}"
 
 
 def _keys_at(location: Location) -> list[str]:
@@ -257,10 +221,6 @@ def _model_in(annotation: Any) -> Any:
             if found is not None:
                 return found
     return None
-
-
-def _dotted(location: Location) -> str:
-    return f"{'.'.join(map(str, location))}: " if location else ""
 
 
 def _line(origin: str) -> int:

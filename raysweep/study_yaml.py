@@ -1,0 +1,239 @@
+"""YAML as plain values that remember where they came from: a line, or a ``--set`` override."""
+
+import re
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from raysweep.errors import InputError
+
+Location = tuple[str | int, ...]
+
+_DEEPEST = 20
+_MOST_VALUES = 200_000
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong in a study file: where, and a message that says what is right."""
+
+    location: Location
+    message: str
+
+
+@dataclass
+class Document:
+    """A YAML document as plain values.
+
+    Attributes:
+        value: the document.
+        origins: place -> where it was given, such as ``line 3`` or ``--set search.trials=8``.
+        faults: what is wrong with the YAML itself, such as a key that stands twice.
+        values: how many values there are, aliases resolved.
+    """
+
+    value: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Location, str] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    values: int = 0
+
+    def origin(self, location: Location) -> str:
+        """Where a place was given, or the nearest place around it."""
+        known: Location = ()
+        for step in location:
+            if (*known, step) in self.origins:
+                known = (*known, step)
+            elif not isinstance(step, int):
+                # A place in a list may be that of the one value that stands for the list.
+                break
+        return self.origins.get(known, "line 1")
+
+    def has(self, location: Location) -> bool:
+        """Whether the place itself was given."""
+        return location in self.origins
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that also reads ``1e-3`` as a number, as every user expects (YAML 1.2)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that writes lists of plain values in one line."""
+
+
+def _represent_sequence(dumper: _Dumper, values: Sequence[Any]) -> yaml.Node:
+    flat = not any(isinstance(v, dict | list | tuple) for v in values)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flat)
+
+
+_Dumper.add_representer(list, _represent_sequence)
+_Dumper.add_representer(tuple, _represent_sequence)
+
+
+def read_document(text: str) -> Document:
+    """Read a YAML document that is a mapping.
+
+    Raises:
+        InputError: it is not, or not YAML at all; the message starts with the line.
+    """
+    try:
+        node = _composed(text)
+        if not isinstance(node, yaml.MappingNode):
+            found = "an empty file" if node is None else _kind(node)
+            raise InputError(f"line 1: found {found}; a study is a mapping of keys")
+        document = Document()
+        document.value = _construct(node, (), document)
+        return document
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else 1
+        raise InputError(f"line {line}: not valid YAML: {_problem(error)}") from error
+
+
+def write_document(value: dict[str, Any]) -> str:
+    """Plain values as YAML, keys in their order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def assign(document: Document, override: str) -> None:
+    """Change a document by an override such as ``search.trials=8`` or ``data.0.U=[0, 4]``.
+
+    Raises:
+        InputError: not KEY=VALUE, the value is not YAML, or the document has no such place.
+    """
+    key, equals, text = override.partition("=")
+    origin = f"--set {override}"
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise InputError(f"{origin}: expected KEY=VALUE, such as search.trials=8")
+    at, target = _place(document, names, origin)
+    for known in [k for k in document.origins if k[: len(at)] == at]:
+        del document.origins[known]
+    document.faults = [f for f in document.faults if f.location[: len(at)] != at]
+    try:
+        node = _composed(text)
+        value = None if node is None else _construct(node, at, document, origin)
+    except yaml.YAMLError as error:
+        raise InputError(
+            f"{origin}: {shown(text)} is not a YAML value ({_problem(error)})"
+        ) from error
+    document.origins.setdefault(at, origin)
+    target[at[-1]] = value
+
+
+def shown(value: object) -> str:
+    """A value as it is written in messages: cut where it is long."""
+    shortener = reprlib.Repr()
+    shortener.maxstring = shortener.maxother = 80
+    return shortener.repr(value)
+
+
+def joined(location: Location) -> str:
+    """A place as users write it: ``data.0.U``."""
+    return ".".join(map(str, location))
+
+
+def _composed(text: str) -> yaml.Node | None:
+    loader = None
+    try:
+        loader = _Loader(text)
+        node: yaml.Node | None = loader.get_single_node()
+        return node
+    except RecursionError as error:
+        raise yaml.YAMLError("nested too deeply") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _kind(node: yaml.Node) -> str:
+    if isinstance(node, yaml.SequenceNode):
+        return "a list"
+    return "a mapping" if isinstance(node, yaml.MappingNode) else "a single value"
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"the character {chr(error.character)!r} is not allowed"
+    return getattr(error, "problem", None) or str(error)
+
+
+def _construct(node: yaml.Node, at: Location, document: Document, origin: str = "") -> Any:
+    """A node as plain values; records where each came from, by line or as ``origin``."""
+    document.origins.setdefault(at, origin or f"line {node.start_mark.line + 1}")
+    document.values += 1
+    if len(at) > _DEEPEST or document.values > _MOST_VALUES:
+        # Aliases that contain themselves, or one another many times, would have no end.
+        raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=node.start_mark)
+    if isinstance(node, yaml.MappingNode):
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = f"line {key_node.start_mark.line + 1}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                document.faults.append(Fault(at, f"a key is {_kind(key_node)}; write plain names"))
+                continue
+            location = (*at, key_node.value)
+            if key_node.value in result:
+                document.faults.append(
+                    Fault(location, f"this key stands twice (again at {line}); keep one")
+                )
+            document.origins.setdefault(location, origin or line)
+            result[key_node.value] = _construct(value_node, location, document, origin)
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return [
+            _construct(item, (*at, index), document, origin)
+            for index, item in enumerate(node.value)
+        ]
+    return _scalar(node, at, document)
+
+
+def _scalar(node: yaml.Node, at: Location, document: Document) -> Any:
+    loader = _Loader("")
+    try:
+        return loader.construct_object(node, deep=True)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        reason = _problem(error) if isinstance(error, yaml.YAMLError) else str(error)
+        document.faults.append(Fault(at, f"cannot be read as a value ({reason})"))
+        return None
+    finally:
+        loader.dispose()
+
+
+def _place(document: Document, names: Sequence[str], origin: str) -> tuple[Location, Any]:
+    """The place that names lead to, and the mapping or list that holds it."""
+    at: Location = ()
+    target: Any = document.value
+    for name in names:
+        if at:
+            target = _opened(target, at, document, origin)
+        if isinstance(target, list):
+            if not re.fullmatch(r"[0-9]{1,9}", name) or int(name) >= len(target):
+                raise InputError(
+                    f"{origin}: the study has no {joined((*at, name))}; "
+                    f"{joined(at)} is a list with the entries 0..{len(target) - 1}"
+                )
+            at = (*at, int(name))
+        elif isinstance(target, dict):
+            at = (*at, name)
+        else:
+            raise InputError(f"{origin}: {joined(at)} is {shown(target)}, which has no parts")
+    return at, target
+
+
+def _opened(target: Any, at: Location, document: Document, origin: str) -> Any:
+    """What stands at a place; a new part where the document leaves it out."""
+    if isinstance(target, dict) and target.get(at[-1]) is None:
+        document.origins.setdefault(at, origin)
+        target[at[-1]] = {}
+    return target[at[-1]]
