@@ -1,8 +1,11 @@
 """Grids -> cells, in a fixed order, with ids made from their content."""
 
 import itertools
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any
 
 from raysweep.seeds import content_key
@@ -77,25 +80,45 @@ def expand(study: Study) -> list[Cell]:
                     width_2=widths[1],
                     contents=tuple(sorted((p, d) for p, d in study.files.items() if p in used)),
                 )
-                cells.setdefault(cell.id, cell)
+                before = cells.get(cell.id, cell)
+                # Two blocks may name the same cell with other draws: it gets them all.
+                draws = dict.fromkeys((*before.draws, *cell.draws))
+                cells[cell.id] = replace(before, draws=tuple(draws))
     return list(cells.values())
 
 
 def varying(cells: list[Cell]) -> dict[str, str]:
     """Cell id -> a short label that names only what differs between the cells.
 
-    For instance ``synthetic U=4`` where the cells differ in dataset and uniqueness alone.
+    For instance ``synthetic U=4`` where the cells differ in dataset and uniqueness alone. Labels of
+    different cells differ.
     """
     facts = {cell.id: _facts(cell) for cell in cells}
+    cells_of = Counter(cell.dataset for cell in cells)
+    given = Counter((cell.dataset, name) for cell in cells for name in facts[cell.id])
+    seen: dict[tuple[str, str], dict[str, Scalar]] = {}
+    for cell in cells:
+        for name, value in facts[cell.id].items():
+            # By its text, as True, 1 and 1.0 are one key of a dict.
+            seen.setdefault((cell.dataset, name), {})[repr(value)] = value
     labels = {}
     for cell in cells:
-        peers = [f for c, f in facts.items() if f["dataset"] == cell.dataset]
         parts = [cell.dataset]
         for name, value in facts[cell.id].items():
-            if name != "dataset" and len({repr(p.get(name)) for p in peers}) > 1:
-                parts.append(f"{name}={value}")
+            at = (cell.dataset, name)
+            if len(seen[at]) > 1 or given[at] < cells_of[cell.dataset]:
+                parts.append(f"{name}={_readable(value, cell, seen[at].values())}")
         labels[cell.id] = " ".join(parts)
     return labels
+
+
+def _readable(value: Scalar, cell: Cell, values: Iterable[Scalar]) -> Scalar:
+    """A file by its name alone, where that tells the files apart."""
+    if value not in dict(cell.contents):
+        return value
+    names = Counter(PurePath(str(v)).name for v in values)
+    name = PurePath(str(value)).name
+    return name if names[name] == 1 else value
 
 
 def _facts(cell: Cell) -> dict[str, Scalar]:
@@ -109,4 +132,4 @@ def _facts(cell: Cell) -> dict[str, Scalar]:
         if cell.width_1 == cell.width_2
         else {"width_1": cell.width_1, "width_2": cell.width_2}
     )
-    return {"dataset": cell.dataset, **dict(cell.parameters), **depth, **width}
+    return {**dict(cell.parameters), **depth, **width}
