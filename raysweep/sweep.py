@@ -184,9 +184,13 @@ class Sweep:
             return CellState.FAILED
         return plan.state
 
-    def order(self) -> list[str]:
-        """Keys of all trials planned so far, each once, in the order of the final table."""
-        return list(dict.fromkeys(t.key for plan in self._plans.values() for t in plan.trials))
+    def order(self) -> dict[str, Trial]:
+        """All trials planned so far by key, each once, in the order of the final table."""
+        planned: dict[str, Trial] = {}
+        for plan in self._plans.values():
+            for trial in plan.trials:
+                planned.setdefault(trial.key, trial)
+        return planned
 
     def trials_planned(self) -> int:
         """Trials the whole study will have when done (if no two criteria choose one strength)."""

@@ -4,9 +4,10 @@ A pack writes one part file with all its rows; the part files are the only truth
 is made from them and can be made again at any time.
 """
 
+import hashlib
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ import pyarrow.parquet as pq
 
 from raysweep.errors import InputError
 from raysweep.storage import Output
-from raysweep.trials import Status, TrialResult
+from raysweep.trials import Status, Trial, TrialResult
 
 TABLE_NAME = "trials.parquet"
 PARTS = "parts"
-PART_SUFFIX = ".arrow"
+PART_SUFFIX = ".part"
+_DIGEST = hashlib.sha256
+_DIGEST_BYTES = _DIGEST().digest_size
 
 
 @dataclass(frozen=True)
@@ -168,22 +171,20 @@ def columns_markdown() -> str:
 def write_part(output: Output, name: str, rows: Sequence[Row]) -> None:
     """Write the rows of one pack as one file, whole or not at all.
 
+    A part file is an Arrow IPC stream and the SHA-256 of it, so that damage is always noticed.
+
     Raises:
         OSError: the output cannot be written.
     """
     columns: dict[str, None] = {}
     for row in rows:
         columns.update(dict.fromkeys(row))
-    arrays = {}
-    for column in columns:
-        known = next((c for c in COLUMNS if c.name == column), None)
-        values = [row.get(column) for row in rows]
-        arrays[column] = pa.array(values, type=_arrow_type(known.kind) if known else None)
-    table = pa.table(arrays)
+    table = pa.table({name: _array(name, [row.get(name) for row in rows]) for name in columns})
     buffer = io.BytesIO()
-    with pa.ipc.new_file(buffer, table.schema) as writer:
+    with pa.ipc.new_stream(buffer, table.schema) as writer:
         writer.write_table(table)
-    output.write(f"{PARTS}/{name}{PART_SUFFIX}", buffer.getvalue())
+    content = buffer.getvalue()
+    output.write(f"{PARTS}/{name}{PART_SUFFIX}", content + _DIGEST(content).digest())
 
 
 def results_of(rows: Iterable[Row]) -> list[TrialResult]:
@@ -226,20 +227,14 @@ def read_parts(output: Output, names: Iterable[str] | None = None) -> Parts:
     """
     tables, damaged = [], []
     for name in output.names(PARTS, PART_SUFFIX) if names is None else names:
-        content = output.read(name)
-        try:
-            if content is None:
-                raise pa.ArrowInvalid("missing")
-            table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
-            if any(column not in table.column_names for column in REQUIRED):
-                raise pa.ArrowInvalid("columns missing")
-        except (pa.ArrowInvalid, OSError):
+        table = _part_table(output.read(name))
+        if table is None:
             damaged.append(name)
-            continue
-        tables.append(table)
+        else:
+            tables.append(table)
     if not tables:
         return Parts(pa.table({"key": pa.array([], pa.string())}), tuple(damaged))
-    table = pa.concat_tables(tables, promote_options="permissive")
+    table = _concatenated(tables)
     keys = table.column("key").to_pylist()
     first = {key: row for row, key in reversed(list(enumerate(keys)))}
     if len(first) < len(keys):
@@ -247,18 +242,25 @@ def read_parts(output: Output, names: Iterable[str] | None = None) -> Parts:
     return Parts(table, tuple(damaged))
 
 
-def compact(output: Output, parts: Parts, order: Sequence[str]) -> int:
+def compact(output: Output, parts: Parts, order: Mapping[str, Trial]) -> int:
     """Write ``trials.parquet``: the rows whose keys are in ``order``, in that order.
 
     Rows that the study no longer plans (a search that was extended chose another strength, say)
-    stay in their part files and out of the table.
+    stay in their part files and out of the table. What the plan says of a trial is taken from the
+    plan of now: an extended study may choose the same strength for another reason.
 
     Returns:
         The number of rows written.
     """
     position = {key: row for row, key in enumerate(parts.table.column("key").to_pylist())}
-    rows = [position[key] for key in order if key in position]
+    planned = [trial for key, trial in order.items() if key in position]
+    rows = [position[trial.key] for trial in planned]
     table = parts.table.take(pa.array(rows, pa.int64()))
+    for name in ("generation", "number", "chosen_by"):
+        if name in table.column_names:
+            at = table.column_names.index(name)
+            now = _array(name, [getattr(trial, name) for trial in planned])
+            table = table.set_column(at, name, now)
     known = [c.name for c in COLUMNS if c.name in table.column_names]
     others = [name for name in table.column_names if name not in known]
     anchor = known.index("n_train") if "n_train" in known else len(known)
@@ -283,14 +285,17 @@ def read_table(path: str | Path) -> pd.DataFrame:
     location, name = str(path), TABLE_NAME
     if location.endswith(".parquet"):
         location, _, name = location.rpartition("/")
-    content = Output(location or ".").read(name)
+    try:
+        content = Output(location or ".").read(name)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
     if content is None:
         raise InputError(
             f"{path}: no trial table there; give a run's output folder or its {TABLE_NAME}"
         )
     try:
         frame = pq.read_table(pa.BufferReader(content)).to_pandas()
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
     missing = [column for column in REQUIRED if column not in frame.columns]
     if missing:
@@ -305,5 +310,53 @@ def _family(name: str) -> bool:
     return any(column.pattern and column.describes(name) for column in COLUMNS)
 
 
-def _arrow_type(kind: str) -> Any:
-    return {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}[kind]
+def _part_table(content: bytes | None) -> pa.Table | None:
+    """The rows in a part file; None where it is missing, damaged or something else."""
+    if content is None:
+        return None
+    body, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    if _DIGEST(body).digest() != digest:
+        return None
+    try:
+        table = pa.ipc.open_stream(pa.BufferReader(body)).read_all()
+    except (pa.ArrowException, OSError):
+        return None
+    return table if set(REQUIRED) <= set(table.column_names) else None
+
+
+def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
+    """All rows; a column whose types do not go together (numbers and texts, say) becomes text."""
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        types: dict[str, set[Any]] = {}
+        for table in tables:
+            for field in table.schema:
+                types.setdefault(field.name, set()).add(field.type)
+        mixed = {
+            name
+            for name, found in types.items()
+            if len(found) > 1 and not all(pa.types.is_primitive(t) for t in found)
+        }
+        return pa.concat_tables([_as_text(t, mixed) for t in tables], promote_options="permissive")
+
+
+def _as_text(table: pa.Table, names: Collection[str]) -> pa.Table:
+    for at, name in enumerate(table.column_names):
+        if name in names:
+            texts = [v if v is None else str(v) for v in table.column(name).to_pylist()]
+            table = table.set_column(at, name, pa.array(texts, pa.string()))
+    return table
+
+
+def _array(name: str, values: Sequence[object]) -> pa.Array:
+    """A column in its documented type; one that is not documented in the type of its values."""
+    known = next((column for column in COLUMNS if column.describes(name)), None)
+    if known is not None:
+        types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
+        return pa.array(values, types[known.kind])
+    if len({type(v) for v in values if v is not None}) > 1 and any(
+        isinstance(v, str) for v in values
+    ):
+        values = [v if v is None else str(v) for v in values]
+    return pa.array(values)
