@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from raysweep.execute import run_pack
-from raysweep.packing import Pack
+from raysweep.packing import Pack, pack_trials
 from raysweep.spec import Study
 from raysweep.sweep import Sweep, trials_of_cell
 from raysweep.trials import Trial
@@ -43,14 +43,13 @@ def study_size(study: Study, measure_time: bool = True) -> StudySize:
         InputError: a dataset cannot be loaded.
     """
     sweep = Sweep(study)
-    limit = study.resources.members_per_pack
     trials, packs = 0, 0
     seconds: float | None = 0.0 if measure_time else None
     probed: dict[tuple[object, ...], float] = {}
     for cell in sweep.cells:
         count = trials_of_cell(study, cell)
         trials += count
-        packs += _packs_of_cell(study, len(cell.draws), limit)
+        packs += _packs_of_cell(study, sweep.plans[cell.id].trials[0], len(cell.draws))
         if seconds is None:
             continue
         rows = dict(cell.parameters).get("train")
@@ -61,15 +60,18 @@ def study_size(study: Study, measure_time: bool = True) -> StudySize:
     return StudySize(len(sweep.cells), trials, packs, 2 * trials, seconds)
 
 
-def _packs_of_cell(study: Study, draws: int, limit: int) -> int:
-    seeds, packs, asked = len(study.search.seeds) * draws, 0, 0
+def _packs_of_cell(study: Study, trial: Trial, draws: int) -> int:
+    """Packs of a cell if two criteria choose two strengths; any trial stands for each."""
+    limit, seeds = study.resources.members_per_pack, len(study.search.seeds) * draws
+    packs, asked = 0, 0
     while asked < study.search.trials:
         count = min(study.search.generation, study.search.trials - asked)
-        packs += -(-(count + (asked == 0)) * seeds // limit)
+        alone = [[trial]] * ((count + (asked == 0)) * seeds)
+        packs += len(pack_trials(alone, limit))
         asked += count
     arms = 5 if study.search.objective == "both" else 3
-    groups = len(study.confirm.seeds) * draws
-    return packs + -(-groups // max(limit // arms, 1))
+    groups = [[trial] * arms] * (len(study.confirm.seeds) * draws)
+    return packs + len(pack_trials(groups, limit))
 
 
 def _seconds_per_member(study: Study, planned: tuple[Trial, ...]) -> float:

@@ -18,6 +18,7 @@ from raysweep.table import Row
 from raysweep.train import train_pack
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.trials import Arm, Status, Trial
+from raysweep.vocabulary import check_files
 
 MEASURED_SPLITS = ("validation", "test")
 
@@ -34,10 +35,12 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
         One row per trial, in the pack's order, with the columns of `raysweep.table.COLUMNS`.
 
     Raises:
-        InputError: the dataset cannot be loaded, or sizes do not fit.
+        InputError: the dataset cannot be loaded, a file has changed since the study was resolved,
+            or sizes do not fit.
     """
     trials = pack.trials
     cell = trials[0].cell
+    check_files(study, cell)
     draws = sorted({trial.draw for trial in trials})
     views = [load(cell.dataset, dict(cell.parameters), draw) for draw in draws]
     dataset = np.array([draws.index(trial.draw) for trial in trials])
