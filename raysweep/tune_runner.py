@@ -201,6 +201,11 @@ class _SweepSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its parts for a restore that is never asked for, and a display cannot be
+        # pickled: it holds a terminal.
+        return {}
+
 
 class _Watcher(tune.Callback):
     """Called by Tune's loop: tells the searcher of lost workers, refreshes display and table."""
@@ -211,6 +216,9 @@ class _Watcher(tune.Callback):
         self._searcher, self._sweep = searcher, sweep
         self._folder, self._observer = folder, observer
         self._compact_at = time.monotonic() + COMPACT_EVERY_S
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._searcher.began(trial.trial_id)
