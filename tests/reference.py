@@ -55,7 +55,7 @@ def aligned(hsic, k, l):  # noqa: E741
 def hsic_by_quadruples(k, l):  # noqa: E741
     """The unbiased HSIC as a U-statistic over all ordered quadruples of different rows.
 
-    h(i, j, q, r) = k_ij (l_ij + l_qr - 2 l_iq), averaged: Song et al. 2012, equation 4.
+    h(i, j, q, r) = k_ij (l_ij + l_qr - 2 l_iq), averaged (Song et al. 2012).
     """
     total, count = 0.0, 0
     for i, j, q, r in itertools.permutations(range(len(k)), 4):

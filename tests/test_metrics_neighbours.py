@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from reference import cosines, lcs, levenshtein, mutual_knn_over_all_tie_breaks
 
 from raysweep.errors import InputError
-from raysweep.metrics import distinct_rows, measure, measure_layers, tied_share
+from raysweep.metrics import (
+    distinct_rows,
+    distinct_rows_of_layers,
+    measure,
+    measure_layers,
+    tied_share,
+)
 from raysweep.metrics.neighbours import SIMILARITIES, ordered_neighbours
 from raysweep.metrics.ranked_knn import edit_distance, longest_common_subsequence
 
@@ -107,6 +113,17 @@ def test_no_ties_among_continuous_features():
     x = np.random.default_rng(0).normal(size=(300, 5))
     assert tied_share(x, 10) == 0.0
     assert distinct_rows(x) == 300
+
+
+def test_distinct_rows_of_every_member_and_layer():
+    first = torch.tensor(
+        [[[1.0, 2], [1, 2], [0, -0.0], [-0.0, 0]], [[1, 2], [3, 4], [5, 6], [7, 8]]]
+    )
+    second = torch.zeros(2, 4, 3, dtype=torch.float64)
+    counts = distinct_rows_of_layers([first, second])
+    assert counts.tolist() == [[2, 1], [4, 1]]
+    draw = np.random.default_rng(0).integers(0, 3, (500, 5))
+    assert distinct_rows(draw) == len(np.unique(draw, axis=0))
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)

@@ -6,6 +6,7 @@ from raysweep.metrics.calibration import Calibration as Calibration
 from raysweep.metrics.calibration import calibrate as calibrate
 from raysweep.metrics.calibration import calibrate_layers as calibrate_layers
 from raysweep.metrics.features import distinct_rows as distinct_rows
+from raysweep.metrics.features import distinct_rows_of_layers as distinct_rows_of_layers
 from raysweep.metrics.measurement import measure as measure
 from raysweep.metrics.measurement import measure_layers as measure_layers
 from raysweep.metrics.metric import Metric as Metric

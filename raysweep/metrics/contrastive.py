@@ -18,7 +18,7 @@ def alignment(
 ) -> Tensor:
     """Mean of |x_i - y_i|^exponent over normalised rows, [p, m, L1, L2]; 0 is perfect.
 
-    Wang and Isola 2020 (arXiv 2005.10242, section 4.1.1). Needs equal widths.
+    Wang and Isola 2020 (arXiv 2005.10242). Needs equal widths.
     """
     return score_pairs(
         xs,
@@ -35,7 +35,7 @@ def alignment(
 def modality_gap(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor) -> Tensor:
     """Distance between the means of the normalised rows, [p, m, L1, L2] in 0..2.
 
-    Liang et al. 2022 (arXiv 2203.02053, section 2). Needs equal widths; does not depend on which
+    Liang et al. 2022 (arXiv 2203.02053). Needs equal widths; does not depend on which
     rows belong together.
     """
     return score_pairs(
@@ -55,7 +55,7 @@ def uniformity(
 ) -> Tensor:
     """Log of the mean of exp(-t |u_i - u_j|^2) over pairs of normalised rows, [p, m, L1, L2].
 
-    Wang and Isola 2020 (arXiv 2005.10242, section 4.1.2), in -4t..0; lower is more uniform. Of
+    Wang and Isola 2020 (arXiv 2005.10242), in -4t..0; lower is more uniform. Of
     side `x`, side `y`, or the mean of `both`.
     """
 
@@ -71,7 +71,7 @@ def effective_rank(
 ) -> Tensor:
     """Exp of the entropy of the normalised singular values of one side, [p, m, L1, L2].
 
-    Roy and Vetterli 2007 (EUSIPCO, definition 1), from 1 to min(n, d); of centred features unless
+    Roy and Vetterli 2007 (EUSIPCO), from 1 to min(n, d); of centred features unless
     told otherwise (uncentred: RankMe, Garrido et al. 2023, arXiv 2210.02885).
     """
 

@@ -70,7 +70,7 @@ def centred_kernel(kernel: Tensor) -> Tensor:
 
 
 def u_centred_kernel(kernel: Tensor) -> Tensor:
-    """The U-centred kernel of Szekely and Rizzo 2014 (arXiv 1310.2926, definition 2), [n, n].
+    """The U-centred kernel of Szekely and Rizzo 2014 (arXiv 1310.2926), [n, n].
 
     Its diagonal is 0 and inner products of two such matrices, over n (n - 3), are the unbiased
     HSIC of Song et al. 2012.

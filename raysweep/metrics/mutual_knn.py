@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from raysweep.metrics.features import MEMORY_BUDGET_BYTES
-from raysweep.metrics.neighbours import Space, neighbour_weights
+from raysweep.metrics.neighbours import ROWS_AT_ONCE, Space, neighbour_weights
 
 
 def mutual_knn(
@@ -56,14 +56,19 @@ def _permuted_overlaps(
 ) -> Tensor:
     """The same for every order of the rows of y, [p, L1, L2].
 
-    Reordering the samples of y reorders the rows and the columns of its weights.
+    Reordering the samples of y reorders the rows and the columns of its weights, so the weights of
+    y are looked up at the reordered places of the neighbours in x, of which there are few.
     """
-    whole = _weights(right, topk, 0, rows)
+    whole = _weights(right, topk, 0, rows).flatten(1)
     total = left[0].rows.new_zeros((len(orders), len(left), len(right)))
-    for start, stop in _chunks(len(left) + len(right), rows):
-        weights = _weights(left, topk, start, stop)
-        for index, order in enumerate(orders):
-            total[index] += _products(weights, whole[:, order[start:stop]][:, :, order])
+    for layer, space in enumerate(left):
+        for start in range(0, rows, ROWS_AT_ONCE):
+            weights = _weights([space], topk, start, min(start + ROWS_AT_ONCE, rows))[0]
+            row, column = torch.nonzero(weights, as_tuple=True)
+            values = weights[row, column].to(torch.float64)
+            for index, order in enumerate(orders):
+                place = order[start + row] * rows + order[column]
+                total[index, layer] += whole[:, place].to(torch.float64) @ values
     return total
 
 

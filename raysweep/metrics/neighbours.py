@@ -24,6 +24,9 @@ from raysweep.metrics.features import as_features, normalize_rows, resolution
 
 SIMILARITIES = ("cosine", "inner", "euclidean")
 
+ROWS_AT_ONCE = 256
+"""Rows of one similarity block where only one layer is in work."""
+
 
 class Space:
     """One layer [n, d] as a space in which rows have similarities.
@@ -163,7 +166,3 @@ def tied_share(features: object, topk: int = 10, similarity: str = "cosine") -> 
         lowest = threshold - space.tolerance(threshold, start, stop)
         tied += int(((similarities >= lowest).sum(dim=1) > topk).sum())
     return tied / len(table)
-
-
-ROWS_AT_ONCE = 256
-"""Rows of one similarity block where only one layer is in work."""

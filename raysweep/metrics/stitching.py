@@ -35,7 +35,7 @@ def linear_stitching(
     held-out rows of all folds and all features: 0 is as good as predicting the mean, negative is
     worse. The map is fitted with an intercept and a ridge of `ridge` times the mean variance of
     the features of x. Not symmetric. After model stitching (Bansal et al. 2021, arXiv 2106.07682)
-    with the regression itself as the score (Kornblith et al. 2019, section 3, held out here).
+    with the regression itself as the score (Kornblith et al. 2019; held out here).
     """
     rows = xs[0].shape[1]
     parts = np.array_split(np.random.default_rng(fold_seed).permutation(rows), min(folds, rows))

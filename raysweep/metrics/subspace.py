@@ -22,7 +22,7 @@ class _Basis:
 def mean_cca(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor) -> Tensor:
     """Mean canonical correlation over the smaller rank of the two sides, [p, m, L1, L2].
 
-    Kornblith et al. 2019 (arXiv 1905.00414, section 3); 1 by chance once both ranks reach n - 1.
+    Kornblith et al. 2019 (arXiv 1905.00414); 1 by chance once both ranks reach n - 1.
     """
     return score_pairs(
         xs,
@@ -70,7 +70,7 @@ def svcca(
 def pwcca(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor) -> Tensor:
     """Canonical correlations weighted by how much of x their directions carry, [p, m, L1, L2].
 
-    Morcos et al. 2018 (arXiv 1806.05759, section 3): weight i is the sum over features j of x of
+    Morcos et al. 2018 (arXiv 1806.05759): weight i is the sum over features j of x of
     |<h_i, x_j>|, h_i the i-th canonical variate of x. Not symmetric: the weights are those of x.
     """
     return score_pairs(
@@ -89,7 +89,7 @@ def procrustes(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor) -> Te
     """Angular Procrustes similarity 1 - 2 arccos(c) / pi, [p, m, L1, L2] in 0..1.
 
     c = |A'B|_* for centred features of unit Frobenius norm is the cosine after the best rotation
-    (Williams et al. 2021, arXiv 2110.14739, equation 6).
+    (Williams et al. 2021, arXiv 2110.14739).
     """
     return 1 - torch.arccos(_best_cosine(xs, ys, orders)) * (2 / math.pi)
 
