@@ -22,7 +22,7 @@ from raysweep.trials import Status, Trial, TrialResult
 
 TABLE_NAME = "trials.parquet"
 PARTS = "parts"
-PART_SUFFIX = ".part"
+PART_SUFFIX = ".arrow"
 _DIGEST = hashlib.sha256
 _DIGEST_BYTES = _DIGEST().digest_size
 
