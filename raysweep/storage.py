@@ -42,6 +42,8 @@ class Output:
                 f"{self.location}: not a location that can be opened ({error}); "
                 "give a folder, or a URI such as s3://bucket/path"
             ) from error
+        if not self._root.strip("/"):
+            raise InputError(f"{self.location}: names no place of its own; give a folder below it")
         if isinstance(self._fs, fs.LocalFileSystem):
             self.local = Path(self._root)
             self.location = self._root

@@ -1,0 +1,66 @@
+"""Shared fixtures: a study so small that all of it trains in about a second."""
+
+import os
+
+# Before numpy and torch are imported: tests share the machine's cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from raysweep import vocabulary
+from raysweep.spec import Study
+from raysweep.study_file import parse_study
+
+hypothesis.settings.register_profile("raysweep", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("raysweep")
+
+TINY = """
+name: tiny
+data:
+  dataset: synthetic
+  U: [2, 6]
+  train: 64
+  validation: 32
+  test: 32
+model: {depth: 1, width: 8}
+training: {epochs: 2, batch_size: 16, dtype: float64}
+evaluation: {metrics: {unbiased_cka: {}, mutual_knn: {topk: 5}}}
+search: {trials: 3, generation: 2, seeds: 1}
+confirm: {seeds: 2}
+"""
+
+StudyFactory = Callable[..., Study]
+
+
+@pytest.fixture
+def tiny_yaml(tmp_path: Path) -> Path:
+    """The tiny study as a file."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def study_of() -> StudyFactory:
+    """The tiny study, checked and resolved, with overrides such as ``search.trials=8``.
+
+    Two synthetic cells (U 2 and 6), 64 training rows, 2 epochs in float64, 3 strengths in
+    generations of 2, 1 search seed, 2 confirm seeds.
+    """
+
+    def make(*overrides: str) -> Study:
+        return parse_study(
+            TINY, "tiny", Path.cwd(), overrides, vocabulary.check, vocabulary.resolve_files
+        )
+
+    return make
+
+
+@pytest.fixture
+def tiny_study(study_of: StudyFactory) -> Study:
+    """The tiny study as it is."""
+    return study_of()
