@@ -305,7 +305,12 @@ def _verdict(folder: RunFolder, study: Study) -> None:
 
     trials = analysis.load_trials(folder.output.location)
     settings: dict[str, Any] = study.verdict.model_dump()
-    effects = analysis.forcing_effects(trials, **settings)
+    split = study.verdict.performance.rpartition("_")[2]
+    # The metric that was searched for, on the tested split; a population has no alignment.
+    measured = split if split in ("validation", "test") else "test"
+    effects = analysis.forcing_effects(
+        trials, alignment=f"alignment_{study.metric}_{measured}", **settings
+    )
     _out.print(verdict_table(effects, study.verdict.performance))
     for sentence in verdict_sentences(effects):
         _out.print(f"- {sentence}", highlight=False, soft_wrap=True)
