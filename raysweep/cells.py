@@ -64,7 +64,9 @@ def expand(study: Study) -> list[Cell]:
     for block in study.data:
         names = list(block.axes)
         for values in itertools.product(*block.axes.values()):
-            parameters = dict(zip(names, values, strict=True))
+            # None asks for what leaving the characteristic out asks for.
+            given = zip(names, values, strict=True)
+            parameters = {name: value for name, value in given if value is not None}
             for depths, widths in itertools.product(
                 study.model.pairs("depth", DEFAULT_DEPTH), study.model.pairs("width", DEFAULT_WIDTH)
             ):
