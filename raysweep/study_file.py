@@ -158,10 +158,15 @@ def _remove(value: dict[str, Any], place: Location) -> Location:
         place = place[:-1]
     target: Any = value
     for step in place[:-1]:
-        if isinstance(step, int) and not isinstance(target, list | tuple):
-            continue
-        target = target[step]
+        if isinstance(step, int) and isinstance(target, dict):
+            continue  # the one value that stands for a list
+        try:
+            target = target[step]
+        except (KeyError, IndexError, TypeError):
+            return place  # gone with what held it
     key = place[-1]
+    if not isinstance(target, dict):
+        return place
     if place in _STAND_INS:
         target[key] = copy.deepcopy(_STAND_INS[place])
     elif place[0] == "data" and key == "dataset":

@@ -13,7 +13,7 @@ from raysweep.errors import InputError
 Location = tuple[str | int, ...]
 
 _DEEPEST = 20
-_MOST_VALUES = 200_000
+_MOST_VALUES = 50_000
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,30 @@ def bundled_cells() -> dict[str, dict[str, str]]:
     }
 
 
+def broken_message() -> str:
+    """What is said about the broken study; the names in registries, which grow, left out."""
+    from raysweep import vocabulary
+    from raysweep.data.registry import DATASETS
+    from raysweep.errors import InputError
+    from raysweep.metrics import REGISTRY
+    from raysweep.objective import LOSSES
+    from raysweep.study_file import load_study
+
+    try:
+        load_study(BROKEN_STUDY, (), vocabulary.check)
+    except InputError as error:
+        message = str(error).replace(str(GOLDEN), "<folder>")
+    for name, registry in (("datasets", DATASETS), ("metrics", REGISTRY), ("losses", LOSSES)):
+        message = message.replace(", ".join(registry), f"<{name}>")
+    for dataset in DATASETS.values():
+        names = ", ".join(parameter.name for parameter in dataset.parameters)
+        if ", " in names:
+            message = message.replace(names, f"<characteristics of {dataset.name}>")
+    return message + "\n"
+
+
 def main() -> None:
+    BROKEN_MESSAGE.write_text(broken_message())
     CELLS.write_text(json.dumps(bundled_cells(), indent=2) + "\n")
 
 
