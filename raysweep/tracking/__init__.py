@@ -12,8 +12,9 @@ from raysweep.tracking.address import (
     resolve_address,
 )
 from raysweep.tracking.companion import Companion, start_companion
-from raysweep.tracking.mirror import SyncReport, follow, follow_until_input_ends, sync
-from raysweep.tracking.ui import serve_ui, ui_command
+from raysweep.tracking.follow import follow, follow_until_input_ends
+from raysweep.tracking.mirror import SyncReport, sync
+from raysweep.tracking.ui import serve_ui, ui_command, ui_page
 
 __all__ = [
     "Address",
@@ -28,4 +29,5 @@ __all__ = [
     "start_companion",
     "sync",
     "ui_command",
+    "ui_page",
 ]

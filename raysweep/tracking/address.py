@@ -26,7 +26,7 @@ _EXPECTED = (
     "database, such as postgresql://USER@HOST/NAME"
 )
 
-Source = Literal["given", "environment", "default"]
+Source = Literal["given", "default"]
 
 
 class TrackingUnavailable(InputError):
@@ -46,7 +46,7 @@ class Address:
 
     Attributes:
         uri: the address; the path of a SQLite file is absolute.
-        source: who named it: the user, the environment, or nobody.
+        source: whether the user gave it for this folder, or it came from the environment or nobody.
     """
 
     uri: str
@@ -146,26 +146,51 @@ def resolve_address(folder: RunFolder | None, given: str | None = None) -> Addre
     if earlier is not None and earlier.source == "given":
         return earlier
     if os.environ.get(VARIABLE):
-        return Address(_checked(os.environ[VARIABLE], VARIABLE), "environment")
+        return Address(_checked(os.environ[VARIABLE], VARIABLE), "default")
     return earlier or Address(_checked(DEFAULT_URI, "default"), "default")
 
 
 def remembered_address(folder: RunFolder) -> Address | None:
     """The address that a run folder was copied to last, or None."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        content = json.loads(folder.output.read(REMEMBERED) or b"{}")
-        return Address(_checked(content["uri"], REMEMBERED), content["source"])
+    note = _note(folder)
+    with contextlib.suppress(InputError, KeyError):
+        uri = _checked(note["uri"], REMEMBERED)
+        return Address(uri, "given" if note["source"] == "given" else "default")
     return None
 
 
-def remember(folder: RunFolder, address: Address) -> None:
-    """Note the address in the run folder, unless it holds a password."""
-    earlier = remembered_address(folder)
-    if address.has_password or (earlier is not None and earlier.uri == address.uri):
+def remember(folder: RunFolder, address: Address, experiment_id: str = "") -> None:
+    """Note the address in the run folder; one with a password replaces the note by none."""
+    earlier = _note(folder)
+    if earlier.get("uri") == address.uri and experiment_id in ("", earlier.get("experiment_id")):
         return
-    content = json.dumps({"uri": address.uri, "source": address.source}, indent=1)
+    # Who named an address first counts: the companion of a run gets it by its environment.
+    source = earlier["source"] if earlier.get("uri") == address.uri else address.source
+    content = {"uri": address.uri, "source": source, "experiment_id": experiment_id}
     with contextlib.suppress(OSError):
-        folder.output.write(REMEMBERED, content.encode())
+        if address.has_password:
+            folder.output.delete(REMEMBERED)
+        else:
+            folder.output.write(REMEMBERED, json.dumps(content, indent=1).encode())
+
+
+def remembered_page(folder: RunFolder, server: str) -> str:
+    """The page of a run folder's experiment on a server, or the server's first page."""
+    experiment_id = _note(folder).get("experiment_id")
+    return page(server, experiment_id) if experiment_id else server
+
+
+def page(server: str, experiment_id: str) -> str:
+    """The page that lists an experiment's runs; without the last part the UI shows chat traces."""
+    return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+
+
+def _note(folder: RunFolder) -> dict[str, str]:
+    with contextlib.suppress(OSError, ValueError):
+        content = json.loads(folder.output.read(REMEMBERED) or b"{}")
+        if isinstance(content, dict):
+            return {str(name): str(value) for name, value in content.items()}
+    return {}
 
 
 def _checked(uri: str, where: str) -> str:

@@ -1,16 +1,14 @@
-"""Copies a run folder to MLflow, once or for as long as a run lasts."""
+"""Copies a run folder to MLflow and remembers what is copied."""
 
 import contextlib
 import fcntl
 import hashlib
 import os
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,13 +17,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pyarrow as pa
 
 from raysweep import __version__
-from raysweep.cells import expand, varying
+from raysweep.cells import expand
 from raysweep.run_folder import STUDY_NAME, RunFolder
 from raysweep.seeds import content_key
 from raysweep.sweep import CellPlan, plan_cell, science_digest, trials_of_cell
 from raysweep.table import PART_SUFFIX, PARTS, Parts, read_parts
-from raysweep.tracking.address import Address, TrackingUnavailable, remember, resolve_address
+from raysweep.tracking.address import Address, TrackingUnavailable, page, remember, resolve_address
+from raysweep.tracking.facts import study_facts
 from raysweep.tracking.runs import RunRecord, runs_of_cell, summary_run
+from raysweep.tracking.views import view_tags
 
 if TYPE_CHECKING:
     from raysweep.tracking.store import Known, Store
@@ -35,10 +35,6 @@ LOCK_WAIT_S = 10.0
 REPORT_NAME = "report.html"
 FIGURES = "figures"
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
-_NICENESS = 19
-
-Log = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class SyncReport:
@@ -50,6 +46,7 @@ class SyncReport:
         runs_written: runs that were made or brought up to date.
         runs_unchanged: runs that were up to date.
         uri: the address, without a password.
+        page: address of the experiment's page where MLflow is a server, or empty.
         note: what could not be copied besides the runs, or empty.
     """
 
@@ -58,6 +55,7 @@ class SyncReport:
     runs_written: int
     runs_unchanged: int
     uri: str
+    page: str = ""
     note: str = ""
 
     def sentence(self) -> str:
@@ -65,7 +63,8 @@ class SyncReport:
         total = self.runs_written + self.runs_unchanged
         news = f"{self.runs_written} written" if self.runs_written else "nothing new"
         end = f"; {self.note}" if self.note else ""
-        return f"MLflow: experiment {self.experiment} at {self.uri}, {total} runs ({news}){end}"
+        where = self.page or self.uri
+        return f"MLflow: experiment {self.experiment}, {total} runs ({news}) at {where}{end}"
 
 
 class Mirror:
@@ -81,7 +80,7 @@ class Mirror:
         self.study = folder.existing_study()
         self.science = science_digest(self.study)
         self._cells = {cell.id: cell for cell in expand(self.study)}
-        self._labels = varying(list(self._cells.values()))
+        self._facts = study_facts(self.study, list(self._cells.values()))
         self._planned = sum(trials_of_cell(self.study, c) for c in self._cells.values())
         self._read: set[str] = set()
         self._pieces: dict[str, list[pa.Table]] = {}
@@ -124,7 +123,7 @@ class Mirror:
             plan = plan_cell(self.study, self._cells[cell], Parts(table, ()).results())
             self._plans[cell] = plan
             self._records[cell] = runs_of_cell(
-                self.study, plan, self._labels[cell], self.science, table
+                self.study, plan, self._facts.cells[cell], self.science, table
             )
 
     def _write(self) -> SyncReport:
@@ -136,13 +135,14 @@ class Mirror:
                 "study_digest": content_key(self.study.model_dump(mode="json")),
                 "raysweep.version": __version__,
                 **({"git_commit": commit} if commit else {}),
+                **view_tags(self.study, self._facts),
             }
             location = self.folder.output.location
             self._store = Store(
                 self.address, self.study.name, self.study.description, tags, location
             )
             self._known = self._store.runs(self.science)
-            remember(self.folder, self.address)
+            remember(self.folder, self.address, self._store.experiment_id)
         cells = [self._records[cell] for cell in self._cells if cell in self._records]
         summary = summary_run(
             self.study, self.science, [c[0] for c in cells], len(self._cells), self._planned
@@ -161,6 +161,9 @@ class Mirror:
             runs_written=len(stale),
             runs_unchanged=len(records) - len(stale),
             uri=self.address.shown,
+            page=page(self.address.shown, self._store.experiment_id)
+            if self.address.kind == "http"
+            else "",
             note=note,
         )
 
@@ -238,77 +241,6 @@ def sync(folder: RunFolder, tracking_uri: str | None = None) -> SyncReport:
         TrackingUnavailable: MLflow cannot be reached, is locked or refuses; known within seconds.
     """
     return Mirror(folder, resolve_address(folder, tracking_uri)).update()
-
-
-def follow(
-    folder: RunFolder,
-    tracking_uri: str | None,
-    stop: threading.Event,
-    every_s: float = 5.0,
-    log: Log | None = None,
-) -> SyncReport | None:
-    """Copy what is new every few seconds until told to stop, then one last time.
-
-    Outages are waited out and nothing is raised: a copy that failed is made again later.
-
-    Args:
-        folder: a run folder.
-        tracking_uri: address of MLflow; None as in `resolve_address`.
-        stop: set when the run has ended.
-        every_s: pause between copies.
-        log: given one line when MLflow goes away or comes back, and the outcome at the end.
-
-    Returns:
-        The report of the last copy, or None where it failed.
-    """
-    say: Log = log if log is not None else lambda line: None
-    mirror: Mirror | None = None
-    problem: str | None = None
-    while True:
-        last = stop.is_set()
-        report = None
-        try:
-            if mirror is None:
-                mirror = Mirror(folder, resolve_address(folder, tracking_uri))
-            report = mirror.update()
-            if last or problem is not None:
-                say(report.sentence())
-            problem = None
-        except Exception as error:
-            found = str(error) or type(error).__name__
-            if last or found != problem:
-                say(found)
-            problem = found
-        if last:
-            return report
-        stop.wait(every_s)
-
-
-def follow_until_input_ends(
-    folder: RunFolder, tracking_uri: str | None = None, every_s: float = 5.0
-) -> None:
-    """`follow` for the companion process of a run: stop when standard input ends.
-
-    The driver holds the other end of the pipe, so that its end, however sudden, is noticed. Lines
-    go to standard output, which the driver has sent to the companion's log.
-    """
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
-    stop = threading.Event()
-
-    def wait_for_end() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while sys.stdin.buffer.read(4096):
-                pass
-        stop.set()
-
-    def write(line: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.write(f"{time.strftime('%H:%M:%S')} {line}\n")
-            sys.stdout.flush()
-
-    threading.Thread(target=wait_for_end, daemon=True).start()
-    follow(folder, tracking_uri, stop, every_s, write)
 
 
 @cache

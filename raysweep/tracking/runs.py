@@ -7,24 +7,24 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from raysweep.cells import Cell
 from raysweep.seeds import content_key
-from raysweep.spec import Scalar, Study
+from raysweep.spec import Study
 from raysweep.sweep import CellPlan, CellState
 from raysweep.table import COLUMNS
+from raysweep.tracking.facts import CellFacts, effect_names, text
 from raysweep.trials import Arm, Stage, Status, Trial
 
 # Raised when runs are to be written anew though their rows have not changed.
 FORMAT = 1
-INFORMATION = (
+_EXACT = (
     "I1", "I2", "I12", "I_shared", "I_X1X2", "pid_R", "pid_U1", "pid_U2", "pid_S",
     "bayes_1", "bayes_2", "bayes_fused",
 )
+INFORMATION = (*_EXACT, *(f"{name}_estimated" for name in _EXACT))
 _MEAN_ONLY = ("gradient_ratio", "best_epoch", "train_seconds")
-_CHARACTERISTICS = ("R", "U", "D_phi", "n_train")
-_SIZES = ("train", "validation", "test")
 _TIMING = ("train_seconds",)
-_MEASURED = tuple(c for c in COLUMNS if c.pattern and c.kind == "float64")
+_FAMILIES = ("alignment_", "performance_", "loss_")
+_MEASURED = tuple(c for c in COLUMNS if c.name.startswith(_FAMILIES) and c.kind == "float64")
 
 
 @dataclass(frozen=True)
@@ -92,34 +92,26 @@ class _Rows:
             self._numbers[name] = values
         return self._numbers[name]
 
-    def first(self, name: str) -> Scalar | None:
-        """The first value of a column that is constant in a cell, or None."""
-        if name not in self.table.column_names or not self.keys:
-            return None
-        value: Scalar | None = self.table.column(name)[0].as_py()
-        return value
-
 
 def runs_of_cell(
-    study: Study, plan: CellPlan, label: str, science: str, table: pa.Table
+    study: Study, plan: CellPlan, facts: CellFacts, science: str, table: pa.Table
 ) -> list[RunRecord]:
     """The runs of a cell, the parent first.
 
     Args:
         study: the study.
         plan: the cell's plan, from the rows in ``table``.
-        label: readable name of the cell.
+        facts: its label and parameters.
         science: digest of what the numbers depend on besides the trial.
         table: the cell's rows of the trial table; rows that are not planned are left out.
     """
     rows = _Rows(table)
     parent = content_key(["cell", science, plan.cell.id])
-    params = _params_of_cell(study, plan.cell, rows)
     groups = _groups(plan, rows)
     children = [
-        _child(group, rows, parent, label, science, params) for group in groups if len(group.rows)
+        _child(group, rows, parent, facts, science) for group in groups if len(group.rows)
     ]
-    return [_parent(study, plan, parent, label, science, params, groups, rows), *children]
+    return [_parent(study, plan, parent, facts, science, groups, rows), *children]
 
 
 def summary_run(
@@ -143,7 +135,7 @@ def summary_run(
         name=f"study {study.name}",
         status="FINISHED" if done else "RUNNING",
         params={
-            **{name: _text(value) for name, value in training.items()},
+            **{name: text(value) for name, value in training.items()},
             "loss": study.alignment.loss,
             "objective": study.search.objective,
             "metric": study.metric,
@@ -179,17 +171,17 @@ def _display_order(item: tuple[tuple[Stage, Arm, float], object]) -> tuple[int, 
 
 
 def _child(
-    group: _Group, rows: _Rows, parent: str, label: str, science: str, params: Mapping[str, str]
+    group: _Group, rows: _Rows, parent: str, facts: CellFacts, science: str
 ) -> RunRecord:
     ok = group.rows[rows.ok[group.rows]]
-    metrics = {
-        "strength": group.strength,
-        "seeds": float(len(ok)),
-        "diverged": float(len(group.rows) - len(ok)),
-    }
-    for name in rows.measured:
+    metrics: dict[str, float] = {}
+    # The UI keeps this order, and its comparison starts with the first.
+    for name in sorted(rows.measured, key=_importance):
         metrics.update(_mean_and_sd(name, rows.numbers(name)[ok]))
-    for name in (*INFORMATION, *_MEAN_ONLY):
+    metrics["strength"] = group.strength
+    metrics["seeds"] = float(len(ok))
+    metrics["diverged"] = float(len(group.rows) - len(ok))
+    for name in (*_MEAN_ONLY, *INFORMATION):
         mean = _mean(rows.numbers(name)[ok])
         if mean is not None:
             metrics[name] = mean
@@ -198,20 +190,20 @@ def _child(
     return RunRecord(
         identity=content_key([parent, group.stage.value, group.arm.value, group.strength.hex()]),
         parent=parent,
-        name=f"{_name(group)} · {label}",
+        name=f"{_name(group)} · {facts.label}",
         status="RUNNING" if not complete else "FINISHED" if len(ok) else "FAILED",
         params={
             "stage": group.stage.value,
             "arm": group.arm.value,
-            "strength": _text(group.strength),
-            **params,
+            "strength": text(group.strength),
+            **facts.params,
         },
         metrics=metrics,
         tags={
             "level": "strength",
             "stage": group.stage.value,
             "arm": group.arm.value,
-            "cell": label,
+            "cell": facts.label,
             **({"chosen_by": chosen_by} if chosen_by else {}),
             "raysweep.science": science,
         },
@@ -224,22 +216,20 @@ def _parent(
     study: Study,
     plan: CellPlan,
     identity: str,
-    label: str,
+    facts: CellFacts,
     science: str,
-    params: Mapping[str, str],
     groups: Sequence[_Group],
     rows: _Rows,
 ) -> RunRecord:
     there = np.concatenate([g.rows for g in groups]) if groups else np.zeros(0, np.int64)
     metrics = {"trials": float(len(there)), "diverged": float(np.sum(~rows.ok[there]))}
     for criterion, strength in plan.chosen.items():
-        end = f"_by_{criterion}" if len(plan.chosen) > 1 else ""
-        metrics[f"chosen_strength{end}"] = strength
-        columns = (study.verdict.performance, f"alignment_{study.metric}_test")
-        for arm, column in ((a, c) for c in columns for a in (Arm.FORCED, Arm.PLACEBO)):
+        names = effect_names(study, criterion)
+        metrics[names.strength] = strength
+        for arm, column, name in names.effects:
             effect = _mean(_paired_differences(groups, rows, arm, strength, column))
             if effect is not None:
-                metrics[f"{arm.value}_minus_none{end}_{column}"] = effect
+                metrics[name] = effect
     for name in INFORMATION:
         mean = _mean(rows.numbers(name)[there])
         if mean is not None:
@@ -250,16 +240,16 @@ def _parent(
     return RunRecord(
         identity=identity,
         parent=None,
-        name=label,
+        name=facts.label,
         status="FINISHED" if done else "FAILED" if failed else "RUNNING",
-        params={**params, "cell": plan.cell.id},
+        params={**facts.all_params, "cell": plan.cell.id},
         metrics=metrics,
         tags={
             "level": "cell",
-            "cell": label,
+            "cell": facts.label,
             "state": plan.state.value,
             "mlflow.note.content": (
-                f"Cell **{label}** of study {study.name}: {plan.state.value}. "
+                f"Cell **{facts.label}** of study {study.name}: {plan.state.value}. "
                 f"Chosen strength: {chosen or 'none yet'}. "
                 "Verdicts are in the report, not here: means of runs are not a test."
             ),
@@ -287,34 +277,16 @@ def _paired_differences(
     return np.array([found[arm][p] - found[Arm.NONE][p] for p in sorted(pairs)])
 
 
-def _params_of_cell(study: Study, cell: Cell, rows: _Rows) -> dict[str, str]:
-    files = dict(cell.contents)
-    given = {
-        name: files.get(value, value)[:12] if isinstance(value, str) and value in files else value
-        for name, value in cell.parameters
-        if name not in _SIZES
-    }
-    derived = {name: rows.first(name) for name in _CHARACTERISTICS}
-    facts = {
-        "data": cell.dataset,
-        **given,
-        **{name: value for name, value in derived.items() if value is not None},
-        "encoder": cell.encoder,
-        "depth_1": cell.depth_1,
-        "depth_2": cell.depth_2,
-        "width_1": cell.width_1,
-        "width_2": cell.width_2,
-        "loss": study.alignment.loss,
-    }
-    return {name: _text(value) for name, value in facts.items()}
-
-
 def _name(group: _Group) -> str:
     if group.stage is Stage.SEARCH:
         return f"search strength={group.strength:.3g}"
     if group.arm is Arm.NONE:
         return "confirm none"
     return f"confirm {group.arm.value} {group.strength:.3g}"
+
+
+def _importance(name: str) -> tuple[bool, bool, bool]:
+    return (name.startswith("loss_"), name.startswith("performance_"), not name.endswith("_test"))
 
 
 def _mean_and_sd(name: str, values: np.ndarray) -> dict[str, float]:
@@ -336,8 +308,3 @@ def _total(seconds: np.ndarray) -> float:
     total = float(np.nansum(seconds))
     return total if math.isfinite(total) else 0.0
 
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -9,7 +9,7 @@ import sys
 
 from raysweep.errors import InputError
 from raysweep.run_folder import RunFolder
-from raysweep.tracking.address import Address, resolve_address
+from raysweep.tracking.address import Address, remembered_page, resolve_address
 
 _SETTINGS = {
     # 400 MB in two processes rather than 1.8 GB in ten.
@@ -60,6 +60,12 @@ def serve_ui(
         return 0
     finally:
         _stop(process)
+
+
+def ui_page(folder: RunFolder | None, host: str = "127.0.0.1", port: int = 5000) -> str:
+    """The address to open in a browser: the run's experiment where it is known."""
+    server = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+    return server if folder is None else remembered_page(folder, server)
 
 
 def _command(address: Address, host: str, port: int) -> list[str]:

@@ -1,0 +1,127 @@
+"""How MLflow names what the runs of a study are about: parameters and metrics of cells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raysweep.cells import Cell, varying
+from raysweep.spec import Study
+from raysweep.trials import Arm
+
+_ALWAYS = ("R", "U", "D_phi")
+
+
+@dataclass(frozen=True)
+class CellFacts:
+    """What the runs of one cell have in common.
+
+    Attributes:
+        label: readable name of the cell.
+        params: the few parameters that every run of the cell shows.
+        all_params: everything the cell is made of, shown by its parent run.
+    """
+
+    cell: Cell
+    label: str
+    params: dict[str, str]
+    all_params: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """The cells of a study and which of their parameters differ.
+
+    Attributes:
+        cells: cell id -> its facts, in the order of the study.
+        varying: parameters that differ between cells.
+        common: those of them that every cell has.
+    """
+
+    cells: dict[str, CellFacts]
+    varying: tuple[str, ...]
+    common: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EffectNames:
+    """Metrics of a cell's parent run about the strength that one criterion chose.
+
+    Attributes:
+        strength: the strength itself.
+        effects: (arm, column, metric): the mean paired difference of the column from arm none.
+    """
+
+    strength: str
+    effects: tuple[tuple[Arm, str, str], ...]
+
+
+def study_facts(study: Study, cells: Sequence[Cell]) -> StudyFacts:
+    """Parameters and labels of all cells of a study."""
+    labels = varying(list(cells))
+    full = {cell.id: _params(study, cell) for cell in cells}
+    kinds: dict[tuple[str, str], set[str]] = {}
+    for cell in cells:
+        for name, value in full[cell.id].items():
+            kinds.setdefault((cell.dataset, name), set()).add(value)
+    differing = {name for (_, name), values in kinds.items() if len(values) > 1}
+    if len({cell.dataset for cell in cells}) > 1:
+        differing.add("data")
+    names = dict.fromkeys(name for params in full.values() for name in params)
+    found = tuple(name for name in names if name in differing)
+    shown = {*differing, *_ALWAYS, "data", "loss", "depth_1", "depth_2", "width_1", "width_2"}
+    return StudyFacts(
+        {
+            cell.id: CellFacts(
+                cell,
+                labels[cell.id],
+                {name: value for name, value in full[cell.id].items() if name in shown},
+                full[cell.id],
+            )
+            for cell in cells
+        },
+        found,
+        tuple(name for name in found if all(name in params for params in full.values())),
+    )
+
+
+def effect_names(study: Study, criterion: str) -> EffectNames:
+    """How a parent run names what came of a criterion's strength: performance, then alignment."""
+    end = f"_by_{criterion}" if study.search.objective == "both" else ""
+    columns = (study.verdict.performance, f"alignment_{study.metric}_test")
+    prefixes = {Arm.FORCED: "effect", Arm.PLACEBO: "placebo_effect"}
+    return EffectNames(
+        f"chosen_strength{end}",
+        tuple(
+            (arm, column, f"{prefix}{end}_{column}")
+            for column in columns
+            for arm, prefix in prefixes.items()
+        ),
+    )
+
+
+def criteria(study: Study) -> list[str]:
+    """What a strength is chosen by."""
+    objective = study.search.objective
+    return ["alignment", "performance"] if objective == "both" else [objective]
+
+
+def text(value: object) -> str:
+    """A parameter as text: whole numbers whole, others with six digits."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _params(study: Study, cell: Cell) -> dict[str, str]:
+    # A file is known by its content here, too: its path may change.
+    files = {path: digest[:12] for path, digest in cell.contents}
+    facts = {
+        "data": cell.dataset,
+        **{k: files.get(v, v) if isinstance(v, str) else v for k, v in cell.parameters},
+        "encoder": cell.encoder,
+        "depth_1": cell.depth_1,
+        "depth_2": cell.depth_2,
+        "width_1": cell.width_1,
+        "width_2": cell.width_2,
+        "loss": study.alignment.loss,
+    }
+    return {name: text(value) for name, value in facts.items()}

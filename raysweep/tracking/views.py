@@ -1,0 +1,193 @@
+"""Ready-made views of a study for the MLflow UI: filters, columns, sorting and charts.
+
+The UI keeps the views that people save as tags of the experiment, as a name and its own state in
+JSON. They are a convenience: a UI that does not understand one leaves it out of its list.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raysweep.spec import Study
+from raysweep.tracking.facts import StudyFacts, criteria, effect_names
+
+PREFIX = "mlflow.sharedViewState.raysweep-"
+# Lists of views are sorted by this time, latest first; a fixed one keeps a second copy silent.
+_CREATED_MS = 1_767_225_600_000
+_WIDTHS = {"params": 90, "metrics": 230}
+_SECTIONS = ("The study", "Model metrics", "System metrics")
+
+
+@dataclass(frozen=True)
+class _View:
+    """One saved view: runs that match a filter, columns, sort order, charts."""
+
+    id: str
+    name: str
+    filter: str
+    columns: Sequence[str]
+    order_by: str
+    ascending: bool
+    charts: Sequence[Mapping[str, Any]]
+
+
+def view_tags(study: Study, facts: StudyFacts) -> dict[str, str]:
+    """Tags of the experiment that make the views of a study.
+
+    Args:
+        study: the study.
+        facts: its cells and which of their parameters differ.
+    """
+    return {
+        f"{PREFIX}{view.id}": json.dumps(
+            {
+                "name": view.name,
+                "createdAt": _CREATED_MS - i,
+                "updatedAt": _CREATED_MS - i,
+                "state": json.dumps(_state(view)),
+            },
+            sort_keys=True,
+        )
+        for i, view in enumerate(_views(study, facts.varying, facts.common))
+    }
+
+
+def _views(study: Study, varying: Sequence[str], common: Sequence[str]) -> list[_View]:
+    validated = f"alignment_{study.metric}_validation"
+    aligned = f"alignment_{study.metric}_test"
+    performance = study.verdict.performance
+    searched = f"{study.search.performance}_validation"
+    effects = [
+        (names.strength, *(metric for _, _, metric in names.effects))
+        for names in (effect_names(study, criterion) for criterion in criteria(study))
+    ]
+    cell = [_param(name) for name in varying]
+    return [
+        _View(
+            id="cells",
+            name="Cells: what forcing did",
+            filter="tags.level = 'cell'",
+            columns=[*cell, *(_metric(name) for group in effects for name in group)],
+            order_by="attributes.start_time",
+            ascending=False,
+            charts=[
+                chart
+                for _, performed, placebo, alignment, _ in effects
+                for chart in (
+                    _bar(performed),
+                    _bar(placebo),
+                    _bar(alignment),
+                    _scatter(alignment, performed),
+                )
+            ],
+        ),
+        _View(
+            id="search",
+            name="Search: every strength",
+            filter="tags.stage = 'search'",
+            columns=[*cell, *map(_metric, ["strength", validated, searched, "seeds", "diverged"])],
+            order_by=_metric(validated),
+            ascending=False,
+            charts=[
+                _parallel(common, ["strength", validated, searched]),
+                _scatter("strength", validated),
+                _scatter("strength", searched),
+                _scatter(validated, searched),
+            ],
+        ),
+        _View(
+            id="confirm",
+            name="Confirm: none, forced, placebo",
+            filter="tags.stage = 'confirm'",
+            columns=[
+                *cell,
+                _param("arm"),
+                *map(_metric, ["strength", performance, f"{performance}_sd", aligned, "seeds"]),
+            ],
+            # Any order but by time, in which the UI folds runs into their parents.
+            order_by="tags.`cell`",
+            ascending=True,
+            charts=[
+                _bar(performance),
+                _bar(aligned),
+                _scatter(aligned, performance),
+                _parallel(["arm", *common], [aligned, performance]),
+            ],
+        ),
+    ]
+
+
+def _state(view: _View) -> dict[str, Any]:
+    sections = [
+        {"uuid": f"{view.id}-{i}", "name": name, "display": i == 0, "isReordered": True}
+        for i, name in enumerate(_SECTIONS)
+    ]
+    charts = [
+        {
+            **chart,
+            "uuid": f"{view.id}-chart-{i}",
+            "metricSectionId": sections[0]["uuid"],
+            "deleted": False,
+            "isGenerated": False,
+        }
+        for i, chart in enumerate(view.charts)
+    ]
+    return {
+        "searchFilter": view.filter,
+        "orderByKey": view.order_by,
+        "orderByAsc": view.ascending,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": list(view.columns),
+        "columnOrder": list(view.columns),
+        "columnWidths": {c: _WIDTHS[c.partition(".")[0]] for c in view.columns},
+        "runsHiddenMode": "SHOW_ALL",
+        "compareRunCharts": charts,
+        "compareRunSections": sections,
+        "isAccordionReordered": True,
+        "viewMaximized": False,
+        "runListHidden": False,
+        "useGroupedValuesInCharts": True,
+        "hideEmptyCharts": True,
+        "groupBy": None,
+        "groupsExpanded": {},
+        "globalLineChartConfig": {
+            "xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""
+        },
+    }
+
+
+def _param(name: str) -> str:
+    return f"params.`{name}`"
+
+
+def _metric(name: str) -> str:
+    return f"metrics.`{name}`"
+
+
+def _bar(metric: str) -> dict[str, Any]:
+    return {
+        "type": "BAR", "metricKey": metric, "dataAccessKey": metric,
+        "runsCountToCompare": 100,
+    }
+
+
+def _scatter(x: str, y: str) -> dict[str, Any]:
+    return {
+        "type": "SCATTER",
+        "xaxis": {"key": x, "type": "METRIC", "dataAccessKey": x},
+        "yaxis": {"key": y, "type": "METRIC", "dataAccessKey": y},
+        "runsCountToCompare": 500,
+    }
+
+
+def _parallel(params: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
+    return {
+        "type": "PARALLEL",
+        "selectedParams": list(params),
+        "selectedMetrics": list(metrics),
+        "showAllRuns": True,
+    }
