@@ -1,14 +1,17 @@
 """What performance and alignment do as the strength grows."""
 
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.inference import isotonic, max_t, paired_t, single_peaked, two_lines
+from analysis.inference import isotonic, max_t, moments, paired_t, single_peaked, two_lines
 from analysis.load import alignment_column, describe_cells, higher_is_better, values_of
 from analysis.pairs import PLACE
+
+Floats = NDArray[np.float64]
 
 CURVE_COLUMNS = [
     *("study", "cell", "label", "performance", "alignment", "stage", "strength", "n", "unit"),
@@ -48,7 +51,7 @@ def dose_response(
         `alignment_gain alignment_ci_low alignment_ci_high`, `alignment_fit` (isotonic),
         `best_for` (`performance`, `alignment`, both joined by `+`, or empty).
     """
-    return _curves_and_shapes(trials, performance, alignment, alpha, stage)[0]
+    return doses(trials, performance, alignment, alpha, stage)[0]
 
 
 def dose_shapes(
@@ -66,12 +69,17 @@ def dose_shapes(
         slope_high p_low p_high p_inverted_u`), `shape` (`inverted U`, `some effect`, `no effect
         shown`, or `unknown`), and `note` (what is missing).
     """
-    return _curves_and_shapes(trials, performance, alignment, alpha, stage)[1]
+    return doses(trials, performance, alignment, alpha, stage)[1]
 
 
-def _curves_and_shapes(
-    trials: pd.DataFrame, performance: str, alignment: str | None, alpha: float, stage: str
+def doses(
+    trials: pd.DataFrame,
+    performance: str = "performance_fused_test",
+    alignment: str | None = None,
+    alpha: float = 0.05,
+    stage: str = "search",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`dose_response` and `dose_shapes` in one go."""
     measure = alignment_column(trials, performance, alignment)
     ok = trials["status"].astype(str) == "ok"
     arm = trials["arm"].astype(str)
@@ -104,21 +112,23 @@ def _of_cell(
     rows: pd.DataFrame, sign: int, alpha: float
 ) -> tuple[pd.DataFrame, dict[Hashable, object]]:
     """The curve of a cell (a row per strength) and its shape."""
-    performance = _wide(rows, "y")
-    strengths = [s for s in performance.columns.astype(float) if s > 0]
-    if 0.0 not in performance.columns or not strengths:
+    performance, aligned_runs, draws, levels = _wide(rows)
+    strengths = [float(s) for s in levels if s > 0]
+    if 0.0 not in levels or not strengths or np.isnan(performance[:, 0]).all():
         missing = "strength 0" if strengths else "strengths above 0"
         note = f"no finished runs of {missing} to compare"
         return pd.DataFrame(), {"shape": "unknown", "note": note, "n": 0}
-    by_draw = performance.index.get_level_values("draw").nunique() >= 2
-    effect = _units(performance, strengths, by_draw)
+    by_draw = len(np.unique(draws)) >= 2
+    curves = _units(performance, draws, by_draw)
+    effect = _units(performance[:, 1:] - performance[:, :1], draws, by_draw)
     test = paired_t(effect.T, alpha)
     complete = [i for i in range(len(strengths)) if test.n[i] == test.n.max()]
     family = max_t(effect[:, complete])
     p_maxt = np.full(len(strengths), np.nan)
     p_maxt[complete] = family.p_adjusted
     weights = np.maximum(test.n, 1).astype(float)
-    aligned = _alignment(_wide(rows, "a"), strengths, by_draw, alpha, weights)
+    gains = _units(aligned_runs[:, 1:] - aligned_runs[:, :1], draws, by_draw)
+    aligned = _alignment(aligned_runs[:, 1:], gains, alpha, weights)
     best = {
         "performance": _best(sign * test.mean),
         "alignment": _best(aligned["alignment_gain"]),
@@ -152,26 +162,33 @@ def _of_cell(
         shape[f"best_for_{purpose}"] = strengths[at] if at is not None else np.nan
         shape[value] = test.mean[at] if at is not None else np.nan
     used = [strengths[i] for i in complete]
-    return curve, shape | _shape(performance, used, by_draw, sign, alpha, family.p_any)
+    curves = curves[:, [0, *(i + 1 for i in complete)]]
+    return curve, shape | _shape(curves, used, sign, alpha, family.p_any)
 
 
-def _wide(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Values by (draw, seed) and strength."""
-    return rows.groupby(["draw", "seed", "strength"])[column].mean().unstack("strength")
+def _wide(rows: pd.DataFrame) -> tuple[Floats, Floats, NDArray[Any], Floats]:
+    """Performance and alignment [runs, strengths], the draw of each run, and the strengths."""
+    run = rows.groupby(["draw", "seed"], sort=True).ngroup().to_numpy()
+    levels, dose = np.unique(rows["strength"].to_numpy(float), return_inverse=True)
+    draws = np.empty(int(run.max()) + 1, dtype=rows["draw"].to_numpy().dtype)
+    draws[run] = rows["draw"].to_numpy()
+    found = []
+    for column in ("y", "a"):
+        values = rows[column].to_numpy(float)
+        table = np.full((len(draws), len(levels)), np.nan)
+        known = ~np.isnan(values)
+        table[run[known], dose[known]] = values[known]
+        found.append(table)
+    return found[0], found[1], draws, levels
 
 
 def _alignment(
-    wide: pd.DataFrame,
-    strengths: list[float],
-    by_draw: bool,
-    alpha: float,
-    weights: NDArray[np.float64],
+    runs: Floats, gains: Floats, alpha: float, weights: Floats
 ) -> dict[str, NDArray[np.float64]]:
-    wide = wide.reindex(columns=[0.0, *strengths])
-    gain = paired_t(_units(wide, strengths, by_draw).T, alpha)
+    gain = paired_t(gains.T, alpha)
     known = np.isfinite(gain.mean).all()
     return {
-        "alignment_mean": wide[strengths].mean().to_numpy(float),
+        "alignment_mean": moments(runs.T)[1],
         "alignment_gain": gain.mean,
         "alignment_ci_low": gain.ci_low,
         "alignment_ci_high": gain.ci_high,
@@ -179,12 +196,11 @@ def _alignment(
     }
 
 
-def _units(wide: pd.DataFrame, strengths: list[float], by_draw: bool) -> NDArray[np.float64]:
-    """Differences to strength 0, [units, strengths]."""
-    differences = wide[strengths].sub(wide[0.0], axis=0)
-    if by_draw:
-        differences = differences.groupby(level="draw").mean()
-    return differences.to_numpy(float)
+def _units(runs: Floats, draws: NDArray[Any], by_draw: bool) -> Floats:
+    """Runs [runs, k], or their means over the seeds of each draw [draws, k]."""
+    if not by_draw:
+        return runs
+    return np.stack([moments(runs[draws == draw].T)[1] for draw in np.unique(draws)])
 
 
 def _best(values: NDArray[np.float64]) -> int | None:
@@ -192,22 +208,16 @@ def _best(values: NDArray[np.float64]) -> int | None:
 
 
 def _shape(
-    performance: pd.DataFrame,
-    used: list[float],
-    by_draw: bool,
-    sign: int,
-    alpha: float,
-    p_any: float,
+    curves: Floats, used: list[float], sign: int, alpha: float, p_any: float
 ) -> dict[Hashable, object]:
     # Strength 0 belongs to the curve; on the log axis it stands one step below the smallest one.
     axis = np.log10(used)
     step = float(np.median(np.diff(axis))) if len(axis) > 1 else 1.0
-    curves = performance[[0.0, *used]]
-    if by_draw:
-        curves = curves.groupby(level="draw").mean()
-    lines = two_lines(np.append(axis[0] - step, axis), sign * curves.to_numpy(float))
-    if np.isnan(p_any):
-        shape, note = "unknown", "one unit only: no test"
+    lines = two_lines(np.append(axis[0] - step, axis), sign * curves)
+    least = 2.0 ** (1 - len(curves))
+    if least > alpha:
+        # an exact test of so few units has no pattern of signs that is rare enough
+        shape, note = "unknown", f"{len(curves)} units: no p below {least:.2g} is possible"
     elif lines.p_inverted_u < alpha:
         shape, note = "inverted U", ""
     else:

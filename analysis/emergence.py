@@ -16,7 +16,7 @@ from analysis.inference import (
     partial_residuals,
     spearman_trend,
 )
-from analysis.load import INFORMATION, alignment_column, descriptors, values_of
+from analysis.load import alignment_column, descriptors, is_information, values_of
 from raysweep.errors import InputError
 
 TREND_COLUMNS = [
@@ -238,7 +238,8 @@ def _data_keys(rows: pd.DataFrame) -> list[str]:
     names = [
         n
         for n in descriptors(rows)
-        if n not in (*MODEL_SCALE, *INFORMATION, "p", "a", "d", "data")
+        if n not in (*MODEL_SCALE, "p", "a", "d", "data")
+        and not is_information(n)
         and rows[n].nunique(dropna=False) > 1
     ]
     return ["study", "data", *names]

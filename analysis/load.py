@@ -1,6 +1,7 @@
 """Trial tables in: read, join and check them, and say what describes a cell."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ INFORMATION = (
 )
 # The order in which a reader looks for what a cell is.
 _LABEL_ORDER = (
-    *("data", "U", "R", "overlap", "D_phi", "loss", "encoder"),
+    *("data", "file", "U", "R", "overlap", "D_phi", "loss", "encoder"),
     *("width_1", "width_2", "depth_1", "depth_2", "n_train"),
 )
 
@@ -79,6 +80,11 @@ def descriptors(trials: pd.DataFrame) -> list[str]:
     ]
 
 
+def is_information(name: str) -> bool:
+    """Whether a descriptor is information or Bayes accuracy, exact or estimated."""
+    return name.removesuffix("_estimated") in INFORMATION
+
+
 def describe_cells(trials: pd.DataFrame) -> pd.DataFrame:
     """One row per (study, cell): its descriptors and a short label.
 
@@ -112,7 +118,7 @@ def axes_of(cells: pd.DataFrame, among: Sequence[str] | None = None) -> list[str
     rest = [
         n
         for n in names
-        if n not in known and n not in INFORMATION and n not in ("data", "label", "parameters")
+        if n not in known and not is_information(n) and n not in ("data", "label", "parameters")
     ]
     chosen: list[str] = []
     told_apart = 1
@@ -122,6 +128,15 @@ def axes_of(cells: pd.DataFrame, among: Sequence[str] | None = None) -> list[str
             chosen.append(name)
             told_apart = groups
     return chosen
+
+
+def shown_name(cells: pd.DataFrame, name: str) -> str:
+    """`width` for `width_1` where both encoders have the same; else the name as it is."""
+    stem, _, end = name.rpartition("_")
+    other = f"{stem}_2"
+    if end == "1" and stem in ("width", "depth") and other in cells:
+        return stem if (cells[name] == cells[other]).all() else name
+    return name
 
 
 def cell_labels(cells: pd.DataFrame) -> pd.Series:
@@ -134,11 +149,7 @@ def cell_labels(cells: pd.DataFrame) -> pd.Series:
     for place in data.groupby(data, sort=False).indices.values():
         group = cells.iloc[place]
         names = axes_of(group)
-        for one, other, both in (("width_1", "width_2", "width"), ("depth_1", "depth_2", "depth")):
-            if one in names and (group[one] == group[other]).all():
-                group = group.rename(columns={one: both})
-                names[names.index(one)] = both
-        parts = [group[name].map(lambda value, name=name: _part(name, value)) for name in names]
+        parts = [group[name].map(partial(_part, shown_name(group, name))) for name in names]
         text = data.iloc[place]
         for part in parts:
             text = (text + " " + part).str.strip()

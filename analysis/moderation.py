@@ -10,7 +10,7 @@ from scipy import stats
 
 from analysis.draws import draw_effects, numeric_covariate, paired_differences
 from analysis.inference import meta_regression
-from analysis.load import INFORMATION, descriptors
+from analysis.load import descriptors, is_information
 from raysweep.errors import InputError
 
 _DERIVED = ("width", "depth", "redundancy - uniqueness")
@@ -72,18 +72,19 @@ def moderators(
 
 def default_covariates(units: pd.DataFrame) -> list[str]:
     """The covariates that vary over units, the most wanted first."""
-    redundancy = ["I_shared", "redundancy - uniqueness", "R", "overlap", "U"]
+    redundancy = ["I_shared", "redundancy - uniqueness", "R", "overlap", "U", "pid_R_estimated"]
     first = next((n for n in redundancy if _varies(units, n)), None)
     wanted = [
         *([first] if first else []),
         *("pid_S", "D_phi", "log2 width", "log2 depth", "log2 n_train", "I12"),
     ]
-    known = {*redundancy, *INFORMATION, "n_train", "parameters"}
+    known = {*redundancy, "U1", "U2", "n_train", "parameters"}
     known |= {f"{name}_{i}" for name in ("width", "depth") for i in (1, 2)}
     others = [
         n
         for n in descriptors(units)
         if n not in known
+        and not is_information(n)
         and n not in wanted
         and n not in ("effect", "variance", "n_seeds", "dataset")
         and pd.api.types.is_numeric_dtype(units[n])

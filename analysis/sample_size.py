@@ -33,7 +33,16 @@ def units_needed(d_z: float, alpha: float = 0.05, power: float = 0.8) -> int:
     """
     if not d_z or not math.isfinite(d_z):
         raise InputError(f"power: a standardised effect of {d_z} cannot be found by any number")
-    return _smallest(lambda n: float(power_paired_t(d_z, n, alpha)) >= power)
+    # The normal approximation is a little low, so the answer is at it or soon after.
+    z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)
+    start = int(min(max(2.0, (z / d_z) ** 2), _MOST))
+    while start < _MOST:
+        n = np.arange(start, start + 16)
+        enough = power_paired_t(d_z, n, alpha) >= power
+        if enough.any():
+            return int(n[enough.argmax()])
+        start += 16
+    return _MOST
 
 
 def units_for_equivalence(margin: float, sd: float, alpha: float = 0.05, power: float = 0.8) -> int:
@@ -58,6 +67,7 @@ def power(
     alpha: float = 0.05,
     margin: float = 0.005,
     wanted: float = 0.8,
+    effects: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Seeds (or draws) that each cell needs for an answer.
 
@@ -69,6 +79,7 @@ def power(
         alpha: level.
         margin: for equivalence, in the outcome's unit.
         wanted: power.
+        effects: what `forcing_effects` gave for the same settings, if at hand.
 
     Returns:
         One row per (study, cell, chosen_by): `source` (`confirm`, `search` or `none`), `unit`,
@@ -79,7 +90,9 @@ def power(
         is known.
     """
     wanted_effect = margin if effect is None else effect
-    seen = forcing_effects(trials, performance, alpha, margin)
+    seen = effects
+    if seen is None:
+        seen = forcing_effects(trials, performance, alpha, margin)
     rows = []
     from_search = _search_spread(trials, performance)
     for row in seen.to_dict("records"):

@@ -10,10 +10,11 @@ from analysis.figures.emergence import (
 )
 from analysis.figures.forest import effect_forest
 from analysis.figures.search import search_figure
-from analysis.figures.style import save, themed_svg
+from analysis.figures.style import Rendered, render, save
 from analysis.figures.verdict_map import verdict_map
 
 __all__ = [
+    "Rendered",
     "alignment_performance_figure",
     "alignment_trend_figure",
     "boundary_figure",
@@ -21,8 +22,8 @@ __all__ = [
     "depth_map_figure",
     "dose_response_figure",
     "effect_forest",
+    "render",
     "save",
     "search_figure",
-    "themed_svg",
     "verdict_map",
 ]

@@ -20,12 +20,12 @@ def dose_response_figure(
         curves: as from `analysis.dose_response`.
         effects: as from `analysis.forcing_effects`: the strengths that were confirmed are marked
             with the confirmed effect.
-        most: cells to draw at most.
+        most: cells to draw at most, evenly spaced.
     """
     cells = list(dict.fromkeys(curves["cell"])) if len(curves) else []
     if not cells:
         return style.empty_figure("no search over strengths in this table: no dose-response")
-    shown = cells[:most]
+    shown = style.spaced(cells, most)
     columns = min(len(shown), 3)
     rows = -(-len(shown) // columns)
     factor, unit = style.scale_of(curves["performance"].iloc[0])
@@ -50,7 +50,7 @@ def dose_response_figure(
             if effects is not None:
                 _confirmed(top, effects[effects["cell"] == cell], factor)
             n, kind = int(curve["n"].max()), curve["unit"].iloc[0]
-            top.set_title(curve["label"].iloc[0], fontsize=8.5)
+            top.set_title(style.folded(curve["label"].iloc[0]), fontsize=8.5)
             top.text(
                 0.98,
                 0.98,
@@ -191,7 +191,7 @@ def _legend(figure: Figure, curves: pd.DataFrame, confirmed: bool, left_out: int
             Line2D([], [], marker="s", markersize=6, linewidth=3.0, color=style.colour("ink"))
         )
         labels.append("confirmed on fresh seeds")
-    title = f"{left_out} more cells not drawn" if left_out else None
+    title = f"{left_out} more cells in between are not drawn" if left_out else None
     figure.legend(
         handles,
         labels,

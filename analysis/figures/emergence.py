@@ -1,7 +1,5 @@
 """The paper's figures on alignment that emerges by itself (Figures 4, 6, 7 and 9)."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -109,7 +107,7 @@ def depth_map_figure(
         rows["a"] = rows["p"]
     if rows.empty or along not in rows or by not in rows:
         return style.empty_figure(f"no runs of strength 0 with {along}, {by} and {depth}")
-    levels = sorted(rows[along].dropna().unique())[:most]
+    levels = style.spaced(sorted(rows[along].dropna().unique()), most)
     table = rows.groupby([along, by, "d"])["a"].agg(["mean", "std", "count"])
     low, high = float(table["mean"].min()), float(table["mean"].max())
     with style.styled():
@@ -223,7 +221,7 @@ def alignment_performance_figure(
     rows, measure = emergent(trials, performance, alignment, depth)
     if rows.empty or along not in rows:
         return style.empty_figure(f"no runs of strength 0 with {along}")
-    levels = _spread(sorted(rows[along].dropna().unique()), most)
+    levels = style.spaced(sorted(rows[along].dropna().unique()), most)
     keys = [
         along,
         *[n for n in ("D_phi",) if n in rows and n != along],
@@ -319,9 +317,3 @@ def _rho(value: float) -> str:
 
 def _percent(unit: str) -> str:
     return "%" if unit == "points" else unit
-
-
-def _spread(levels: Sequence[float], most: int) -> list[float]:
-    if len(levels) <= most:
-        return list(levels)
-    return [levels[i] for i in np.unique(np.linspace(0, len(levels) - 1, most).round().astype(int))]

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures import style
+from analysis.figures.verdict_map import CRITERION_WORDS
 from analysis.load import higher_is_better
 
 _CRITERION = {
@@ -20,14 +21,15 @@ def effect_forest(effects: pd.DataFrame, margin: float = 0.005, most: int = 40) 
     Args:
         effects: as from `analysis.forcing_effects`.
         margin: the margin of equivalence, drawn as a band.
-        most: rows to draw at most; the note counts the others.
+        most: rows to draw at most, of evenly spaced cells; the note counts the others.
     """
     tested = effects[effects["n"] >= 1]
     if tested.empty:
         return style.empty_figure("no confirmed cell yet: no effects to draw")
-    rows = tested.head(most)
+    criteria = list(dict.fromkeys(tested["chosen_by"]))
+    cells = style.spaced(list(dict.fromkeys(tested["cell"])), max(1, most // len(criteria)))
+    rows = tested[tested["cell"].isin(cells)]
     factor, unit = style.scale_of(rows["performance"].iloc[0])
-    criteria = list(dict.fromkeys(rows["chosen_by"]))
     with style.styled():
         lines = len(rows) + (len(criteria) if len(criteria) > 1 else 0)
         figure = style.new_figure(0.9 + 0.29 * lines)
@@ -41,7 +43,7 @@ def effect_forest(effects: pd.DataFrame, margin: float = 0.005, most: int = 40) 
                 axis.text(
                     -0.01,
                     y,
-                    _CRITERION.get(criterion, criterion or "forced"),
+                    CRITERION_WORDS.get(criterion, criterion or "forced"),
                     transform=right,
                     ha="right",
                     va="center",
@@ -138,12 +140,12 @@ def _legend(figure: Figure, rows: pd.DataFrame, margin: float, unit: str, left_o
         labels.append("net of placebo")
     handles.append(Line2D([], [], color=style.colour("band"), linewidth=8))
     labels.append(f"margin ±{margin:g} {unit}")
-    title = f"{left_out} more rows not drawn" if left_out else None
+    title = f"{left_out} more rows in between are not drawn" if left_out else None
     figure.legend(
         handles,
         labels,
         loc="outside lower center",
-        ncols=6,
+        ncols=len(handles) if len(handles) <= 5 else 3,
         columnspacing=1.2,
         title=title,
         title_fontsize=7.5,

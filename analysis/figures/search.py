@@ -26,7 +26,7 @@ def search_figure(
         objective: the column that the search maximized; by default the alignment on validation,
             or `performance` where the table says that the objective was performance.
         performance: the performance column on the validation split.
-        most: cells to draw at most.
+        most: cells to draw at most, evenly spaced.
     """
     rows = trials[trials["stage"].astype(str) == "search"]
     if rows.empty or "number" not in rows:
@@ -37,14 +37,14 @@ def search_figure(
     rows = rows.assign(value=values_of(rows, column))
     labels = describe_cells(trials).set_index("cell")["label"].to_dict()
     cells = list(dict.fromkeys(rows["cell"]))
-    shown = cells[:most]
+    shown = style.spaced(cells, most)
     with style.styled():
         columns = min(3, len(shown))
         figure = style.new_figure(-(-len(shown) // columns) * 1.85 + 0.55)
         axes = style.grid_of_axes(figure, len(shown), columns, share_x=True)
         for i, (axis, cell) in enumerate(zip(axes, shown, strict=True)):
             _cell(axis, rows[rows["cell"] == cell], higher_is_better(column))
-            axis.set_title(str(labels.get(cell, cell)), fontsize=8.5)
+            axis.set_title(style.folded(str(labels.get(cell, cell))), fontsize=8.5)
             if i >= len(shown) - columns:
                 axis.set_xlabel("proposal (in order)")
             if i % columns == 0:
@@ -60,7 +60,11 @@ def search_figure(
             Line2D([], [], color=style.colour("muted"), linewidth=0.9, linestyle=(0, (4, 2))),
         ]
         names = ["mean over seeds ± standard error (darker: stronger)", "best so far", "strength 0"]
-        title = f"{len(cells) - len(shown)} more cells not drawn" if len(cells) > most else None
+        title = (
+            f"{len(cells) - len(shown)} more cells in between are not drawn"
+            if len(cells) > most
+            else None
+        )
         figure.legend(
             handles, names, loc="outside lower center", ncols=3, title=title, title_fontsize=7.5
         )

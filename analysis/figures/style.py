@@ -2,14 +2,16 @@
 
 Colours are safe for the common colour blindnesses (blue against orange, grey for no difference)
 and never the only carrier: every verdict has its own marker. Each colour has a light and a dark
-version; `themed_svg` writes them as CSS variables, so that a page can switch.
+version; `Rendered.inline` writes them as CSS variables, so that a page can switch.
 """
 
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -17,6 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+T = TypeVar("T")
 
 # name -> (on light paper, on dark paper)
 COLOURS: dict[str, tuple[str, str]] = {
@@ -35,6 +39,7 @@ COLOURS: dict[str, tuple[str, str]] = {
     "on_strong": ("#fdfdfe", "#0d1014"),
 }
 VERDICT_MARKER = {"helps": "^", "hurts": "v", "equivalent": "s", "inconclusive": "o"}
+LEANING = {1: "^", -1: "v"}
 VERDICT_WORD = {
     "helps": "helps",
     "hurts": "hurts",
@@ -177,38 +182,56 @@ def css() -> str:
     )
 
 
-def themed_svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as an inline SVG whose colours are the page's custom properties.
+@dataclass(frozen=True)
+class Rendered:
+    """A figure as files: `svg` is a whole document, the same for the same figure."""
+
+    svg: str
+    png: bytes
+
+    def save(self, folder: Path, name: str) -> list[Path]:
+        """Write NAME.png and NAME.svg; returns their paths."""
+        png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+        png.write_bytes(self.png)
+        svg.write_text(self.svg, encoding="utf-8")
+        return [png, svg]
+
+    def inline(self, description: str) -> str:
+        """The SVG for a page that defines `css()`: its colours are the page's, light or dark.
+
+        Args:
+            description: what the figure shows, for readers who do not see it.
+        """
+        text = self.svg[self.svg.index("<svg") :]
+        for key, (light, _) in _ALL.items():
+            text = text.replace(light, f"var(--{key})")
+        label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+        return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def render(figure: Figure, name: str, dpi: int = 200) -> Rendered:
+    """Draw a figure as SVG and PNG.
 
     Args:
-        figure: the figure.
-        name: distinguishes the ids of this SVG from those of others on the page.
-        description: what the figure shows, for readers who do not see it.
+        figure: the figure; its layout is worked out once and then kept.
+        name: distinguishes the ids of its SVG from those of others on the same page.
+        dpi: of the PNG.
     """
-    text = svg_text(figure, name)
-    text = text[text.index("<svg") :]
-    for key, (light, _) in _ALL.items():
-        text = text.replace(light, f"var(--{key})")
-    label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-
-
-def svg_text(figure: Figure, name: str) -> str:
-    """The figure as SVG text, the same for the same figure."""
-    buffer = io.StringIO()
     with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+        canvas = FigureCanvasAgg(figure)
+        # Letters are a few per cent narrower at screen resolution: lay out at the final one.
+        figure.set_dpi(dpi)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        png, svg = io.BytesIO(), io.StringIO()
+        canvas.print_png(png, metadata={"Software": None})
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
+    return Rendered(svg.getvalue(), png.getvalue())
 
 
-def save(figure: Figure, folder: Path, name: str, dpi: int = 200) -> list[Path]:
-    """Write NAME.png and NAME.svg; returns their paths."""
-    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-    with styled():
-        FigureCanvasAgg(figure)
-        figure.savefig(png, dpi=dpi, metadata={"Software": None})
-    svg.write_text(svg_text(figure, name), encoding="utf-8")
-    return [png, svg]
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write NAME.png and NAME.svg into a folder; returns their paths."""
+    return render(figure, name).save(folder, name)
 
 
 def signed(value: float, digits: int = 1) -> str:
@@ -232,6 +255,18 @@ def outcome_words(outcome: str) -> str:
     if len(parts) < 3 or parts[0] not in _KINDS:
         return outcome
     return f"{_KINDS[parts[0]]} of {_HEADS.get(parts[1], parts[1])}, {parts[-1]}"
+
+
+def spaced(items: Sequence[T], most: int) -> list[T]:
+    """At most so many items, evenly spaced over all of them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
+
+
+def folded(label: str, width: int = 24) -> str:
+    """A label over as many lines as it needs."""
+    return "\n".join(textwrap.wrap(label, width, break_long_words=False))
 
 
 def metric_words(column: str) -> str:

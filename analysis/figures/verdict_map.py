@@ -1,6 +1,8 @@
 """The picture that answers the question: verdicts over two characteristics of data and models."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +13,14 @@ from matplotlib.patches import Rectangle
 
 from analysis.contrasts import cell_columns
 from analysis.figures import style
-from analysis.load import axes_of, higher_is_better
+from analysis.load import axes_of, higher_is_better, shown_name
 
 _MOST_PANELS = 12
+# tiles side by side that have room for numbers
+_ROOMY = 12
 CRITERION_WORDS = {
-    "alignment": "strength chosen to align most",
-    "performance": "strength chosen to perform best",
+    "alignment": "strength that aligns most",
+    "performance": "strength that performs best",
     "": "forced",
 }
 
@@ -37,33 +41,47 @@ def verdict_map(
         return style.empty_figure("no confirmed cell yet: nothing to map")
     factor, unit = style.scale_of(effects["performance"].iloc[0])
     sign = 1 if higher_is_better(effects["performance"].iloc[0]) else -1
+    several = effects["data"].nunique() > 1
     panels = [
-        (title, panel, px, py)
+        panel
         for data, group in effects.groupby("data", sort=False, dropna=False)
-        for title, panel, px, py in _panels(group, str(data), x, y)
+        for panel in _panels(group, str(data) if several else "", x, y)
     ]
     left_out = max(0, len(panels) - most)
     panels = panels[:most]
     limit = float(np.nanmax(np.abs(effects["effect"]))) * factor or 1.0
     with style.styled():
-        widest = max(panel[px].nunique() for _, panel, px, _ in panels)
-        columns = min(len(panels), 1 if widest > 6 else 2)
+        widest = max(panel.rows[panel.x].nunique() for panel in panels)
+        columns = min(len(panels), 1 if widest > 6 and len(panels) <= 3 else 2)
         rows = -(-len(panels) // columns)
-        deepest = max(panel[py].nunique() for _, panel, _, py in panels)
-        height = rows * (0.75 + 0.5 * deepest) + 0.6
-        figure = style.new_figure(min(height, 11.0))
+        deepest = max(panel.rows[panel.y].nunique() for panel in panels)
+        step = 0.5 if widest * columns <= _ROOMY else 0.27
+        figure = style.new_figure(min(rows * (0.75 + step * deepest) + 0.6, 20.0))
         axes = style.grid_of_axes(figure, len(panels), columns, share_y=False)
-        for axis, (title, panel, px, py) in zip(axes, panels, strict=True):
-            _draw(axis, panel, px, py, limit, factor, sign, columns)
-            axis.set_title(title)
+        for i, (axis, panel) in enumerate(zip(axes, panels, strict=True)):
+            _draw(axis, panel, limit, factor, sign, columns)
+            axis.set_title(panel.title, fontsize=8.5)
+            axis.set_title(panel.criterion, loc="right", fontsize=7, fontweight="normal")
+            if i + columns < len(panels) and panels[i + columns].x == panel.x:
+                axis.set_xlabel("")
+            if i % columns and panels[i - 1].y == panel.y:
+                axis.set_ylabel("")
         _legend(figure, effects, unit, limit, left_out)
     return figure
 
 
-def _panels(
-    group: pd.DataFrame, data: str, x: str | None, y: str | None
-) -> list[tuple[str, pd.DataFrame, str, str]]:
-    """Split a dataset's cells so that every tile of a panel is one row."""
+@dataclass(frozen=True)
+class _Panel:
+    """A part of the cells in which every tile is one row."""
+
+    title: str
+    criterion: str
+    rows: pd.DataFrame
+    x: str
+    y: str
+
+
+def _panels(group: pd.DataFrame, data: str, x: str | None, y: str | None) -> list[_Panel]:
     varying = axes_of(group, cell_columns(group))
     px = x or next(iter(varying), "cell")
     rest = [name for name in varying if name not in (px, y)]
@@ -71,37 +89,25 @@ def _panels(
     py = y or (rest.pop(0) if rest else "chosen_by")
     by = [*rest, *(["chosen_by"] if several and py != "chosen_by" else [])]
     if not by:
-        return [(data, group, px, py)]
-    return [
-        (
-            f"{data}: {', '.join(_part(n, v) for n, v in zip(by, keys, strict=True))}",
-            panel,
-            px,
-            py,
-        )
-        for keys, panel in group.groupby(by, sort=False, dropna=False)
-    ]
+        return [_Panel(data, "", group, px, py)]
+    panels = []
+    for keys, rows in group.groupby(by, sort=False, dropna=False):
+        values = dict(zip(by, keys, strict=True))
+        criterion = CRITERION_WORDS.get(str(values.pop("chosen_by", None)), "")
+        parts = [_part(shown_name(group, name), value) for name, value in values.items()]
+        panels.append(_Panel(", ".join(filter(None, [data, *parts])), criterion, rows, px, py))
+    return panels
 
 
 def _part(name: str, value: object) -> str:
-    if name == "chosen_by":
-        return CRITERION_WORDS.get(str(value), str(value))
     return f"{name} = {value:g}" if isinstance(value, int | float) else f"{name} = {value}"
 
 
-def _draw(
-    axis: Axes,
-    panel: pd.DataFrame,
-    x: str,
-    y: str,
-    limit: float,
-    factor: float,
-    sign: int,
-    columns: int,
-) -> None:
-    xs, ys = _levels(panel[x]), _levels(panel[y])
-    roomy = len(xs) * columns <= 12
-    for row in panel.to_dict("records"):
+def _draw(axis: Axes, panel: _Panel, limit: float, factor: float, sign: int, columns: int) -> None:
+    x, y = panel.x, panel.y
+    xs, ys = _levels(panel.rows[x]), _levels(panel.rows[y])
+    roomy = len(xs) * columns <= _ROOMY
+    for row in panel.rows.to_dict("records"):
         i, j = xs.index(row[x]), ys.index(row[y])
         effect = row["effect"] * factor
         known = row["verdict"] != "inconclusive"
@@ -121,7 +127,7 @@ def _draw(
         axis.plot(
             i,
             j + (0.2 if roomy else 0.0),
-            style.VERDICT_MARKER[row["verdict"]],
+            marker_of(row, sign),
             color=ink,
             markerfacecolor=ink if known else "none",
             markersize=6,
@@ -143,6 +149,13 @@ def _draw(
     axis.set_ylabel("strength that" if criterion else AXIS_WORDS.get(y, y))
     axis.tick_params(length=0)
     axis.spines[["left", "bottom"]].set_visible(False)
+
+
+def marker_of(row: Mapping[Hashable, Any], sign: int) -> str:
+    """The verdict's marker; what is not known but leans one way points there, hollow."""
+    if row["verdict"] == "inconclusive" and row["p_value"] < 0.05:
+        return style.LEANING[1 if sign * row["effect"] > 0 else -1]
+    return style.VERDICT_MARKER[row["verdict"]]
 
 
 def _shade(verdict: str, gain: float, limit: float) -> str:
@@ -190,6 +203,14 @@ def _legend(figure: Figure, effects: pd.DataFrame, unit: str, limit: float, left
         for v in present
     ]
     labels = [style.VERDICT_WORD[v] for v in present]
+    leaning = effects[(effects["verdict"] == "inconclusive") & (effects["p_value"] < 0.05)]
+    if len(leaning):
+        marks.append(
+            Line2D(
+                [], [], marker="^", linestyle="", color=style.colour("ink"), markerfacecolor="none"
+            )
+        )
+        labels.append("leans (below 0.05 only before Holm)")
     for shade, words in ((limit, "better"), (-limit, "worse")):
         marks.append(Rectangle((0, 0), 1, 1, facecolor=style.diverging(shade, limit)))
         labels.append(f"{limit:.2g} {unit} {words}")
@@ -202,7 +223,7 @@ def _legend(figure: Figure, effects: pd.DataFrame, unit: str, limit: float, left
         marks,
         labels,
         loc="outside lower center",
-        ncols=6,
+        ncols=len(marks) if len(marks) <= 6 else 4,
         columnspacing=1.2,
         handletextpad=0.5,
         title=note,
