@@ -1,5 +1,6 @@
 """The studies that come with raysweep, found by name."""
 
+import difflib
 from pathlib import Path
 
 import yaml
@@ -40,7 +41,9 @@ def find_study(name: str) -> Path:
     # A name picks a bundled file and nothing outside that folder.
     if ".." not in path.parts and not path.is_absolute() and inside.is_file():
         return inside
+    names = list(bundled_studies())
+    near = difflib.get_close_matches(name, names, n=1)
     raise InputError(
-        f"{name}: neither a study file nor a bundled study; "
-        f"the bundled ones are {', '.join(bundled_studies())}"
+        f"{name}: neither a study file nor a bundled study"
+        f"{f' (did you mean {near[0]}?)' if near else ''}; the bundled ones are {', '.join(names)}"
     )

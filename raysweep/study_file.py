@@ -106,7 +106,7 @@ def parse_study(
         ordered = sorted(faults, key=lambda f: (_line(document.origin(f.location)), str(f)))
         lines = []
         for fault in ordered:
-            place = f"{joined(fault.location)}: " if fault.location else ""
+            place = f"{joined(document.written(fault.location))}: " if fault.location else ""
             lines.append(f"{document.origin(fault.location)}: {place}{fault.message}")
         raise StudyFileError(source, list(dict.fromkeys(lines)))
     return complete(study, folder) if complete is not None else study

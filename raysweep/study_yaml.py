@@ -42,14 +42,18 @@ class Document:
 
     def origin(self, location: Location) -> str:
         """Where a place was given, or the nearest place around it."""
-        known: Location = ()
-        for step in location:
-            if (*known, step) in self.origins:
-                known = (*known, step)
-            elif not isinstance(step, int):
-                # A place in a list may be that of the one value that stands for the list.
-                break
+        known = self.written(location)
+        while known and known not in self.origins:
+            known = known[:-1]
         return self.origins.get(known, "line 1")
+
+    def written(self, location: Location) -> Location:
+        """A place as the document has it: where one value stands for a list, without an index."""
+        at: Location = ()
+        for step in location:
+            if not isinstance(step, int) or (*at, step) in self.origins or at not in self.origins:
+                at = (*at, step)
+        return at
 
     def has(self, location: Location) -> bool:
         """Whether the place itself was given."""

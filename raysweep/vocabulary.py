@@ -46,7 +46,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
             continue
         at: Location = ("data", index)
         found = _check_block(block, at, folder)
-        if not found:
+        if not found and isinstance(block.get("dataset"), str):
             found, views = _check_loading(block, at, folder)
             sizes += [_smallest_splits(block, v) for v in views]
             if any(v.population is None for v in views):
@@ -134,10 +134,10 @@ def _digest(path: str, changed_ns: int, size: int) -> str:
 
 def _check_block(block: Mapping[str, Any], at: Location, folder: Path) -> list[Fault]:
     name = block.get("dataset")
-    if name is None:
-        return []  # spec.py says that it is missing
-    if not isinstance(name, str) or name not in DATASETS:
-        return [Fault((*at, "dataset"), unknown_name("dataset", str(name), list(DATASETS)))]
+    if not isinstance(name, str):
+        return []  # spec.py says that it is missing, or what it should be
+    if name not in DATASETS:
+        return [Fault((*at, "dataset"), unknown_name("dataset", name, list(DATASETS)))]
     known = {p.name: p for p in DATASETS[name].parameters}
     faults = []
     for key, given in block.items():

@@ -1,0 +1,308 @@
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import StudyFactory
+
+from raysweep import vocabulary
+from raysweep.cells import expand
+from raysweep.data.registry import DATASETS
+from raysweep.errors import InputError
+from raysweep.metrics import REGISTRY
+from raysweep.objective import LOSSES
+from raysweep.spec import Study
+from raysweep.study_file import StudyFileError, load_study
+
+OWN_LOSS = """
+import torch
+
+def pull(h1, h2, weight=1.0):
+    return weight * (h1[:, :4] - h2[:, :4]).square().mean()
+"""
+
+
+def faults(study_of: StudyFactory, *overrides: str) -> list[str]:
+    with pytest.raises(StudyFileError) as caught:
+        study_of(*overrides)
+    return [fault.removeprefix(f"--set {overrides[-1]}: ") for fault in caught.value.faults]
+
+
+def write_arrays(path: Path, rows: int = 120, **changes: Any) -> Path:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x1": rng.normal(size=(rows, 3)),
+        "x2": rng.normal(size=(rows, 2)),
+        "y": np.arange(rows) % 3,
+    }
+    np.savez(path, **{**arrays, **changes})
+    return path
+
+
+@pytest.fixture
+def arrays_yaml(tmp_path: Path) -> Path:
+    write_arrays(tmp_path / "mine.npz")
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "name: mine\ndata: {dataset: arrays, path: mine.npz}\n"
+        "training: {batch_size: 16}\nevaluation: {metrics: {unbiased_cka: {}}}\n"
+    )
+    return path
+
+
+def load(path: Path, *overrides: str) -> Study:
+    return load_study(path, overrides, vocabulary.check, vocabulary.resolve_files)
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("data.dataset=synthetik", "unknown dataset 'synthetik' (did you mean synthetic?); choose"),
+        ("data.dataset=[digits]", "data.dataset: expected text, found ['digits']"),
+        ("data.UU=3", "unknown characteristic of synthetic 'UU' (did you mean U?)"),
+        ("data.U=[]", "the grid is empty; expected an integer in 0..8"),
+        ("data.U=[1, 1]", "values used twice: 1"),
+        ("data.U=4.5", "expected an integer in 0..8, found 4.5"),
+        ("data.U=true", "expected an integer in 0..8, found True"),
+        ("data.U='4'", "expected an integer in 0..8, found '4'"),
+        ("data.temperature=.nan", "1000, found nan"),
+        ("data.temperature=1" + "0" * 400, "1000, found 1000000"),
+        ("data.transform=deep", "expected one of depth, width, found 'deep'"),
+        ("data.transform={a: 1}", "expected one of depth, width, found {'a': 1}"),
+        ("data.train=1000000000", "at most 100000000 rows"),
+        ("alignment.loss=infonse", "unknown loss 'infonse' (did you mean infonce?); choose from"),
+        (
+            "alignment.options.temperatur=1",
+            "unknown option of infonce 'temperatur' (did you mean temperature?)",
+        ),
+        ("alignment.options.temperature=-1", "option temperature is -1; it must be a number from"),
+        ("alignment.options.projection_dim=8", "projection_dim needs projection linear or mlp"),
+        ("evaluation.metrics=[ckka]", "unknown metric 'ckka' (did you mean cka?); choose from"),
+        ("evaluation.metrics.cka.topk=3", "unknown option of cka 'topk'"),
+        ("evaluation.metrics.mutual_knn.topk=2.5", "topk: expected a whole number"),
+        ("verdict.performance=accuracy", "unknown value 'accuracy'"),
+    ],
+)
+def test_a_name_or_value_that_no_registry_has(
+    study_of: StudyFactory, override: str, fault: str
+) -> None:
+    assert any(fault in found for found in faults(study_of, override)), faults(study_of, override)
+
+
+def test_every_name_in_the_registries_is_taken(study_of: StudyFactory) -> None:
+    for name, metric in REGISTRY.items():
+        searched = metric.higher_is_better and metric.paired
+        rest = [] if searched else ["search.objective=performance"]
+        assert study_of(f"evaluation.metrics=[{name}]", *rest).metric == name
+    for name in LOSSES:
+        assert study_of(f"alignment.loss={name}").alignment.loss == name
+
+
+def test_what_a_dataset_needs_is_asked_for(study_of: StudyFactory) -> None:
+    assert faults(study_of, "data={dataset: synthetic}") == [
+        "data: dataset synthetic needs U: task bits unique to a modality; the other 8 - U are "
+        "shared (an integer in 0..8)"
+    ]
+
+
+# What does not go together
+
+
+def test_a_search_maximizes_what_grows_with_alignment(study_of: StudyFactory) -> None:
+    metrics = "evaluation.metrics={procrustes_distance: {}, uniformity: {}, cka: {}}"
+    [first] = faults(study_of, metrics)
+    assert "maximizes procrustes_distance, which is lower for more alignment" in first
+    [second] = faults(study_of, metrics, "search.metric=uniformity")
+    assert "maximizes uniformity, which does not depend on the pairs" in second
+    study_of(metrics, "search.metric=cka")
+    study_of(metrics, "search.objective=performance")
+    for offered in first.partition("choose from ")[2].split(", "):
+        assert REGISTRY[offered].higher_is_better
+
+
+def test_widths_that_a_loss_or_metric_cannot_compare(study_of: StudyFactory) -> None:
+    widths = ("model={width_1: 8, width_2: [8, 4]}",)
+    study_of(*widths)
+    [fault] = faults(study_of, *widths, "alignment.options.projection=none")
+    assert "needs equal widths" in fault
+    [fault] = faults(study_of, *widths, "evaluation.metrics={cka: {}, alignment: {}}")
+    assert fault.endswith("compares equal widths only, the model has 8 and 4")
+
+
+def test_population_performance_needs_a_population(study_of: StudyFactory) -> None:
+    wanted = "verdict.performance=performance_1_population"
+    study_of(wanted)
+    # With flipped bits there are too many inputs to list.
+    [fault] = faults(study_of, "data.noise_1=0.1", wanted)
+    assert fault.endswith("no performance_1_population; choose performance_1_test")
+    digits = ("data={dataset: digits, overlap: 2}", "data.test=200")
+    study_of(*digits)
+    assert "dataset digits cannot be listed" in faults(study_of, *digits, wanted)[0]
+
+
+def test_rows_must_suffice(study_of: StudyFactory) -> None:
+    study_of("training.batch_size=64", "evaluation.metrics.mutual_knn.topk=31")
+    [fault] = faults(study_of, "training.batch_size=65")
+    assert "65 rows do not fit into the smallest training split of 64 rows" in fault
+    [fault] = faults(study_of, "data.train=[128, 32]", "training.batch_size=33")
+    assert "of 32 rows" in fault
+    [fault] = faults(study_of, "evaluation.metrics.mutual_knn.topk=32")
+    assert fault.startswith("evaluation.metrics.mutual_knn.topk: topk is 32, and alignment is meas")
+    study_of("evaluation.rows=16", "evaluation.metrics.mutual_knn.topk=15")
+    assert (
+        "on 16 rows"
+        in faults(study_of, "evaluation.rows=16", "evaluation.metrics.cknna.topk=16")[0]
+    )
+    # The default of an option counts, too: topk 10 on 8 rows.
+    [fault] = faults(study_of, "evaluation.metrics=[mutual_knn]", "data.validation=8")
+    assert fault.endswith("topk must be below that")
+
+
+def test_rows_of_other_blocks_count(study_of: StudyFactory) -> None:
+    two = "data=[{dataset: digits, overlap: 0}, {dataset: synthetic, U: 1, train: 15, test: 64}]"
+    [fault] = faults(study_of, two)
+    assert fault.startswith("line 10: training.batch_size: 16 rows do not fit")
+
+
+def test_combinations_that_a_dataset_refuses(study_of: StudyFactory) -> None:
+    [fault] = faults(study_of, "data={dataset: digits, overlap: 2, train: 1700}")
+    assert "there are 1797" in fault
+    [fault] = faults(study_of, "data.U1=4")
+    assert "expected 0..2 when U is 2" in fault
+
+
+# A user's own loss
+
+
+@pytest.fixture
+def own_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    for name, text in (("mine", OWN_LOSS), ("broken", "1 / 0"), ("syntax", "def f(:")):
+        (folder / f"own_{name}_loss.py").write_text(text)
+        monkeypatch.delitem(sys.modules, f"own_{name}_loss", raising=False)
+    return folder / "own_mine_loss.py"
+
+
+def test_a_users_own_loss_is_taken(study_of: StudyFactory, own_loss: Path) -> None:
+    name = "alignment.loss=own_mine_loss:pull"
+    study = study_of(name, "alignment.options.weight=2")
+    assert study.alignment.options == {"weight": 2}
+    [fault] = faults(study_of, name, "alignment.options.wait=2")
+    assert "the function cannot be called as pull(h1, h2, **options)" in fault
+    before = study.science()
+    own_loss.write_text(OWN_LOSS.replace("square", "abs"))
+    assert study_of(name, "alignment.options.weight=2").science() != before
+
+
+@pytest.mark.parametrize(
+    ("loss", "fault"),
+    [
+        ("nowhere_at_all:f", "cannot import nowhere_at_all"),
+        ("own_mine_loss:push", "own_mine_loss has nothing of that name"),
+        ("own_mine_loss:", "not a dotted path"),
+        (":pull", "not a dotted path"),
+        ("own_broken_loss:f", "ZeroDivisionError: division by zero"),
+        ("own_syntax_loss:f", "SyntaxError"),
+    ],
+)
+def test_a_users_own_loss_that_cannot_be_used(
+    study_of: StudyFactory, own_loss: Path, loss: str, fault: str
+) -> None:
+    [found] = faults(study_of, f"alignment.loss='{loss}'")
+    assert found.startswith("alignment.loss: ")
+    assert fault in found
+
+
+# Files
+
+
+def test_a_path_is_relative_to_the_study_file(
+    arrays_yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    study = load(arrays_yaml)
+    path = str(arrays_yaml.parent / "mine.npz")
+    assert study.data[0].axes["path"] == (path,)
+    assert list(study.files) == [path]
+
+
+def test_another_content_is_another_cell(arrays_yaml: Path) -> None:
+    [before] = expand(load(arrays_yaml))
+    moved = arrays_yaml.parent / "moved.npz"
+    (arrays_yaml.parent / "mine.npz").rename(moved)
+    [same] = expand(load(arrays_yaml, "data.path=moved.npz"))
+    assert same.id == before.id
+    write_arrays(moved, x2=np.random.default_rng(1).normal(size=(120, 2)))
+    [other] = expand(load(arrays_yaml, "data.path=moved.npz"))
+    assert other.id != before.id
+
+
+def test_a_file_that_changes_while_a_study_runs_is_noticed(arrays_yaml: Path) -> None:
+    study = load(arrays_yaml)
+    [cell] = expand(study)
+    vocabulary.check_files(study, cell)
+    file = arrays_yaml.parent / "mine.npz"
+    stamp = file.stat().st_mtime_ns
+    write_arrays(file, rows=121)
+    os.utime(file, ns=(stamp, stamp))
+    with pytest.raises(InputError, match=r"mine\.npz: has changed since this run was planned"):
+        vocabulary.check_files(study, cell)
+    file.unlink()
+    with pytest.raises(InputError, match=r"mine\.npz: cannot be read \(No such file"):
+        vocabulary.check_files(study, cell)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"x1": np.zeros((119, 3))}, "mine.npz"),
+        ({"x1": np.full((120, 3), np.nan)}, "x1 has NaN or infinity"),
+        ({"y": np.zeros(120, dtype=int)}, "y has one class"),
+        ({"y": np.array([None] * 120)}, "an object array (pickles are refused)"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_a_fault(
+    arrays_yaml: Path, changes: dict[str, Any], fault: str
+) -> None:
+    write_arrays(arrays_yaml.parent / "mine.npz", **changes)
+    with pytest.raises(StudyFileError) as caught:
+        load(arrays_yaml)
+    [found] = caught.value.faults
+    assert found.startswith("line 2: data.path: ")
+    assert fault in found
+
+
+def test_splits_of_a_file_are_known(arrays_yaml: Path) -> None:
+    # 120 rows: 84 to train, 18 for validation, 18 for the test.
+    load(arrays_yaml, "training.batch_size=84", "evaluation.metrics.mutual_knn.topk=17")
+    for override in ("training.batch_size=85", "evaluation.metrics.mutual_knn.topk=18"):
+        with pytest.raises(StudyFileError):
+            load(arrays_yaml, override)
+    with pytest.raises(StudyFileError, match="dataset arrays cannot be listed"):
+        load(arrays_yaml, "verdict.performance=performance_fused_population")
+
+
+@pytest.mark.parametrize(
+    "path", ["gone.npz", ".", "~nobody_of_that_name/x.npz", "'a\\0b'", "5", ""]
+)
+def test_a_path_that_leads_nowhere_is_a_fault(arrays_yaml: Path, path: str) -> None:
+    with pytest.raises(StudyFileError):
+        load(arrays_yaml, f"data.path={path}")
+
+
+# Resolved
+
+
+def test_every_default_is_written_out(study_of: StudyFactory) -> None:
+    study = study_of()
+    declared = {p.name for p in DATASETS["synthetic"].parameters if p.default is not None}
+    assert set(study.data[0].axes) == declared | {"U"}
+    assert study.alignment.options["temperature"] == 0.07
+    assert study.evaluation.metrics["mutual_knn"] == {"topk": 5, "similarity": "cosine"}
