@@ -10,11 +10,8 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from raysweep.cells import expand
 from raysweep.errors import InputError
@@ -24,12 +21,10 @@ from raysweep.storage import Output
 from raysweep.study_file import dump_study, parse_study
 from raysweep.sweep import Sweep
 from raysweep.table import Parts, compact, read_parts
-from raysweep.trials import Trial
 
 STUDY_NAME = "study.yaml"
 FAILURES = "failures"
 LOCK_NAME = ".driver"
-_PLANNED = ("generation", "number", "chosen_by")
 
 
 class RunFolder:
@@ -103,7 +98,7 @@ class RunFolder:
 
     def compact(self, sweep: Sweep) -> int:
         """Write ``trials.parquet``; returns its number of rows."""
-        return compact(self.output, _as_planned(self._parts(), sweep), sweep.order())
+        return compact(self.output, self._parts(), sweep.order())
 
     def _parts(self) -> Parts:
         if self._remembering is None:
@@ -198,22 +193,6 @@ class _Remembering(Output):
         """Fetch these again next time: they were damaged, and will be replaced."""
         for name in names:
             self._contents.pop(name, None)
-
-
-def _as_planned(parts: Parts, sweep: Sweep) -> Parts:
-    # An extended study may plan a trial that is there for another reason: as another proposal of
-    # its search, or chosen by another criterion.
-    trials: dict[str, Trial] = {}
-    for plan in sweep.plans.values():
-        for trial in plan.trials:
-            trials.setdefault(trial.key, trial)
-    table = parts.table
-    found = [trials.get(key) for key in table.column("key").to_pylist()]
-    for name in set(_PLANNED) & set(table.column_names):
-        at = table.column_names.index(name)
-        values = [None if trial is None else getattr(trial, name) for trial in found]
-        table = table.set_column(at, name, pa.array(values, table.schema.field(name).type))
-    return replace(parts, table=table)
 
 
 def _trials_extended(before: Search, after: Search) -> bool:

@@ -1,0 +1,42 @@
+"""An alignment loss with faults to order, for the tests of the runners.
+
+Named in a study as ``misbehaving:loss``. Its options say what to do and where its folder is: it
+writes the ids of the processes it ran in to ``processes``, and misbehaves while ``armed`` exists.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+FAULTS = ("raise", "kill", "hang", "slow", "memory")
+
+
+def loss(h1: Tensor, h2: Tensor, folder: str, fault: str = "", members: int = 1) -> Tensor:
+    """Squared distance of the samples' similarities, [m]; h1 [m, b, d1], h2 [m, b, d2]."""
+    place = Path(folder)
+    with open(place / "processes", "a") as processes:
+        processes.write(f"{os.getpid()}\n")
+    if (place / "armed").exists():
+        _misbehave(place, fault, h1.shape[0], members)
+    return ((h1 @ h1.mT - h2 @ h2.mT) ** 2).mean(dim=(1, 2))
+
+
+def _misbehave(place: Path, fault: str, m: int, members: int) -> None:
+    match fault:
+        case "raise":
+            raise ArithmeticError("the loss was told to raise")
+        case "kill":  # once
+            (place / "armed").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hang":  # once
+            (place / "armed").unlink()
+            time.sleep(600)
+        case "slow":
+            time.sleep(0.2)
+        case "memory":
+            if m > members:
+                raise torch.OutOfMemoryError(f"{m} members are too many")

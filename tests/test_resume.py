@@ -1,0 +1,248 @@
+"""Interrupted anywhere and resumed, or extended: the same table; from real processes, too."""
+
+import os
+import pty
+import random
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+from tiny_runs import (
+    assert_same_table,
+    command,
+    environment,
+    kill,
+    opened,
+    parts,
+    raysweep,
+    started,
+    study,
+    table,
+    words,
+    write_study,
+)
+
+from raysweep import local_runner
+from raysweep.packing import Pack
+from raysweep.progress import Silent
+from raysweep.sweep import Sweep
+from raysweep.table import Row
+
+FLAGS = ("--no-mlflow",)
+
+
+class Interrupting(Silent):
+    """Raises KeyboardInterrupt after so many packs."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def pack_finished(self, sweep: Sweep, pack: Pack, rows: Sequence[Row]) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    local_runner.run(study(data__U=[0, 8]), opened(folder, study(data__U=[0, 8])))
+    return folder
+
+
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes], limit: float) -> None:
+    end = time.monotonic() + limit
+    while not true():
+        assert time.monotonic() < end, "waited too long"
+        assert process.poll() is None, "ended too early"
+        time.sleep(0.01)
+
+
+def test_interrupted_after_every_single_pack(undisturbed: Path, tmp_path: Path) -> None:
+    wanted = study(data__U=[0, 8])
+    folder = opened(tmp_path, wanted)
+    interruptions = 0
+    while True:
+        try:
+            local_runner.run(wanted, folder, Interrupting(after=1))
+        except KeyboardInterrupt:
+            interruptions += 1
+            continue
+        break
+    assert interruptions == len(parts(undisturbed))
+    assert_same_table(table(tmp_path), table(undisturbed))
+
+
+@pytest.mark.parametrize(
+    ("change", "all_kept"),
+    [
+        ({"confirm__seeds": 6}, True),
+        ({"data__U": [0, 8, 4]}, True),
+        ({"data__draws": 2}, False),
+        ({"search__trials": 7}, False),
+        ({"search__seeds": 3}, False),
+    ],
+    ids=["seeds", "cells", "draws", "trials", "search seeds"],
+)
+def test_an_extended_study_reuses_what_is_there(
+    undisturbed: Path, tmp_path: Path, change: dict[str, object], all_kept: bool
+) -> None:
+    small, large = study(data__U=[0, 8]), study(**{"data__U": [0, 8], **change})
+    folder = opened(tmp_path / "grown", small)
+    for name in parts(undisturbed):
+        folder.output.write(f"parts/{name}", (undisturbed / "parts" / name).read_bytes())
+    folder.adopt(large)
+    before = set(table(undisturbed)["key"])
+    planned = {t.key for p in folder.open_sweep(large).plans.values() for t in p.trials}
+    local_runner.run(large, folder)
+    local_runner.run(large, opened(tmp_path / "fresh", large))
+    fresh = table(tmp_path / "fresh")
+    assert_same_table(table(tmp_path / "grown"), fresh)
+    # Nothing that the larger study wants too was trained again.
+    stored = [key for name in parts(tmp_path / "grown") for key in keys(tmp_path / "grown", name)]
+    assert len(stored) == len(set(stored))
+    assert len(before & planned) > 0
+    if all_kept:
+        assert before <= set(fresh["key"])
+
+
+def keys(folder: Path, name: str) -> list[str]:
+    from raysweep.storage import Output
+    from raysweep.table import read_parts
+
+    found = read_parts(Output(folder), [f"parts/{name}"]).table.column("key").to_pylist()
+    return [str(key) for key in found]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_local_runner(
+    undisturbed: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    write_study(tmp_path / "tiny.yaml", data__U=[0, 8])
+    out = tmp_path / "out"
+    process = started(tmp_path, "run", "tiny.yaml", "--out", out, "--runner", "local", *FLAGS)
+    wait_until(lambda: len(parts(out)) >= random.Random(number).randint(1, 6), process, 60)
+    process.send_signal(number)
+    assert process.wait(30) == (-number if number is signal.SIGKILL else 130)
+    log = (tmp_path / "log").read_text()
+    if number is not signal.SIGKILL:
+        assert f"Go on with: raysweep resume {out}" in words(log)
+        assert "Traceback" not in log
+    done = raysweep(tmp_path, "resume", out, "--runner", "local", *FLAGS)
+    assert done.returncode == 0, done.stderr
+    assert_same_table(table(out), table(undisturbed))
+
+
+@pytest.mark.ray
+def test_a_driver_killed_under_ray_and_resumed_with_other_workers(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    write_study(tmp_path / "tiny.yaml", data__U=[0, 8])
+    out = tmp_path / "out"
+    first = started(tmp_path, "run", "tiny.yaml", "--out", out, "--workers", "1", *FLAGS)
+    try:
+        wait_until(lambda: len(parts(out)) >= 3, first, 120)
+        family = psutil.Process(first.pid).children(recursive=True)
+        second = raysweep(tmp_path, "resume", out, "--runner", "local", *FLAGS)
+        assert second.returncode == 2
+        assert f"host {os.uname().nodename}, process {first.pid}" in words(second.stderr)
+        assert first.poll() is None
+    finally:
+        kill(first)
+    assert len(family) > 3  # the processes of its Ray
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+    before = {name: (out / "parts" / name).read_bytes() for name in parts(out)}
+    assert 0 < len(before) < len(parts(undisturbed))
+    text, code = in_a_terminal(tmp_path, "resume", out, "--workers", "2", *FLAGS)
+    assert code == 0, text
+    assert_same_table(table(out), table(undisturbed))
+    after = {name: (out / "parts" / name).read_bytes() for name in parts(out)}
+    assert before.items() <= after.items()
+    assert_quiet(text)
+
+
+@pytest.mark.ray
+def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
+    write_study(tmp_path / "tiny.yaml", data__U=[0, 8], confirm__seeds=400)
+    out = tmp_path / "out"
+    pressed: list[float] = []
+
+    def press(terminal: int) -> None:
+        if not pressed and len(parts(out)) >= 3:
+            pressed.append(time.monotonic())
+            os.write(terminal, b"\x03")
+
+    text, code = in_a_terminal(tmp_path, "run", "tiny.yaml", "--out", out, *FLAGS, act=press)
+    assert code == 130, text
+    assert time.monotonic() - pressed[0] < 15
+    assert "Go on with: raysweep resume" in text
+    assert_quiet(text)
+    assert len(table(out)) >= 6
+
+
+def test_an_address_where_nothing_answers(tmp_path: Path) -> None:
+    write_study(tmp_path / "tiny.yaml")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    began = time.monotonic()
+    done = raysweep(
+        tmp_path, "run", "tiny.yaml", "--out", "out", "--address", f"127.0.0.1:{port}", *FLAGS
+    )
+    assert done.returncode == 2
+    assert f"--address 127.0.0.1:{port}: no Ray cluster answers there" in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 3
+    assert time.monotonic() - began < 40
+
+
+def in_a_terminal(
+    folder: Path, *arguments: object, act: Callable[[int], None] | None = None
+) -> tuple[str, int]:
+    """Run the command line as a person does; what the terminal showed, and the exit code."""
+    terminal, other_end = pty.openpty()
+    process = subprocess.Popen(
+        command(*arguments),
+        cwd=folder,
+        env={**environment(), "TERM": "xterm", "COLUMNS": "120", "LINES": "40"},
+        stdin=other_end,
+        stdout=other_end,
+        stderr=other_end,
+        start_new_session=True,
+        preexec_fn=_take_terminal,
+    )
+    os.close(other_end)
+    shown = b""
+    end = time.monotonic() + 240
+    try:
+        while time.monotonic() < end:
+            if select.select([terminal], [], [], 0.05)[0]:
+                try:
+                    shown += os.read(terminal, 65536)
+                except OSError:  # how Linux says that the other end is closed
+                    break
+            if act is not None:
+                act(terminal)
+    finally:
+        kill(process)
+        os.close(terminal)
+    return re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", shown).decode(), process.returncode
+
+
+def _take_terminal() -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def assert_quiet(text: str) -> None:
+    """Nothing of Ray's, Tune's or Python's own is on the screen."""
+    for noise in ("Traceback", "WARNING", "INFO", "ERROR", "ray.tune", "raylet", "Warning", "(pid"):
+        assert noise not in text, text

@@ -1,0 +1,237 @@
+"""Both runners: the same rows whoever runs them, and faults inside a pack."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_runs import TESTS, assert_same_table, opened, study, table
+
+from raysweep import local_runner
+from raysweep.attempt import attempt
+from raysweep.errors import InputError
+from raysweep.spec import Study
+from raysweep.sweep import CellState, Sweep
+
+CPUS = 2
+BAD = {"loss": "misbehaving:loss"}
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """One Ray for all tests of this file, with a GPU that is declared and not there."""
+    from raysweep import tune_runner  # sets what Ray reads when it is imported
+
+    ray = tune_runner.ray
+    path = list(sys.path)
+    sys.path.insert(0, str(TESTS))
+    ray.init(
+        address="local",
+        num_cpus=CPUS,
+        num_gpus=1,
+        include_dashboard=False,
+        object_store_memory=100 * 2**20,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(path)}},
+    )
+    yield
+    ray.shutdown()
+    sys.path[:] = path
+
+
+def run_ray(wanted: Study, folder: Path, **options: float) -> Sweep:
+    from raysweep import tune_runner
+
+    return tune_runner.run(wanted, opened(folder, wanted), **options)
+
+
+def run_local(wanted: Study, folder: Path) -> Sweep:
+    return local_runner.run(wanted, opened(folder, wanted))
+
+
+def misbehaving(folder: Path, fault: str, **changes: object) -> Study:
+    """A study whose alignment loss can misbehave; ``folder`` holds its switch."""
+    folder.mkdir(exist_ok=True)
+    members = changes.pop("members", 1)
+    options = {"folder": str(folder), "fault": fault, "members": members, "packed": True}
+    return study(alignment={**BAD, "options": options}, **changes)
+
+
+def processes(folder: Path) -> set[str]:
+    return set((folder / "processes").read_text().split())
+
+
+@pytest.mark.ray
+def test_both_runners_give_the_same_rows_and_workers_are_reused(
+    ray_here: None, tmp_path: Path
+) -> None:
+    switch = tmp_path / "switch"
+    wanted = misbehaving(switch, "", data__U=[0, 8], data__draws=2, confirm__seeds=9)
+    distributed = run_ray(wanted, tmp_path / "ray")
+    assert distributed.finished
+    assert distributed.finished_packs > 40
+    assert len(processes(switch)) <= CPUS
+    (switch / "processes").unlink()
+    run_local(wanted, tmp_path / "local")
+    assert processes(switch) == {str(os.getpid())}
+    assert_same_table(table(tmp_path / "local"), table(tmp_path / "ray"))
+
+
+@pytest.mark.ray
+def test_packs_share_a_declared_gpu_and_a_cpu(ray_here: None, tmp_path: Path) -> None:
+    wanted = study(
+        search__objective="both", resources={"cpus_per_pack": 0.5, "gpus_per_pack": 0.25}
+    )
+    run_ray(wanted, tmp_path / "ray")
+    run_local(wanted, tmp_path / "local")
+    assert_same_table(table(tmp_path / "local"), table(tmp_path / "ray"))
+
+
+@pytest.mark.ray
+def test_a_pack_that_raises_is_given_up_and_the_others_complete(
+    ray_here: None, tmp_path: Path
+) -> None:
+    def views(path: Path) -> None:
+        random = np.random.default_rng(len(path.name))
+        y = np.repeat([0, 1], 48)
+        x = random.normal(size=(96, 4)) + y[:, None]
+        np.savez(path, x1=x, x2=x + random.normal(size=(96, 4)), y=y)
+
+    files = [tmp_path / "stays.npz", tmp_path / "goes.npz"]
+    for path in files:
+        views(path)
+    wanted = study(data={"dataset": "arrays", "path": [str(path) for path in files]})
+    undisturbed = run_local(wanted, tmp_path / "undisturbed")
+    assert not undisturbed.failures
+    files[1].rename(tmp_path / "gone")
+
+    for runner in (run_local, run_ray):
+        folder = tmp_path / runner.__name__
+        sweep = runner(wanted, folder)
+        assert sweep.finished
+        assert {sweep.state(c): c for c in sweep.cells}.keys() == {
+            CellState.DONE,
+            CellState.FAILED,
+        }
+        assert all("goes.npz" in reason for reason in sweep.failures.values())
+        written = list((folder / "failures").iterdir())
+        assert {path.stem for path in written} == set(sweep.failures)
+        assert "goes.npz" in written[0].read_text()
+        assert set(table(folder)["cell"]) == {
+            c.id for c in sweep.cells if sweep.state(c) is CellState.DONE
+        }
+
+    (tmp_path / "gone").rename(files[1])
+    for runner in (run_local, run_ray):
+        folder = tmp_path / runner.__name__
+        sweep = run_local(wanted, folder)
+        assert not sweep.failures
+        assert not list((folder / "failures").iterdir())
+        assert_same_table(table(folder), table(tmp_path / "undisturbed"))
+
+
+def test_a_users_own_loss_that_raises_leaves_its_traceback(tmp_path: Path) -> None:
+    switch = tmp_path / "switch"
+    wanted = misbehaving(switch, "raise")
+    (switch / "armed").touch()
+    sweep = run_local(wanted, tmp_path / "out")
+    assert sweep.finished
+    (reason,) = set(sweep.failures.values())
+    assert reason.strip().endswith("ArithmeticError: the loss was told to raise")
+    assert "misbehaving.py" in reason
+    assert len(pd.read_parquet(tmp_path / "out" / "trials.parquet")) == 0
+
+
+@pytest.mark.ray
+def test_a_worker_killed_in_the_middle_of_a_pack_costs_nothing(
+    ray_here: None, tmp_path: Path
+) -> None:
+    switch = tmp_path / "switch"
+    wanted = misbehaving(switch, "kill")
+    (switch / "armed").touch()
+    sweep = run_ray(wanted, tmp_path / "out")
+    assert not sweep.failures
+    assert not (switch / "armed").exists()
+    assert len(processes(switch)) >= 2
+    run_local(wanted, tmp_path / "undisturbed")
+    assert_same_table(table(tmp_path / "out"), table(tmp_path / "undisturbed"))
+
+
+@pytest.mark.ray
+def test_a_pack_that_hangs_is_ended_at_the_time_limit(ray_here: None, tmp_path: Path) -> None:
+    switch = tmp_path / "switch"
+    wanted = misbehaving(switch, "hang")
+    (switch / "armed").touch()
+    sweep = run_ray(wanted, tmp_path / "out", pack_limit_s=2.0)
+    (reason,) = sweep.failures.values()
+    assert "the limit is 2 s per pack" in reason
+    assert "misbehaving.py" in reason  # where it hung
+    rest = run_local(wanted, tmp_path / "out")
+    assert not rest.failures
+    run_local(wanted, tmp_path / "undisturbed")
+    assert_same_table(table(tmp_path / "out"), table(tmp_path / "undisturbed"))
+
+
+@pytest.mark.parametrize("fitting", [1, 2, 5])
+def test_a_pack_that_is_too_large_for_memory_is_halved(tmp_path: Path, fitting: int) -> None:
+    switch = tmp_path / "switch"
+    wanted = misbehaving(switch, "memory", members=fitting, resources__members_per_pack=6)
+    run_local(wanted, tmp_path / "undisturbed")
+    (switch / "armed").touch()
+    sweep = run_local(wanted, tmp_path / "halved")
+    assert not sweep.failures
+    whole, halved = table(tmp_path / "undisturbed"), table(tmp_path / "halved")
+    pd.testing.assert_frame_equal(whole, halved, check_exact=False, rtol=1e-9, atol=1e-12)
+
+
+def test_memory_too_short_for_one_trial_is_a_failure_that_says_so(tmp_path: Path) -> None:
+    switch = tmp_path / "switch"
+    wanted = misbehaving(switch, "memory", members=0)
+    (switch / "armed").touch()
+    sweep = run_local(wanted, tmp_path / "out")
+    (reason, *_) = sweep.failures.values()
+    assert "memory is short even for one trial at a time" in reason
+
+
+def test_pieces_keep_the_order_of_the_rows(tmp_path: Path) -> None:
+    wanted = study(resources__members_per_pack=7, search__seeds=3)
+    pack = opened(tmp_path, wanted).open_sweep(wanted).next_pack()
+    assert pack is not None
+    sizes: list[int] = []
+
+    def execute(_: Study, piece: object, device: str) -> list[dict[str, str]]:
+        sizes.append(len(piece.trials))  # type: ignore[attr-defined]
+        return [{"key": trial.key} for trial in piece.trials]  # type: ignore[attr-defined]
+
+    for pieces in (1, 2, 4, 8, 16):
+        sizes.clear()
+        rows = attempt(wanted, pack, pieces=pieces, execute=execute)  # type: ignore[arg-type]
+        assert [row["key"] for row in rows] == [trial.key for trial in pack.trials]
+        assert len(sizes) == min(pieces, len(pack.trials))
+        assert max(sizes) == -(-len(pack.trials) // pieces)
+
+
+def test_a_cell_that_diverges_at_every_strength_is_told_apart(tmp_path: Path) -> None:
+    wanted = study(data__U=[0, 8], training__learning_rate=1e30, training__dtype="float32")
+    sweep = run_local(wanted, tmp_path)
+    assert sweep.finished
+    assert not sweep.failures
+    assert {sweep.state(cell) for cell in sweep.cells} == {CellState.NO_STRENGTH}
+    rows = table(tmp_path)
+    assert set(rows["stage"]) == {"search"}
+    assert set(rows["status"]) == {"diverged"}
+    assert rows["reason"].str.fullmatch(r"not finite at step \d+").all()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    "needs", [{"cpus_per_pack": 1000}, {"gpus_per_pack": 1.5}, {"gpus_per_pack": 2}]
+)
+def test_a_pack_that_no_node_can_hold_fails_at_once(
+    ray_here: None, tmp_path: Path, needs: dict[str, float]
+) -> None:
+    with pytest.raises(InputError, match=r"no node has that \(nodes: 2 CPU, 1 GPU\)"):
+        run_ray(study(resources=needs), tmp_path)
