@@ -1,6 +1,7 @@
 """Trains one pack of pairs of encoders; knows nothing of Ray, MLflow or files."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from raysweep.models.initial import alignment_generator, initial_parameters
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
 from raysweep.objective import AlignmentLoss, build_loss
+from raysweep.training.engine import PackEngine
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.loop import run_epochs
 from raysweep.training.order import BatchOrder
@@ -64,7 +66,7 @@ def train_pack(
     ).to(device=device, dtype=getattr(torch, settings.dtype))
     order = BatchOrder(members.order_seed, np.shape(data.y_train)[1])
     with torch.no_grad():
-        engine = TorchEngine(shape, members, data, settings, loss, parameters)
+        engine = _engine_of(settings)(shape, members, data, settings, loss, parameters)
         outcome = run_epochs(engine, order, settings)
     return TrainedPack(
         shape=shape,
@@ -78,6 +80,32 @@ def train_pack(
         train_seconds=time.perf_counter() - started,
         gradient_ratio=outcome.gradient_ratio,
     )
+
+
+def _engine_of(settings: TrainSettings) -> Callable[..., PackEngine]:
+    """The engine that the settings name, or the fastest that applies.
+
+    Raises:
+        InputError: the kernel is named but cannot be had.
+    """
+    on_cpu = torch.device(settings.device).type == "cpu"
+    if settings.engine == "torch" or (settings.engine == "auto" and not on_cpu):
+        return TorchEngine
+    if not on_cpu:
+        raise InputError(
+            f"engine is 'kernel' but device is {settings.device!r}; the kernel runs on the CPU, "
+            "take engine 'torch' or 'auto'"
+        )
+    try:
+        from raysweep.training.kernel_engine import KernelEngine
+    except ImportError as error:
+        if settings.engine == "auto":
+            return TorchEngine
+        raise InputError(
+            f"engine is 'kernel' but Numba cannot be imported ({error}); install it, or take "
+            "engine 'torch' or 'auto'"
+        ) from None
+    return KernelEngine
 
 
 def _alignment_parameters(shape: PairShape, members: Members, loss: AlignmentLoss) -> torch.Tensor:

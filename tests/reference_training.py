@@ -1,5 +1,6 @@
 """The slow and obvious trainer: one pair, modules, autograd, torch's own AdamW and clipping."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -36,12 +37,14 @@ def unbiased_cka(h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
     return 1 - hsic(k, g) / (hsic(k, k) * hsic(g, g)).sqrt()
 
 
-def no_loss(h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
-    """Nothing to align."""
-    return torch.zeros((), dtype=h1.dtype)
+def cka(h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
+    """One minus linear CKA of [b, d], from centred Gram matrices."""
+    h1, h2 = h1 - h1.mean(0), h2 - h2.mean(0)
+    k, g = h1 @ h1.T, h2 @ h2.T
+    return 1 - (k * g).sum() / (k.norm() * g.norm())
 
 
-LOSSES = {"infonce": infonce, "unbiased_cka": unbiased_cka, "none": no_loss}
+LOSSES = {"infonce": infonce, "cka": cka, "unbiased_cka": unbiased_cka}
 
 
 class Tower(nn.Module):
@@ -116,10 +119,15 @@ def train_one(
     initial: torch.Tensor,
     data: PackData,
     settings: TrainSettings,
-    loss: str = "infonce",
+    loss: Callable[..., torch.Tensor] = infonce,
     only: int | None = None,
+    own: torch.Tensor | None = None,
 ) -> Trained:
-    """Train one member of a pack by itself in float64; `only` trains a single tower (1 or 2)."""
+    """Train one member of a pack by itself in float64.
+
+    `only` trains a single tower (1 or 2); `own` are the loss's parameters, which the loss then
+    takes as a third argument.
+    """
     which = data.dataset[index]
     x1, x2, y = (torch.as_tensor(a[which]) for a in (data.x1_train, data.x2_train, data.y_train))
     pair = Pair(shape)
@@ -128,11 +136,18 @@ def train_one(
     groups.append(list(pair.fused.parameters()))
     if only is not None:
         groups = [groups[only - 1]]
+    learned = [] if own is None else [nn.Parameter(own.clone())]
     optimizer = torch.optim.AdamW(
-        [p for group in groups for p in group],
+        [
+            {
+                "params": [p for group in groups for p in group],
+                "weight_decay": float(members.weight_decay[index]),
+            },
+            {"params": learned, "weight_decay": 0.0},
+        ],
         lr=float(members.learning_rate[index]),
-        weight_decay=float(members.weight_decay[index]),
     )
+    groups.append(learned)
     strength = float(members.strength[index])
     order = torch.Generator().manual_seed(int(members.order_seed[index]))
     run = Trained(initial, initial, -1)
@@ -153,7 +168,7 @@ def train_one(
             total, alignment = task, torch.zeros((), dtype=torch.float64)
             if strength > 0:
                 seen = h2.roll(1, dims=0) if members.placebo[index] else h2
-                alignment = LOSSES[loss](h1, seen)
+                alignment = loss(h1, seen, *learned)
                 total = task + strength * alignment
             if start == 0 and strength > 0:
                 for at, part in enumerate((strength * alignment, task)):
@@ -168,7 +183,7 @@ def train_one(
             optimizer.step()
             task_sum += (ce_1 + ce_2).item() * len(rows)
             alignment_sum += alignment.item() * len(rows)
-        run.last = pair.flat()
+        run.last = torch.cat([pair.flat(), *(p.detach() for p in learned)])
         run.task_loss.append(task_sum / len(y))
         run.alignment_loss.append(alignment_sum / len(y))
         accuracies = accuracy(pair, data, which)

@@ -3,12 +3,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from reference_training import train_one
+from reference_training import LOSSES, train_one
 
 from raysweep.errors import InputError
-from raysweep.models.initial import initial_parameters
+from raysweep.models.initial import alignment_generator, initial_parameters
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
+from raysweep.objective.base import LossOutput, differentiate
 from raysweep.train import train_pack
 from raysweep.training.inputs import Members, PackData, TrainSettings
 
@@ -52,23 +53,54 @@ def train(
     members: Members, shape: PairShape = SHAPE, data: PackData | None = None, **settings: object
 ) -> TrainedPack:
     given = {"epochs": EPOCHS, "batch_size": BATCH, "dtype": "float64", **settings}
+    given.setdefault("engine", "torch")
     data = make_data(len(members), shape) if data is None else data
     return train_pack(shape, members, data, TrainSettings(**given))
 
 
+class Gap:
+    """A user's loss that learns one number."""
+
+    def parameter_count(self, d1: int, d2: int) -> int:
+        return 1
+
+    def initial_parameters(self, d1: int, d2: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.rand(1, generator=generator, dtype=torch.float64)
+
+    def value_and_gradients(
+        self, h1: torch.Tensor, h2: torch.Tensor, parameters: torch.Tensor
+    ) -> LossOutput:
+        return differentiate(self.value, h1, h2, parameters)
+
+    def value(self, h1: torch.Tensor, h2: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+        return (h1 - own[:, :, None] * h2).square().mean(dim=(1, 2))
+
+
+def gap(h1: torch.Tensor, h2: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of h1 and a learned multiple of h2."""
+    return (h1 - factor * h2).square().mean()
+
+
+GAP = Gap()
+ENGINES = pytest.mark.parametrize("engine", ["torch", "kernel"])
+
+
+@ENGINES
 @pytest.mark.parametrize(
     ("loss", "fusion"),
-    [("infonce", "probe"), ("infonce", "joint"), ("unbiased_cka", "probe")],
+    [("infonce", "probe"), ("infonce", "joint"), ("unbiased_cka", "probe"), ("cka", "probe")],
 )
-def test_every_member_follows_the_slow_trainer(loss: str, fusion: str) -> None:
+def test_every_member_follows_the_slow_trainer(loss: str, fusion: str, engine: str) -> None:
     members = make_members(20)
     data = make_data(20)
-    settings = TrainSettings(EPOCHS, BATCH, loss=loss, fusion=fusion, dtype="float64")
+    settings = TrainSettings(
+        EPOCHS, BATCH, loss=loss, fusion=fusion, dtype="float64", engine=engine
+    )
     best = train_pack(SHAPE, members, data, settings)
     last = train_pack(SHAPE, members, data, dataclasses.replace(settings, checkpoint="last"))
     initial = initial_parameters(SHAPE, members.init_seed)
-    for index in range(0, 20, 3 if loss == "infonce" else 4):
-        slow = train_one(SHAPE, members, index, initial[index], data, settings, loss)
+    for index in range(1, 20, 6) if loss != "infonce" else range(0, 20, 3):
+        slow = train_one(SHAPE, members, index, initial[index], data, settings, LOSSES[loss])
         torch.testing.assert_close(last.parameters[index], slow.last, atol=TOLERANCE, rtol=0)
         torch.testing.assert_close(best.parameters[index], slow.best, atol=TOLERANCE, rtol=0)
         assert best.best_epoch[index] == slow.best_epoch
@@ -89,15 +121,35 @@ def test_every_member_follows_the_slow_trainer(loss: str, fusion: str) -> None:
     assert (best.status == "ok").all()
 
 
-def test_a_member_does_not_depend_on_its_pack() -> None:
+@ENGINES
+def test_a_users_loss_with_parameters_follows_the_slow_trainer(engine: str) -> None:
+    members = make_members(8)
+    data = make_data(8)
+    settings = TrainSettings(EPOCHS, BATCH, dtype="float64", checkpoint="last", engine=engine)
+    trained = train_pack(SHAPE, members, data, settings, GAP)
+    initial = initial_parameters(SHAPE, members.init_seed)
+    for index in range(8):
+        own = GAP.initial_parameters(6, 6, alignment_generator(int(members.init_seed[index])))
+        slow = train_one(SHAPE, members, index, initial[index], data, settings, gap, own=own)
+        torch.testing.assert_close(trained.parameters[index], slow.last, atol=TOLERANCE, rtol=0)
+        moved = abs(trained.alignment_parameters[index].item() - own.item())
+        assert (moved > 0) == (members.strength[index] > 0)
+        assert trained.gradient_ratio[index] == pytest.approx(slow.gradient_ratio, rel=1e-8)
+
+
+@ENGINES
+def test_a_member_does_not_depend_on_its_pack(engine: str) -> None:
     members = make_members(20)
     data = make_data(20)
-    together = train(members, data=data)
+    together = train(members, data=data, engine=engine)
     for index in (0, 1, 5, 11, 19):
         alone = train(
             pick(members, [index]),
             data=dataclasses.replace(data, dataset=data.dataset[[index]]),
+            engine=engine,
         )
+        if engine == "kernel":
+            assert torch.equal(together.parameters[index], alone.parameters[0])
         torch.testing.assert_close(
             together.parameters[index], alone.parameters[0], atol=TOLERANCE, rtol=0
         )
@@ -147,13 +199,14 @@ def test_paired_arms_share_their_start_and_their_batches() -> None:
     assert (other.parameters[2] - other.parameters[0]).abs().max() > 1e-3
 
 
+@ENGINES
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_diverging_member_leaves_the_others_bit_identical(dtype: str) -> None:
+def test_a_diverging_member_leaves_the_others_bit_identical(dtype: str, engine: str) -> None:
     calm = make_members(5, weight_decay=0.1)
     rates = calm.learning_rate.copy()
     rates[2] = 1e6
     wild = dataclasses.replace(calm, learning_rate=rates)
-    settings = {"dtype": dtype, "epochs": 40}
+    settings = {"dtype": dtype, "epochs": 40, "engine": engine}
     expected, trained = train(calm, **settings), train(wild, **settings)
     assert list(trained.status) == ["ok", "ok", "diverged", "ok", "ok"]
     others = [0, 1, 3, 4]
@@ -183,11 +236,12 @@ def test_no_result_is_left_unfinished(dtype: str) -> None:
     assert np.isfinite(trained.history.fused_loss).all()
 
 
-def test_patience_stops_each_member_by_itself() -> None:
+@ENGINES
+def test_patience_stops_each_member_by_itself(engine: str) -> None:
     members = make_members(12)
     data = make_data(12)
-    full = train(members, data=data, epochs=40)
-    stopped = train(members, data=data, epochs=40, patience=3)
+    full = train(members, data=data, epochs=40, engine=engine)
+    stopped = train(members, data=data, epochs=40, patience=3, engine=engine)
     accuracy = full.history.performance_fused
     for index in range(12):
         best, at = -1.0, -1
@@ -210,10 +264,15 @@ def test_patience_stops_each_member_by_itself() -> None:
     )
 
 
-def test_an_undefined_alignment_is_not_a_divergence() -> None:
+@ENGINES
+def test_an_undefined_alignment_is_not_a_divergence(engine: str) -> None:
     # The last batch has 1 row, on which no CKA is defined: the task alone is learned from it.
     trained = train(
-        make_members(3, strength=1.0), data=make_data(3, rows=17), loss="unbiased_cka", epochs=3
+        make_members(3, strength=1.0),
+        data=make_data(3, rows=17),
+        loss="unbiased_cka",
+        epochs=3,
+        engine=engine,
     )
     assert (trained.status == "ok").all()
     assert np.isfinite(trained.history.alignment_loss).all()

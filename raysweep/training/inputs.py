@@ -12,7 +12,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "fusion": ("probe", "joint"),
     "dtype": ("float32", "float64"),
     "checkpoint": ("best", "last"),
-    "engine": ("auto", "torch"),
+    "engine": ("auto", "kernel", "torch"),
 }
 """The valid values of the settings that are words."""
 
@@ -139,7 +139,8 @@ class TrainSettings:
             always looked at.
         patience: a member stops once its validation accuracy has not risen for this many
             epochs; None trains every member to the end.
-        engine: "auto" takes the fastest that applies, or a name.
+        engine: "kernel" (CPU, compiled by Numba), "torch" (any device), or "auto": the kernel
+            where it can be had, else torch.
         tf32: let a GPU round float32 products to TF32.
     """
 

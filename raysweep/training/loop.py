@@ -1,39 +1,14 @@
 """The loop over epochs that every engine shares: checkpoints, early stopping, divergence."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 
 from raysweep.models.trained import History
+from raysweep.training.engine import PackEngine
 from raysweep.training.inputs import TrainSettings
 from raysweep.training.order import BatchOrder
-from raysweep.training.torch_engine import EpochLog
-
-
-class PackEngine(Protocol):
-    """Something that trains the members of a pack, an epoch at a time."""
-
-    members_are_separate: bool
-    """Whether members are trained one by one, to the same bits in any pack."""
-
-    @property
-    def parameters(self) -> torch.Tensor:
-        """The members' current parameters, [m, P + alignment parameters]."""
-        ...
-
-    def train_epoch(self, order: torch.Tensor) -> EpochLog:
-        """Train every member on all rows once, in the order [m, rows] given."""
-        ...
-
-    def validate(self) -> torch.Tensor:
-        """Validation accuracies [3, m] of head 1, head 2 and the fused head."""
-        ...
-
-    def keep(self, members: torch.Tensor) -> None:
-        """Go on with these members (int64 indices) only."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +49,7 @@ def run_epochs(engine: PackEngine, order: BatchOrder, settings: TrainSettings) -
     packed = np.arange(m)
     running = np.ones(m, dtype=bool)
     for epoch in range(settings.epochs):
-        log = engine.train_epoch(order.next_epoch())
+        log = engine.train_epoch(order.next_epoch(), order.stream)
         failed = log.failed_step.numpy()
         alive = running[packed]
         members = packed[alive]

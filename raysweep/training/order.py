@@ -9,6 +9,10 @@ class BatchOrder:
     """One permutation per member and epoch, from the member's order seed alone.
 
     Members with the same seed (the paired arms) share the permutation: same batches, same steps.
+
+    Attributes:
+        rows: number of training rows.
+        stream: int64 [m], the row of `next_epoch` that each member follows.
     """
 
     def __init__(self, seeds: Iterable[int], rows: int) -> None:
@@ -17,14 +21,16 @@ class BatchOrder:
         distinct = list(dict.fromkeys(asked))
         self._streams = [torch.Generator().manual_seed(seed) for seed in distinct]
         place = {seed: index for index, seed in enumerate(distinct)}
-        self._stream_of = torch.tensor([place[seed] for seed in asked])
+        self.stream = torch.tensor([place[seed] for seed in asked])
 
     def next_epoch(self) -> torch.Tensor:
-        """The next epoch's permutations of the training rows, int64 [m, rows]."""
-        drawn = torch.stack([torch.randperm(self.rows, generator=g) for g in self._streams])
-        return drawn[self._stream_of]
+        """The next epoch's distinct permutations of the training rows, int32 [streams, rows]."""
+        drawn = torch.empty(len(self._streams), self.rows, dtype=torch.int32)
+        for row, generator in zip(drawn, self._streams, strict=True):
+            torch.randperm(self.rows, generator=generator, out=row)
+        return drawn
 
     def keep(self, members: torch.Tensor) -> None:
         """Go on with these members (int64 indices) only; their orders stay what they were."""
-        used, self._stream_of = self._stream_of[members].unique(return_inverse=True)
+        used, self.stream = self.stream[members].unique(return_inverse=True)
         self._streams = [self._streams[int(index)] for index in used]

@@ -1,36 +1,17 @@
 """The packed trainer's steps in torch: every device, any alignment loss; backward by hand."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
 from raysweep.models.mlp import backward_tower, forward_tower, hidden_buffers, with_ones
 from raysweep.models.shape import PairShape
-from raysweep.objective.base import AlignmentLoss
+from raysweep.objective import AlignmentLoss
+from raysweep.training.engine import AlignedMembers, EpochLog
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.optimizer import RowAdamW, clip_rows
 
 VALIDATION_ROWS = 1024
 """Rows of the validation split that are evaluated at once."""
-
-
-@dataclass(frozen=True)
-class EpochLog:
-    """What an engine saw in one epoch; every tensor is [m] on the CPU.
-
-    Attributes:
-        task_loss, fused_loss, alignment_loss: means over the rows (`History`).
-        failed_step: the first step of the epoch (from 0) that was not finite, -1 if none.
-        task_gradient, alignment_gradient: squared norms at the representations, first batch.
-    """
-
-    task_loss: torch.Tensor
-    fused_loss: torch.Tensor
-    alignment_loss: torch.Tensor
-    failed_step: torch.Tensor
-    task_gradient: torch.Tensor
-    alignment_gradient: torch.Tensor
 
 
 class _Split:
@@ -126,9 +107,7 @@ class TorchEngine:
         self._fused = self._shape.fused.view(self.parameters)
         self._spans = self._shape.spans(total - self._shape.parameter_count)
         self._workspaces: dict[int, _Workspace] = {}
-        self._aligned = self._strength.nonzero()[:, 0]
-        self._aligned_placebo = self._placebo[self._aligned].nonzero()[:, 0]
-        self._aligned_strength = self._strength[self._aligned, None, None]
+        self._aligned = AlignedMembers.of(self._strength, self._placebo)
 
     def _workspace(self, rows: int) -> _Workspace:
         if rows not in self._workspaces:
@@ -136,14 +115,10 @@ class TorchEngine:
             self._workspaces[rows] = _Workspace(self._shape, m, rows, self.parameters)
         return self._workspaces[rows]
 
-    def train_epoch(self, order: torch.Tensor) -> EpochLog:
-        """Train every member on all rows once.
-
-        Args:
-            order: [m, rows], the permutation of the training rows of each member.
-        """
-        m, rows = order.shape
-        where = order.to(self._dataset.device) + self._dataset[:, None] * rows
+    def train_epoch(self, permutations: torch.Tensor, stream: torch.Tensor) -> EpochLog:
+        """See `PackEngine.train_epoch`."""
+        m, rows = len(stream), permutations.shape[1]
+        where = permutations[stream].to(self._dataset) + self._dataset[:, None] * rows
         size = self._settings.batch_size
         starts = range(0, rows, size)
         # Sums over steps stay on the device: reading one back in each step would stall a GPU.
@@ -184,7 +159,7 @@ class TorchEngine:
         at_h = self._head_gradients(space, slopes)
         if squares is not None:
             squares[0] = sum(g.square().sum(dim=(1, 2)) for g in at_h)
-        if len(self._aligned):
+        if len(self._aligned.rows):
             self._align(space, at_h, losses[2], squares)
         for index, tower in enumerate(shape.towers):
             backward_tower(
@@ -252,27 +227,21 @@ class TorchEngine:
     ) -> None:
         """Add the alignment loss's gradients to `at_h`, its values to `values`, [m]."""
         h1, h2 = (hidden[-1][:, :-1] for hidden in space.hidden)
-        rows, everyone = self._aligned, len(self._aligned) == h1.shape[0]
+        rows, everyone = self._aligned.rows, len(self._aligned.rows) == h1.shape[0]
         own = self.parameters[:, self._shape.parameter_count :]
         if not everyone:
             h1, h2, own = h1[rows], h2[rows], own[rows]
-        shifted = self._aligned_placebo
-        if len(shifted):
-            h2 = h2.clone() if everyone else h2
-            h2[shifted] = h2[shifted].roll(1, dims=2)
-        output = self._loss.value_and_gradients(h1, h2, own)
-        grad_1 = output.grad_1 * self._aligned_strength
-        grad_2 = output.grad_2 * self._aligned_strength
-        if len(shifted):
-            grad_2[shifted] = grad_2[shifted].roll(-1, dims=2)
-        at_h[0].index_add_(0, rows, grad_1)
-        at_h[1].index_add_(0, rows, grad_2)
+        output = self._aligned.evaluate(self._loss, h1, h2, own)
+        at_h[0].index_add_(0, rows, output.grad_1)
+        at_h[1].index_add_(0, rows, output.grad_2)
         values[rows] = output.value
         if own.shape[1]:
             at_own = self._gradients[:, self._shape.parameter_count :]
-            at_own[rows] = output.grad_parameters * self._aligned_strength[:, :, 0]
+            at_own[rows] = output.grad_parameters
         if squares is not None:
-            squares[1, rows] = grad_1.square().sum(dim=(1, 2)) + grad_2.square().sum(dim=(1, 2))
+            squares[1, rows] = sum(
+                g.square().sum(dim=(1, 2)) for g in (output.grad_1, output.grad_2)
+            )
 
     def validate(self) -> torch.Tensor:
         """Accuracies [3, m] of head 1, head 2 and the fused head on the validation split."""

@@ -1,0 +1,1 @@
+"""The pack step compiled for the CPU by Numba: one member at a time, its batch in cache."""

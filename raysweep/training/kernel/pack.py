@@ -1,0 +1,351 @@
+"""The entry points of the CPU kernel: what Numba compiles once per dtype and keeps on disk."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from raysweep.training.kernel.cka import cka
+from raysweep.training.kernel.infonce import infonce
+from raysweep.training.kernel.run import gather, run
+from raysweep.training.kernel.sides import add_side, copy_side, gradient_square
+from raysweep.training.kernel.update import adamw, clip
+
+MEMBER = np.dtype(
+    [
+        ("learning_rate", np.float64),
+        ("weight_decay", np.float64),
+        ("clip_norm", np.float64),
+        ("strength", np.float64),
+        ("placebo", np.int64),
+        ("dataset", np.int64),
+        ("stream", np.int64),
+    ]
+)
+"""What is known of a member; `placebo` is 0 or 1, `stream` the permutation it follows."""
+
+SEEN = np.dtype(
+    [
+        ("task", np.float64),
+        ("fused", np.float64),
+        ("alignment", np.float64),
+        ("defined", np.float64),
+        ("task_square", np.float64),
+        ("alignment_square", np.float64),
+        ("failed", np.int64),
+    ]
+)
+"""What an epoch leaves of a member (`EpochLog`): sums over steps weighted by rows, `defined` the
+share of rows with a defined alignment loss, `failed` a step or -1."""
+
+
+class Step(NamedTuple):
+    """What the members' steps share: programs, places in the arena, sizes.
+
+    `programs`: the forward, heads and backward programs, which end at `forward_end`, `heads_end`
+    and with the table. `group_ends`: where the parameters that are clipped together end; weight
+    decay spares the groups from `spared` on. `inputs_1`, `inputs_2`: of the towers, with d1 and d2
+    features; `at_1`, `at_2`: gradients at the representations, with `width_1` and `width_2`;
+    `logits`: the three heads', one behind the other. `block`, `stride`: columns of a tile and of
+    every matrix.
+    """
+
+    programs: Any
+    forward_end: int
+    heads_end: int
+    group_ends: Any
+    spared: int
+    gradients: int
+    inputs_1: int
+    inputs_2: int
+    d1: int
+    d2: int
+    at_1: int
+    at_2: int
+    width_1: int
+    width_2: int
+    classes: int
+    logits: int
+    block: int
+    stride: int
+
+
+class Scratch(NamedTuple):
+    """Buffers of the members at work, one a slot: arena, labels, the heads' losses."""
+
+    mem: Any
+    labels: Any
+    losses: Any
+
+
+class Rows(NamedTuple):
+    """A split: x1 [k, n d1 + slack], x2 alike (samples one after another), y [k, n] int32."""
+
+    x1: Any
+    x2: Any
+    y: Any
+
+
+class Pack(NamedTuple):
+    """The members: parameters, last gradients and AdamW's two moments [4, m, P]; MEMBER [m]."""
+
+    state: Any
+    members: Any
+
+
+INFONCE, CKA, UNBIASED_CKA = range(3)
+"""The losses that the kernel computes itself."""
+
+
+class Term(NamedTuple):
+    """An alignment term: the loss, and by how much each side is moved, 1.0 or 0.0."""
+
+    loss: int
+    inverse_temperature: float
+    pull_1: float
+    pull_2: float
+    sides: Any
+
+
+WHOLE, START, FINISH = range(3)
+"""Phases of a step: all of it, up to where a loss has to be asked, and from there on."""
+
+
+@njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+def _load(
+    rows: Rows, dataset: int, step: Step, mem: Any, labels: Any, order: Any, start: int, b: int
+) -> int:
+    """Gather a batch into the arena; returns the columns in use."""
+    columns = (b + step.block - 1) // step.block * step.block
+    gather(rows.x1[dataset], step.d1, order, start, b, columns, mem, step.inputs_1, step.stride)
+    gather(rows.x2[dataset], step.d2, order, start, b, columns, mem, step.inputs_2, step.stride)
+    y = rows.y[dataset]
+    for j in range(b):
+        labels[j] = y[order[start + j]]
+    return columns
+
+
+@njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+def _learn(
+    step: Step,
+    mem: Any,
+    labels: Any,
+    losses: Any,
+    count: int,
+    columns: int,
+    b: int,
+    first: bool,
+    share: float,
+    seen: Any,
+) -> None:
+    """Forward pass, losses, gradients at the representations."""
+    for j in range(step.gradients, step.gradients + count):
+        mem[j] = 0
+    run(step.programs[: step.heads_end], mem, step.stride, columns, labels, b, losses)
+    seen.task += (losses[0] + losses[1]) * share
+    seen.fused += losses[2] * share
+    if first:
+        seen.task_square += gradient_square(mem, step.at_1, step.width_1, columns, step.stride)
+        seen.task_square += gradient_square(mem, step.at_2, step.width_2, columns, step.stride)
+
+
+@njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+def _align(
+    member: Any,
+    term: Term,
+    mem: Any,
+    b: int,
+    columns: int,
+    stride: int,
+    first: bool,
+    share: float,
+    seen: Any,
+) -> None:
+    """Add the alignment loss's gradients to the task's, unless it is undefined (NaN)."""
+    sides = term.sides
+    copy_side(mem, sides.top_1, sides.width_1, b, columns, stride, 0, sides.u)
+    copy_side(mem, sides.top_2, sides.width_2, b, columns, stride, member.placebo, sides.v)
+    if term.loss == INFONCE:
+        value = infonce(mem, sides, b, columns, stride, term.inverse_temperature)
+    else:
+        value = cka(mem, sides, b, columns, stride, term.loss == UNBIASED_CKA)
+    if value == value:
+        by_1, by_2 = member.strength * term.pull_1, member.strength * term.pull_2
+        square = add_side(mem, sides.grad_u, by_1, sides.width_1, b, stride, 0, sides.at_1)
+        square += add_side(
+            mem, sides.grad_v, by_2, sides.width_2, b, stride, member.placebo, sides.at_2
+        )
+        seen.alignment += value * share
+        seen.defined += share
+        if first:
+            seen.alignment_square += square
+
+
+@njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+def _move(
+    state: Any,
+    i: int,
+    member: Any,
+    step: Step,
+    mem: Any,
+    labels: Any,
+    losses: Any,
+    columns: int,
+    b: int,
+    count: int,
+) -> bool:
+    """From the gradients at the representations to new parameters; whether all was finite."""
+    run(step.programs[step.heads_end :], mem, step.stride, columns, labels, b, losses)
+    size = state.shape[2]
+    p, g = mem[:size], mem[step.gradients : step.gradients + size]
+    mean, square = state[2, i], state[3, i]
+    total = losses[0] + losses[1] + losses[2]
+    begin = 0
+    for group in range(step.group_ends.shape[0]):
+        end = step.group_ends[group]
+        total += clip(g[begin:end], member.clip_norm)
+        adamw(
+            p[begin:end],
+            g[begin:end],
+            mean[begin:end],
+            square[begin:end],
+            count,
+            member.learning_rate,
+            member.weight_decay if begin < step.spared else 0.0,
+        )
+        begin = end
+    return math.isfinite(total)
+
+
+@njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+def _take_up(state: Any, i: int, mem: Any) -> None:
+    p = state[0, i]
+    for j in range(p.shape[0]):
+        mem[j] = p[j]
+
+
+@njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+def _put_down(state: Any, i: int, mem: Any, gradients: int) -> bool:
+    """Take a member's parameters and last gradients from the arena; whether all are finite."""
+    p, g = state[0, i], state[1, i]
+    finite = True
+    for j in range(p.shape[0]):
+        p[j] = mem[j]
+        g[j] = mem[gradients + j]
+        finite = finite and math.isfinite(p[j])
+    return finite
+
+
+def _entries(sources: str) -> tuple[Callable[..., None], ...]:
+    """The entry points, compiled on first call and kept on disk while no source file changes.
+
+    Numba's cache looks at the file of the compiled function alone, so a digest of all the files
+    goes into the closures, which the cache's key includes.
+    """
+
+    @njit(error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+    def advance(
+        pack: Pack,
+        chosen: Any,
+        step: Step,
+        scratch: Scratch,
+        rows: Rows,
+        permutations: Any,
+        phase: int,
+        begin: int,
+        end: int,
+        batch_size: int,
+        done: int,
+        term: Term,
+        seen: Any,
+    ) -> None:
+        """Take the chosen members through the rows begin : end of their orders, one by one.
+
+        In phase WHOLE they share the first slot of the scratch; in the others each has its own,
+        which holds the member from row 0 to the last, and begin : end is one batch.
+        """
+        len(sources)
+        state, n = pack.state, permutations.shape[1]
+        for at in range(chosen.shape[0]):
+            i = chosen[at]
+            slot = 0 if phase == WHOLE else at
+            mem, labels, losses = scratch.mem[slot], scratch.labels[slot], scratch.losses[slot]
+            member, noted, order = pack.members[i], seen[i], permutations[pack.members[i].stream]
+            if begin == 0 and phase != FINISH:
+                _take_up(state, i, mem)
+                noted.failed = -1
+            for start in range(begin, end, batch_size):
+                b, taken = min(batch_size, n - start), start // batch_size
+                columns = (b + step.block - 1) // step.block * step.block
+                if phase != FINISH:
+                    _load(rows, member.dataset, step, mem, labels, order, start, b)
+                    _learn(
+                        step,
+                        mem,
+                        labels,
+                        losses,
+                        state.shape[2],
+                        columns,
+                        b,
+                        start == 0,
+                        b / n,
+                        noted,
+                    )
+                if phase == WHOLE and member.strength > 0:
+                    _align(member, term, mem, b, columns, step.stride, start == 0, b / n, noted)
+                if phase != START:
+                    count = done + taken + 1
+                    if (
+                        not _move(state, i, member, step, mem, labels, losses, columns, b, count)
+                        and noted.failed < 0
+                    ):
+                        noted.failed = taken
+                    if phase == WHOLE and noted.failed >= 0:
+                        break
+            if end == n and phase != START:
+                finite = _put_down(state, i, mem, step.gradients)
+                if not finite and noted.failed < 0:
+                    noted.failed = (n - 1) // batch_size
+
+    @njit(error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+    def count_correct(
+        pack: Pack,
+        step: Step,
+        scratch: Scratch,
+        rows: Rows,
+        order: Any,
+        batch_size: int,
+        correct: Any,
+    ) -> None:
+        """Rows that each member's three heads get right, added to correct [3, m]."""
+        len(sources)
+        mem, labels, losses = scratch.mem[0], scratch.labels[0], scratch.losses[0]
+        stride = step.stride
+        for i in range(pack.members.shape[0]):
+            _take_up(pack.state, i, mem)
+            for start in range(0, order.shape[0], batch_size):
+                b = min(batch_size, order.shape[0] - start)
+                columns = _load(rows, pack.members[i].dataset, step, mem, labels, order, start, b)
+                run(step.programs[: step.forward_end], mem, stride, columns, labels, b, losses)
+                for head in range(3):
+                    at = step.logits + head * step.classes * stride
+                    for j in range(at, at + b):
+                        best = 0
+                        for c in range(1, step.classes):
+                            if mem[j + c * stride] > mem[j + best * stride]:
+                                best = c
+                        correct[head, i] += best == labels[j - at]
+
+    return advance, count_correct
+
+
+def _digest() -> str:
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+advance, count_correct = _entries(_digest())

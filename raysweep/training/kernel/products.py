@@ -1,0 +1,106 @@
+"""Matrix products of runtime sizes, put together from register tiles."""
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+from raysweep.training.kernel.tiles import COLUMN_BYTES, dense_tile, outer_tile
+
+
+def _dense(mode: str) -> Callable[..., None]:
+    tile_4, tile_2, tile_1 = (dense_tile(mode, rows) for rows in (4, 2, 1))
+
+    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    def product(
+        mem: Any,
+        a: int,
+        a_row: int,
+        a_inner: int,
+        b: int,
+        b_row: int,
+        c: int,
+        c_row: int,
+        rows: int,
+        inner: int,
+        columns: int,
+        extra: int,
+        shift: Any,
+    ) -> None:
+        for j in range(0, columns, COLUMN_BYTES // mem.itemsize):
+            r, left, right, out, by = 0, a, b + j, c + j, extra + j
+            while r + 4 <= rows:
+                tile_4(mem, left, a_row, a_inner, right, b_row, out, c_row, inner, by, shift)
+                r, left, out, by = r + 4, left + 4 * a_row, out + 4 * c_row, by + 4 * c_row
+            if r + 2 <= rows:
+                tile_2(mem, left, a_row, a_inner, right, b_row, out, c_row, inner, by, shift)
+                r, left, out, by = r + 2, left + 2 * a_row, out + 2 * c_row, by + 2 * c_row
+            if r < rows:
+                tile_1(mem, left, a_row, a_inner, right, b_row, out, c_row, inner, by, shift)
+
+    product.__doc__ = f"C = A B over `columns` whole tiles; mode {mode} of `dense_tile`."
+    return product  # type: ignore[no-any-return]
+
+
+dense_bias = _dense("bias")
+dense_leaky = _dense("leaky")
+dense_zero = _dense("zero")
+dense_add = _dense("add")
+dense_slope = _dense("slope")
+dense_exp = _dense("exp")
+
+_outer_4_4, _outer_4_1 = outer_tile(4, 4, False), outer_tile(4, 1, False)
+_outer_1_4, _outer_1_1 = outer_tile(1, 4, False), outer_tile(1, 1, False)
+_sums_4_4, _sums_4_1 = outer_tile(4, 4, True), outer_tile(4, 1, True)
+_sums_1_4, _sums_1_1 = outer_tile(1, 4, True), outer_tile(1, 1, True)
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def outer_add(
+    mem: Any,
+    a: int,
+    a_row: int,
+    b: int,
+    b_row: int,
+    c: int,
+    c_row: int,
+    rows: int,
+    others: int,
+    columns: int,
+    sums: int,
+) -> None:
+    """C += A B' over `columns` columns.
+
+    With sums >= 0 the sum of row r of A is added to mem[sums + r c_row].
+    """
+    r = 0
+    while r < rows:
+        tall = r + 4 <= rows
+        k = 0
+        while k < others:
+            wide = k + 4 <= others
+            left, right, out, total = (
+                a + r * a_row,
+                b + k * b_row,
+                c + r * c_row + k,
+                sums + r * c_row,
+            )
+            if k == 0 and sums >= 0:
+                if tall and wide:
+                    _sums_4_4(mem, left, a_row, right, b_row, out, c_row, columns, total)
+                elif tall:
+                    _sums_4_1(mem, left, a_row, right, b_row, out, c_row, columns, total)
+                elif wide:
+                    _sums_1_4(mem, left, a_row, right, b_row, out, c_row, columns, total)
+                else:
+                    _sums_1_1(mem, left, a_row, right, b_row, out, c_row, columns, total)
+            elif tall and wide:
+                _outer_4_4(mem, left, a_row, right, b_row, out, c_row, columns, total)
+            elif tall:
+                _outer_4_1(mem, left, a_row, right, b_row, out, c_row, columns, total)
+            elif wide:
+                _outer_1_4(mem, left, a_row, right, b_row, out, c_row, columns, total)
+            else:
+                _outer_1_1(mem, left, a_row, right, b_row, out, c_row, columns, total)
+            k += 4 if wide else 1
+        r += 4 if tall else 1

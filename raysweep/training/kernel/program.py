@@ -1,0 +1,294 @@
+"""A pair's training step as a program: the shape's logic in Python, the work in compiled code.
+
+One array, the arena, holds everything that a member's step touches: parameters, gradients, a
+batch with its activations, gradients at activations. A program is a table of instructions on it,
+[steps, FIELDS] int64, which `raysweep.training.kernel.run` carries out. So the compiled code
+knows no shapes, and is compiled once.
+
+Matrices in the arena have samples side by side: feature k of sample j is at + k stride + j, with
+`stride` at least the batch size, a whole number of register tiles.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from raysweep.models.shape import Layer, PairShape, Tower
+from raysweep.training.kernel.tiles import COLUMN_BYTES
+from raysweep.training.kernel.vectors import VECTOR_BYTES
+
+
+class Op(IntEnum):
+    """Instructions; C, A and B are matrices in the arena.
+
+    BIAS: C = A B + bias. LEAKY: its leaky ReLU. ZERO: C = A B. ADD: C += A B. SLOPE: C = A B times
+    the leaky ReLU's slope at E. OUTER: C += A B' over the samples; with E >= 0, the sums of A's
+    rows are added beside. BEND: C *= the slope at E. ENTROPY: cross-entropy of the logits C, which
+    become its gradient; the loss goes to slot E; A is scratch.
+    """
+
+    BIAS = 0
+    LEAKY = 1
+    ZERO = 2
+    ADD = 3
+    SLOPE = 4
+    OUTER = 5
+    BEND = 6
+    ENTROPY = 7
+
+
+class Line(NamedTuple):
+    """One instruction: where its matrices start, their strides, sizes, and what else it needs."""
+
+    op: int
+    a: int = 0
+    a_row: int = 0
+    a_inner: int = 0
+    b: int = 0
+    c: int = 0
+    c_row: int = 0
+    rows: int = 0
+    inner: int = 0
+    extra: int = 0
+
+
+FIELDS = len(Line._fields)
+
+
+@dataclass
+class Arena:
+    """Hands out places in a member's array, each at the start of a vector.
+
+    Attributes:
+        itemsize: bytes of an element.
+        size: elements handed out so far.
+    """
+
+    itemsize: int
+    size: int = 0
+
+    def take(self, count: int) -> int:
+        """The place of `count` new elements."""
+        lanes = VECTOR_BYTES // self.itemsize
+        place = self.size
+        self.size += -(-count // lanes) * lanes
+        return place
+
+
+@dataclass(frozen=True)
+class TowerPlaces:
+    """Where a tower lies: the parameters' layers, its inputs and activations, its gradients."""
+
+    tower: Tower
+    levels: tuple[int, ...]
+    at_top: int
+
+    @property
+    def top(self) -> int:
+        """The representation."""
+        return self.levels[-1]
+
+    @property
+    def width(self) -> int:
+        """Its number of features."""
+        return self.tower.hidden[-1].rows
+
+
+@dataclass(frozen=True)
+class Places:
+    """The arena of a pair's step.
+
+    Attributes:
+        parameters, gradients: one row of the flat buffers each.
+        towers: the two towers.
+        logits: of head 1, head 2 and the fused head, one behind the other; after ENTROPY their
+            gradients.
+        spare: two matrices as large as the largest layer.
+        found: three vectors that ENTROPY leaves its sums in.
+        block: columns of a register tile.
+        stride: columns of every matrix.
+        arena: for what else is needed.
+    """
+
+    parameters: int
+    gradients: int
+    towers: tuple[TowerPlaces, TowerPlaces]
+    logits: tuple[int, int, int]
+    spare: tuple[int, int]
+    found: int
+    block: int
+    stride: int
+    arena: Arena = field(repr=False)
+
+
+def lay_out(shape: PairShape, parameter_count: int, batch_size: int, dtype: np.dtype) -> Places:
+    """Place a pair's step in an arena.
+
+    Args:
+        shape: the pair's shape.
+        parameter_count: of one member, alignment parameters included.
+        batch_size: the most rows a batch has.
+        dtype: float32 or float64.
+    """
+    block = COLUMN_BYTES // dtype.itemsize
+    stride = -(-batch_size // block) * block
+    arena = Arena(dtype.itemsize)
+    parameters, gradients = arena.take(parameter_count), arena.take(parameter_count)
+    towers = []
+    for tower in shape.towers:
+        sizes = [tower.hidden[0].columns, *(layer.rows for layer in tower.hidden)]
+        levels = tuple(arena.take(size * stride) for size in sizes)
+        towers.append(TowerPlaces(tower, levels, arena.take(sizes[-1] * stride)))
+    widest = max(shape.width_1, shape.width_2) * stride
+    return Places(
+        parameters=parameters,
+        gradients=gradients,
+        towers=(towers[0], towers[1]),
+        logits=(
+            arena.take(shape.classes * stride),
+            arena.take(shape.classes * stride),
+            arena.take(shape.classes * stride),
+        ),
+        spare=(arena.take(widest), arena.take(widest)),
+        found=arena.take(3 * VECTOR_BYTES // dtype.itemsize),
+        block=block,
+        stride=stride,
+        arena=arena,
+    )
+
+
+def forward_program(shape: PairShape, places: Places) -> np.ndarray:
+    """From the inputs to the logits of the three heads."""
+    lines = []
+    for side, logits in zip(places.towers, places.logits[:2], strict=True):
+        for layer, below, above in zip(
+            side.tower.hidden, side.levels, side.levels[1:], strict=False
+        ):
+            lines.append(_apply(Op.LEAKY, places, layer, below, above))
+        lines.append(_apply(Op.BIAS, places, side.tower.head, side.top, logits))
+    first, second = places.towers
+    fused, logits = shape.fused, places.logits[2]
+    # Modality 2 comes first: its columns are followed by the bias, as BIAS expects.
+    behind = Layer(fused.offset + first.width, fused.rows, second.width)
+    row = fused.columns + 1
+    lines.append(_apply(Op.BIAS, places, behind, second.top, logits, row))
+    before = Layer(fused.offset, fused.rows, first.width)
+    lines.append(_apply(Op.ADD, places, before, first.top, logits, row))
+    return _table(lines)
+
+
+def head_program(shape: PairShape, places: Places, joint: bool) -> np.ndarray:
+    """From the logits to the losses, the heads' gradients and those at the representations."""
+    lines = []
+    for slot, logits in enumerate(places.logits):
+        lines.append(
+            Line(
+                Op.ENTROPY,
+                a=places.found,
+                c=logits,
+                c_row=places.stride,
+                rows=shape.classes,
+                extra=slot,
+            )
+        )
+    for side, logits in zip(places.towers, places.logits[:2], strict=True):
+        head = side.tower.head
+        lines.append(_weigh(places, head, logits, side.top))
+        lines.append(_pull(Op.ZERO, places, head, logits, side.at_top))
+    fused, logits, start = shape.fused, places.logits[2], 0
+    bias = places.gradients + fused.offset + fused.columns
+    for side, sums in zip(places.towers, (bias, -1), strict=True):
+        part = Layer(fused.offset + start, fused.rows, side.width)
+        row = fused.columns + 1
+        lines.append(_weigh(places, part, logits, side.top, row, sums))
+        if joint:
+            lines.append(_pull(Op.ADD, places, part, logits, side.at_top, row))
+        start += side.width
+    return _table(lines)
+
+
+def backward_program(places: Places) -> np.ndarray:
+    """From the gradients at the representations to those of the hidden layers."""
+    lines = []
+    for side in places.towers:
+        delta = side.at_top
+        lines.append(Line(Op.BEND, c=delta, c_row=places.stride, rows=side.width, extra=side.top))
+        hidden = side.tower.hidden
+        for index in reversed(range(len(hidden))):
+            layer, below = hidden[index], side.levels[index]
+            lines.append(_weigh(places, layer, delta, below))
+            if index:
+                other = places.spare[index % 2]
+                lines.append(_pull(Op.SLOPE, places, layer, delta, other, extra=below))
+                delta = other
+    return _table(lines)
+
+
+def _apply(
+    op: Op, places: Places, layer: Layer, below: int, above: int, row: int | None = None
+) -> Line:
+    """A layer on the activations below; `row` is its row length where it is part of a wider one."""
+    return Line(
+        op,
+        a=places.parameters + layer.offset,
+        a_row=row or layer.columns + 1,
+        a_inner=1,
+        b=below,
+        c=above,
+        c_row=places.stride,
+        rows=layer.rows,
+        inner=layer.columns,
+    )
+
+
+def _weigh(
+    places: Places,
+    layer: Layer,
+    delta: int,
+    below: int,
+    row: int | None = None,
+    sums: int | None = None,
+) -> Line:
+    """A layer's gradients from those at its outputs and the activations below."""
+    start = places.gradients + layer.offset
+    return Line(
+        Op.OUTER,
+        a=delta,
+        a_row=places.stride,
+        b=below,
+        c=start,
+        c_row=row or layer.columns + 1,
+        rows=layer.rows,
+        inner=layer.columns,
+        extra=start + layer.columns if sums is None else sums,
+    )
+
+
+def _pull(
+    op: Op,
+    places: Places,
+    layer: Layer,
+    delta: int,
+    out: int,
+    row: int | None = None,
+    extra: int = 0,
+) -> Line:
+    """A layer's gradients taken back to the activations below it."""
+    return Line(
+        op,
+        a=places.parameters + layer.offset,
+        a_row=1,
+        a_inner=row or layer.columns + 1,
+        b=delta,
+        c=out,
+        c_row=places.stride,
+        rows=layer.columns,
+        inner=layer.rows,
+        extra=extra,
+    )
+
+
+def _table(lines: list[Line]) -> np.ndarray:
+    return np.array(lines, dtype=np.int64).reshape(len(lines), FIELDS)

@@ -1,0 +1,317 @@
+"""The packed trainer on the CPU, member by member, through the compiled kernel."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from raysweep.models.shape import PairShape
+from raysweep.objective import AlignmentLoss
+from raysweep.objective.cka import LinearCKA
+from raysweep.objective.heads import Projected
+from raysweep.objective.infonce import InfoNCE
+from raysweep.objective.one_way import OneWay
+from raysweep.training.engine import AlignedMembers, EpochLog
+from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.training.kernel import pack
+from raysweep.training.kernel.program import (
+    Places,
+    backward_program,
+    forward_program,
+    head_program,
+    lay_out,
+)
+from raysweep.training.kernel.sides import Sides, place_sides
+from raysweep.training.kernel.vectors import VECTOR_BYTES
+
+LARGEST_MATRIX_BYTES = 2**26
+"""Beyond this size InfoNCE's samples-by-samples matrix is left to the loss's own chunks."""
+
+LARGEST_FLOAT32_SCALE = 40.0
+"""Above this 1 / temperature the smallest exponentials of float32 are lost."""
+
+
+@dataclass(frozen=True)
+class KernelLoss:
+    """A loss that the kernel computes itself.
+
+    Attributes:
+        code: INFONCE, CKA or UNBIASED_CKA of `raysweep.training.kernel.pack`.
+        inverse_temperature: of InfoNCE.
+        pulls: 1.0 for each side that the loss moves, else 0.0.
+    """
+
+    code: int
+    inverse_temperature: float
+    pulls: tuple[float, float]
+
+    @classmethod
+    def of(
+        cls, loss: AlignmentLoss, shape: PairShape, batch_size: int, dtype: np.dtype
+    ) -> "KernelLoss | None":
+        """How the kernel computes a loss, or None where the loss has to be asked."""
+        pulls = 1.0, 1.0
+        if isinstance(loss, OneWay):
+            pulls = float(loss.stopped != "1"), float(loss.stopped != "2")
+            loss = loss.loss
+        if isinstance(loss, Projected):
+            if loss.heads(shape.width_1, shape.width_2) != (None, None):
+                return None
+            loss = loss.loss
+        if isinstance(loss, LinearCKA):
+            return cls(pack.UNBIASED_CKA if loss.unbiased else pack.CKA, 0.0, pulls)
+        if isinstance(loss, InfoNCE) and not loss.learned:
+            scale = 1.0 / loss.temperature
+            precise = dtype == np.float64 or scale <= LARGEST_FLOAT32_SCALE
+            if precise and batch_size**2 * dtype.itemsize <= LARGEST_MATRIX_BYTES:
+                return cls(pack.INFONCE, scale, pulls)
+        return None
+
+    def term(self, places: Places) -> pack.Term:
+        """Make room for it in the arena."""
+        width_1, width_2 = (side.width for side in places.towers)
+        matrix = width_1**2 + width_2**2 + width_1 * width_2
+        if self.code == pack.INFONCE:
+            matrix = places.stride**2
+        sides = place_sides(places, matrix)
+        return pack.Term(self.code, self.inverse_temperature, *self.pulls, sides)
+
+
+_NO_TERM = pack.Term(pack.CKA, 0.0, 0.0, 0.0, Sides(*[0] * len(Sides._fields)))
+
+
+@dataclass(frozen=True)
+class _Split:
+    rows: pack.Rows
+    count: int
+
+    @classmethod
+    def of(cls, x1: np.ndarray, x2: np.ndarray, y: np.ndarray, dtype: np.dtype) -> "_Split":
+        sides = []
+        for x in (x1, x2):
+            values = np.asarray(x)
+            k, n, d = values.shape
+            # The kernel reads whole vectors, past the last sample too.
+            flat = np.zeros((k, n * d + VECTOR_BYTES // dtype.itemsize), dtype)
+            flat[:, : n * d] = values.reshape(k, n * d)
+            sides.append(flat)
+        labels = np.ascontiguousarray(y, dtype=np.int32)
+        return cls(pack.Rows(sides[0], sides[1], labels), labels.shape[1])
+
+
+class KernelEngine:
+    """Trains the members one by one, each batch from gathering to update in cache.
+
+    Tasks, and the alignment losses that `kernel_term` knows, stay in compiled code for a whole
+    epoch; for any other loss the kernel stops in every step, after the forward pass, and asks it.
+    A member's result is the same to the last bit in any pack.
+
+    Args:
+        shape: the members' shape.
+        members: their seeds and hyperparameters.
+        data: the datasets.
+        settings: how to train.
+        loss: the alignment loss.
+        parameters: initial parameters [m, P + alignment parameters] of the settings' dtype, on
+            the CPU; changed in place.
+    """
+
+    members_are_separate = True
+
+    def __init__(
+        self,
+        shape: PairShape,
+        members: Members,
+        data: PackData,
+        settings: TrainSettings,
+        loss: AlignmentLoss,
+        parameters: torch.Tensor,
+    ) -> None:
+        self._shape = shape
+        self._settings = settings
+        self._loss = loss
+        values = parameters.numpy()
+        self._dtype = values.dtype
+        self._train = _Split.of(data.x1_train, data.x2_train, data.y_train, self._dtype)
+        self._validation = _Split.of(
+            data.x1_validation, data.x2_validation, data.y_validation, self._dtype
+        )
+        state = np.zeros((4, *values.shape), self._dtype)
+        state[0] = values
+        facts = np.zeros(len(values), pack.MEMBER)
+        for name in ("learning_rate", "weight_decay", "clip_norm", "strength", "placebo"):
+            facts[name] = getattr(members, name)
+        facts["dataset"] = data.dataset
+        self._pack = pack.Pack(state, facts)
+        rows = max(self._train.count, self._validation.count)
+        size = min(settings.batch_size, rows)
+        self._places = places = lay_out(shape, values.shape[1], size, self._dtype)
+        known = KernelLoss.of(loss, shape, size, self._dtype)
+        self._asked = known is None
+        self._term = _NO_TERM if known is None else known.term(places)
+        self._step = _step(shape, places, values.shape[1], settings.fusion == "joint")
+        self._scratch = self._new_scratch(1)
+        self._done = 0
+        self._bind()
+
+    @property
+    def parameters(self) -> torch.Tensor:
+        """The members' current parameters, [m, P + alignment parameters]."""
+        return torch.from_numpy(self._pack.state[0])
+
+    @property
+    def gradients(self) -> torch.Tensor:
+        """The last step's gradients after clipping, [m, P + alignment parameters]."""
+        return torch.from_numpy(self._pack.state[1])
+
+    def keep(self, members: torch.Tensor) -> None:
+        """Go on with these members (int64 indices) only."""
+        rows = members.numpy()
+        self._pack = pack.Pack(self._pack.state[:, rows].copy(), self._pack.members[rows])
+        self._bind()
+
+    def _bind(self) -> None:
+        """Who is trained in compiled code throughout, and whose loss has to be asked."""
+        facts = self._pack.members
+        everyone = np.arange(len(facts))
+        self._staged = np.flatnonzero(facts["strength"] > 0) if self._asked else everyone[:0]
+        self._straight = np.setdiff1d(everyone, self._staged)
+        if len(self._staged):
+            asked = facts[self._staged]
+            self._aligned = AlignedMembers.of(
+                torch.from_numpy(asked["strength"].astype(self._dtype)),
+                torch.from_numpy(asked["placebo"].copy()),
+            )
+            self._staged_scratch = self._new_scratch(len(self._staged))
+
+    def train_epoch(self, permutations: torch.Tensor, stream: torch.Tensor) -> EpochLog:
+        """See `PackEngine.train_epoch`."""
+        seen = np.zeros(len(stream), pack.SEEN)
+        order = permutations.numpy()
+        self._pack.members["stream"] = stream.numpy()
+        if len(self._straight):
+            self._advance(pack.WHOLE, self._straight, self._scratch, order, 0, order.shape[1], seen)
+        if len(self._staged):
+            self._train_staged(order, seen)
+        self._done += -(-order.shape[1] // self._settings.batch_size)
+        defined = np.where(seen["defined"] > 0, seen["defined"], np.nan)
+        return EpochLog(
+            task_loss=torch.from_numpy(seen["task"].copy()),
+            fused_loss=torch.from_numpy(seen["fused"].copy()),
+            alignment_loss=torch.from_numpy(seen["alignment"] / defined),
+            failed_step=torch.from_numpy(seen["failed"].copy()),
+            task_gradient=torch.from_numpy(seen["task_square"].copy()),
+            alignment_gradient=torch.from_numpy(seen["alignment_square"].copy()),
+        )
+
+    def _train_staged(self, order: np.ndarray, seen: np.ndarray) -> None:
+        """An epoch of the members whose loss has to be asked in every step."""
+        size, n = self._settings.batch_size, order.shape[1]
+        scratch, chosen, places = self._staged_scratch, self._staged, self._places
+        arenas = torch.from_numpy(scratch.mem)
+        sides = [_columns(arenas, side.top, side.width, places.stride) for side in places.towers]
+        slopes = [
+            _columns(arenas, side.at_top, side.width, places.stride) for side in places.towers
+        ]
+        count, end = self._shape.parameter_count, self._pack.state.shape[2]
+        own = arenas[:, count:end]
+        at_own = arenas[:, places.gradients + count : places.gradients + end]
+        for start in range(0, n, size):
+            b = min(size, n - start)
+            stop = start + b
+            self._advance(pack.START, chosen, scratch, order, start, stop, seen)
+            output = self._aligned.evaluate(self._loss, sides[0][:, :, :b], sides[1][:, :, :b], own)
+            slopes[0][:, :, :b] += output.grad_1
+            slopes[1][:, :, :b] += output.grad_2
+            at_own += output.grad_parameters
+            value = output.value.numpy().astype(np.float64)
+            defined = ~np.isnan(value)
+            seen["alignment"][chosen] += np.where(defined, value, 0.0) * b / n
+            seen["defined"][chosen] += defined * (b / n)
+            if start == 0:
+                squares = output.grad_1.square().sum((1, 2)) + output.grad_2.square().sum((1, 2))
+                seen["alignment_square"][chosen] += squares.numpy()
+            self._advance(pack.FINISH, chosen, scratch, order, start, stop, seen)
+
+    def _advance(
+        self,
+        phase: int,
+        chosen: np.ndarray,
+        scratch: pack.Scratch,
+        order: np.ndarray,
+        begin: int,
+        end: int,
+        seen: np.ndarray,
+    ) -> None:
+        pack.advance(
+            self._pack,
+            chosen,
+            self._step,
+            scratch,
+            self._train.rows,
+            order,
+            phase,
+            begin,
+            end,
+            self._settings.batch_size,
+            self._done,
+            self._term,
+            seen,
+        )
+
+    def validate(self) -> torch.Tensor:
+        """See `PackEngine.validate`."""
+        correct = np.zeros((3, len(self._pack.members)), dtype=np.int64)
+        order = np.arange(self._validation.count, dtype=np.int32)
+        pack.count_correct(
+            self._pack,
+            self._step,
+            self._scratch,
+            self._validation.rows,
+            order,
+            self._places.stride,
+            correct,
+        )
+        return torch.from_numpy(correct / self._validation.count)
+
+    def _new_scratch(self, slots: int) -> pack.Scratch:
+        return pack.Scratch(
+            mem=np.zeros((slots, self._places.arena.size), self._dtype),
+            labels=np.zeros((slots, self._places.stride), np.int32),
+            losses=np.zeros((slots, 3)),
+        )
+
+
+def _columns(arenas: torch.Tensor, at: int, width: int, stride: int) -> torch.Tensor:
+    """A matrix of every arena, [slots, width, stride]."""
+    return arenas[:, at : at + width * stride].unflatten(1, (width, stride))
+
+
+def _step(shape: PairShape, places: Places, count: int, joint: bool) -> pack.Step:
+    parts = [
+        forward_program(shape, places),
+        head_program(shape, places, joint),
+        backward_program(places),
+    ]
+    spans = shape.spans(count - shape.parameter_count)
+    first, second = places.towers
+    return pack.Step(
+        programs=np.concatenate(parts),
+        forward_end=len(parts[0]),
+        heads_end=len(parts[0]) + len(parts[1]),
+        group_ends=np.array([span.stop for span in spans], dtype=np.int64),
+        spared=shape.parameter_count,
+        gradients=places.gradients,
+        inputs_1=first.levels[0],
+        inputs_2=second.levels[0],
+        d1=shape.d1,
+        d2=shape.d2,
+        at_1=first.at_top,
+        at_2=second.at_top,
+        width_1=first.width,
+        width_2=second.width,
+        classes=shape.classes,
+        logits=places.logits[0],
+        block=places.block,
+        stride=places.stride,
+    )
