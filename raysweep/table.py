@@ -152,6 +152,8 @@ REQUIRED = (
 # What a table says of time differs from run to run; everything else is reproducible.
 TIMING_COLUMNS = ("train_seconds",)
 
+_NUMBERS = {pa.int64(), pa.float64()}
+
 Row = Mapping[str, int | float | str | None]
 
 
@@ -332,12 +334,9 @@ def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
         types: dict[str, set[Any]] = {}
         for table in tables:
             for field in table.schema:
-                types.setdefault(field.name, set()).add(field.type)
-        mixed = {
-            name
-            for name, found in types.items()
-            if len(found) > 1 and not all(pa.types.is_primitive(t) for t in found)
-        }
+                if not pa.types.is_null(field.type):
+                    types.setdefault(field.name, set()).add(field.type)
+        mixed = {n for n, found in types.items() if len(found) > 1 and not found <= _NUMBERS}
         return pa.concat_tables([_as_text(t, mixed) for t in tables], promote_options="permissive")
 
 

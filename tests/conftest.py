@@ -36,6 +36,17 @@ confirm: {seeds: 2}
 StudyFactory = Callable[..., Study]
 
 
+def tiny(*overrides: str) -> Study:
+    """The tiny study, checked and resolved, with overrides such as ``search.trials=8``.
+
+    Two synthetic cells (U 2 and 6), 64 training rows, 2 epochs in float64, 3 strengths in
+    generations of 2, 1 search seed, 2 confirm seeds.
+    """
+    return parse_study(
+        TINY, "tiny", Path.cwd(), overrides, vocabulary.check, vocabulary.resolve_files
+    )
+
+
 @pytest.fixture
 def tiny_yaml(tmp_path: Path) -> Path:
     """The tiny study as a file."""
@@ -46,18 +57,8 @@ def tiny_yaml(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def study_of() -> StudyFactory:
-    """The tiny study, checked and resolved, with overrides such as ``search.trials=8``.
-
-    Two synthetic cells (U 2 and 6), 64 training rows, 2 epochs in float64, 3 strengths in
-    generations of 2, 1 search seed, 2 confirm seeds.
-    """
-
-    def make(*overrides: str) -> Study:
-        return parse_study(
-            TINY, "tiny", Path.cwd(), overrides, vocabulary.check, vocabulary.resolve_files
-        )
-
-    return make
+    """Makes the tiny study with overrides, see `tiny`."""
+    return tiny
 
 
 @pytest.fixture

@@ -48,7 +48,29 @@ def broken_message() -> str:
     return message + "\n"
 
 
+def schema_text() -> str:
+    """Columns and types of the trial table of a tiny run."""
+    import tempfile
+
+    import pyarrow.parquet as pq
+    from conftest import tiny
+
+    from raysweep import local_runner
+    from raysweep.run_folder import RunFolder
+    from raysweep.storage import Output
+    from raysweep.table import TABLE_NAME
+
+    study = tiny("data.U=[2]", "training.epochs=1", "evaluation.layers=best", "search.trials=1")
+    with tempfile.TemporaryDirectory() as folder:
+        place = RunFolder(Output(folder))
+        place.adopt(study)
+        local_runner.run(study, place)
+        schema = pq.read_schema(f"{folder}/{TABLE_NAME}")
+    return "".join(f"{field.name}: {field.type}\n" for field in schema)
+
+
 def main() -> None:
+    SCHEMA.write_text(schema_text())
     BROKEN_MESSAGE.write_text(broken_message())
     CELLS.write_text(json.dumps(bundled_cells(), indent=2) + "\n")
 

@@ -1,0 +1,360 @@
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import StudyFactory
+from golden.write import SCHEMA, schema_text
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raysweep.cells import Cell
+from raysweep.data.registry import DATASETS, load
+from raysweep.errors import InputError
+from raysweep.execute import run_pack
+from raysweep.packing import Pack
+from raysweep.spec import Study
+from raysweep.storage import Output
+from raysweep.sweep import Sweep
+from raysweep.table import (
+    COLUMNS,
+    PART_SUFFIX,
+    PARTS,
+    REQUIRED,
+    TABLE_NAME,
+    Row,
+    columns_markdown,
+    compact,
+    read_parts,
+    read_table,
+    results_of,
+    write_part,
+)
+from raysweep.trials import Arm, Stage, Status, Trial
+
+CELL = Cell("synthetic", (("U", 4),), (0,), "mlp", 1, 1, 8, 8)
+OTHER_CELL = replace(CELL, width_1=16)
+
+
+def trial(seed: int, cell: Cell = CELL) -> Trial:
+    return Trial(cell, 0, seed, 0.5, Arm.FORCED, Stage.SEARCH, "s", 1, seed)
+
+
+def row(one: Trial, **more: Any) -> dict[str, Any]:
+    return {
+        "key": one.key,
+        "study": "x",
+        "cell": one.cell.id,
+        "draw": one.draw,
+        "seed": one.seed,
+        "strength": one.strength,
+        "arm": one.arm.value,
+        "stage": one.stage.value,
+        "status": "ok",
+        "generation": one.generation,
+        "number": one.number,
+        "chosen_by": one.chosen_by,
+        **more,
+    }
+
+
+def plan(*trials: Trial) -> dict[str, Trial]:
+    return {one.key: one for one in trials}
+
+
+def path_of(folder: Path, name: str) -> Path:
+    return folder / PARTS / f"{name}{PART_SUFFIX}"
+
+
+def test_rows_are_read_back_as_they_were(tmp_path: Path) -> None:
+    output = Output(tmp_path)
+    rows: list[Row] = [
+        row(trial(1), alignment_cka_validation=0.25, reason="", performance_1_test=None),
+        row(trial(2), alignment_cka_validation=None, file="ü|x", performance_1_test=1),
+    ]
+    write_part(output, "a", rows)
+    found = read_parts(output)
+    assert found.damaged == ()
+    columns = dict.fromkeys(name for one in rows for name in one)
+    assert found.table.to_pylist() == [{c: one.get(c) for c in columns} for one in rows]
+    assert found.table.schema.field("performance_1_test").type == pa.float64()
+
+
+# Damage
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_a_part_that_is_cut_or_changed_counts_as_missing(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    output = Output(folder)
+    write_part(output, "a", [row(trial(1))])
+    write_part(output, "b", [row(trial(2))])
+    whole = path_of(folder, "a").read_bytes()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    damaged = data.draw(
+        st.one_of(
+            st.just(whole[:at]),
+            st.just(whole[at:] + whole),
+            st.integers(1, 255).map(
+                lambda flip: whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :]
+            ),
+            st.just(whole[:at] + bytes(len(whole) - at)).filter(lambda zeros: zeros != whole),
+            st.binary(max_size=200),
+        )
+    )
+    path_of(folder, "a").write_bytes(damaged)
+    found = read_parts(output)
+    assert found.damaged == (f"{PARTS}/a{PART_SUFFIX}",)
+    assert list(found.results()) == [trial(2).key]
+
+
+def test_a_part_without_the_needed_columns_counts_as_missing(tmp_path: Path) -> None:
+    output = Output(tmp_path)
+    for missing in REQUIRED:
+        one = row(trial(1))
+        del one[missing]
+        write_part(output, missing, [one])
+    assert len(read_parts(output).damaged) == len(REQUIRED)
+    assert read_parts(output, ["parts/none.arrow"]).damaged == ("parts/none.arrow",)
+    assert read_parts(output).results() == {}
+
+
+def test_a_damaged_part_is_run_again(tmp_path: Path, tiny_study: Study) -> None:
+    output = Output(tmp_path)
+    sweep = Sweep(tiny_study)
+    pack = sweep.next_pack()
+    assert pack is not None
+    write_part(output, pack.key, [row(t) for t in pack.trials])
+    assert Sweep(tiny_study, read_parts(output).results()).next_pack() != pack
+    file = path_of(tmp_path, pack.key)
+    file.write_bytes(file.read_bytes()[:-1])
+    assert Sweep(tiny_study, read_parts(output).results()).next_pack() == pack
+
+
+# Compaction
+
+
+def test_the_table_has_the_planned_rows_in_the_planned_order(tmp_path: Path) -> None:
+    output = Output(tmp_path)
+    one, two, three, four = (trial(seed) for seed in (1, 2, 3, 4))
+    write_part(output, "z", [row(one, performance_1_test=0.1)])
+    write_part(output, "a", [row(three, performance_1_test=0.3), row(two, performance_1_test=0.2)])
+    assert compact(output, read_parts(output), plan(two, four, one)) == 2
+    frame = read_table(tmp_path)
+    assert list(frame["key"]) == [two.key, one.key]
+    assert list(frame["performance_1_test"]) == [0.2, 0.1]
+    before = (tmp_path / TABLE_NAME).read_bytes()
+    compact(output, read_parts(output), plan(two, four, one))
+    assert (tmp_path / TABLE_NAME).read_bytes() == before
+
+
+def test_a_trial_that_is_there_twice_is_one_row(tmp_path: Path) -> None:
+    output = Output(tmp_path)
+    write_part(output, "b", [row(trial(1), train_seconds=2.0)])
+    write_part(output, "a", [row(trial(2)), row(trial(1), train_seconds=1.0)])
+    found = read_parts(output)
+    assert sorted(found.results()) == sorted([trial(1).key, trial(2).key])
+    compact(output, found, plan(trial(1), trial(2)))
+    assert list(read_table(tmp_path)["train_seconds"]) == [
+        1.0,
+        pytest.approx(float("nan"), nan_ok=True),
+    ]
+
+
+def test_the_table_says_what_the_plan_of_now_says(tmp_path: Path) -> None:
+    # A strength that both criteria chose may, once more trials are there, be chosen by one only.
+    output = Output(tmp_path)
+    before = replace(trial(1), chosen_by="alignment+performance", generation=0, number=7)
+    write_part(output, "a", [row(before)])
+    now = replace(before, chosen_by="performance", generation=-1, number=-1)
+    compact(output, read_parts(output), plan(now))
+    [found] = read_table(tmp_path).to_dict("records")
+    assert (found["chosen_by"], found["generation"], found["number"]) == ("performance", -1, -1)
+
+
+def test_columns_are_in_the_documented_order(tmp_path: Path) -> None:
+    output = Output(tmp_path)
+    write_part(output, "a", [row(trial(1), zeta=1, performance_2_test=0.5, n_train=9)])
+    write_part(output, "b", [row(trial(2), alpha="x", alignment_cka_test=0.5, width_1=8)])
+    compact(output, read_parts(output), plan(trial(1), trial(2)))
+    names = list(read_table(tmp_path).columns)
+    assert names[:3] == ["key", "study", "cell"]
+    assert names.index("number") < names.index("alpha") < names.index("zeta")
+    assert names.index("zeta") < names.index("n_train") < names.index("width_1")
+    assert names[-2:] == ["alignment_cka_test", "performance_2_test"]
+
+
+def test_columns_of_different_types_go_together(tmp_path: Path) -> None:
+    output = Output(tmp_path)
+    values = {"a": 1, "b": 2.5, "c": None}
+    for name, value in values.items():
+        write_part(output, name, [row(trial(ord(name)), mixed=value, noise=value)])
+    write_part(output, "d", [row(trial(100), mixed="text")])
+    write_part(output, "e", [row(trial(101), mixed=3), row(trial(102), mixed="x")])
+    found = read_parts(output)
+    assert found.table.column("mixed").to_pylist() == ["1", "2.5", None, "text", "3", "x"]
+    # Numbers stay numbers.
+    assert found.table.column("noise").to_pylist() == [1.0, 2.5, None, None, None, None]
+    compact(output, found, plan(trial(97), trial(100)))
+    assert list(read_table(tmp_path)["mixed"]) == ["1", "text"]
+
+
+def test_an_empty_run_has_an_empty_table(tmp_path: Path) -> None:
+    output = Output(tmp_path)
+    assert read_parts(output).results() == {}
+    assert compact(output, read_parts(output), plan(trial(1))) == 0
+    with pytest.raises(InputError, match="columns missing: study, cell"):
+        read_table(tmp_path)
+
+
+def test_a_search_gets_its_columns(tmp_path: Path) -> None:
+    rows: list[Row] = [
+        row(trial(1), alignment_cka_validation=0.5, alignment_layers_cka_validation="1-2"),
+        {**row(trial(2), alignment_cka_validation=None), "status": "diverged"},
+    ]
+    write_part(Output(tmp_path), "a", rows)
+    read = read_parts(Output(tmp_path)).results()
+    direct = {result.key: result for result in results_of(rows)}
+    assert read.keys() == direct.keys()
+    for key, result in read.items():
+        assert result.status is direct[key].status
+        assert list(result.values) == ["alignment_cka_validation"]
+        assert (
+            result.values["alignment_cka_validation"]
+            == direct[key].values["alignment_cka_validation"]
+        )
+    assert read[trial(2).key].status is Status.DIVERGED
+
+
+def test_a_large_run_is_read_in_moments(tmp_path: Path) -> None:
+    # 100 of the 2,800 part files that 100,000 trials make, which take about one and a half seconds.
+    output = Output(
+        tmp_path,
+    )
+    measured = {
+        f"performance_{h}_{s}": 0.5 for h in (1, 2, "fused") for s in ("validation", "test")
+    }
+    more = {
+        **measured,
+        **{f"I{i}": 0.1 for i in (1, 2, 12)},
+        "data": "synthetic",
+        "temperature": 0.05,
+    }
+    trials = [trial(seed) for seed in range(100 * 36)]
+    (tmp_path / PARTS).mkdir()
+    for start in range(0, len(trials), 36):
+        rows = [row(t, **more) for t in trials[start : start + 36]]
+        write_part(output, f"{start:06d}", rows)
+    started = time.process_time()
+    parts = read_parts(output)
+    assert compact(output, parts, plan(*trials)) == len(trials)
+    assert time.process_time() - started < 1.0
+
+
+# Reading a table
+
+
+def test_a_table_is_found_by_folder_and_by_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = Output(tmp_path)
+    write_part(output, "a", [row(trial(1))])
+    compact(output, read_parts(output), plan(trial(1)))
+    monkeypatch.chdir(tmp_path)
+    for place in (
+        tmp_path,
+        str(tmp_path),
+        tmp_path / TABLE_NAME,
+        TABLE_NAME,
+        ".",
+        tmp_path.as_uri(),
+    ):
+        assert list(read_table(place)["key"]) == [trial(1).key]
+
+
+def test_what_is_no_table_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no trial table there; give a run's output folder"):
+        read_table(tmp_path)
+    with pytest.raises(InputError, match="no trial table there"):
+        read_table(tmp_path / "gone.parquet")
+    (tmp_path / "notes.csv").write_text("a,b")
+    with pytest.raises(InputError, match="no trial table there"):
+        read_table(tmp_path / "notes.csv")
+    (tmp_path / TABLE_NAME).write_bytes(b"PAR1 something else PAR1")
+    with pytest.raises(InputError, match="not a readable Parquet file"):
+        read_table(tmp_path)
+    pq.write_table(pa.table({"key": ["a"], "cell": ["b"]}), tmp_path / TABLE_NAME)
+    with pytest.raises(InputError, match="not a trial table, columns missing: study, draw, seed"):
+        read_table(tmp_path)
+    (tmp_path / "folder.parquet").mkdir()
+    with pytest.raises(InputError, match="cannot be read"):
+        read_table(tmp_path / "folder.parquet")
+
+
+# What is documented
+
+
+def test_every_column_name_is_described_once() -> None:
+    assert len({column.name for column in COLUMNS}) == len(COLUMNS)
+    names = [column.name for column in COLUMNS if column.pattern is None] + [
+        f"{what}_{head}_{split}"
+        for what in ("performance", "loss")
+        for head in ("1", "2", "fused")
+        for split in ("validation", "test", "population")
+    ]
+    names += ["alignment_mutual_knn_test", "alignment_layers_mutual_knn_test"]
+    for name in names:
+        assert len([column for column in COLUMNS if column.describes(name)]) == 1, name
+    layers = next(c for c in COLUMNS if c.describes("alignment_layers_cka_validation"))
+    assert layers.kind == "string"
+
+
+def test_the_columns_make_a_markdown_table() -> None:
+    lines = columns_markdown().splitlines()
+    assert len(lines) == len(COLUMNS) + 2
+    assert all(line.replace("\\|", "").count("|") == 5 for line in lines)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "{dataset: synthetic, U: 3, train: 64, validation: 32, test: 32}",
+        "{dataset: channels, pid_R: 0.3, train: 64, validation: 32, test: 32}",
+        "{dataset: digits, overlap: 1, train: 64, validation: 32, test: 32}",
+    ],
+)
+def test_every_column_that_a_run_fills_is_documented(study_of: StudyFactory, data: str) -> None:
+    study = study_of(f"data={data}", "evaluation.layers=best", "training.epochs=1")
+    sweep = Sweep(study)
+    pack = sweep.next_pack()
+    assert pack is not None
+    [filled] = run_pack(study, Pack(pack.trials[:1]))
+    [cell] = sweep.cells
+    parameters = {parameter.name for parameter in DATASETS[cell.dataset].parameters}
+    described = [name for name in filled if any(c.describes(name) for c in COLUMNS)]
+    assert set(filled) - set(described) <= parameters
+    assert set(load(cell.dataset, dict(cell.parameters)).characteristics) <= set(filled)
+    python = {"string": str, "int64": int, "float64": float}
+    for name in described:
+        kind = next(c.kind for c in COLUMNS if c.describes(name))
+        assert filled[name] is None or isinstance(filled[name], python[kind]), name
+
+
+def test_the_schema_is_what_it_was() -> None:
+    assert schema_text() == SCHEMA.read_text(), (
+        "if this was meant, run python tests/golden/write.py"
+    )
+
+
+def test_types_are_those_documented(tmp_path: Path) -> None:
+    types = dict(line.split(": ") for line in SCHEMA.read_text().splitlines())
+    arrow = {"string": "string", "int64": "int64", "float64": "double"}
+    for name, found in types.items():
+        known = next((c for c in COLUMNS if c.describes(name)), None)
+        assert known is None or arrow[known.kind] == found, name
