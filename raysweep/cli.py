@@ -7,8 +7,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -158,9 +157,10 @@ def plan(
 
 @app.command()
 def analyze(folder: FolderArgument) -> None:
-    """Print the verdict of a run."""
+    """Print the verdict of a run, and write its report, figures and tables."""
     place = RunFolder(Output(folder))
-    _verdict(place, place.existing_study())
+    with _writable(place):
+        _print_verdict(place, place.existing_study())
 
 
 @app.command()
@@ -241,30 +241,36 @@ def _run(
 ) -> None:
     if runner not in ("ray", "local"):
         raise InputError(f"--runner {runner}: expected ray or local")
+    from raysweep.conclusion import register_plan
     from raysweep.display import RunDisplay
 
     with _writable(folder), folder.driver_lock():
         folder.adopt(study)
-        with _companion(folder, tracking_uri, mlflow), RunDisplay(_err) as display:
+        digest = register_plan(folder, study)
+        if digest:
+            _err.print(f"plan registered before the first trial: {digest}", highlight=False)
+        with _companion(folder, tracking_uri, mlflow):
             try:
-                if runner == "local":
-                    from raysweep import local_runner
+                with RunDisplay(_err) as display:
+                    if runner == "local":
+                        from raysweep import local_runner
 
-                    sweep = local_runner.run(study, folder, display)
-                else:
-                    from raysweep import tune_runner
+                        sweep = local_runner.run(study, folder, display)
+                    else:
+                        from raysweep import tune_runner
 
-                    sweep = tune_runner.run(study, folder, display, address, workers)
+                        sweep = tune_runner.run(study, folder, display, address, workers)
                 interrupted = not sweep.finished
             except KeyboardInterrupt:
                 interrupted = True
+            if not interrupted and sweep.results:
+                _print_verdict(folder, study)
         if interrupted:
             _fail(
                 f"stopped; everything finished is kept. "
                 f"Go on with: raysweep resume {folder.output.location}",
                 130,
             )
-    _verdict(folder, study)
     if sweep.failures:
         _fail(
             f"{len(sweep.failures)} packs failed; why is in "
@@ -299,23 +305,16 @@ def _companion(folder: RunFolder, tracking_uri: str | None, mlflow: bool) -> Ite
         _err.print(companion.finish(timeout_s=60.0), highlight=False)
 
 
-def _verdict(folder: RunFolder, study: Study) -> None:
-    import analysis
-    from raysweep.display import verdict_sentences, verdict_table
+def _print_verdict(folder: RunFolder, study: Study) -> None:
+    from raysweep.conclusion import conclude
+    from raysweep.display import verdict_table
 
-    trials = analysis.load_trials(folder.output.location)
-    settings: dict[str, Any] = study.verdict.model_dump()
-    split = study.verdict.performance.rpartition("_")[2]
-    # The metric that was searched for, on the tested split; a population has no alignment.
-    measured = split if split in ("validation", "test") else "test"
-    effects = analysis.forcing_effects(
-        trials, alignment=f"alignment_{study.metric}_{measured}", **settings
-    )
-    _out.print(verdict_table(effects, study.verdict.performance))
-    for sentence in verdict_sentences(effects):
-        _out.print(f"- {sentence}", highlight=False, soft_wrap=True)
-    where = Path(folder.output.location) if folder.output.local else folder.output.location
-    _out.print(f"All results: {where}", highlight=False)
+    conclusion = conclude(folder)
+    if len(conclusion.effects):
+        _out.print(verdict_table(conclusion.effects, study.verdict.performance))
+    for sentence in conclusion.sentences:
+        _out.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    _out.print(f"Report: {conclusion.report}", highlight=False, soft_wrap=True)
 
 
 def _terminated(signum: int, frame: object) -> None:

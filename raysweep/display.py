@@ -173,28 +173,6 @@ def verdict_table(effects: Any, performance: str) -> RichTable:
     return table
 
 
-def verdict_sentences(effects: Any) -> list[str]:
-    """One plain sentence per verdict that occurs, and the limits that rows carry."""
-    meaning = {
-        "helps": "forcing alignment helps in",
-        "hurts": "forcing alignment hurts in",
-        "equivalent": "it makes no difference beyond the margin in",
-        "inconclusive": "it is not known for",
-    }
-    sentences = []
-    for chosen_by, group in effects.groupby("chosen_by", sort=False):
-        found = []
-        for verdict, words in meaning.items():
-            labels = group.loc[group["verdict"] == verdict, "label"]
-            if len(labels):
-                found.append(f"{words} {', '.join(labels)}")
-        at = f"At the strength with the best {chosen_by} on validation: " if chosen_by else ""
-        sentences.append(f"{at}{'; '.join(found)}.")
-    for reason, rows in effects[effects["reason"] != ""].groupby("reason", sort=False):
-        sentences.append(f"Limit for {', '.join(rows['label'].drop_duplicates())}: {reason}.")
-    return sentences
-
-
 def _cell_row(sweep: Sweep, cell: Cell) -> list[str]:
     plan = sweep.plans[cell.id]
     study = sweep.study

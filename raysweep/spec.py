@@ -301,6 +301,7 @@ class Verdict(Part):
     performance: MeasuredPerformance = "performance_fused_test"
     alpha: Number = Field(0.05, gt=0, lt=1)
     margin: Number = Field(0.005, gt=0, lt=1)
+    hypotheses: tuple[str, ...] = ()
 
 
 class Resources(Part):

@@ -1,0 +1,97 @@
+"""What a run is concluded with: the plan registered before it, the verdict and the report after it.
+
+The only module that calls `analysis`, and only when it is asked to: a run needs none of it.
+"""
+
+import datetime
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raysweep.cells import expand
+from raysweep.run_folder import RunFolder
+from raysweep.spec import Study
+from raysweep.storage import Output
+from raysweep.sweep import science_digest
+from raysweep.table import PART_SUFFIX, PARTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPORT_NAME = "report.html"
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a run says.
+
+    Attributes:
+        effects: the verdicts, one row per cell and criterion; empty without a confirm stage.
+        sentences: the answer in plain words, most important first.
+        report: where the page is.
+    """
+
+    effects: "pd.DataFrame"
+    sentences: tuple[str, ...]
+    report: str
+
+
+def register_plan(folder: RunFolder, study: Study) -> str:
+    """Store what the study commits itself to, with its hash, before the first trial.
+
+    A folder that has results already keeps the plan it has, or has none: what was seen cannot be
+    planned any more. An extension of a study is therefore reported as a deviation from its plan.
+
+    Returns:
+        The hash of the plan that holds, empty if there is none.
+    """
+    from analysis.plan import PLAN_NAME, AnalysisPlan, read_plan, register
+
+    stored = folder.output.read(PLAN_NAME)
+    if folder.output.names(PARTS, PART_SUFFIX):
+        return read_plan(stored.decode(), PLAN_NAME)[0].digest if stored is not None else ""
+    cells = expand(study)
+    criteria = ("alignment", "performance")
+    plan = AnalysisPlan(
+        study=study.name,
+        cells=tuple(cell.id for cell in cells),
+        draws={cell.id: cell.draws for cell in cells},
+        seeds=study.confirm.seeds,
+        search_seeds=study.search.seeds,
+        criteria=criteria if study.search.objective == "both" else (study.search.objective,),
+        performance=study.verdict.performance,
+        alpha=study.verdict.alpha,
+        margin=study.verdict.margin,
+        hypotheses=study.verdict.hypotheses,
+        science=science_digest(study),
+    )
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    folder.output.write(PLAN_NAME, register(plan, now).encode())
+    return plan.digest
+
+
+def conclude(folder: RunFolder) -> Conclusion:
+    """Analyse a run and write its report, figures and tables beside its trial table.
+
+    Raises:
+        InputError: there is no trial table, or it cannot be analysed.
+        OSError: the output cannot be written.
+    """
+    from analysis.report import write_report
+
+    location = folder.output.location
+    if folder.output.local is not None:
+        files = write_report(location, location)
+    else:
+        with tempfile.TemporaryDirectory(prefix="raysweep-report-") as scratch:
+            files = write_report(location, scratch)
+            _upload(Path(scratch), folder.output)
+    found = files.findings
+    lines = found.answer.lines() if found.answer is not None else found.emergence
+    return Conclusion(found.effects, tuple(lines), f"{location}/{REPORT_NAME}")
+
+
+def _upload(folder: Path, output: Output) -> None:
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        output.write(path.relative_to(folder).as_posix(), path.read_bytes())
