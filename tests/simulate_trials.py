@@ -48,9 +48,7 @@ def simulate_forcing(
     shared = base + 0.02 * rng.standard_normal(shape)
     cell_effect = np.asarray(effects)[None, :, None, None]
     draw_effect = sd_draw * rng.standard_normal((studies, cells, draws, 1))
-    named = {
-        name: np.asarray(values)[cell] for name, values in (characteristics or {}).items()
-    }
+    named = {name: np.asarray(values)[cell] for name, values in (characteristics or {}).items()}
 
     def arm(name: str, shift: np.ndarray | float, chosen_by: str, strength: float) -> pd.DataFrame:
         noise = sd_seed / np.sqrt(2) * rng.standard_normal(shape)

@@ -39,8 +39,9 @@ def test_draw_effects_are_means_of_pairs():
     units = analysis.draw_effects(trials, "performance_fused_test")
     assert len(units) == 50
     assert units["dataset"].nunique() == 25
-    wide = trials.pivot(index=["cell", "draw", "seed"], columns="arm",
-                        values="performance_fused_test")
+    wide = trials.pivot(
+        index=["cell", "draw", "seed"], columns="arm", values="performance_fused_test"
+    )
     expected = (wide["forced"] - wide["none"]).groupby(["cell", "draw"]).mean()
     found = units.set_index(["cell", "draw"])["effect"].reindex(expected.index)
     np.testing.assert_allclose(found, expected)
@@ -138,9 +139,9 @@ def test_dose_shapes_are_told_apart(searched):
 def test_dose_response_without_a_baseline_or_with_one_seed(searched):
     no_zero = searched[searched["strength"] > 0]
     assert analysis.dose_response(no_zero).empty
-    assert analysis.dose_shapes(no_zero)["note"].eq(
-        "no finished runs of strength 0 to compare"
-    ).all()
+    assert (
+        analysis.dose_shapes(no_zero)["note"].eq("no finished runs of strength 0 to compare").all()
+    )
     one = analysis.dose_shapes(searched[searched["seed"] == 0])
     assert (one["shape"] == "unknown").all()
 
@@ -158,7 +159,9 @@ def test_alignment_performance_agrees_with_scipy(emergence):
     found = table[(table[list(pick)] == pd.Series(pick)).all(axis=1)].set_index("pair")
     a, p, d = (models[c] for c in ("alignment_cka_test", "performance_2_test", "depth_2"))
     for pair, x, y in (
-        ("alignment-performance", a, p), ("performance-depth", p, d), ("alignment-depth", a, d)
+        ("alignment-performance", a, p),
+        ("performance-depth", p, d),
+        ("alignment-depth", a, d),
     ):
         assert found.loc[pair, "pearson"] == pytest.approx(stats.pearsonr(x, y).statistic)
         assert found.loc[pair, "spearman"] == pytest.approx(stats.spearmanr(x, y).statistic)

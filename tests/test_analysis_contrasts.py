@@ -30,7 +30,10 @@ def test_the_four_verdicts_come_out():
     ).assign(key=lambda t: range(len(t)))
     effects = forcing_effects(trials).set_index("cell")
     assert effects["verdict"].to_dict() == {
-        "c0": "helps", "c1": "hurts", "same": "equivalent", "noisy": "inconclusive"
+        "c0": "helps",
+        "c1": "hurts",
+        "same": "equivalent",
+        "noisy": "inconclusive",
     }
     assert "would have found an effect of" in effects.loc["noisy", "reason"]
     assert (effects["reason"].drop("noisy") == "").all()
@@ -81,8 +84,11 @@ def test_with_several_draws_the_draw_is_the_unit():
 def test_search_rows_never_enter():
     trials = three_cells()
     search = trials.assign(
-        stage="search", seed=trials["seed"] - 1000, key=trials["key"] + "s",
-        performance_fused_test=0.0, chosen_by="",
+        stage="search",
+        seed=trials["seed"] - 1000,
+        key=trials["key"] + "s",
+        performance_fused_test=0.0,
+        chosen_by="",
     )
     pd.testing.assert_frame_equal(
         forcing_effects(pd.concat([search, trials])), forcing_effects(trials)
@@ -149,7 +155,8 @@ def test_each_criterion_gets_its_row_and_a_shared_strength_serves_both():
     trials = three_cells(criteria=["alignment", "performance"])
     effects = forcing_effects(trials)
     assert list(zip(effects["cell"], effects["chosen_by"], strict=True))[:2] == [
-        ("c0", "alignment"), ("c0", "performance")
+        ("c0", "alignment"),
+        ("c0", "performance"),
     ]
     shared = three_cells(criteria=["alignment+performance"])
     effects = forcing_effects(shared)
@@ -170,8 +177,9 @@ def test_studies_are_separate_families():
     both = forcing_effects(trials)
     for study in ("s0", "s1"):
         alone = forcing_effects(trials[trials["study"] == study])
-        np.testing.assert_allclose(both.loc[both["study"] == study, "p_adjusted"],
-                                   alone["p_adjusted"])
+        np.testing.assert_allclose(
+            both.loc[both["study"] == study, "p_adjusted"], alone["p_adjusted"]
+        )
 
 
 def test_labels_name_what_differs():

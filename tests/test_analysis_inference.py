@@ -138,7 +138,9 @@ def test_no_single_peaked_curve_is_closer(values):
             {"type": "ineq", "fun": lambda f, i=i: f[i] - f[i + 1]} for i in range(peak, len(y) - 1)
         ]
         other = optimize.minimize(
-            lambda f: ((f - y) ** 2).sum(), np.full(len(y), y.mean()), constraints=rises + falls,
+            lambda f: ((f - y) ** 2).sum(),
+            np.full(len(y), y.mean()),
+            constraints=rises + falls,
             method="SLSQP",
         )
         assert error <= other.fun + 1e-6

@@ -36,6 +36,7 @@ def jonckheere_terpstra(
     y: ArrayLike,
     blocks: ArrayLike | None = None,
     rng: np.random.Generator | None = None,
+    permutations: int = PERMUTATIONS,
 ) -> Trend:
     """Test for an ordered trend of y over the levels x, permuting y within blocks.
 
@@ -45,6 +46,7 @@ def jonckheere_terpstra(
         blocks: [n] labels; only units of one block are exchanged. The statistic is the sum of J
             over the blocks.
         rng: source of the permutations; a fixed seed by default.
+        permutations: how many.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     codes = _codes(blocks, len(x))
@@ -61,7 +63,7 @@ def jonckheere_terpstra(
             )
         return (score / 2 + n_pairs) / 2
 
-    return _permuted(statistic, codes, n_pairs / 2, rng)
+    return _permuted(statistic, codes, n_pairs / 2, rng, permutations)
 
 
 def spearman_trend(
@@ -69,6 +71,7 @@ def spearman_trend(
     y: ArrayLike,
     blocks: ArrayLike | None = None,
     rng: np.random.Generator | None = None,
+    permutations: int = PERMUTATIONS,
 ) -> Trend:
     """Spearman's rho between the levels x and the mean of y at each level.
 
@@ -80,6 +83,7 @@ def spearman_trend(
         y: [n] responses.
         blocks: [n] labels; only units of one block are exchanged.
         rng: source of the permutations; a fixed seed by default.
+        permutations: how many.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     levels, place = np.unique(x, return_inverse=True)
@@ -94,7 +98,7 @@ def spearman_trend(
         means = np.round(y[orders] @ mean.T, 12)
         return _standard(stats.rankdata(means, axis=1)) @ rank_x
 
-    return _permuted(statistic, _codes(blocks, len(x)), 0.0, rng)
+    return _permuted(statistic, _codes(blocks, len(x)), 0.0, rng, permutations)
 
 
 def partial_residuals(values: ArrayLike, given: ArrayLike) -> Floats:
@@ -167,13 +171,14 @@ def _permuted(
     codes: NDArray[np.int64],
     centre: float,
     rng: np.random.Generator | None,
+    permutations: int,
 ) -> Trend:
     """P of a statistic that is symmetric about centre when units of a block are exchangeable."""
     rng = rng or np.random.default_rng(0)
     n = len(codes)
     observed = float(statistic(np.arange(n)[None])[0])
     # Sorting by (block, random number) shuffles within blocks, all permutations at once.
-    within = np.argsort(codes[None] + rng.random((PERMUTATIONS, n)), axis=1)
+    within = np.argsort(codes[None] + rng.random((permutations, n)), axis=1)
     home = np.argsort(codes, kind="stable")
     orders = np.empty_like(within)
     orders[:, home] = within
@@ -181,7 +186,7 @@ def _permuted(
     hits = int((np.abs(drawn - centre) >= abs(observed - centre) - 1e-9).sum())
     if np.isnan(observed):
         return Trend(observed, float("nan"), 0)
-    return Trend(observed, (hits + 1) / (PERMUTATIONS + 1), PERMUTATIONS)
+    return Trend(observed, (hits + 1) / (permutations + 1), permutations)
 
 
 def _standard(rows: Floats) -> Floats:

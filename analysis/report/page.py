@@ -38,8 +38,7 @@ th,td{padding:.36rem .7rem;text-align:left;border-bottom:1px solid var(--grid);v
 th{color:var(--muted);font-weight:600;white-space:normal;vertical-align:bottom;min-width:4.2rem}
 .n{text-align:right;font-variant-numeric:tabular-nums}
 td:first-child,th:first-child{position:sticky;left:0;background:var(--paper)}
-td small{white-space:normal;display:inline-block;min-width:0}
-td:last-child small{min-width:16rem;text-align:left}
+.remark{display:inline-block;white-space:normal;min-width:16rem;max-width:26rem;text-align:left}
 .badge{font-weight:600;white-space:nowrap}
 .badge.helps{color:var(--helps)}.badge.hurts{color:var(--hurts)}
 .badge.equivalent,.badge.inconclusive{color:var(--muted)}

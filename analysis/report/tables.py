@@ -67,7 +67,7 @@ def verdict_table(effects: pd.DataFrame) -> str:
             f"{row['n']} {row['unit']}s" if row["n"] != 1 else f"1 {row['unit']}",
             f"{number(row['alignment_none'], digits=2)} → "
             f"{number(row['alignment_forced'], digits=2)}",
-            f"<small>{escape(row['reason'])}</small>",
+            _remark(row["reason"]),
         ]
         for row in effects.head(_MOST_ROWS).to_dict("records")
     ]
@@ -145,7 +145,7 @@ def _fitted_moderators(table: pd.DataFrame) -> str:
             p_value(row["p_value"]),
             p_value(row["p_adjusted"]),
             number(row["n_units"], digits=0),
-            f"<small>{escape(str(row['note']))}</small>",
+            _remark(row["note"]),
         ]
         for row in table.head(_MOST_ROWS).to_dict("records")
     ]
@@ -190,7 +190,7 @@ def shapes_table(shapes: pd.DataFrame) -> str:
             number(row["best_for_alignment"], digits=3, general=True),
             number(row["effect_at_best_alignment"], factor, sign=True),
             p_value(row["p_inverted_u"]),
-            f"<small>{escape(str(row['note']))}</small>",
+            _remark(row["note"]),
         ]
         for row in shapes.head(_MOST_ROWS).to_dict("records")
     ]
@@ -204,6 +204,8 @@ def plain_table(table: pd.DataFrame, columns: Sequence[str], left: int = 1) -> s
             number(v, digits=4, general=True)
             if isinstance(v, float | np.floating)
             else escape(str(v))
+            if len(str(v)) < 40
+            else _remark(v)
             for v in row
         ]
         for row in table[list(columns)].head(_MOST_ROWS).itertuples(index=False, name=None)
@@ -244,6 +246,10 @@ def p_value(value: object) -> str:
     if not np.isfinite(p):
         return DASH
     return "&lt; 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def _remark(words: object) -> str:
+    return f"<small class=remark>{escape(str(words))}</small>" if words else ""
 
 
 def _placebo(row: dict[object, object], factor: float) -> str:

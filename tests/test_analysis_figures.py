@@ -1,0 +1,165 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from simulate_trials import simulate_emergence, simulate_forcing, simulate_search
+
+import analysis
+from analysis import figures
+from analysis.figures import style
+
+
+def forced(**options: object) -> pd.DataFrame:
+    u = [0, 2, 4, 6, 8]
+    settings: dict[str, object] = {
+        "effects": [0.005 * (4 - v) for v in u],
+        "draws": 3,
+        "seeds": 4,
+        "characteristics": {"U": u, "D_phi": [1] * 5},
+    }
+    return simulate_forcing(rng=np.random.default_rng(0), **(settings | options))
+
+
+def words(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))
+
+
+def test_the_verdict_map_shows_every_cell_with_its_numbers():
+    effects = analysis.forcing_effects(forced())
+    figure = figures.verdict_map(effects)
+    said = words(figure)
+    for row in effects.to_dict("records"):
+        half = (row["ci_high"] - row["ci_low"]) / 2 * 100
+        assert f"{style.signed(row['effect'] * 100)} ± {half:.1f}" in said
+    assert "U: unique task features (of 8)" in said
+    assert "n = 3 draws per cell" in said
+
+
+def test_an_effect_that_was_not_found_has_no_shade():
+    effects = analysis.forcing_effects(forced(effects=[0.0] * 5, sd_seed=0.05))
+    assert (effects["verdict"] == "inconclusive").all()
+    tiles = [p for p in figures.verdict_map(effects).axes[0].patches if p.get_width() > 0.9]
+    assert len(tiles) == 5
+    assert {style.mpl.colors.to_hex(p.get_facecolor()) for p in tiles} == {style.colour("paper")}
+
+
+def test_the_forest_has_a_row_per_cell_and_draws_intervals():
+    effects = analysis.forcing_effects(forced(criteria=["alignment", "performance"]))
+    figure = figures.effect_forest(effects)
+    said = words(figure)
+    assert said.count("3 draws") == 10
+    assert "accuracy of both modalities fused, test" in said
+    low, high = (effects[["ci_low", "ci_high"]].iloc[0] * 100).tolist()
+    drawn = [line.get_xdata() for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
+    assert any(np.allclose(x, [low, high]) for x in drawn)
+
+
+def test_large_tables_are_thinned_evenly_and_the_figure_says_so():
+    n = 60
+    effects = analysis.forcing_effects(
+        forced(effects=[0.0] * n, draws=1, characteristics={"U": list(range(n))})
+    )
+    figure = figures.effect_forest(effects, most=20)
+    assert "40 more rows in between are not drawn" in words(figure)
+    ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert ticks[0].endswith("U=0")
+    assert ticks[-1].endswith("U=59")
+
+
+def test_dose_response_shows_performance_beside_alignment():
+    strengths = np.geomspace(0.01, 10, 8)
+    trials = simulate_search(
+        curves=[0.02 * strengths / (1 + strengths)] * 2,
+        strengths=strengths,
+        rng=np.random.default_rng(1),
+        characteristics={"U": [0, 8]},
+    )
+    figure = figures.dose_response_figure(analysis.dose_response(trials))
+    said = words(figure)
+    for part in ("simulated U=0", "simulated U=8", "n = 8 seeds", "gain in\nalignment", "points"):
+        assert part in said
+    assert len([axis for axis in figure.axes if axis.get_visible()]) == 4
+    assert "best so far" in words(figures.search_figure(trials))
+
+
+def test_the_boundary_figure_says_where_or_that_it_cannot():
+    trials = forced()
+    found = analysis.boundary(trials)
+    said = words(figures.boundary_figure(trials, found))
+    assert f"crosses 0 at {found['boundary'][0]:.2g}" in said
+    flat = forced(effects=[0.0] * 5)
+    assert "unbounded" in words(figures.boundary_figure(flat, analysis.boundary(flat)))
+
+
+def test_the_papers_figures_draw():
+    trials = simulate_emergence(rng=np.random.default_rng(2))
+    assert "p = 0.0001" in words(figures.alignment_trend_figure(trials))
+    assert "U = 8" in words(figures.depth_map_figure(trials))
+    correlations = analysis.alignment_performance(trials, permutations=19)
+    assert "(n = 9 per box)" in words(figures.correlation_boxes_figure(correlations))
+    assert "r = " in words(figures.alignment_performance_figure(trials))
+
+
+def test_nothing_to_draw_is_said():
+    trials = forced().assign(stage="search")
+    effects = analysis.forcing_effects(trials)
+    assert "nothing to map" in words(figures.verdict_map(effects))
+    assert "no effects to draw" in words(figures.effect_forest(effects))
+    confirm = forced()
+    assert "no search" in words(figures.search_figure(confirm))
+    assert "no dose-response" in words(
+        figures.dose_response_figure(analysis.dose_response(confirm))
+    )
+
+
+def test_figures_are_the_same_bytes_every_time(tmp_path):
+    effects = analysis.forcing_effects(forced())
+    first = figures.render(figures.verdict_map(effects), "map")
+    second = figures.render(figures.verdict_map(effects), "map")
+    assert first == second
+    paths = first.save(tmp_path, "map")
+    assert [p.name for p in paths] == ["map.png", "map.svg"]
+    assert paths[0].read_bytes()[:4] == b"\x89PNG"
+
+
+def test_inline_figures_follow_the_colours_of_the_page():
+    svg = figures.render(figures.verdict_map(analysis.forcing_effects(forced())), "map")
+    inline = svg.inline('A "map" <of> cells')
+    assert inline.startswith('<svg role="img" aria-label="A &quot;map&quot; &lt;of> cells"')
+    assert set(re.findall(r"#[0-9a-f]{6}\b", inline)) == set()
+    assert "var(--helps" in inline
+    used = set(re.findall(r"var\(--([a-z_0-9]+)\)", inline))
+    assert all(f"--{name}:" in style.css() for name in used)
+
+
+def test_every_colour_is_distinct_so_that_themes_can_tell_them_apart():
+    shades = [light for light, _ in (style.COLOURS | style.SHADES).values()]
+    assert len(set(shades)) == len(shades)
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+def test_words_and_verdicts_stand_out_from_the_paper(theme):
+    def luminance(shade: str) -> float:
+        c = np.array(style.mpl.colors.to_rgb(shade))
+        linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    def contrast(a: str, b: str) -> float:
+        high, low = sorted([luminance(a), luminance(b)], reverse=True)
+        return (high + 0.05) / (low + 0.05)
+
+    paper = style.COLOURS["paper"][theme]
+    # WCAG 2: 4.5 for text, 3 for marks
+    for name in ("ink", "muted", "helps", "hurts", "alignment"):
+        assert contrast(style.COLOURS[name][theme], paper) >= (3 if name == "alignment" else 4)
+    for name in ("helps", "hurts"):
+        on = style.COLOURS["on_strong"][theme]
+        assert contrast(style.SHADES[f"{name}_16"][theme], on) >= 3.5
+
+
+def test_drawing_leaves_matplotlibs_settings_alone():
+    before = dict(style.mpl.rcParams)
+    figures.render(figures.effect_forest(analysis.forcing_effects(forced())), "forest")
+    assert dict(style.mpl.rcParams) == before
