@@ -95,7 +95,7 @@ class PairShape:
         """
         first, second = self.towers
         end = self.parameter_count
-        spans = (first.span, second.span, slice(second.span.stop, end))
+        spans: tuple[slice, ...] = (first.span, second.span, slice(second.span.stop, end))
         if alignment_parameters:
             spans += (slice(end, end + alignment_parameters),)
         return spans
