@@ -5,9 +5,11 @@ Neither knows who runs a pack; the local runner and the Ray runner both drive a 
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from raysweep.cells import Cell, expand, varying
 from raysweep.packing import Pack, pack_trials
 from raysweep.search import Outcome, choose, propose
 from raysweep.seeds import content_key, derive_seed
-from raysweep.spec import Study
+from raysweep.spec import Search, Study
 from raysweep.trials import Arm, Stage, Status, Trial, TrialResult
 
 # Raised when the same trial would give other numbers than before, so that old results are not mixed
@@ -75,8 +77,7 @@ def plan_cell(study: Study, cell: Cell, results: Results) -> CellPlan:
     outcomes: list[Outcome] = []
     while len(outcomes) < search.trials:
         generation = len(outcomes) // search.generation
-        proposed = propose(search, seed, outcomes, search.generation)
-        proposed = proposed[: search.trials - len(outcomes)]
+        proposed = _proposed(search, seed, tuple(outcomes))[: search.trials - len(outcomes)]
         asked = [(len(outcomes) + i, strength) for i, strength in enumerate(proposed)]
         now = [
             Trial(cell, draw, s, strength, Arm.FORCED, Stage.SEARCH, science, generation, number)
@@ -233,11 +234,17 @@ def _confirm_groups(
     return groups if chosen else []
 
 
+@lru_cache(maxsize=10_000)
+def _proposed(search: Search, seed: int, outcomes: tuple[Outcome, ...]) -> tuple[float, ...]:
+    # A cell is planned anew with every pack that comes in, and a GP sampler takes a second to ask.
+    return tuple(propose(search, seed, outcomes, search.generation))
+
+
 def _outcome(study: Study, trials: Sequence[Trial], results: Results) -> Outcome:
     found = [results[t.key] for t in trials]
     strength = trials[0].strength
     if any(result.status is not Status.OK for result in found):
-        return Outcome(strength, float("nan"), float("nan"))
+        return Outcome(strength, math.nan, math.nan)
     alignment = [r.number(f"alignment_{study.metric}_validation") for r in found]
     performance = [r.number(f"{study.search.performance}_validation") for r in found]
     return Outcome(strength, float(np.mean(alignment)), float(np.mean(performance)))
