@@ -188,7 +188,7 @@ def _tables(found: Findings) -> str:
             + tables.plain_table(found.needs, columns, 4)
             + "<p class=note>Units for 80 % power to find the effect: for one test, as the worst "
             "of the family under Holm, and the latter with a cautious spread; and to show no "
-            "difference where there is none. sd and effect are in the unit of the column (0.01 is a "
+            "difference where there is none. sd and effect: in the unit of the column (0.01 is a "
             "point of accuracy).</p>"
         )
     if len(found.trends):
