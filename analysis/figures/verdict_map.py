@@ -223,7 +223,7 @@ def _legend(figure: Figure, effects: pd.DataFrame, unit: str, limit: float, left
         marks,
         labels,
         loc="outside lower center",
-        ncols=len(marks) if len(marks) <= 6 else 4,
+        ncols=len(marks) if len(marks) <= 4 else 3,  # a wider row would be cut at the edges
         columnspacing=1.2,
         handletextpad=0.5,
         title=note,
