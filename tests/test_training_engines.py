@@ -1,4 +1,6 @@
-"""One step of each engine against automatic differentiation, in float64."""
+"""One step of each engine against automatic differentiation, and the engines against each other."""
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -10,10 +12,12 @@ from torch.nn import functional
 from raysweep.models.initial import initial_parameters
 from raysweep.models.shape import PairShape
 from raysweep.objective import build_loss
-from raysweep.training.inputs import TrainSettings
+from raysweep.training.engine import EpochLog, PackEngine
+from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.kernel_engine import KernelEngine
 from raysweep.training.torch_engine import TorchEngine
 
+ENGINES = pytest.mark.parametrize("make", [TorchEngine, KernelEngine])
 SHAPES = [
     PairShape(5, 4, 3, depth_1=1, depth_2=1, width_1=6, width_2=6),
     PairShape(3, 7, 2, depth_1=4, depth_2=2, width_1=5, width_2=5),
@@ -21,23 +25,35 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize("make", [TorchEngine, KernelEngine])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("loss", ["infonce", "cka", "unbiased_cka"])
-@pytest.mark.parametrize("fusion", ["probe", "joint"])
-@pytest.mark.parametrize("rows", [32, 11, 1])
-def test_gradients_of_a_step(
-    make: type, shape: PairShape, loss: str, fusion: str, rows: int
-) -> None:
-    members = make_members(5, clip_norm=np.inf)
-    data = make_data(5, shape, rows=rows)
-    settings = TrainSettings(1, batch_size=32, loss=loss, fusion=fusion, dtype="float64")
-    initial = initial_parameters(shape, members.init_seed)
-    engine = make(shape, members, data, settings, build_loss(loss), initial.clone())
+def one_epoch(
+    make: type,
+    shape: PairShape,
+    data: PackData,
+    settings: TrainSettings,
+    initial: torch.Tensor | None = None,
+    members: Members | None = None,
+) -> tuple[PackEngine, EpochLog]:
+    """Train an epoch in the order of the rows."""
+    members = make_members(5, clip_norm=np.inf) if members is None else members
+    if initial is None:
+        initial = initial_parameters(shape, members.init_seed)
+    loss = build_loss(settings.loss, settings.loss_options)
+    initial = initial.to(getattr(torch, settings.dtype), copy=True)
+    engine = make(shape, members, data, settings, loss, initial)
+    rows = data.y_train.shape[1]
     with torch.no_grad():
-        engine.train_epoch(
-            torch.arange(rows, dtype=torch.int32)[None], torch.zeros(5, dtype=torch.int64)
+        log = engine.train_epoch(
+            torch.arange(rows, dtype=torch.int32)[None], torch.zeros(len(members), dtype=int)
         )
+    return engine, log
+
+
+def expected_gradients(
+    shape: PairShape, data: PackData, settings: TrainSettings, initial: torch.Tensor
+) -> torch.Tensor:
+    """The gradients of every member's first step, one batch, by automatic differentiation."""
+    members = make_members(5, clip_norm=np.inf)
+    rows = []
     for index in range(5):
         pair = Pair(shape)
         pair.load(initial[index])
@@ -45,13 +61,123 @@ def test_gradients_of_a_step(
         h1, logits_1 = pair.tower_1(torch.as_tensor(data.x1_train[which]))
         h2, logits_2 = pair.tower_2(torch.as_tensor(data.x2_train[which]))
         both = torch.cat((h1, h2), dim=1)
-        fused = pair.fused(both if fusion == "joint" else both.detach())
+        fused = pair.fused(both if settings.fusion == "joint" else both.detach())
         y = torch.as_tensor(data.y_train[which])
         total = sum(functional.cross_entropy(logits, y) for logits in (logits_1, logits_2, fused))
-        if members.strength[index] and rows > 3:
+        if members.strength[index] and len(y) > 3:
             seen = h2.roll(1, dims=0) if members.placebo[index] else h2
-            total = total + float(members.strength[index]) * LOSSES[loss](h1, seen)
+            total = total + float(members.strength[index]) * LOSSES[settings.loss](h1, seen)
         total.backward()
+        rows.append(pair.flat(gradient=True))
+    return torch.stack(rows)
+
+
+@ENGINES
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("loss", ["infonce", "cka", "unbiased_cka"])
+@pytest.mark.parametrize("fusion", ["probe", "joint"])
+@pytest.mark.parametrize("rows", [32, 11, 1])
+def test_gradients_of_a_step(
+    make: type, shape: PairShape, loss: str, fusion: str, rows: int
+) -> None:
+    data = make_data(5, shape, rows=rows)
+    settings = TrainSettings(1, batch_size=32, loss=loss, fusion=fusion, dtype="float64")
+    initial = initial_parameters(shape, make_members(5).init_seed)
+    engine, _ = one_epoch(make, shape, data, settings, initial)
+    expected = expected_gradients(shape, data, settings, initial)
+    torch.testing.assert_close(engine.gradients, expected, atol=1e-11, rtol=1e-10)
+
+
+@ENGINES
+def test_float32_gradients_are_those_of_float64_rounded(make: type) -> None:
+    shape = SHAPES[2]
+    data = make_data(5, shape, rows=200)
+    settings = TrainSettings(1, batch_size=512, loss="infonce", dtype="float32")
+    initial = initial_parameters(shape, make_members(5).init_seed)
+    engine, _ = one_epoch(make, shape, data, settings, initial)
+    expected = expected_gradients(shape, data, settings, initial)
+    for found, right in zip(engine.gradients, expected, strict=True):
         torch.testing.assert_close(
-            engine.gradients[index], pair.flat(gradient=True), atol=1e-11, rtol=1e-10
+            found.double(), right, atol=3e-6 * right.abs().max().item(), rtol=0
         )
+
+
+@ENGINES
+@pytest.mark.parametrize("size", [0.0, 1e-300, -1e-300])
+def test_gradients_at_the_kink_of_the_leaky_relu(make: type, size: float) -> None:
+    # Units whose input is 0, or as near as numbers go on either side, for every sample.
+    shape = PairShape(4, 4, 3, depth_1=2, depth_2=1, width_1=6, width_2=6)
+    data = make_data(5, shape, rows=20)
+    initial = initial_parameters(shape, make_members(5).init_seed)
+    for layer in (*shape.towers[0].hidden, *shape.towers[1].hidden):
+        block = layer.view(initial)
+        block[:, ::2, :] = 0.0
+        block[:, ::2, -1] = size
+    settings = TrainSettings(1, batch_size=32, loss="cka", dtype="float64")
+    engine, _ = one_epoch(make, shape, data, settings, initial)
+    expected = expected_gradients(shape, data, settings, initial)
+    torch.testing.assert_close(engine.gradients, expected, atol=1e-12, rtol=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_kernel_agrees_with_torch_at_any_size(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    width = int(rng.integers(1, 40))
+    shape = PairShape(
+        d1=int(rng.integers(1, 40)),
+        d2=int(rng.integers(1, 40)),
+        classes=int(rng.integers(2, 23)),
+        depth_1=int(rng.integers(1, 4)),
+        depth_2=int(rng.integers(1, 4)),
+        width_1=width,
+        width_2=width if seed % 2 else int(rng.integers(1, 40)),
+    )
+    data = make_data(5, shape, rows=int(rng.integers(1, 150)))
+    loss = ("unbiased_cka", "infonce")[seed % 2]
+    settings = TrainSettings(1, int(rng.integers(5, 90)), loss=loss, dtype="float64")
+    members = make_members(5)
+    kernel, seen = one_epoch(KernelEngine, shape, data, settings, members=members)
+    plain, expected = one_epoch(TorchEngine, shape, data, settings, members=members)
+    torch.testing.assert_close(kernel.parameters, plain.parameters, atol=1e-10, rtol=0)
+    torch.testing.assert_close(kernel.validate(), plain.validate(), atol=0, rtol=0)
+    for name in (field.name for field in dataclasses.fields(EpochLog)):
+        torch.testing.assert_close(
+            getattr(seen, name).double(),
+            getattr(expected, name).double(),
+            atol=1e-9,
+            rtol=1e-8,
+            equal_nan=True,
+        )
+
+
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        ("infonce", {"temperature": 0.02}),
+        ("infonce", {"stop_gradient": "1"}),
+        ("infonce", {"stop_gradient": "2", "projection": "linear"}),
+        ("infonce", {"learned": True}),
+        ("cka", {"stop_gradient": "2"}),
+        ("cosine", {}),
+        ("vicreg", {}),
+    ],
+)
+def test_the_kernel_asks_for_the_losses_it_does_not_know(
+    loss: str, options: dict[str, object]
+) -> None:
+    shape = SHAPES[0]
+    data = make_data(5, shape, rows=50)
+    settings = TrainSettings(1, 16, loss=loss, loss_options=options, dtype="float64")
+    count = build_loss(loss, options).parameter_count(6, 6)
+    own = torch.linspace(-0.3, 0.3, 5 * count, dtype=torch.float64).view(5, count)
+    initial = torch.cat((initial_parameters(shape, range(5)), own), dim=1)
+    members = make_members(5, init_seed=np.arange(5))
+    kernel, seen = one_epoch(KernelEngine, shape, data, settings, initial, members)
+    plain, expected = one_epoch(TorchEngine, shape, data, settings, initial, members)
+    torch.testing.assert_close(kernel.parameters, plain.parameters, atol=1e-10, rtol=0)
+    torch.testing.assert_close(
+        seen.alignment_loss, expected.alignment_loss, atol=1e-10, rtol=0, equal_nan=True
+    )
+    torch.testing.assert_close(
+        seen.alignment_gradient, expected.alignment_gradient, atol=1e-10, rtol=1e-8
+    )

@@ -20,6 +20,7 @@ from raysweep.training.kernel.program import (
     forward_program,
     head_program,
     lay_out,
+    score_program,
 )
 from raysweep.training.kernel.sides import Sides, place_sides
 from raysweep.training.kernel.vectors import VECTOR_BYTES
@@ -261,7 +262,7 @@ class KernelEngine:
 
     def validate(self) -> torch.Tensor:
         """See `PackEngine.validate`."""
-        correct = np.zeros((3, len(self._pack.members)), dtype=np.int64)
+        correct = np.zeros((3, len(self._pack.members)))
         order = np.arange(self._validation.count, dtype=np.int32)
         pack.count_correct(
             self._pack,
@@ -288,17 +289,13 @@ def _columns(arenas: torch.Tensor, at: int, width: int, stride: int) -> torch.Te
 
 
 def _step(shape: PairShape, places: Places, count: int, joint: bool) -> pack.Step:
-    parts = [
-        forward_program(shape, places),
-        head_program(shape, places, joint),
-        backward_program(places),
-    ]
+    forward = forward_program(shape, places)
     spans = shape.spans(count - shape.parameter_count)
     first, second = places.towers
     return pack.Step(
-        programs=np.concatenate(parts),
-        forward_end=len(parts[0]),
-        heads_end=len(parts[0]) + len(parts[1]),
+        learn=np.concatenate((forward, head_program(shape, places, joint))),
+        backward=backward_program(places),
+        score=np.concatenate((forward, score_program(shape, places))),
         group_ends=np.array([span.stop for span in spans], dtype=np.int64),
         spared=shape.parameter_count,
         gradients=places.gradients,
@@ -310,8 +307,6 @@ def _step(shape: PairShape, places: Places, count: int, joint: bool) -> pack.Ste
         at_2=second.at_top,
         width_1=first.width,
         width_2=second.width,
-        classes=shape.classes,
-        logits=places.logits[0],
         block=places.block,
         stride=places.stride,
     )

@@ -131,7 +131,7 @@ class TorchEngine:
             values, norms = self._step(batch, squares if index == 0 else None)
             share = batch.shape[1] / rows
             # A NaN alignment loss is one that is undefined on this batch, not a divergence.
-            defined += share * ~values[2].isnan()
+            defined += (~values[2].isnan()).to(defined) * share
             values[2].nan_to_num_(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
             losses += values * share
             finite[index] = torch.isfinite(values[0] + values[1] + norms.sum(dim=1))

@@ -1,4 +1,4 @@
-"""Column-wise steps of the CPU kernel in LLVM's vectors: gathering a batch, and cross-entropy."""
+"""Column-wise steps of the CPU kernel in LLVM's vectors: batches in, losses and hits out."""
 
 from typing import Any
 
@@ -148,5 +148,68 @@ def cross_entropy_columns(
             there = index(builder, found, I64(slot * vectors.lanes))
             vectors.store(builder.load(place), mem, there)
         return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def correct_columns(
+    context: Any,
+    mem: Any,
+    at: Any,
+    classes: Any,
+    stride: Any,
+    labels: Any,
+    rows: Any,
+    columns: Any,
+) -> Any:
+    """How many of the first `rows` columns have their largest logit at their label.
+
+    Of equal logits the first class counts, as for `torch.argmax`; a NaN is never right. Takes and
+    returns whole numbers; the arguments are those of `cross_entropy_columns`.
+    """
+    n = types.int64
+    signature = types.int64(mem, n, n, n, labels, n, n)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vectors = Vectors(builder, signature.args[0].dtype)
+        mem, labels = (
+            data_of(context, builder, signature.args[where], args[where]) for where in (0, 4)
+        )
+        at, classes, stride, rows, columns = (*args[1:4], *args[5:])
+        whole = ir.VectorType(I32, vectors.lanes)
+        nothing, ones = (ir.Constant(whole, [value] * vectors.lanes) for value in (0, 1))
+        hits = vectors.variable(nothing)
+        limit = vectors.splat(builder.trunc(rows, I32))
+        lane = ir.Constant(whole, list(range(vectors.lanes)))
+        steps = builder.udiv(columns, I64(vectors.lanes))
+        with cgutils.for_range(builder, steps) as block:
+            column = builder.mul(block.index, I64(vectors.lanes))
+            here = index(builder, at, column)
+            label = vectors.load(labels, column, whole)
+            numbers = builder.add(lane, vectors.splat(builder.trunc(column, I32)))
+            at_label = vectors.variable(vectors.constant(0.0))
+            with cgutils.for_range(builder, classes) as loop:
+                z = vectors.load(mem, index(builder, here, (loop.index, stride)))
+                number = vectors.splat(builder.trunc(loop.index, I32))
+                mine = builder.icmp_signed("==", number, label)
+                builder.store(builder.select(mine, z, builder.load(at_label)), at_label)
+            right = vectors.variable(builder.icmp_signed("<", numbers, limit))
+            with cgutils.for_range(builder, classes) as loop:
+                z = vectors.load(mem, index(builder, here, (loop.index, stride)))
+                number = vectors.splat(builder.trunc(loop.index, I32))
+                value = builder.load(at_label)
+                below = builder.fcmp_ordered("<", z, value)
+                later = builder.icmp_signed(">=", number, label)
+                ties = builder.and_(builder.fcmp_ordered("==", z, value), later)
+                builder.store(builder.and_(builder.load(right), builder.or_(below, ties)), right)
+            hit = builder.select(builder.load(right), ones, nothing)
+            builder.store(builder.add(builder.load(hits), hit), hits)
+        total = I64(0)
+        counted = builder.load(hits)
+        for slot in range(vectors.lanes):
+            count = builder.extract_element(counted, I32(slot))
+            total = builder.add(total, builder.sext(count, ir.IntType(64)))
+        return total
 
     return signature, generate

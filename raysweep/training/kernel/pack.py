@@ -46,17 +46,17 @@ share of rows with a defined alignment loss, `failed` a step or -1."""
 class Step(NamedTuple):
     """What the members' steps share: programs, places in the arena, sizes.
 
-    `programs`: the forward, heads and backward programs, which end at `forward_end`, `heads_end`
-    and with the table. `group_ends`: where the parameters that are clipped together end; weight
-    decay spares the groups from `spared` on. `inputs_1`, `inputs_2`: of the towers, with d1 and d2
-    features; `at_1`, `at_2`: gradients at the representations, with `width_1` and `width_2`;
-    `logits`: the three heads', one behind the other. `block`, `stride`: columns of a tile and of
+    `learn`: the program from the inputs to the gradients at the representations; `backward`: from
+    there to the parameters'; `score`: from the inputs to the heads' hits. `group_ends`: where the
+    parameters that are clipped together end; weight decay spares the groups from `spared` on.
+    `inputs_1`, `inputs_2`: of the towers, with d1 and d2 features; `at_1`, `at_2`: gradients at the
+    representations, with `width_1` and `width_2`. `block`, `stride`: columns of a tile and of
     every matrix.
     """
 
-    programs: Any
-    forward_end: int
-    heads_end: int
+    learn: Any
+    backward: Any
+    score: Any
     group_ends: Any
     spared: int
     gradients: int
@@ -68,8 +68,6 @@ class Step(NamedTuple):
     at_2: int
     width_1: int
     width_2: int
-    classes: int
-    logits: int
     block: int
     stride: int
 
@@ -145,7 +143,7 @@ def _learn(
     """Forward pass, losses, gradients at the representations."""
     for j in range(step.gradients, step.gradients + count):
         mem[j] = 0
-    run(step.programs[: step.heads_end], mem, step.stride, columns, labels, b, losses)
+    run(step.learn, mem, step.stride, columns, labels, b, losses)
     seen.task += (losses[0] + losses[1]) * share
     seen.fused += losses[2] * share
     if first:
@@ -199,7 +197,7 @@ def _move(
     count: int,
 ) -> bool:
     """From the gradients at the representations to new parameters; whether all was finite."""
-    run(step.programs[step.heads_end :], mem, step.stride, columns, labels, b, losses)
+    run(step.backward, mem, step.stride, columns, labels, b, losses)
     size = state.shape[2]
     p, g = mem[:size], mem[step.gradients : step.gradients + size]
     mean, square = state[2, i], state[3, i]
@@ -324,21 +322,14 @@ def _entries(sources: str) -> tuple[Callable[..., None], ...]:
         """Rows that each member's three heads get right, added to correct [3, m]."""
         len(sources)
         mem, labels, losses = scratch.mem[0], scratch.labels[0], scratch.losses[0]
-        stride = step.stride
         for i in range(pack.members.shape[0]):
             _take_up(pack.state, i, mem)
             for start in range(0, order.shape[0], batch_size):
                 b = min(batch_size, order.shape[0] - start)
                 columns = _load(rows, pack.members[i].dataset, step, mem, labels, order, start, b)
-                run(step.programs[: step.forward_end], mem, stride, columns, labels, b, losses)
+                run(step.score, mem, step.stride, columns, labels, b, losses)
                 for head in range(3):
-                    at = step.logits + head * step.classes * stride
-                    for j in range(at, at + b):
-                        best = 0
-                        for c in range(1, step.classes):
-                            if mem[j + c * stride] > mem[j + best * stride]:
-                                best = c
-                        correct[head, i] += best == labels[j - at]
+                    correct[head, i] += losses[head]
 
     return advance, count_correct
 

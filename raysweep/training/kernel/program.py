@@ -27,6 +27,7 @@ class Op(IntEnum):
     the leaky ReLU's slope at E. OUTER: C += A B' over the samples; with E >= 0, the sums of A's
     rows are added beside. BEND: C *= the slope at E. ENTROPY: cross-entropy of the logits C, which
     become its gradient; the loss goes to slot E; A is scratch.
+    CORRECT: how many samples have their largest logit C at their label, to slot E.
     """
 
     BIAS = 0
@@ -37,6 +38,7 @@ class Op(IntEnum):
     OUTER = 5
     BEND = 6
     ENTROPY = 7
+    CORRECT = 8
 
 
 class Line(NamedTuple):
@@ -103,8 +105,7 @@ class Places:
     Attributes:
         parameters, gradients: one row of the flat buffers each.
         towers: the two towers.
-        logits: of head 1, head 2 and the fused head, one behind the other; after ENTROPY their
-            gradients.
+        logits: of head 1, head 2 and the fused head; after ENTROPY their gradients.
         spare: two matrices as large as the largest layer.
         found: three vectors that ENTROPY leaves its sums in.
         block: columns of a register tile.
@@ -207,6 +208,16 @@ def head_program(shape: PairShape, places: Places, joint: bool) -> np.ndarray:
             lines.append(_pull(Op.ADD, places, part, logits, side.at_top, row))
         start += side.width
     return _table(lines)
+
+
+def score_program(shape: PairShape, places: Places) -> np.ndarray:
+    """From the logits to the number of samples that each head gets right."""
+    return _table(
+        [
+            Line(Op.CORRECT, c=logits, c_row=places.stride, rows=shape.classes, extra=slot)
+            for slot, logits in enumerate(places.logits)
+        ]
+    )
 
 
 def backward_program(places: Places) -> np.ndarray:

@@ -6,7 +6,11 @@ from typing import Any
 from numba import njit
 
 from raysweep.models.shape import NEGATIVE_SLOPE
-from raysweep.training.kernel.columns import cross_entropy_columns, gather_columns
+from raysweep.training.kernel.columns import (
+    correct_columns,
+    cross_entropy_columns,
+    gather_columns,
+)
 from raysweep.training.kernel.products import (
     dense_add,
     dense_bias,
@@ -19,7 +23,8 @@ from raysweep.training.kernel.program import Op
 from raysweep.training.kernel.vectors import VECTOR_BYTES
 
 _BIAS, _LEAKY, _ZERO, _ADD = int(Op.BIAS), int(Op.LEAKY), int(Op.ZERO), int(Op.ADD)
-_SLOPE, _OUTER, _BEND, _ENTROPY = int(Op.SLOPE), int(Op.OUTER), int(Op.BEND), int(Op.ENTROPY)
+_SLOPE, _OUTER, _BEND = int(Op.SLOPE), int(Op.OUTER), int(Op.BEND)
+_ENTROPY, _CORRECT = int(Op.ENTROPY), int(Op.CORRECT)
 _LN_2 = math.log(2.0)
 
 
@@ -42,9 +47,9 @@ def run(
         columns: columns in use, whole register tiles.
         labels: int32, one a sample.
         rows: samples of the batch; the columns behind them get gradients of zero.
-        losses: receives the mean cross-entropies, nats, by slot.
+        losses: receives mean cross-entropies (nats), or numbers of hits, by slot.
     """
-    none = mem[0] * 0
+    none = mem.dtype.type(0)
     for t in range(program.shape[0]):
         line = program[t]
         op, a, a_row, a_inner, b = line[0], line[1], line[2], line[3], line[4]
@@ -75,6 +80,8 @@ def run(
             _bend(mem, c, extra, c_row, height, columns)
         elif op == _ENTROPY:
             losses[extra] = _entropy(mem, c, height, c_row, labels, rows, columns, a)
+        elif op == _CORRECT:
+            losses[extra] = correct_columns(mem, c, height, c_row, labels, rows, columns)
 
 
 @njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
