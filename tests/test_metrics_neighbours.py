@@ -15,6 +15,7 @@ from raysweep.metrics import (
     measure_layers,
     tied_share,
 )
+from raysweep.metrics.bits import count_common, count_common_anywhere, pack, pack_anywhere
 from raysweep.metrics.neighbours import SIMILARITIES, ordered_neighbours
 from raysweep.metrics.ranked_knn import edit_distance, longest_common_subsequence
 
@@ -142,10 +143,23 @@ def test_blocks_of_rows_and_layers_do_not_change_the_value(monkeypatch):
     xs = [torch.tensor(draw.integers(0, 3, (2, 70, 4)).astype(float)) for _ in range(3)]
     ys = [torch.tensor(draw.normal(size=(2, 70, 4))) for _ in range(2)]
     whole = measure_layers("mutual_knn", xs, ys, {"topk": 9})
-    monkeypatch.setattr("raysweep.metrics.mutual_knn.CACHED_BYTES", 1)
+    monkeypatch.setattr("raysweep.metrics.mutual_knn.MEMORY_BUDGET_BYTES", 1)
+    monkeypatch.setattr("raysweep.metrics.mutual_knn.ROWS_IN_CACHE", 7)
     torch.testing.assert_close(
         measure_layers("mutual_knn", xs, ys, {"topk": 9}), whole, rtol=0, atol=1e-12
     )
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(key=st.integers(0, 2**32 - 1), rows=st.integers(1, 5), members=st.integers(1, 200))
+def test_bits_count_common_members(key, rows, members):
+    draw = np.random.default_rng(key)
+    a, b = (torch.tensor(draw.integers(0, 2, (rows, members)).astype(bool)) for _ in range(2))
+    packed = pack(a)
+    assert torch.equal(pack_anywhere(a, packed.shape[1]), packed)
+    expected = (a & b).sum(dim=1)
+    assert torch.equal(count_common(packed, pack(b)), expected)
+    assert torch.equal(count_common_anywhere(packed, pack(b)), expected)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,27 @@
 """Mutual k nearest neighbours: the share of neighbours that two spaces have in common."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from raysweep.metrics.bits import count_common, pack
 from raysweep.metrics.features import MEMORY_BUDGET_BYTES
 from raysweep.metrics.neighbours import ROWS_AT_ONCE, Space, neighbour_weights
+
+
+@dataclass(frozen=True)
+class _Sets:
+    """Neighbours of r rows in several layers, as bits (see `bits`).
+
+    The probability of a candidate is `share` [L, r]; that of a row above the tie is 1.
+    """
+
+    candidates: Tensor
+    above: Tensor
+    share: Tensor
+    tied: bool
 
 
 def mutual_knn(
@@ -23,8 +38,7 @@ def mutual_knn(
     spaces: the value is the exact expectation over that randomness (see `neighbours`). Chance is
     k / (n - 1).
 
-    Neighbours are found once per layer; the overlaps of all pairs of layers come from one matrix
-    product per block of rows.
+    Neighbours are found once per layer and kept as bits; an overlap counts common bits.
     """
     members, rows = xs[0].shape[:2]
     scores = torch.zeros(
@@ -46,9 +60,49 @@ def mutual_knn(
 def _overlaps(left: list[Space], right: list[Space], topk: int, rows: int) -> Tensor:
     """Summed overlaps of all pairs of layers, [L1, L2]."""
     total = left[0].rows.new_zeros((len(left), len(right)))
-    for start, stop in _chunks(len(left) + len(right), rows):
-        total += _products(_weights(left, topk, start, stop), _weights(right, topk, start, stop))
+    for start, stop in _row_blocks(len(left) + len(right), rows):
+        right_sets = _sets(right, topk, start, stop)
+        for layer, space in enumerate(left):
+            total[layer] += _expected_common(_sets([space], topk, start, stop), right_sets)
     return total
+
+
+def _sets(spaces: list[Space], topk: int, start: int, stop: int) -> _Sets:
+    candidates, above, share, tied = [], [], [], False
+    for space in spaces:
+        for first in range(start, stop, ROWS_IN_CACHE):
+            part = neighbour_weights(space, topk, first, min(first + ROWS_IN_CACHE, stop))
+            bits = part.packed
+            candidates.append(bits)
+            share.append(part.share)
+            if len(part.tied) > 0:
+                tied = True
+                bits = bits.clone()
+                bits[part.tied] = pack(part.above)
+            above.append(bits)
+    shape = (len(spaces), stop - start)
+    return _Sets(
+        torch.cat(candidates).unflatten(0, shape),
+        torch.cat(above).unflatten(0, shape),
+        torch.cat(share).unflatten(0, shape),
+        tied,
+    )
+
+
+def _expected_common(one: _Sets, many: _Sets) -> Tensor:
+    """Expected number of common neighbours over all rows, one layer with L layers: [L].
+
+    A weight is share x candidate + (1 - share) x above, so a product of two weights has four
+    terms, each a count of common bits; without ties only the first is not 0.
+    """
+    common = count_common(one.candidates, many.candidates)
+    if not one.tied and not many.tied:
+        return common.sum(dim=1).to(torch.float64)
+    expected = one.share * many.share * common
+    expected += one.share * (1 - many.share) * count_common(one.candidates, many.above)
+    expected += (1 - one.share) * many.share * count_common(one.above, many.candidates)
+    expected += (1 - one.share) * (1 - many.share) * count_common(one.above, many.above)
+    return expected.sum(dim=1)
 
 
 def _permuted_overlaps(
@@ -59,48 +113,34 @@ def _permuted_overlaps(
     Reordering the samples of y reorders the rows and the columns of its weights, so the weights of
     y are looked up at the reordered places of the neighbours in x, of which there are few.
     """
-    whole = _weights(right, topk, 0, rows).flatten(1)
+    whole = torch.stack([_dense_weights(space, topk, 0, rows).flatten() for space in right])
     total = left[0].rows.new_zeros((len(orders), len(left), len(right)))
     for layer, space in enumerate(left):
         for start in range(0, rows, ROWS_AT_ONCE):
-            weights = _weights([space], topk, start, min(start + ROWS_AT_ONCE, rows))[0]
+            weights = _dense_weights(space, topk, start, min(start + ROWS_AT_ONCE, rows))
             row, column = torch.nonzero(weights, as_tuple=True)
-            values = weights[row, column].to(torch.float64)
+            values = weights[row, column]
             for index, order in enumerate(orders):
                 place = order[start + row] * rows + order[column]
-                total[index, layer] += whole[:, place].to(torch.float64) @ values
+                total[index, layer] += whole[:, place] @ values
     return total
 
 
-def _weights(spaces: list[Space], topk: int, start: int, stop: int) -> Tensor:
-    """Neighbour weights of several layers, [L, stop - start, n]."""
-    parts = [neighbour_weights(space, topk, start, stop) for space in spaces]
-    # Counts below 2^24 are exact in float32, so only ties need float64.
-    exact = all(len(part.tied) == 0 for part in parts)
-    weights = torch.empty(
-        (len(parts), *parts[0].candidate.shape),
-        dtype=torch.float32 if exact else torch.float64,
-        device=parts[0].candidate.device,
-    )
-    for index, part in enumerate(parts):
-        weights[index] = part.candidate
-        if not exact:
-            weights[index, part.tied] = part.shared
+def _dense_weights(space: Space, topk: int, start: int, stop: int) -> Tensor:
+    """Probabilities of all rows to be neighbours of rows start..stop, [stop - start, n]."""
+    part = neighbour_weights(space, topk, start, stop)
+    weights = part.candidate * part.share[:, None]
+    weights[part.tied] = weights[part.tied].masked_fill_(part.above, 1.0)
     return weights
 
 
-def _products(left: Tensor, right: Tensor) -> Tensor:
-    dtype = torch.promote_types(left.dtype, right.dtype)
-    return (left.to(dtype).flatten(1) @ right.to(dtype).flatten(1).T).to(torch.float64)
+ROWS_IN_CACHE = 64
+"""Rows whose similarities are selected from while they are still in cache."""
 
 
-CACHED_BYTES = 2**23
-"""Weights of one block of rows over all layers: small enough to be read back from cache."""
-
-
-def _chunks(layers: int, rows: int) -> Iterator[tuple[int, int]]:
-    """Blocks of rows [start, stop) whose weights over all layers stay within CACHED_BYTES."""
-    size = max(8, CACHED_BYTES // (8 * rows * layers))
+def _row_blocks(layers: int, rows: int) -> Iterator[tuple[int, int]]:
+    """Blocks of rows [start, stop) whose bits over all layers stay within a block of memory."""
+    size = max(ROWS_IN_CACHE, 4 * MEMORY_BUDGET_BYTES // (rows * layers))
     for start in range(0, rows, size):
         yield start, min(start + size, rows)
 

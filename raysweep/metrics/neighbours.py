@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from raysweep.errors import InputError
+from raysweep.metrics.bits import count_common, pack
 from raysweep.metrics.features import as_features, normalize_rows, resolution
 
 SIMILARITIES = ("cosine", "inner", "euclidean")
@@ -85,18 +86,22 @@ def kth_largest(values: Tensor, k: int) -> Tensor:
 
 @dataclass(frozen=True)
 class NeighbourWeights:
-    """Probability of each row to be among the k neighbours of some rows; each sums to k.
+    """Probability of each row to be among the k neighbours of r rows; it sums to k.
 
     Attributes:
-        candidate: bool [r, n]: a neighbour, or tied with the k-th. Where no row is in `tied`, the
-            probabilities are 1 and 0.
+        candidate: bool [r, n]: a neighbour, or tied with the k-th.
+        packed: the same as bits (see `bits`).
+        share: float64 [r], the probability of a candidate that is not above the tie; 1 without
+            a tie.
         tied: int64 [t], the rows with more than k candidates.
-        shared: float64 [t, n], their probabilities.
+        above: bool [t, n], the candidates of these that are certain.
     """
 
     candidate: Tensor
+    packed: Tensor
+    share: Tensor
     tied: Tensor
-    shared: Tensor
+    above: Tensor
 
 
 def neighbour_weights(space: Space, topk: int, start: int, stop: int) -> NeighbourWeights:
@@ -105,13 +110,16 @@ def neighbour_weights(space: Space, topk: int, start: int, stop: int) -> Neighbo
     threshold = kth_largest(similarity, topk)
     tolerance = space.tolerance(threshold, start, stop)
     candidate = similarity >= threshold - tolerance
-    count = candidate.sum(dim=1)
+    packed = pack(candidate)
+    count = count_common(packed, packed)
     tied = torch.nonzero(count > topk)[:, 0]
-    above = similarity[tied] > (threshold + tolerance)[tied]
-    certain = above.sum(dim=1)
-    share = (topk - certain).to(torch.float64) / (count[tied] - certain)
-    shared = (candidate[tied] * share[:, None]).masked_fill_(above, 1.0)
-    return NeighbourWeights(candidate, tied, shared)
+    share = torch.ones_like(count, dtype=torch.float64)
+    above = candidate[:0]
+    if len(tied) > 0:
+        above = similarity[tied] > (threshold + tolerance)[tied]
+        certain = above.sum(dim=1)
+        share[tied] = (topk - certain).to(torch.float64) / (count[tied] - certain)
+    return NeighbourWeights(candidate, packed, share, tied, above)
 
 
 def ordered_neighbours(features: Tensor, topk: int, similarity: str, seed: int) -> Tensor:
