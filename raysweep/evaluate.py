@@ -47,17 +47,15 @@ class AlignmentScore:
     layers: tuple[str, ...]
 
 
-def performance(
-    trained: TrainedPack, views: Sequence[PairedViews], dataset: np.ndarray, split: str
-) -> Performance:
+def performance(trained: TrainedPack, views: Sequence[PairedViews], split: str) -> Performance:
     """Accuracy and cross-entropy on the rows of a split.
 
     Args:
         trained: the members.
         views: the k datasets of the pack, equally long.
-        dataset: [m] index of each member's dataset.
         split: train, validation or test.
     """
+    dataset = trained.dataset
     rows = [getattr(v.splits, split) for v in views]
     labels = torch.as_tensor(np.stack([v.y[r] for v, r in zip(views, rows, strict=True)]))
     n, m = labels.shape[1], len(dataset)
@@ -78,7 +76,7 @@ def performance(
 
 
 def population_performance(
-    trained: TrainedPack, views: Sequence[PairedViews], dataset: np.ndarray
+    trained: TrainedPack, views: Sequence[PairedViews]
 ) -> Performance | None:
     """Expected accuracy and cross-entropy over all inputs, weighted by their probability.
 
@@ -92,13 +90,13 @@ def population_performance(
     known = [p for p in populations if p is not None]
     if len(known) < len(populations):
         return None
-    m = len(dataset)
+    m = len(trained.dataset)
     accuracy = {head: np.zeros(m) for head in HEADS}
     loss = {head: np.zeros(m) for head in HEADS}
     logits_1, part_1 = _on_inputs(trained, 1, np.stack([p.x1 for p in known]))
     logits_2, part_2 = _on_inputs(trained, 2, np.stack([p.x2 for p in known]))
     joints = [_joints(population) for population in known]
-    for member, which in enumerate(dataset):
+    for member, which in enumerate(trained.dataset):
         population = known[which]
         logits_of = {
             "1": logits_1[member],
@@ -113,25 +111,27 @@ def population_performance(
     return Performance(accuracy, loss)
 
 
-def alignment(
-    trained: TrainedPack,
-    views: Sequence[PairedViews],
-    dataset: np.ndarray,
-    split: str,
-    evaluation: Evaluation,
-) -> dict[str, AlignmentScore]:
-    """Every metric of the study on (at most ``evaluation.rows``) rows of a split.
+def alignment_rows(views: PairedViews, split: str, most: int) -> np.ndarray:
+    """The rows of a split on which alignment is measured: all, or ``most`` of them at random.
 
-    The rows are chosen at random once per split, the same for all members. ``layers: last``
-    compares the representations, ``layers: best`` takes the best over all pairs of layers.
+    A pure function of its arguments, so that members and runs are compared on the same rows.
     """
-    chosen = []
-    for view in views:
-        rows = getattr(view.splits, split)
-        if len(rows) > evaluation.rows:
-            generator = np.random.default_rng(derive_seed("alignment rows", split))
-            rows = rows[np.sort(generator.permutation(len(rows))[: evaluation.rows])]
-        chosen.append(rows)
+    rows: np.ndarray = getattr(views.splits, split)
+    if len(rows) <= most:
+        return rows
+    generator = np.random.default_rng(derive_seed("alignment rows", split))
+    return rows[np.sort(generator.permutation(len(rows))[:most])]
+
+
+def alignment(
+    trained: TrainedPack, views: Sequence[PairedViews], split: str, evaluation: Evaluation
+) -> dict[str, AlignmentScore]:
+    """Every metric of the study on the `alignment_rows` of a split.
+
+    ``layers: last`` compares the representations, ``layers: best`` takes the best over all pairs of
+    layers.
+    """
+    chosen = [alignment_rows(view, split, evaluation.rows) for view in views]
     whole = slice(None)
     xs, ys = (
         trained.forward(modality, _stack(views, chosen, side, whole))[0]
@@ -146,9 +146,10 @@ def alignment(
         clip_quantile=evaluation.preprocessing.clip_quantile,
         normalize=evaluation.preprocessing.normalize,
     )
-    # Once for all metrics: sorting for the quantile costs as much as a metric does.
-    layers_1 = [preprocessing(layer.transpose(1, 2).double()) for layer in xs]
-    layers_2 = [preprocessing(layer.transpose(1, 2).double()) for layer in ys]
+    # Once for all metrics: sorting for the quantile costs as much as a metric does. In the dtype of
+    # the network, which tells a metric what is rounding; the arithmetic is in float64 anyway.
+    layers_1 = [preprocessing(layer.mT) for layer in xs]
+    layers_2 = [preprocessing(layer.mT) for layer in ys]
     scores = {}
     for name, options in evaluation.metrics.items():
         pairs = measure_layers(name, layers_1, layers_2, options)

@@ -56,7 +56,7 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
     trained = train_pack(
         shape, _members(study, trials), _data(views, dataset), train_settings(study, device)
     )
-    measured = _measure(study, trained, views, dataset)
+    measured = _measure(study, trained, views)
     return [
         {
             **_descriptive(study, trial, views[dataset[i]], shape),
@@ -114,9 +114,9 @@ def _data(views: Sequence[PairedViews], dataset: np.ndarray) -> PackData:
 
 
 def _measure(
-    study: Study, trained: TrainedPack, views: Sequence[PairedViews], dataset: np.ndarray
+    study: Study, trained: TrainedPack, views: Sequence[PairedViews]
 ) -> list[dict[str, float | str | None]]:
-    rows: list[dict[str, float | str | None]] = [{} for _ in dataset]
+    rows: list[dict[str, float | str | None]] = [{} for _ in trained.dataset]
     usable = trained.status == Status.OK
 
     def put(column: str, values: np.ndarray) -> None:
@@ -126,15 +126,15 @@ def _measure(
 
     for split in (*MEASURED_SPLITS, "population"):
         if split == "population":
-            found = evaluate.population_performance(trained, views, dataset)
+            found = evaluate.population_performance(trained, views)
         else:
-            found = evaluate.performance(trained, views, dataset, split)
+            found = evaluate.performance(trained, views, split)
         if found is not None:
             for head in evaluate.HEADS:
                 put(f"performance_{head}_{split}", found.accuracy[head])
                 put(f"loss_{head}_{split}", found.loss[head])
     for split in MEASURED_SPLITS:
-        scores = evaluate.alignment(trained, views, dataset, split, study.evaluation)
+        scores = evaluate.alignment(trained, views, split, study.evaluation)
         for name, score in scores.items():
             put(f"alignment_{name}_{split}", score.value)
             if study.evaluation.layers == "best":

@@ -1,0 +1,293 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, log_loss
+
+from raysweep import evaluate
+from raysweep.data.views import PairedViews, Population, Splits
+from raysweep.metrics import Preprocessing, measure
+from raysweep.models.shape import PairShape
+from raysweep.models.trained import History, TrainedPack
+from raysweep.spec import Evaluation
+
+SHAPE = PairShape(d1=3, d2=4, classes=3, depth_1=2, depth_2=3, width_1=5, width_2=6)
+MEMBERS, ROWS = 7, 60
+# Three datasets, neither in order nor equally often.
+DATASET = np.array([0, 1, 2, 1, 0, 2, 1])
+
+
+def pack_of(
+    dtype: str = "float64",
+    diverged: int | None = None,
+    shape: PairShape = SHAPE,
+    scale: float = 1.0,
+) -> TrainedPack:
+    """Members with random weights."""
+    rng = np.random.default_rng(3)
+    parameters = rng.normal(size=(MEMBERS, shape.parameter_count)) * scale
+    status = np.full(MEMBERS, "ok", dtype=object)
+    if diverged is not None:
+        parameters[diverged] = np.nan
+        status[diverged] = "diverged"
+    return TrainedPack(
+        shape=shape,
+        dataset=DATASET,
+        parameters=torch.from_numpy(parameters).to(getattr(torch, dtype)),
+        status=status,
+        diverged_step=np.full(MEMBERS, -1),
+        best_epoch=np.zeros(MEMBERS, dtype=int),
+        steps=np.ones(MEMBERS, dtype=int),
+        history=History(*np.zeros((6, MEMBERS, 1))),
+        train_seconds=0.0,
+        gradient_ratio=np.zeros(MEMBERS),
+    )
+
+
+def views_of(draw: int, population: Population | None = None, rows: int = ROWS) -> PairedViews:
+    rng = np.random.default_rng(draw)
+    order = rng.permutation(rows)
+    return PairedViews(
+        x1=rng.normal(size=(rows, SHAPE.d1)),
+        x2=rng.normal(size=(rows, SHAPE.d2)),
+        y=rng.integers(0, SHAPE.classes, rows),
+        classes=SHAPE.classes,
+        splits=Splits(order[:20], order[20:35], order[35:]),
+        population=population,
+    )
+
+
+VIEWS = [views_of(draw) for draw in range(3)]
+
+
+def tower(pack: TrainedPack, member: int, modality: int, x: np.ndarray) -> list[np.ndarray]:
+    """Hidden layers [n, width] and logits [n, c] of one member, plainly."""
+    flat = pack.parameters[member].double().numpy()
+    start = 0
+    for number, (inputs, depth, width) in enumerate(
+        ((SHAPE.d1, SHAPE.depth_1, SHAPE.width_1), (SHAPE.d2, SHAPE.depth_2, SHAPE.width_2))
+    ):
+        below, found = x, []
+        sizes = [width] * depth + [SHAPE.classes]
+        for index, size in enumerate(sizes):
+            columns = (inputs if index == 0 else width) + 1
+            block = flat[start : start + size * columns].reshape(size, columns)
+            start += size * columns
+            if number + 1 == modality:
+                z = below @ block[:, :-1].T + block[:, -1]
+                below = z if index == depth else np.where(z > 0, z, 0.1 * z)
+                found.append(below)
+        if number + 1 == modality:
+            return found
+    raise AssertionError(modality)
+
+
+def logits_of(pack: TrainedPack, member: int, x1: np.ndarray, x2: np.ndarray) -> dict:
+    *hidden_1, one = tower(pack, member, 1, x1)
+    *hidden_2, two = tower(pack, member, 2, x2)
+    flat = pack.parameters[member].double().numpy()
+    block = flat[-SHAPE.classes * (SHAPE.width_1 + SHAPE.width_2 + 1) :].reshape(SHAPE.classes, -1)
+    both = np.concatenate([hidden_1[-1], hidden_2[-1]], axis=1)
+    return {"1": one, "2": two, "fused": both @ block[:, :-1].T + block[:, -1]}
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_performance_is_that_of_scikit_learn_member_by_member(
+    split: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = pack_of(scale=0.5)
+    for chunk in (2**28, 1):  # all rows at once, and in pieces
+        monkeypatch.setattr(evaluate, "_CHUNK_BYTES", chunk)
+        monkeypatch.setattr(evaluate, "_LEAST_CHUNK_ROWS", 7)
+        found = evaluate.performance(pack, VIEWS, split)
+        for member, which in enumerate(DATASET):
+            view = VIEWS[which]
+            rows = getattr(view.splits, split)
+            logits = logits_of(pack, member, view.x1[rows], view.x2[rows])
+            for head in evaluate.HEADS:
+                y = view.y[rows]
+                accuracy = accuracy_score(y, logits[head].argmax(axis=1))
+                entropy = log_loss(y, softmax(logits[head]), labels=range(SHAPE.classes))
+                assert found.accuracy[head][member] == pytest.approx(accuracy, abs=1e-12)
+                assert found.loss[head][member] == pytest.approx(entropy, rel=1e-9)
+
+
+# The population
+
+
+def population_of(seed: int) -> Population:
+    """Five inputs of modality 1, four of modality 2, nine of the twenty joint ones occur."""
+    rng = np.random.default_rng(seed + 50)
+    joint = rng.permutation(20)[:9]
+    weight = rng.dirichlet(np.ones(9))
+    return Population(
+        x1=rng.normal(size=(5, SHAPE.d1)),
+        x2=rng.normal(size=(4, SHAPE.d2)),
+        pair_1=joint // 4,
+        pair_2=joint % 4,
+        weight=weight,
+        conditional=rng.dirichlet(np.full(SHAPE.classes, 0.5), size=9),
+    )
+
+
+POPULATIONS = [population_of(draw) for draw in range(3)]
+KNOWN = [dataclasses.replace(v, population=p) for v, p in zip(VIEWS, POPULATIONS, strict=True)]
+
+
+def test_population_performance_is_the_sum_over_all_that_can_happen() -> None:
+    pack = pack_of(scale=0.5)
+    found = evaluate.population_performance(pack, KNOWN)
+    assert found is not None
+    for member, which in enumerate(DATASET):
+        population = POPULATIONS[which]
+        right = dict.fromkeys(evaluate.HEADS, 0.0)
+        surprise = dict.fromkeys(evaluate.HEADS, 0.0)
+        for joint in range(9):
+            x1 = population.x1[population.pair_1[joint]][None]
+            x2 = population.x2[population.pair_2[joint]][None]
+            for head, logits in logits_of(pack, member, x1, x2).items():
+                probability = softmax(logits)[0]
+                for label in range(SHAPE.classes):
+                    p = population.weight[joint] * population.conditional[joint, label]
+                    right[head] += p * (probability.argmax() == label)
+                    surprise[head] -= p * np.log(probability[label])
+        for head in evaluate.HEADS:
+            assert found.accuracy[head][member] == pytest.approx(right[head], abs=1e-12)
+            assert found.loss[head][member] == pytest.approx(surprise[head], rel=1e-9)
+
+
+def test_population_performance_is_the_limit_of_a_large_test_split() -> None:
+    rng = np.random.default_rng(0)
+    n, views = 100_000, []
+    for population in POPULATIONS:
+        joint = rng.choice(9, size=n, p=population.weight)
+        steps = population.conditional[joint].cumsum(axis=1)
+        y = (rng.random(n)[:, None] > steps[:, :-1]).sum(axis=1)
+        x1, x2 = population.x1[population.pair_1[joint]], population.x2[population.pair_2[joint]]
+        splits = Splits(np.arange(0), np.arange(0), np.arange(n))
+        views.append(PairedViews(x1, x2, y, SHAPE.classes, splits, population=population))
+    pack = pack_of(scale=0.3)
+    exact = evaluate.population_performance(pack, views)
+    sampled = evaluate.performance(pack, views, "test")
+    assert exact is not None
+    for head in evaluate.HEADS:
+        # 4 standard errors of a share at 0.5; losses here have an sd of about 1.
+        np.testing.assert_allclose(sampled.accuracy[head], exact.accuracy[head], atol=0.0065)
+        np.testing.assert_allclose(sampled.loss[head], exact.loss[head], atol=0.03)
+
+
+def test_population_inputs_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    pack = pack_of(scale=0.5)
+    whole = evaluate.population_performance(pack, KNOWN)
+    monkeypatch.setattr(evaluate, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(evaluate, "_LEAST_CHUNK_ROWS", 2)
+    pieces = evaluate.population_performance(pack, KNOWN)
+    assert whole is not None
+    assert pieces is not None
+    for head in evaluate.HEADS:
+        np.testing.assert_allclose(pieces.loss[head], whole.loss[head], rtol=1e-12)
+        np.testing.assert_array_equal(pieces.accuracy[head], whole.accuracy[head])
+
+
+def test_without_a_population_there_is_no_population_performance() -> None:
+    assert evaluate.population_performance(pack_of(), [*KNOWN[:2], VIEWS[2]]) is None
+
+
+# Alignment
+
+
+METRICS = {
+    "unbiased_cka": {},
+    "mutual_knn": {"topk": 4},
+    "procrustes_distance": {},
+    "cka": {"kernel": "rbf", "sigma_unit": "median"},
+}
+
+
+@pytest.mark.parametrize("layers", ["last", "best"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_alignment_is_that_of_each_member_by_itself(layers: str, dtype: str) -> None:
+    pack = pack_of(dtype)
+    evaluation = Evaluation.model_validate(
+        {"metrics": METRICS, "layers": layers, "rows": 24, "preprocessing": {"clip_quantile": 0.9}}
+    )
+    scores = evaluate.alignment(pack, VIEWS, "test", evaluation)
+    assert list(scores) == list(METRICS)
+    rows = [evaluate.alignment_rows(view, "test", 24) for view in VIEWS]
+    hidden = [
+        pack.forward(m, np.stack([getattr(v, side)[r] for v, r in zip(VIEWS, rows, strict=True)]))[
+            0
+        ]
+        for m, side in ((1, "x1"), (2, "x2"))
+    ]
+    for name, options in METRICS.items():
+        for member in range(MEMBERS):
+            value = {}
+            for i, one in enumerate(hidden[0]):
+                for j, two in enumerate(hidden[1]):
+                    value[f"{i + 1}-{j + 1}"] = measure(
+                        name,
+                        one[member].T,
+                        two[member].T,
+                        preprocessing=Preprocessing(clip_quantile=0.9, normalize=True),
+                        **options,
+                    )
+            best = min if name == "procrustes_distance" else max
+            expected = "2-3" if layers == "last" else best(value, key=lambda pair: value[pair])
+            assert scores[name].layers[member] == expected
+            assert scores[name].value[member] == pytest.approx(value[expected], rel=1e-9)
+
+
+def test_alignment_is_measured_on_some_rows_of_the_split() -> None:
+    view = VIEWS[1]
+    some = evaluate.alignment_rows(view, "test", 10)
+    assert len(set(some)) == 10
+    assert set(some) < set(view.splits.test)
+    np.testing.assert_array_equal(some, evaluate.alignment_rows(view, "test", 10))
+    np.testing.assert_array_equal(evaluate.alignment_rows(view, "test", 25), view.splits.test)
+    assert len(evaluate.alignment_rows(view, "validation", 10)) == 10
+
+
+def test_a_diverged_member_leaves_the_others_as_they_are() -> None:
+    evaluation = Evaluation.model_validate({"metrics": METRICS, "layers": "best"})
+
+    def everything(pack: TrainedPack) -> dict[str, np.ndarray]:
+        found: dict[str, np.ndarray] = {}
+        population = evaluate.population_performance(pack, KNOWN)
+        assert population is not None
+        for name, part in (
+            ("test", evaluate.performance(pack, KNOWN, "test")),
+            ("population", population),
+        ):
+            found |= {f"accuracy {name} {head}": part.accuracy[head] for head in evaluate.HEADS}
+            found |= {f"loss {name} {head}": part.loss[head] for head in evaluate.HEADS}
+        for name, score in evaluate.alignment(pack, KNOWN, "validation", evaluation).items():
+            found[name] = score.value
+            found[f"layers {name}"] = np.array(score.layers)
+        return found
+
+    whole, broken = everything(pack_of()), everything(pack_of(diverged=2))
+    others = np.arange(MEMBERS) != 2
+    for name, values in broken.items():
+        np.testing.assert_array_equal(values[others], whole[name][others])
+        if name in METRICS or name.startswith("loss"):
+            assert np.isnan(values[2])
+    assert broken["layers mutual_knn"][2] == ""
+
+
+def test_rounding_is_no_alignment() -> None:
+    # Hidden units at 1 but for differences that float32 cannot hold: what is left is rounding.
+    pack = pack_of("float32", scale=1e-9)
+    for modality_tower in SHAPE.towers:
+        for layer in modality_tower.hidden:
+            layer.view(pack.parameters)[:, :, -1] = 1.0
+    evaluation = Evaluation.model_validate({"metrics": ["unbiased_cka", "mutual_knn"]})
+    for score in evaluate.alignment(pack, VIEWS, "test", evaluation).values():
+        assert np.isnan(score.value).all()
+        assert set(score.layers) == {""}
