@@ -1,0 +1,70 @@
+import itertools
+
+import pytest
+from conftest import StudyFactory
+from simulate_packs import measured, run
+
+from raysweep.estimate import study_size
+from raysweep.packing import Pack
+from raysweep.spec import Study
+from raysweep.sweep import Sweep
+
+CASES = list(
+    itertools.product(
+        ("alignment", "both"),
+        (3, 4, 7, 36),  # members per pack
+        ((1, 1), (5, 2), (9, 4)),  # trials and generation
+        (1, 3),  # draws
+    )
+)
+
+
+def simulated(objective: str, members: int, trials: int, generation: int, draws: int) -> Study:
+    return Study.model_validate(
+        {
+            "name": "x",
+            "data": [{"dataset": "synthetic", "U": [1, 2], "draws": draws}],
+            "search": {
+                "trials": trials,
+                "generation": generation,
+                "seeds": 3,
+                "objective": objective,
+                "strength": {"low": 0.01, "high": 5},
+            },
+            "confirm": {"seeds": 5},
+            "resources": {"members_per_pack": members},
+        }
+    )
+
+
+@pytest.mark.parametrize(("objective", "members", "search", "draws"), CASES)
+def test_counts_are_those_of_a_whole_run(
+    objective: str, members: int, search: tuple[int, int], draws: int
+) -> None:
+    study = simulated(objective, members, *search, draws)
+    size = study_size(study, measure_time=False)
+    packs: list[Pack] = []
+    sweep = run(study, measure=measured, fails=lambda pack: packs.append(pack) or False)
+    assert size.cells == len(sweep.cells) == 2
+    chosen = [len(set(plan.chosen.values())) for plan in sweep.plans.values()]
+    assert all(chosen)
+    if objective == "both" and chosen != [2, 2]:
+        # Both criteria chose one strength: the count is what it can be at most.
+        assert size.packs >= len(packs)
+        assert size.trials > len(sweep.order())
+    else:
+        assert (size.packs, size.trials) == (len(packs), len(sweep.order()))
+    assert size.encoders == 2 * size.trials
+    assert size.seconds is None
+
+
+def test_time_is_measured_without_leaving_a_trace(study_of: StudyFactory) -> None:
+    study = study_of("data.U=[2]")
+    short = study_size(study).seconds
+    long = study_size(study_of("data.U=[2]", "training.epochs=20000")).seconds
+    assert short is not None
+    assert long is not None
+    assert 0 < short < 60
+    # 10,000 times as many epochs take longer, however noisy the machine is.
+    assert long > 3 * short
+    assert Sweep(study).results == {}
