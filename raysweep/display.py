@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table as RichTable
 
@@ -30,6 +30,7 @@ class RunDisplay:
         self._shown = -math.inf
         self._before = 0
         self._fresh = 0
+        self._sweep: Sweep | None = None
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -43,11 +44,14 @@ class RunDisplay:
         trace: TracebackType | None,
     ) -> None:
         if self._live is not None:
+            if self._sweep is not None:
+                self._show(self._sweep, force=True)
             self._live.stop()
 
     def started(self, sweep: Sweep, runner: str) -> None:
         """Say what there is to do."""
         self._started = time.monotonic()
+        self._sweep = sweep
         self._before = _done(sweep)
         have = f", {self._before} already there" if self._before else ""
         self._console.print(
@@ -89,9 +93,8 @@ class RunDisplay:
             return
         self._shown = now
         if self._live is not None:
-            table = status_table(sweep)
-            table.caption = self._summary(sweep)
-            self._live.update(table, refresh=True)
+            shown = Group(status_table(sweep), f"{self._summary(sweep)}\n")
+            self._live.update(shown, refresh=True)
         elif not force:
             self._console.print(self._summary(sweep), highlight=False)
 
