@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 some packs failed, 2 a mistake in what was given, 130 inte
 """
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ app = typer.Typer(
     help="When does forcing multimodal representations to align help, and how hard?",
 )
 _PIPE_WIDTH = 124
+_INTERRUPTED = 130
 _out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 _err = Console(stderr=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH)
 
@@ -132,8 +134,6 @@ def plan(
     timing: Annotated[bool, typer.Option(help="Train a little to estimate the time.")] = True,
 ) -> None:
     """Show a study's size before it is run: cells, trials, packs, models, time."""
-    import os
-
     from raysweep.estimate import study_size
     from raysweep.study_file import dump_study
 
@@ -210,9 +210,9 @@ def main() -> None:
     except InputError as error:
         _fail(str(error), 2)
     except typer.Abort:
-        _fail("interrupted", 130)
+        _fail("interrupted", _INTERRUPTED)
     except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        _fail("interrupted", _INTERRUPTED)
     except (typer.Exit, SystemExit):
         raise
     except Exception as error:
@@ -269,7 +269,7 @@ def _run(
             _fail(
                 f"stopped; everything finished is kept. "
                 f"Go on with: raysweep resume {folder.output.location}",
-                130,
+                _INTERRUPTED,
             )
     if sweep.failures:
         _fail(
@@ -323,4 +323,10 @@ def _terminated(signum: int, frame: object) -> None:
 
 def _fail(message: str, code: int) -> None:
     _err.print(message, highlight=False, markup=False, style="red" if code == 2 else None)
+    if code == _INTERRUPTED:
+        # An interrupt may have come while a library was starting or ending its threads, and some
+        # then crash when the interpreter takes them down in order. All files are closed by now.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)

@@ -319,13 +319,19 @@ def _connect(address: str, workers: int | None) -> bool:
     common = {"logging_level": logging.ERROR, "log_to_driver": False}
     with _own_signals():
         if address == "local":
-            ray.init(
-                address="local",
-                num_cpus=workers,
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                **common,
-            )
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=workers,
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    **common,
+                )
+            except KeyboardInterrupt:
+                # Half a Ray has started: end its processes with the driver.
+                with contextlib.suppress(Exception):
+                    ray.shutdown()
+                raise
             return True
         try:
             _knock(address)
