@@ -5,9 +5,14 @@ import torch
 from torch import Tensor
 
 
+def packed_width(count: int) -> int:
+    """Bytes of one packed row of `count` members: whole words of 64 bits."""
+    return 8 * -(-count // 64)
+
+
 def pack(members: Tensor) -> Tensor:
     """Bool [r, n] to bits: uint8 [r, 8 ceil(n / 64)], padded with zeros to whole words."""
-    width = 8 * -(-members.shape[1] // 64)
+    width = packed_width(members.shape[1])
     if members.device.type == "cpu":
         packed = np.zeros((len(members), width), dtype=np.uint8)
         packed[:, : -(-members.shape[1] // 8)] = np.packbits(members.numpy(), axis=1)

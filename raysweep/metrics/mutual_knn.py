@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raysweep.metrics.bits import count_common, pack
+from raysweep.metrics.bits import count_common, pack, packed_width
 from raysweep.metrics.features import MEMORY_BUDGET_BYTES
 from raysweep.metrics.neighbours import ROWS_AT_ONCE, Space, neighbour_weights
 
@@ -68,25 +68,27 @@ def _overlaps(left: list[Space], right: list[Space], topk: int, rows: int) -> Te
 
 
 def _sets(spaces: list[Space], topk: int, start: int, stop: int) -> _Sets:
-    candidates, above, share, tied = [], [], [], False
-    for space in spaces:
+    device = spaces[0].rows.device
+    shape = (len(spaces), stop - start)
+    # Filled in place: small results kept between large temporaries would fragment the heap.
+    candidates = torch.empty(
+        (*shape, packed_width(len(spaces[0].rows))), dtype=torch.uint8, device=device
+    )
+    above = torch.empty_like(candidates)
+    share = torch.empty(shape, dtype=torch.float64, device=device)
+    tied = False
+    for layer, space in enumerate(spaces):
         for first in range(start, stop, ROWS_IN_CACHE):
-            part = neighbour_weights(space, topk, first, min(first + ROWS_IN_CACHE, stop))
-            bits = part.packed
-            candidates.append(bits)
-            share.append(part.share)
+            last = min(first + ROWS_IN_CACHE, stop)
+            part = neighbour_weights(space, topk, first, last)
+            place = slice(first - start, last - start)
+            candidates[layer, place] = part.packed
+            above[layer, place] = part.packed
+            share[layer, place] = part.share
             if len(part.tied) > 0:
                 tied = True
-                bits = bits.clone()
-                bits[part.tied] = pack(part.above)
-            above.append(bits)
-    shape = (len(spaces), stop - start)
-    return _Sets(
-        torch.cat(candidates).unflatten(0, shape),
-        torch.cat(above).unflatten(0, shape),
-        torch.cat(share).unflatten(0, shape),
-        tied,
-    )
+                above[layer, first - start + part.tied] = pack(part.above)
+    return _Sets(candidates, above, share, tied)
 
 
 def _expected_common(one: _Sets, many: _Sets) -> Tensor:
@@ -140,7 +142,7 @@ ROWS_IN_CACHE = 64
 
 def _row_blocks(layers: int, rows: int) -> Iterator[tuple[int, int]]:
     """Blocks of rows [start, stop) whose bits over all layers stay within a block of memory."""
-    size = max(ROWS_IN_CACHE, 4 * MEMORY_BUDGET_BYTES // (rows * layers))
+    size = max(ROWS_IN_CACHE, MEMORY_BUDGET_BYTES // (rows * layers))
     for start in range(0, rows, size):
         yield start, min(start + size, rows)
 
