@@ -17,6 +17,7 @@ data:
   test: 64
 model: {width: 8}
 training: {epochs: 2, batch_size: 32}
+verdict: {hypotheses: [forcing hurts where U is large]}
 evaluation: {metrics: [unbiased_cka]}
 search: {trials: 2, generation: 2, seeds: 1}
 confirm: {seeds: 3}
@@ -64,9 +65,28 @@ def test_resume_of_a_finished_run_trains_nothing_and_gives_the_verdict(finished:
 def test_status_and_analyze(finished: Path) -> None:
     status = raysweep(finished, "status", "out")
     assert "24 of 24 trials" in status.stdout
+    (finished / "out" / "report.html").unlink()
     analyzed = raysweep(finished, "analyze", "out")
     assert analyzed.returncode == 0, analyzed.stderr
     assert "synthetic U=0" in analyzed.stdout
+    assert "<html" in (finished / "out" / "report.html").read_text()
+    assert list((finished / "out" / "figures").glob("*.png"))
+    assert list((finished / "out" / "tables").glob("*.csv"))
+
+
+def test_a_plan_is_registered_before_the_first_trial_and_never_after(finished: Path) -> None:
+    plan = finished / "out" / "plan.json"
+    first = min(p.stat().st_mtime_ns for p in (finished / "out" / "parts").iterdir())
+    assert plan.stat().st_mtime_ns < first
+    page = (finished / "out" / "report.html").read_text()
+    assert "confirmatory" in page
+    kept = plan.read_bytes()
+    plan.unlink()
+    again = raysweep(finished, "resume", "out", "--runner", "local", "--no-mlflow")
+    assert again.returncode == 0, again.stderr
+    assert not plan.exists()
+    assert "no plan was registered" in (finished / "out" / "report.html").read_text()
+    plan.write_bytes(kept)
 
 
 def test_plan_counts_what_run_then_trains(finished: Path) -> None:
@@ -124,7 +144,7 @@ def test_a_study_with_many_faults_lists_them_all(tmp_path: Path) -> None:
     done = raysweep(tmp_path, "validate", "bad.yaml")
     assert done.returncode == 2
     assert "3 faults" in done.stderr
-    for words in ("line 4", "found 12", "line 11", "did you mean trials?", "infonce"):
+    for words in ("line 4", "found 12", "line 12", "did you mean trials?", "infonce"):
         assert words in done.stderr
 
 
