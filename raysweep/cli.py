@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 some packs failed, 2 a mistake in what was given, 130 inte
 """
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -134,6 +135,7 @@ def plan(
     timing: Annotated[bool, typer.Option(help="Train a little to estimate the time.")] = True,
 ) -> None:
     """Show a study's size before it is run: cells, trials, packs, models, time."""
+    from raysweep.conclusion import detectable_effect
     from raysweep.estimate import study_size
     from raysweep.study_file import dump_study
 
@@ -146,6 +148,13 @@ def plan(
         f"packs             {size.packs}",
         f"models to train   {size.encoders} encoders, each with its head",
     ]
+    smallest = detectable_effect(resolved)
+    lines.append(
+        f"finds             effects of {smallest:.2f} standard deviations between units with 80 % "
+        "power, in the worst cell"
+        if math.isfinite(smallest)
+        else "finds             nothing: one unit per cell has no spread; give more confirm.seeds"
+    )
     if size.seconds is not None:
         count = workers or os.cpu_count() or 1
         minutes = size.seconds / count / 60

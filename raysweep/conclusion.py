@@ -71,6 +71,24 @@ def register_plan(folder: RunFolder, study: Study) -> str:
     return plan.digest
 
 
+def detectable_effect(study: Study, power: float = 0.8) -> float:
+    """The smallest standardised effect (d_z) that the study would find in a cell.
+
+    With the confirm seeds as units, or the draws where a cell has several, at the level of Holm's
+    first step over all comparisons: what the worst cell needs.
+
+    Returns:
+        d_z: the true mean difference over its standard deviation between units; NaN for one unit.
+    """
+    from analysis.inference import detectable_effect as smallest
+
+    cells = expand(study)
+    comparisons = len(cells) * (2 if study.search.objective == "both" else 1)
+    draws = min(len(cell.draws) for cell in cells)
+    units = draws if draws > 1 else len(study.confirm.seeds)
+    return smallest(units, study.verdict.alpha / comparisons, power)
+
+
 def conclude(folder: RunFolder) -> Conclusion:
     """Analyse a run and write its report, figures and tables beside its trial table.
 
