@@ -1,13 +1,16 @@
 """Trains one pack of pairs of encoders; knows nothing of Ray, MLflow or files."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
 
 from raysweep.errors import InputError
-from raysweep.models.initial import alignment_generator, initial_parameters
+from raysweep.models.architecture import Architecture
+from raysweep.models.initial import alignment_generator
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
 from raysweep.objective import AlignmentLoss, build_loss
@@ -15,11 +18,12 @@ from raysweep.training.engine import PackEngine
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.loop import run_epochs
 from raysweep.training.order import BatchOrder
+from raysweep.training.passes import ByAutograd, HandWritten
 from raysweep.training.torch_engine import TorchEngine
 
 
 def train_pack(
-    shape: PairShape,
+    shape: Architecture,
     members: Members,
     data: PackData,
     settings: TrainSettings,
@@ -39,7 +43,7 @@ def train_pack(
     (`torch.set_num_threads(1)`) is fastest for these sizes.
 
     Args:
-        shape: the members' shape.
+        shape: the members' architecture: a `PairShape` of MLPs, or an `EncoderPair`.
         members: seeds and hyperparameters, [m] each.
         data: the datasets, inputs already standardised.
         settings: the same for all members.
@@ -59,14 +63,14 @@ def train_pack(
     device = _device(settings.device)
     parameters = torch.cat(
         (
-            initial_parameters(shape, members.init_seed),
+            shape.initial_parameters(members.init_seed),
             _alignment_parameters(shape, members, loss),
         ),
         dim=1,
     ).to(device=device, dtype=getattr(torch, settings.dtype))
     order = BatchOrder(members.order_seed, np.shape(data.y_train)[1])
-    with torch.no_grad():
-        engine = _engine_of(settings)(shape, members, data, settings, loss, parameters)
+    with torch.no_grad(), _precision(settings):
+        engine = _engine(shape, settings)(shape, members, data, settings, loss, parameters)
         outcome = run_epochs(engine, order, settings)
     return TrainedPack(
         shape=shape,
@@ -82,15 +86,20 @@ def train_pack(
     )
 
 
-def _engine_of(settings: TrainSettings) -> Callable[..., PackEngine]:
+def _engine(shape: Architecture, settings: TrainSettings) -> Callable[..., PackEngine]:
     """The engine that the settings name, or the fastest that applies.
 
     Raises:
-        InputError: the kernel is named but cannot be had.
+        InputError: the engine that is named cannot train this.
     """
+    named, joint = settings.engine, settings.fusion == "joint"
+    if not isinstance(shape, PairShape):
+        if named == "kernel":
+            raise InputError("engine is 'kernel', which trains MLP pairs only; take 'auto'")
+        return partial(TorchEngine, ByAutograd(shape, joint))
     on_cpu = torch.device(settings.device).type == "cpu"
-    if settings.engine == "torch" or (settings.engine == "auto" and not on_cpu):
-        return TorchEngine
+    if named == "torch" or (named == "auto" and not on_cpu):
+        return partial(TorchEngine, HandWritten(shape, joint))
     if not on_cpu:
         raise InputError(
             f"engine is 'kernel' but device is {settings.device!r}; the kernel runs on the CPU, "
@@ -99,8 +108,8 @@ def _engine_of(settings: TrainSettings) -> Callable[..., PackEngine]:
     try:
         from raysweep.training.kernel_engine import KernelEngine
     except ImportError as error:
-        if settings.engine == "auto":
-            return TorchEngine
+        if named == "auto":
+            return partial(TorchEngine, HandWritten(shape, joint))
         raise InputError(
             f"engine is 'kernel' but Numba cannot be imported ({error}); install it, or take "
             "engine 'torch' or 'auto'"
@@ -108,7 +117,9 @@ def _engine_of(settings: TrainSettings) -> Callable[..., PackEngine]:
     return KernelEngine
 
 
-def _alignment_parameters(shape: PairShape, members: Members, loss: AlignmentLoss) -> torch.Tensor:
+def _alignment_parameters(
+    shape: Architecture, members: Members, loss: AlignmentLoss
+) -> torch.Tensor:
     """Initial alignment parameters [m, Pa], float64."""
     count = loss.parameter_count(shape.width_1, shape.width_2)
     rows = torch.zeros(len(members), count, dtype=torch.float64)
@@ -118,6 +129,18 @@ def _alignment_parameters(shape: PairShape, members: Members, loss: AlignmentLos
                 shape.width_1, shape.width_2, alignment_generator(int(seed))
             )
     return rows
+
+
+@contextmanager
+def _precision(settings: TrainSettings) -> Iterator[None]:
+    """Let a GPU round products as the settings say, for this pack only."""
+    products = torch.backends.cuda.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "tf32" if settings.tf32 else "ieee"
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
 
 
 def _device(name: str) -> torch.device:

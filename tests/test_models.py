@@ -5,7 +5,6 @@ from reference_training import Pair
 from scipy import stats
 
 from raysweep.errors import InputError
-from raysweep.models.initial import initial_parameters
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import History, TrainedPack
 
@@ -17,7 +16,7 @@ def pack(m: int, dataset: list[int], dtype: torch.dtype = torch.float64) -> Trai
     return TrainedPack(
         shape=SHAPE,
         dataset=np.array(dataset),
-        parameters=initial_parameters(SHAPE, range(m)).to(dtype),
+        parameters=SHAPE.initial_parameters(range(m)).to(dtype),
         status=np.full(m, "ok"),
         diverged_step=np.full(m, -1),
         best_epoch=np.zeros(m, dtype=int),
@@ -30,7 +29,7 @@ def pack(m: int, dataset: list[int], dtype: torch.dtype = torch.float64) -> Trai
 
 def test_layers_cover_the_buffer_once_and_count_like_modules() -> None:
     layers = [layer for tower in SHAPE.towers for layer in (*tower.hidden, tower.head)]
-    layers.append(SHAPE.fused)
+    layers.append(SHAPE.fused_head)
     covered = np.concatenate([np.arange(at.offset, at.offset + at.size) for at in layers])
     assert (covered == np.arange(SHAPE.parameter_count)).all()
     assert SHAPE.parameter_count == sum(p.numel() for p in Pair(SHAPE).parameters())
@@ -41,9 +40,9 @@ def test_layers_cover_the_buffer_once_and_count_like_modules() -> None:
 
 def test_initial_weights_are_distributed_as_in_torch() -> None:
     shape = PairShape(12, 12, 4, 1, 1, 64, 64)
-    drawn = initial_parameters(shape, range(50))
+    drawn = shape.initial_parameters(range(50))
     torch.manual_seed(0)
-    for layer in (shape.towers[0].hidden[0], shape.towers[1].head, shape.fused):
+    for layer in (shape.towers[0].hidden[0], shape.towers[1].head, shape.fused_head):
         theirs = [torch.nn.Linear(layer.columns, layer.rows) for _ in range(50)]
         ours = layer.view(drawn)
         weights = torch.stack([linear.weight.detach() for linear in theirs])
@@ -55,10 +54,10 @@ def test_initial_weights_are_distributed_as_in_torch() -> None:
 
 def test_a_tower_starts_alike_whatever_the_other_one_is() -> None:
     other = PairShape(5, 9, 3, 2, 1, 6, 11)
-    ours, theirs = initial_parameters(SHAPE, [3, 8]), initial_parameters(other, [3, 8])
+    ours, theirs = SHAPE.initial_parameters([3, 8]), other.initial_parameters([3, 8])
     span = SHAPE.towers[0].span
     assert torch.equal(ours[:, span], theirs[:, span])
-    again = initial_parameters(SHAPE, [8])
+    again = SHAPE.initial_parameters([8])
     assert torch.equal(again[0], ours[1])
     assert not torch.equal(ours[0], ours[1])
 

@@ -1,4 +1,5 @@
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -6,7 +7,8 @@ import torch
 from reference_training import LOSSES, train_one
 
 from raysweep.errors import InputError
-from raysweep.models.initial import alignment_generator, initial_parameters
+from raysweep.models.encoders import EncoderPair
+from raysweep.models.initial import alignment_generator
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
 from raysweep.objective.base import LossOutput, differentiate
@@ -98,7 +100,7 @@ def test_every_member_follows_the_slow_trainer(loss: str, fusion: str, engine: s
     )
     best = train_pack(SHAPE, members, data, settings)
     last = train_pack(SHAPE, members, data, dataclasses.replace(settings, checkpoint="last"))
-    initial = initial_parameters(SHAPE, members.init_seed)
+    initial = SHAPE.initial_parameters(members.init_seed)
     for index in range(1, 20, 6) if loss != "infonce" else range(0, 20, 3):
         slow = train_one(SHAPE, members, index, initial[index], data, settings, LOSSES[loss])
         torch.testing.assert_close(last.parameters[index], slow.last, atol=TOLERANCE, rtol=0)
@@ -127,7 +129,7 @@ def test_a_users_loss_with_parameters_follows_the_slow_trainer(engine: str) -> N
     data = make_data(8)
     settings = TrainSettings(EPOCHS, BATCH, dtype="float64", checkpoint="last", engine=engine)
     trained = train_pack(SHAPE, members, data, settings, GAP)
-    initial = initial_parameters(SHAPE, members.init_seed)
+    initial = SHAPE.initial_parameters(members.init_seed)
     for index in range(8):
         own = GAP.initial_parameters(6, 6, alignment_generator(int(members.init_seed[index])))
         slow = train_one(SHAPE, members, index, initial[index], data, settings, gap, own=own)
@@ -135,6 +137,50 @@ def test_a_users_loss_with_parameters_follows_the_slow_trainer(engine: str) -> N
         moved = abs(trained.alignment_parameters[index].item() - own.item())
         assert (moved > 0) == (members.strength[index] > 0)
         assert trained.gradient_ratio[index] == pytest.approx(slow.gradient_ratio, rel=1e-8)
+
+
+class PlainMLP:
+    """Leaky-ReLU layers as anybody would write them for autograd."""
+
+    def __init__(self, inputs: int, depth: int, width: int) -> None:
+        self.inputs, self.depth, self.width = inputs, depth, width
+        self.sizes = [inputs] + [width] * depth
+        self.parameter_count = sum(b * (a + 1) for a, b in pairwise(self.sizes))
+
+    def initial_parameters(self, stream: np.random.Generator) -> np.ndarray:
+        blocks = [stream.uniform(-(a**-0.5), a**-0.5, b * (a + 1)) for a, b in pairwise(self.sizes)]
+        return np.concatenate(blocks)
+
+    def forward(self, parameters: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
+        h, start, layers = x.mT, 0, []
+        for a, b in pairwise(self.sizes):
+            block = parameters[:, start : start + b * (a + 1)].unflatten(1, (b, a + 1))
+            h = torch.nn.functional.leaky_relu(block[:, :, :-1] @ h + block[:, :, -1:], 0.1)
+            layers.append(h)
+            start += b * (a + 1)
+        return layers
+
+
+@pytest.mark.parametrize("fusion", ["probe", "joint"])
+def test_any_encoder_trains_by_autograd_like_the_one_written_by_hand(fusion: str) -> None:
+    members = make_members(9)
+    data = make_data(9)
+    settings = TrainSettings(EPOCHS, BATCH, fusion=fusion, dtype="float64", engine="torch")
+    pair = EncoderPair(PlainMLP(5, 2, 6), PlainMLP(4, 3, 6), 3)
+    found = train_pack(pair, members, data, dataclasses.replace(settings, patience=8), GAP)
+    expected = train_pack(SHAPE, members, data, dataclasses.replace(settings, patience=8), GAP)
+    torch.testing.assert_close(found.parameters, expected.parameters, atol=TOLERANCE, rtol=0)
+    np.testing.assert_allclose(found.gradient_ratio, expected.gradient_ratio, rtol=1e-8)
+    np.testing.assert_array_equal(found.best_epoch, expected.best_epoch)
+    x = data.x1_validation
+    for mine, theirs in zip(found.forward(1, x)[0], expected.forward(1, x)[0], strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-8, rtol=0)
+
+
+def test_the_kernel_trains_mlps_only() -> None:
+    pair = EncoderPair(PlainMLP(5, 2, 6), PlainMLP(4, 3, 6), 3)
+    with pytest.raises(InputError, match="'kernel', which trains MLP pairs only; take 'auto'"):
+        train(make_members(2), pair, make_data(2), engine="kernel")
 
 
 @ENGINES
@@ -162,7 +208,7 @@ def test_at_strength_0_a_tower_trains_as_if_alone(tower: int) -> None:
     data = make_data(4)
     settings = TrainSettings(EPOCHS, BATCH, checkpoint="last", dtype="float64")
     trained = train_pack(SHAPE, members, data, settings)
-    initial = initial_parameters(SHAPE, members.init_seed)
+    initial = SHAPE.initial_parameters(members.init_seed)
     span = SHAPE.towers[tower - 1].span
     for index in range(4):
         alone = train_one(SHAPE, members, index, initial[index], data, settings, only=tower)
@@ -319,3 +365,20 @@ def test_data_that_do_not_fit_are_refused(change: dict[str, np.ndarray], message
 def test_impossible_settings_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         train(make_members(2), **change)
+
+
+@pytest.mark.parametrize(("tf32", "during"), [(False, "ieee"), (True, "tf32")])
+def test_tf32_is_off_unless_asked_for_and_ends_with_the_pack(tf32: bool, during: str) -> None:
+    class Spy(Gap):
+        seen: str
+
+        def value(self, h1: torch.Tensor, h2: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+            self.seen = torch.backends.cuda.matmul.fp32_precision
+            return super().value(h1, h2, own)
+
+    before = torch.backends.cuda.matmul.fp32_precision
+    spy = Spy()
+    settings = TrainSettings(1, BATCH, engine="torch", tf32=tf32)
+    train_pack(SHAPE, make_members(2), make_data(2), settings, spy)
+    assert spy.seen == during
+    assert torch.backends.cuda.matmul.fp32_precision == before

@@ -1,6 +1,7 @@
 """One step of each engine against automatic differentiation, and the engines against each other."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,15 +10,22 @@ from reference_training import LOSSES, Pair
 from test_train import make_data, make_members
 from torch.nn import functional
 
-from raysweep.models.initial import initial_parameters
 from raysweep.models.shape import PairShape
 from raysweep.objective import build_loss
 from raysweep.training.engine import EpochLog, PackEngine
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.kernel_engine import KernelEngine
+from raysweep.training.passes import HandWritten
 from raysweep.training.torch_engine import TorchEngine
 
-ENGINES = pytest.mark.parametrize("make", [TorchEngine, KernelEngine])
+
+def torch_engine(shape: PairShape, *given: object) -> TorchEngine:
+    """The engine that needs its passes."""
+    settings = given[2]
+    return TorchEngine(HandWritten(shape, settings.fusion == "joint"), shape, *given)
+
+
+ENGINES = pytest.mark.parametrize("make", [torch_engine, KernelEngine], ids=["torch", "kernel"])
 SHAPES = [
     PairShape(5, 4, 3, depth_1=1, depth_2=1, width_1=6, width_2=6),
     PairShape(3, 7, 2, depth_1=4, depth_2=2, width_1=5, width_2=5),
@@ -26,7 +34,7 @@ SHAPES = [
 
 
 def one_epoch(
-    make: type,
+    make: Callable[..., PackEngine],
     shape: PairShape,
     data: PackData,
     settings: TrainSettings,
@@ -36,7 +44,7 @@ def one_epoch(
     """Train an epoch in the order of the rows."""
     members = make_members(5, clip_norm=np.inf) if members is None else members
     if initial is None:
-        initial = initial_parameters(shape, members.init_seed)
+        initial = shape.initial_parameters(members.init_seed)
     loss = build_loss(settings.loss, settings.loss_options)
     initial = initial.to(getattr(torch, settings.dtype), copy=True)
     engine = make(shape, members, data, settings, loss, initial)
@@ -78,22 +86,22 @@ def expected_gradients(
 @pytest.mark.parametrize("fusion", ["probe", "joint"])
 @pytest.mark.parametrize("rows", [32, 11, 1])
 def test_gradients_of_a_step(
-    make: type, shape: PairShape, loss: str, fusion: str, rows: int
+    make: Callable[..., PackEngine], shape: PairShape, loss: str, fusion: str, rows: int
 ) -> None:
     data = make_data(5, shape, rows=rows)
     settings = TrainSettings(1, batch_size=32, loss=loss, fusion=fusion, dtype="float64")
-    initial = initial_parameters(shape, make_members(5).init_seed)
+    initial = shape.initial_parameters(make_members(5).init_seed)
     engine, _ = one_epoch(make, shape, data, settings, initial)
     expected = expected_gradients(shape, data, settings, initial)
     torch.testing.assert_close(engine.gradients, expected, atol=1e-11, rtol=1e-10)
 
 
 @ENGINES
-def test_float32_gradients_are_those_of_float64_rounded(make: type) -> None:
+def test_float32_gradients_are_those_of_float64_rounded(make: Callable[..., PackEngine]) -> None:
     shape = SHAPES[2]
     data = make_data(5, shape, rows=200)
     settings = TrainSettings(1, batch_size=512, loss="infonce", dtype="float32")
-    initial = initial_parameters(shape, make_members(5).init_seed)
+    initial = shape.initial_parameters(make_members(5).init_seed)
     engine, _ = one_epoch(make, shape, data, settings, initial)
     expected = expected_gradients(shape, data, settings, initial)
     for found, right in zip(engine.gradients, expected, strict=True):
@@ -104,11 +112,13 @@ def test_float32_gradients_are_those_of_float64_rounded(make: type) -> None:
 
 @ENGINES
 @pytest.mark.parametrize("size", [0.0, 1e-300, -1e-300])
-def test_gradients_at_the_kink_of_the_leaky_relu(make: type, size: float) -> None:
+def test_gradients_at_the_kink_of_the_leaky_relu(
+    make: Callable[..., PackEngine], size: float
+) -> None:
     # Units whose input is 0, or as near as numbers go on either side, for every sample.
     shape = PairShape(4, 4, 3, depth_1=2, depth_2=1, width_1=6, width_2=6)
     data = make_data(5, shape, rows=20)
-    initial = initial_parameters(shape, make_members(5).init_seed)
+    initial = shape.initial_parameters(make_members(5).init_seed)
     for layer in (*shape.towers[0].hidden, *shape.towers[1].hidden):
         block = layer.view(initial)
         block[:, ::2, :] = 0.0
@@ -137,7 +147,7 @@ def test_the_kernel_agrees_with_torch_at_any_size(seed: int) -> None:
     settings = TrainSettings(1, int(rng.integers(5, 90)), loss=loss, dtype="float64")
     members = make_members(5)
     kernel, seen = one_epoch(KernelEngine, shape, data, settings, members=members)
-    plain, expected = one_epoch(TorchEngine, shape, data, settings, members=members)
+    plain, expected = one_epoch(torch_engine, shape, data, settings, members=members)
     torch.testing.assert_close(kernel.parameters, plain.parameters, atol=1e-10, rtol=0)
     torch.testing.assert_close(kernel.validate(), plain.validate(), atol=0, rtol=0)
     for name in (field.name for field in dataclasses.fields(EpochLog)):
@@ -170,10 +180,10 @@ def test_the_kernel_asks_for_the_losses_it_does_not_know(
     settings = TrainSettings(1, 16, loss=loss, loss_options=options, dtype="float64")
     count = build_loss(loss, options).parameter_count(6, 6)
     own = torch.linspace(-0.3, 0.3, 5 * count, dtype=torch.float64).view(5, count)
-    initial = torch.cat((initial_parameters(shape, range(5)), own), dim=1)
+    initial = torch.cat((shape.initial_parameters(range(5)), own), dim=1)
     members = make_members(5, init_seed=np.arange(5))
     kernel, seen = one_epoch(KernelEngine, shape, data, settings, initial, members)
-    plain, expected = one_epoch(TorchEngine, shape, data, settings, initial, members)
+    plain, expected = one_epoch(torch_engine, shape, data, settings, initial, members)
     torch.testing.assert_close(kernel.parameters, plain.parameters, atol=1e-10, rtol=0)
     torch.testing.assert_close(
         seen.alignment_loss, expected.alignment_loss, atol=1e-10, rtol=0, equal_nan=True

@@ -1,30 +1,45 @@
 """Initial weights of the members of a pack, each from its own seed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 
-from raysweep.models.shape import Layer, PairShape
+from raysweep.models.layout import Layer
+
+Draw = Callable[[np.random.Generator], np.ndarray]
+"""Draws the parameters of one group, [count], from a stream."""
 
 
-def initial_parameters(shape: PairShape, seeds: Iterable[int]) -> torch.Tensor:
-    """Draw the initial weights and biases of every member.
+def draw_members(groups: Sequence[Draw], seeds: Iterable[int]) -> torch.Tensor:
+    """Draw the initial parameters of every member.
 
-    The distribution is that of `torch.nn.Linear`: uniform on +-1/sqrt(inputs), for weights and
-    biases alike. Tower 1, tower 2 and the fused head each have a stream of their own, derived
-    from the member's seed, so that a tower's weights do not depend on the other tower's shape.
+    Every group (tower 1, tower 2, the fused head) has a stream of its own, derived from the
+    member's seed, so that a tower's weights do not depend on the other tower.
 
     Args:
-        shape: the members' shape.
+        groups: in the order of the buffer.
         seeds: one non-negative seed a member.
 
     Returns:
-        Flat parameters [m, P], float64 on the CPU, P = `shape.parameter_count`.
+        Flat parameters [m, P], float64 on the CPU.
     """
     asked = [int(seed) for seed in seeds]
-    rows = {seed: _draw(shape, seed) for seed in dict.fromkeys(asked)}
+    rows = {
+        seed: np.concatenate([draw(_stream(seed, index)) for index, draw in enumerate(groups)])
+        for seed in dict.fromkeys(asked)
+    }
     return torch.from_numpy(np.stack([rows[seed] for seed in asked]))
+
+
+def draw_linear(layers: Sequence[Layer]) -> Draw:
+    """Draws layers as `torch.nn.Linear` does: uniform on +-1/sqrt(inputs), biases alike."""
+
+    def draw(stream: np.random.Generator) -> np.ndarray:
+        bounds = [(layer.columns**-0.5, layer.size) for layer in layers]
+        return np.concatenate([stream.uniform(-bound, bound, size) for bound, size in bounds])
+
+    return draw
 
 
 def alignment_generator(seed: int) -> torch.Generator:
@@ -34,17 +49,5 @@ def alignment_generator(seed: int) -> torch.Generator:
     return generator
 
 
-def _draw(shape: PairShape, seed: int) -> np.ndarray:
-    first, second = shape.towers
-    groups: list[tuple[Layer, ...]] = [
-        (*first.hidden, first.head),
-        (*second.hidden, second.head),
-        (shape.fused,),
-    ]
-    parts = []
-    for index, layers in enumerate(groups):
-        stream = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
-        for layer in layers:
-            bound = layer.columns**-0.5
-            parts.append(stream.uniform(-bound, bound, layer.size))
-    return np.concatenate(parts)
+def _stream(seed: int, index: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))

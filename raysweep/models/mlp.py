@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from raysweep.models.shape import NEGATIVE_SLOPE, Layer, Tower
+from raysweep.models.layout import NEGATIVE_SLOPE, Layer, Tower
 
 leaky_relu = torch.ops.aten.leaky_relu
 leaky_relu_backward = torch.ops.aten.leaky_relu_backward

@@ -1,46 +1,15 @@
-"""Shape of a pair of encoders, and where each of its layers lies in the flat parameter buffer."""
+"""Shape of a pair of MLP encoders, and its layers in the flat parameter buffer."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 
 import torch
 
 from raysweep.errors import InputError
-
-NEGATIVE_SLOPE = 0.1
-"""Slope of the leaky ReLU below zero (arXiv 2502.16282, released code)."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One linear layer: the block [rows, columns + 1] at `offset`, its last column the bias."""
-
-    offset: int
-    rows: int
-    columns: int
-
-    @property
-    def size(self) -> int:
-        """Number of parameters, bias included."""
-        return self.rows * (self.columns + 1)
-
-    def view(self, buffer: torch.Tensor) -> torch.Tensor:
-        """The layer's block of a flat buffer [m, P], as a view [m, rows, columns + 1]."""
-        block = buffer[:, self.offset : self.offset + self.size]
-        return block.view(buffer.shape[0], self.rows, self.columns + 1)
-
-
-@dataclass(frozen=True)
-class Tower:
-    """An encoder's hidden layers and its linear head."""
-
-    hidden: tuple[Layer, ...]
-    head: Layer
-
-    @property
-    def span(self) -> slice:
-        """The tower's columns of the flat buffer (one contiguous range)."""
-        return slice(self.hidden[0].offset, self.head.offset + self.head.size)
+from raysweep.models.initial import draw_linear, draw_members
+from raysweep.models.layout import Layer, Tower, four_spans
+from raysweep.models.mlp import forward_tower, hidden_buffers, with_ones
 
 
 @dataclass(frozen=True)
@@ -48,7 +17,8 @@ class PairShape:
     """Sizes of a pair of MLP encoders with linear heads and a linear head on both.
 
     Every encoder has `depth` hidden layers of `width` leaky-ReLU units (slope 0.1 below zero);
-    the last hidden layer is the representation. Members of a pack share one shape.
+    the last hidden layer is the representation. Members of a pack share one shape. An
+    `raysweep.models.architecture.Architecture`; its `forward` keeps no graph for gradients.
 
     Raises:
         InputError: a size below 1, or fewer than two classes.
@@ -77,28 +47,41 @@ class PairShape:
         return first, _tower(start, self.d2, self.depth_2, self.width_2, self.classes)
 
     @cached_property
-    def fused(self) -> Layer:
+    def fused_head(self) -> Layer:
         """The linear head on both representations [h1; h2]."""
         return Layer(self.towers[1].span.stop, self.classes, self.width_1 + self.width_2)
 
     @cached_property
     def parameter_count(self) -> int:
         """Parameters of one member: both encoders and the three heads."""
-        return self.fused.offset + self.fused.size
+        return self.fused_head.offset + self.fused_head.size
 
     def spans(self, alignment_parameters: int) -> tuple[slice, ...]:
-        """Column ranges that are clipped together: tower 1, tower 2, fused head, alignment.
+        """See `Architecture.spans`."""
+        first, second = (tower.span for tower in self.towers)
+        fused = slice(second.stop, self.parameter_count)
+        return four_spans(first, second, fused, alignment_parameters)
 
-        Args:
-            alignment_parameters: number of parameters of the alignment loss, behind all others
-                in the buffer; with 0 there is no fourth range.
-        """
-        first, second = self.towers
-        end = self.parameter_count
-        spans: tuple[slice, ...] = (first.span, second.span, slice(second.span.stop, end))
-        if alignment_parameters:
-            spans += (slice(end, end + alignment_parameters),)
-        return spans
+    def initial_parameters(self, seeds: Iterable[int]) -> torch.Tensor:
+        """See `Architecture.initial_parameters`; the distribution is that of `torch.nn.Linear`."""
+        groups = [(*tower.hidden, tower.head) for tower in self.towers]
+        return draw_members([draw_linear(g) for g in (*groups, (self.fused_head,))], seeds)
+
+    def forward(
+        self, modality: int, parameters: torch.Tensor, x: torch.Tensor
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """See `Architecture.forward`."""
+        tower = self.towers[modality - 1]
+        below = with_ones(x).transpose(1, 2)
+        hidden = hidden_buffers(tower, x.shape[0], x.shape[1], x.dtype, x.device)
+        with torch.no_grad():
+            forward_tower([layer.view(parameters) for layer in tower.hidden], below, hidden)
+            logits = torch.bmm(tower.head.view(parameters), hidden[-1])
+        return [layer[:, :-1] for layer in hidden], logits
+
+    def fused(self, parameters: torch.Tensor, h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
+        """See `Architecture.fused`."""
+        return self.fused_head.apply(parameters, torch.cat((h1, h2), dim=1))
 
 
 def _tower(start: int, inputs: int, depth: int, width: int, classes: int) -> Tower:

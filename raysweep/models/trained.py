@@ -6,8 +6,7 @@ import numpy as np
 import torch
 
 from raysweep.errors import InputError
-from raysweep.models.mlp import forward_tower, hidden_buffers, with_ones
-from raysweep.models.shape import PairShape
+from raysweep.models.architecture import Architecture
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class TrainedPack:
             batch's rows); 0 at strength 0.
     """
 
-    shape: PairShape
+    shape: Architecture
     dataset: np.ndarray
     parameters: torch.Tensor
     status: np.ndarray
@@ -90,7 +89,6 @@ class TrainedPack:
         """
         if modality not in (1, 2):
             raise InputError(f"modality is {modality}; it must be 1 or 2")
-        m = self.parameters.shape[0]
         d = (self.shape.d1, self.shape.d2)[modality - 1]
         inputs = torch.as_tensor(x).to(self.parameters)
         datasets = int(self.dataset.max()) + 1
@@ -101,14 +99,10 @@ class TrainedPack:
             )
         if inputs.ndim == 3:
             inputs = inputs[torch.from_numpy(self.dataset).to(inputs.device)]
-        tower = self.shape.towers[modality - 1]
-        below = with_ones(inputs).expand(m, -1, -1).transpose(1, 2)
-        hidden = hidden_buffers(tower, m, below.shape[2], inputs.dtype, inputs.device)
-        forward_tower([layer.view(self.parameters) for layer in tower.hidden], below, hidden)
-        logits = torch.bmm(tower.head.view(self.parameters), hidden[-1])
-        return [layer[:, :-1] for layer in hidden], logits
+        else:
+            inputs = inputs.expand(len(self.dataset), -1, -1)
+        return self.shape.forward(modality, self.parameters, inputs)
 
     def fused(self, h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
         """Logits [m, classes, n] of the fused head on representations [m, width, n]."""
-        weight = self.shape.fused.view(self.parameters)
-        return torch.baddbmm(weight[:, :, -1:], weight[:, :, :-1], torch.cat((h1, h2), dim=1))
+        return self.shape.fused(self.parameters, h1, h2)

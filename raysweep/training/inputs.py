@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from raysweep.errors import InputError
-from raysweep.models.shape import PairShape
+from raysweep.models.architecture import Architecture
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "fusion": ("probe", "joint"),
@@ -87,7 +87,7 @@ class PackData:
     y_validation: np.ndarray
     dataset: np.ndarray
 
-    def check(self, shape: PairShape, m: int) -> None:
+    def check(self, shape: Architecture, m: int) -> None:
         """Check all sizes against the members' shape.
 
         Raises:
@@ -139,8 +139,8 @@ class TrainSettings:
             always looked at.
         patience: a member stops once its validation accuracy has not risen for this many
             epochs; None trains every member to the end.
-        engine: "kernel" (CPU, compiled by Numba), "torch" (any device), or "auto": the kernel
-            where it can be had, else torch.
+        engine: "kernel" (MLP pairs on the CPU, compiled by Numba), "torch" (any device, any
+            architecture), or "auto": the kernel where it applies, else torch.
         tf32: let a GPU round float32 products to TF32.
     """
 

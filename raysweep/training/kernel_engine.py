@@ -24,6 +24,7 @@ from raysweep.training.kernel.program import (
 )
 from raysweep.training.kernel.sides import Sides, place_sides
 from raysweep.training.kernel.vectors import VECTOR_BYTES
+from raysweep.training.passes import squared_norm
 
 LARGEST_MATRIX_BYTES = 2**26
 """Beyond this size InfoNCE's samples-by-samples matrix is left to the loss's own chunks."""
@@ -230,7 +231,7 @@ class KernelEngine:
             seen["alignment"][chosen] += np.where(defined, value, 0.0) * b / n
             seen["defined"][chosen] += defined * (b / n)
             if start == 0:
-                squares = output.grad_1.square().sum((1, 2)) + output.grad_2.square().sum((1, 2))
+                squares = squared_norm(output.grad_1, output.grad_2)
                 seen["alignment_square"][chosen] += squares.numpy()
             self._advance(pack.FINISH, chosen, scratch, order, start, stop, seen)
 

@@ -1,14 +1,15 @@
-"""The packed trainer's steps in torch: every device, any alignment loss; backward by hand."""
+"""The packed trainer's steps in torch: every device, any architecture, any alignment loss."""
 
 import numpy as np
 import torch
 
-from raysweep.models.mlp import backward_tower, forward_tower, hidden_buffers, with_ones
-from raysweep.models.shape import PairShape
+from raysweep.models.architecture import Architecture
+from raysweep.models.mlp import with_ones
 from raysweep.objective import AlignmentLoss
 from raysweep.training.engine import AlignedMembers, EpochLog
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.optimizer import RowAdamW, clip_rows
+from raysweep.training.passes import Passes, Pull, squared_norm
 
 VALIDATION_ROWS = 1024
 """Rows of the validation split that are evaluated at once."""
@@ -24,20 +25,11 @@ class _Split:
         self.rows = self.y.shape[1]
 
 
-class _Workspace:
-    """Buffers for batches of one size."""
-
-    def __init__(self, shape: PairShape, m: int, rows: int, like: torch.Tensor) -> None:
-        self.hidden = [
-            hidden_buffers(tower, m, rows, like.dtype, like.device) for tower in shape.towers
-        ]
-        self.logits = like.new_empty(3, m, shape.classes, rows)
-
-
 class TorchEngine:
     """Trains all members of a pack together, one stacked product a layer.
 
     Args:
+        passes: forward and backward pass of the members.
         shape: the members' shape.
         members: their seeds and hyperparameters.
         data: the datasets.
@@ -51,13 +43,15 @@ class TorchEngine:
 
     def __init__(
         self,
-        shape: PairShape,
+        passes: Passes,
+        shape: Architecture,
         members: Members,
         data: PackData,
         settings: TrainSettings,
         loss: AlignmentLoss,
         parameters: torch.Tensor,
     ) -> None:
+        self._passes = passes
         self._shape = shape
         self._settings = settings
         self._loss = loss
@@ -74,6 +68,7 @@ class TorchEngine:
             torch.as_tensor(members.weight_decay).to(like),
             shape.parameter_count,
         )
+        self._spans = shape.spans(parameters.shape[1] - shape.parameter_count)
         self._bind()
 
     @property
@@ -97,23 +92,10 @@ class TorchEngine:
         self._bind()
 
     def _bind(self) -> None:
-        """Everything that hangs on the number of members: views, buffers, who is aligned."""
-        total = self.parameters.shape[1]
+        """Everything that hangs on the number of members: gradients, who is aligned."""
         self._gradients = torch.zeros_like(self.parameters)
-        self._hidden_weights = [
-            [layer.view(self.parameters) for layer in tower.hidden] for tower in self._shape.towers
-        ]
-        self._heads = [tower.head.view(self.parameters) for tower in self._shape.towers]
-        self._fused = self._shape.fused.view(self.parameters)
-        self._spans = self._shape.spans(total - self._shape.parameter_count)
-        self._workspaces: dict[int, _Workspace] = {}
+        self._passes.bind(self.parameters, self._gradients)
         self._aligned = AlignedMembers.of(self._strength, self._placebo)
-
-    def _workspace(self, rows: int) -> _Workspace:
-        if rows not in self._workspaces:
-            m = self.parameters.shape[0]
-            self._workspaces[rows] = _Workspace(self._shape, m, rows, self.parameters)
-        return self._workspaces[rows]
 
     def train_epoch(self, permutations: torch.Tensor, stream: torch.Tensor) -> EpochLog:
         """See `PackEngine.train_epoch`."""
@@ -146,102 +128,34 @@ class TorchEngine:
         self, batch: torch.Tensor, squares: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """One step on rows [m, b]: the task, fused and alignment losses [3, m], and the norms."""
-        shape, train = self._shape, self._train
         m, rows = batch.shape
         flat = batch.reshape(-1)
-        inputs = [
-            x.view(-1, x.shape[2])[flat].view(m, rows, -1).transpose(1, 2)
-            for x in (train.x1, train.x2)
-        ]
-        labels = train.y.view(-1)[flat].view(m, 1, rows)
-        space = self._workspace(rows)
-        losses, slopes = self._task(inputs, labels, space)
-        at_h = self._head_gradients(space, slopes)
-        if squares is not None:
-            squares[0] = sum(g.square().sum(dim=(1, 2)) for g in at_h)
-        if len(self._aligned.rows):
-            self._align(space, at_h, losses[2], squares)
-        for index, tower in enumerate(shape.towers):
-            backward_tower(
-                self._hidden_weights[index],
-                inputs[index],
-                space.hidden[index],
-                at_h[index],
-                tower.hidden,
-                self._gradients,
-            )
+        x1, x2 = (
+            x.view(-1, x.shape[2])[flat].view(m, rows, -1) for x in (self._train.x1, self._train.x2)
+        )
+        labels = self._train.y.view(-1)[flat].view(m, 1, rows)
+        losses, slopes = _task(self._passes.forward(x1, x2), labels)
+        pull = self._pull(losses[2], squares) if len(self._aligned.rows) else None
+        self._passes.backward(slopes, pull, None if squares is None else squares[0])
         norms = clip_rows(self._gradients, self._spans, self._clip)
         self._optimizer.step(self._gradients)
         return losses, norms
 
-    def _logits(self, inputs: list[torch.Tensor], space: _Workspace) -> torch.Tensor:
-        """Logits [3, m, classes, b] of head 1, head 2 and the fused head."""
-        for index in range(2):
-            forward_tower(self._hidden_weights[index], inputs[index], space.hidden[index])
-            torch.bmm(self._heads[index], space.hidden[index][-1], out=space.logits[index])
-        width = self._shape.width_1
-        h1, h2 = space.hidden[0][-1][:, :-1], space.hidden[1][-1]
-        torch.bmm(self._fused[:, :, :width], h1, out=space.logits[2])
-        space.logits[2].baddbmm_(self._fused[:, :, width:], h2)
-        return space.logits
-
-    def _task(
-        self, inputs: list[torch.Tensor], labels: torch.Tensor, space: _Workspace
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Losses [3, m], the third still NaN, and gradients at the logits [3, m, classes, b]."""
-        log_p = torch.log_softmax(self._logits(inputs, space), dim=2)
-        rows = labels.shape[2]
-        chosen = labels.expand(3, -1, -1, -1)
-        entropy = log_p.gather(2, chosen)[:, :, 0].mean(dim=2).neg_()
-        slopes = log_p.exp_()
-        slopes.scatter_add_(2, chosen, slopes.new_full((), -1.0).expand(chosen.shape))
-        slopes *= 1 / rows
-        losses = torch.stack(
-            (entropy[0] + entropy[1], entropy[2], torch.full_like(entropy[2], torch.nan))
-        )
-        return losses, slopes
-
-    def _head_gradients(self, space: _Workspace, slopes: torch.Tensor) -> list[torch.Tensor]:
-        """Write the three heads' gradients; return the task's gradients at h1 and h2."""
-        shape, width = self._shape, self._shape.width_1
-        at_h = []
-        for index, tower in enumerate(shape.towers):
-            top = space.hidden[index][-1]
-            tower.head.view(self._gradients).copy_(torch.bmm(slopes[index], top.transpose(1, 2)))
-            at_h.append(torch.bmm(self._heads[index][:, :, :-1].transpose(1, 2), slopes[index]))
-        fused = shape.fused.view(self._gradients)
-        h1, h2 = space.hidden[0][-1][:, :-1], space.hidden[1][-1]
-        fused[:, :, :width] = torch.bmm(slopes[2], h1.transpose(1, 2))
-        fused[:, :, width:] = torch.bmm(slopes[2], h2.transpose(1, 2))
-        if self._settings.fusion == "joint":
-            at_h[0].baddbmm_(self._fused[:, :, :width].transpose(1, 2), slopes[2])
-            at_h[1].baddbmm_(self._fused[:, :, width:-1].transpose(1, 2), slopes[2])
-        return at_h
-
-    def _align(
-        self,
-        space: _Workspace,
-        at_h: list[torch.Tensor],
-        values: torch.Tensor,
-        squares: torch.Tensor | None,
-    ) -> None:
-        """Add the alignment loss's gradients to `at_h`, its values to `values`, [m]."""
-        h1, h2 = (hidden[-1][:, :-1] for hidden in space.hidden)
+    def _pull(self, values: torch.Tensor, squares: torch.Tensor | None) -> Pull:
+        """Ask the alignment loss; its values go to `values` [m], its parameters' gradients too."""
+        h1, h2 = self._passes.tops()
         rows, everyone = self._aligned.rows, len(self._aligned.rows) == h1.shape[0]
         own = self.parameters[:, self._shape.parameter_count :]
         if not everyone:
             h1, h2, own = h1[rows], h2[rows], own[rows]
         output = self._aligned.evaluate(self._loss, h1, h2, own)
-        at_h[0].index_add_(0, rows, output.grad_1)
-        at_h[1].index_add_(0, rows, output.grad_2)
         values[rows] = output.value
         if own.shape[1]:
             at_own = self._gradients[:, self._shape.parameter_count :]
             at_own[rows] = output.grad_parameters
         if squares is not None:
-            squares[1, rows] = sum(
-                g.square().sum(dim=(1, 2)) for g in (output.grad_1, output.grad_2)
-            )
+            squares[1, rows] = squared_norm(output.grad_1, output.grad_2)
+        return Pull(rows, output.grad_1, output.grad_2)
 
     def validate(self) -> torch.Tensor:
         """Accuracies [3, m] of head 1, head 2 and the fused head on the validation split."""
@@ -250,8 +164,24 @@ class TorchEngine:
         correct = torch.zeros(3, m, dtype=torch.int64, device=self._dataset.device)
         for start in range(0, split.rows, VALIDATION_ROWS):
             part = slice(start, start + VALIDATION_ROWS)
-            inputs = [x[self._dataset, part].transpose(1, 2) for x in (split.x1, split.x2)]
+            x1, x2 = (x[self._dataset, part] for x in (split.x1, split.x2))
             labels = split.y[self._dataset, part]
-            logits = self._logits(inputs, self._workspace(labels.shape[1]))
-            correct += (logits.argmax(dim=2) == labels).sum(dim=2)
+            correct += (self._passes.forward(x1, x2).argmax(dim=2) == labels).sum(dim=2)
         return (correct.to(torch.float64) / split.rows).cpu()
+
+
+def _task(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Losses of three heads' logits [3, m, classes, b] at labels [m, 1, b].
+
+    Returns:
+        Task, fused and alignment loss [3, m], the last still NaN, and the gradients at the logits.
+    """
+    log_p = torch.log_softmax(logits.detach(), dim=2)
+    rows = labels.shape[2]
+    chosen = labels.expand(3, -1, -1, -1)
+    entropy = log_p.gather(2, chosen)[:, :, 0].mean(dim=2).neg_()
+    slopes = log_p.exp_()
+    slopes.scatter_add_(2, chosen, slopes.new_full((), -1.0).expand(chosen.shape))
+    slopes *= 1 / rows
+    nothing = torch.full_like(entropy[2], torch.nan)
+    return torch.stack((entropy[0] + entropy[1], entropy[2], nothing)), slopes

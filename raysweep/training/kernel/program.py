@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from raysweep.models.shape import Layer, PairShape, Tower
+from raysweep.models.layout import Layer, Tower
+from raysweep.models.shape import PairShape
 from raysweep.training.kernel.tiles import COLUMN_BYTES
 from raysweep.training.kernel.vectors import VECTOR_BYTES
 
@@ -170,7 +171,7 @@ def forward_program(shape: PairShape, places: Places) -> np.ndarray:
             lines.append(_apply(Op.LEAKY, places, layer, below, above))
         lines.append(_apply(Op.BIAS, places, side.tower.head, side.top, logits))
     first, second = places.towers
-    fused, logits = shape.fused, places.logits[2]
+    fused, logits = shape.fused_head, places.logits[2]
     # Modality 2 comes first: its columns are followed by the bias, as BIAS expects.
     behind = Layer(fused.offset + first.width, fused.rows, second.width)
     row = fused.columns + 1
@@ -198,7 +199,7 @@ def head_program(shape: PairShape, places: Places, joint: bool) -> np.ndarray:
         head = side.tower.head
         lines.append(_weigh(places, head, logits, side.top))
         lines.append(_pull(Op.ZERO, places, head, logits, side.at_top))
-    fused, logits, start = shape.fused, places.logits[2], 0
+    fused, logits, start = shape.fused_head, places.logits[2], 0
     bias = places.gradients + fused.offset + fused.columns
     for side, sums in zip(places.towers, (bias, -1), strict=True):
         part = Layer(fused.offset + start, fused.rows, side.width)

@@ -5,7 +5,7 @@ from typing import Any
 
 from numba import njit
 
-from raysweep.models.shape import NEGATIVE_SLOPE
+from raysweep.models.layout import NEGATIVE_SLOPE
 from raysweep.training.kernel.columns import (
     correct_columns,
     cross_entropy_columns,

@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from raysweep.models.shape import NEGATIVE_SLOPE
+from raysweep.models.layout import NEGATIVE_SLOPE
 
 WIDE_REGISTERS = bool(llvm.get_host_cpu_features().get("avx512f"))
 VECTOR_BYTES = 64 if WIDE_REGISTERS else 32

@@ -1,0 +1,87 @@
+"""How much memory a pack takes while it trains: what packing needs to know."""
+
+from dataclasses import dataclass
+
+from raysweep.models.shape import PairShape
+
+_BLOCK = 64
+"""Batches are padded to register tiles of at most this many columns (float32)."""
+
+
+@dataclass(frozen=True)
+class PackSize:
+    """The sizes that decide a pack's memory.
+
+    Attributes:
+        shape: of the members.
+        members: how many.
+        aligned: how many of them have an alignment term.
+        datasets: how many distinct datasets they learn from.
+        orders: how many distinct batch orders they follow.
+        rows: training and validation rows of a dataset.
+        batch_size: rows a step.
+        itemsize: bytes of a number, 4 for float32.
+        alignment_parameters: of one member's alignment loss.
+    """
+
+    shape: PairShape
+    members: int
+    aligned: int
+    datasets: int
+    orders: int
+    rows: tuple[int, int]
+    batch_size: int
+    itemsize: int = 4
+    alignment_parameters: int = 0
+
+    @property
+    def _parameters(self) -> int:
+        return self.shape.parameter_count + self.alignment_parameters
+
+    @property
+    def _columns(self) -> int:
+        batch = min(self.batch_size, max(self.rows))
+        return -(-batch // _BLOCK) * _BLOCK
+
+    @property
+    def _features(self) -> int:
+        """Features of a sample while it is in a step: inputs, activations, three heads' logits."""
+        shape = self.shape
+        hidden = shape.depth_1 * shape.width_1 + shape.depth_2 * shape.width_2
+        return shape.d1 + shape.d2 + hidden + 3 * shape.classes
+
+    def kernel_bytes(self, asked: bool = False, pairwise: bool = True) -> int:
+        """Peak bytes of the kernel engine, beyond the data that it is given.
+
+        Args:
+            asked: whether the loss is one that the kernel does not compute itself; then every
+                aligned member's batch is held at once.
+            pairwise: whether the loss compares all samples of a batch with all (InfoNCE and its
+                kind).
+        """
+        shape, columns = self.shape, self._columns
+        widths = shape.width_1 + shape.width_2
+        inputs = sum(self.rows) * (shape.d1 + shape.d2) * self.itemsize
+        labels = sum(self.rows) * 4
+        orders = 2 * self.orders * self.rows[0] * 4
+        arena = 2 * self._parameters + (self._features + 5 * widths) * columns
+        matrix = columns**2 * (pairwise and self.aligned > 0)
+        if asked:
+            # A loss in torch holds its intermediate results of all members at once.
+            matrix = self.aligned * (arena + 10 * widths * columns + 3 * matrix)
+        held = 6 * self.members * self._parameters
+        return self.datasets * (inputs + labels) + orders + (held + arena + matrix) * self.itemsize
+
+    def torch_bytes(self, pairwise: bool = True) -> int:
+        """Peak bytes of the torch engine, beyond the data that it is given."""
+        shape, columns = self.shape, min(self.batch_size, max(self.rows))
+        widths = shape.width_1 + shape.width_2
+        inputs = sum(self.rows) * (shape.d1 + shape.d2 + 2) * self.itemsize
+        labels = sum(self.rows) * 8
+        orders = self.orders * self.rows[0] * 4 + 2 * self.members * self.rows[0] * 8
+        batch = self.members * columns * (self._features + 4 * widths + 6 * shape.classes)
+        loss = self.aligned * columns * (24 * widths + 2 * columns * pairwise)
+        held = 8 * self.members * self._parameters
+        return (
+            self.datasets * (2 * inputs + labels) + orders + (held + batch + loss) * self.itemsize
+        )

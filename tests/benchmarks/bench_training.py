@@ -1,0 +1,250 @@
+"""The packed trainer against other ways to train the same encoders, and how its cost grows.
+
+    python tests/benchmarks/bench_training.py [--jax PYTHON] [--rounds N]
+
+One thread. In every round all sides run once, one after the other; a ratio is the median over
+rounds of the ratio within a round. CPU time, so that other load counts as little as can be. The
+task is the paper's (45,875 rows of 12 inputs, batch 512, width 12, 4 classes, 20 models); ours
+trains them as 10 pairs, whose fused heads are extra work that the others do not have. JAX needs an
+interpreter of its own that has it (`pip install jax`); it is no dependency of anything here.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from rivals import BATCH, Careful, Conventional, Stacked, Vmapped
+
+from raysweep.models.initial import alignment_generator
+from raysweep.models.shape import PairShape
+from raysweep.objective import LOSSES, build_loss
+from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.training.kernel_engine import KernelEngine
+from raysweep.training.order import BatchOrder
+from raysweep.training.torch_engine import TorchEngine
+
+ROWS, INPUTS, CLASSES, WIDTH, MODELS = 45_875, 12, 4, 12, 20
+ONE_THREAD = {
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
+write = sys.stdout.write
+
+
+def draw(rows, width=INPUTS, seed=0):
+    """Inputs and labels of the task's sizes; the time does not depend on the values."""
+    numbers = np.random.default_rng(seed)
+    return numbers.normal(size=(rows, width)), numbers.integers(0, CLASSES, rows)
+
+
+class Ours:
+    """One of our engines on pairs; `run(epochs)` shuffles, gathers and trains."""
+
+    def __init__(
+        self,
+        engine,
+        depth,
+        pairs=MODELS // 2,
+        width=WIDTH,
+        rows=ROWS,
+        batch=BATCH,
+        loss="infonce",
+        strength=0.0,
+        classes=CLASSES,
+        inputs=INPUTS,
+    ):
+        x, y = draw(rows, 2 * inputs)
+        x1, x2, y = x[None, :, :inputs], x[None, :, inputs:], y[None] % classes
+        shape = PairShape(inputs, inputs, classes, depth, depth, width, width)
+        same = np.ones(pairs)
+        members = Members(
+            np.arange(pairs),
+            np.arange(pairs),
+            same * 1e-3,
+            same * 1e-2,
+            same * strength,
+            same * 8.0,
+            np.zeros(pairs, bool),
+        )
+        data = PackData(x1, x2, y, x1[:, :64], x2[:, :64], y[:, :64], np.zeros(pairs, int))
+        term = build_loss(loss)
+        start = shape.initial_parameters(members.init_seed)
+        own = term.parameter_count(width, width)
+        if own:
+            first = term.initial_parameters(width, width, alignment_generator(0))
+            start = torch.cat((start, first.expand(pairs, own)), dim=1)
+        settings = TrainSettings(1, batch, loss=loss)
+        self.engine = engine(shape, members, data, settings, term, start.float())
+        self.order = BatchOrder(members.order_seed, rows)
+        self.steps = -(-rows // batch)
+        self.models = 2 * pairs
+
+    def run(self, epochs):
+        """Train some epochs."""
+        with torch.no_grad():
+            for _ in range(epochs):
+                self.engine.train_epoch(self.order.next_epoch(), self.order.stream)
+
+
+class Jax:
+    """The JAX rival behind a pipe."""
+
+    def __init__(self, python):
+        self.process = subprocess.Popen(
+            [python, str(Path(__file__).with_name("rival_jax.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **ONE_THREAD},
+        )
+
+    def seconds(self, depth, models):
+        """CPU seconds per model and step."""
+        self.process.stdin.write(f"{depth} {WIDTH} {models}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+
+def cpu_s(run, *arguments):
+    """CPU seconds of a call."""
+    start = time.process_time()
+    run(*arguments)
+    return time.process_time() - start
+
+
+def per_step(rival, steps):
+    """CPU seconds per model and step of a rival."""
+    return cpu_s(rival.run, steps) / steps / rival.models
+
+
+def ours_per_step(side, epochs=1):
+    """CPU seconds per model and step of one of our engines."""
+    return cpu_s(side.run, epochs) / epochs / side.steps / side.models
+
+
+def flops(depth, width=WIDTH, inputs=INPUTS, classes=CLASSES, batch=BATCH):
+    """Floating-point operations of one model's step: products only, fused head included."""
+    first, inner = inputs * width, (depth - 1) * width * width
+    heads = 3 * width * classes + 2 * width * classes
+    return 2 * batch * (2 * first + 3 * inner + heads)
+
+
+def sgemm_rate():
+    """Best rate of a square float32 product on one thread, operations per second."""
+    n = 512
+    a, b = torch.randn(n, n), torch.randn(n, n)
+    return max(2 * n**3 * 5 / cpu_s(lambda: [a @ b for _ in range(5)]) for _ in range(10))
+
+
+def against_others(rounds, jax):
+    """The table of the goals."""
+    x, y = draw(ROWS)
+    x, y = torch.from_numpy(x).float(), torch.from_numpy(y)
+    write(f"CPU time per model and step, {MODELS} models; how many times ours is faster\n\n")
+    write("| | depth 1 | depth 5 | depth 10 |\n| --- | --- | --- | --- |\n")
+    columns = []
+    for depth in (1, 5, 10):
+        sides = {
+            "conventional loop": (Conventional(x, y, WIDTH, depth, CLASSES, 1), 20),
+            "careful loop": (Careful(x, y, WIDTH, depth, CLASSES, 1), 90),
+            "torch.func.vmap": (Vmapped(x, y, WIDTH, depth, CLASSES, MODELS), 15),
+            "stacked baddbmm, autograd": (Stacked(x, y, WIDTH, depth, CLASSES, MODELS), 20),
+        }
+        torch_engine, kernel = Ours(TorchEngine, depth), Ours(KernelEngine, depth)
+        found = {name: [] for name in (*sides, "JAX", "ours, torch", "ours, kernel")}
+        for round_ in range(rounds + 1):
+            times = {name: per_step(*side) for name, side in sides.items()}
+            if jax:
+                times["JAX"] = jax.seconds(depth, MODELS)
+            times["ours, torch"] = ours_per_step(torch_engine)
+            times["ours, kernel"] = ours_per_step(kernel, 3)
+            for name, seconds in times.items():
+                if round_:
+                    found[name].append((seconds, seconds / times["ours, kernel"]))
+        columns.append(found)
+    for name in columns[0]:
+        cells = []
+        for found in columns:
+            if found[name]:
+                seconds, ratio = (median(part) for part in zip(*found[name], strict=True))
+                cells.append(f"{seconds * 1e6:,.0f} us, {ratio:,.1f}x")
+            else:
+                cells.append("not run")
+        write(f"| {name} | " + " | ".join(cells) + " |\n")
+    rate = sgemm_rate()
+    shares = [
+        f"depth {depth} {flops(depth) / median(s for s, _ in found['ours, kernel']) / rate:.0%}"
+        for depth, found in zip((1, 5, 10), columns, strict=True)
+    ]
+    write(f"\nShare of this machine's sgemm rate ({rate / 1e9:.0f} GFLOP/s): {', '.join(shares)}\n")
+
+
+def losses(rounds):
+    """Pair trials with each alignment loss."""
+    write("\nCPU time per pair and step, 10 pairs, depth 5, batch 512\n\n")
+    write("| loss | kernel | x task only | torch engine | torch / kernel |\n")
+    write("| --- | --- | --- | --- | --- |\n")
+    task = None
+    for name in ("none", *LOSSES):
+        loss, strength = ("infonce", 0.0) if name == "none" else (name, 1.0)
+        sides = [
+            Ours(kind, 5, rows=4 * BATCH, loss=loss, strength=strength)
+            for kind in (KernelEngine, TorchEngine)
+        ]
+        times = [[2 * ours_per_step(side) for side in sides] for _ in range(rounds + 1)][1:]
+        kernel, plain = (median(column) for column in zip(*times, strict=True))
+        task = task or kernel
+        ratio = median(b / a for a, b in times)
+        write(
+            f"| {name} | {kernel * 1e6:,.0f} us | {kernel / task:.1f} | {plain * 1e6:,.0f} us "
+            f"| {ratio:.1f}x |\n"
+        )
+
+
+def growth(rounds):
+    """How the kernel's cost grows along each size."""
+    write("\nKernel, CPU time per model and step (us), from models 20, depth 5, width 12, ")
+    write(f"batch {BATCH}, n {ROWS:,}; the torch engine in brackets\n\n")
+    axes = {
+        "models": [("pairs", p, f"{2 * p}") for p in (1, 5, 10, 25, 50)],
+        "depth": [("depth", d, f"{d}") for d in (1, 2, 5, 10)],
+        "width": [("width", w, f"{w}") for w in (8, 12, 16, 64, 256)],
+        "batch": [("batch", b, f"{b}") for b in (32, 128, 512, 2048)],
+        "n": [("rows", n, f"{n:,}") for n in (512, 4096, 45_875, 400_000)],
+    }
+    for axis, points in axes.items():
+        cells = []
+        for name, value, label in points:
+            options = {"depth": 5, "rows": 9 * BATCH, name: value}
+            cost = []
+            for kind in (KernelEngine, TorchEngine):
+                side = Ours(kind, **options)
+                side.run(1)
+                cost.append(median(ours_per_step(side) for _ in range(rounds)) * 1e6)
+            cells.append(f"{label}: {cost[0]:,.1f} ({cost[1]:,.0f})")
+        write(f"- {axis}: {'; '.join(cells)}\n")
+
+
+def main():
+    """Run everything."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--jax", help="an interpreter that has JAX")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    against_others(options.rounds, Jax(options.jax) if options.jax else None)
+    losses(max(2, options.rounds // 2))
+    growth(max(2, options.rounds // 2))
+
+
+if __name__ == "__main__":
+    main()
