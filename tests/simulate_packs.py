@@ -11,6 +11,7 @@ from raysweep.spec import Study
 from raysweep.sweep import CellPlan, Sweep
 from raysweep.trials import Status, Trial, TrialResult
 
+MOST_PACKS = 2_000
 Measure = Callable[[Trial], TrialResult]
 
 
@@ -57,7 +58,9 @@ def run(
     """
     sweep = Sweep(study, dict(results or {}))
     running: list[Pack] = []
-    while not sweep.finished:
+    for _ in range(MOST_PACKS):
+        if sweep.finished:
+            return sweep
         at_once = 1 if choice is None else choice.randint(1, 5)
         while len(running) < at_once and (pack := sweep.next_pack()) is not None:
             running.append(pack)
@@ -67,8 +70,8 @@ def run(
             continue
         sweep.complete(pack, [measure(trial) for trial in pack.trials])
         if sweep.finished_packs == stop_after:
-            break
-    return sweep
+            return sweep
+    raise AssertionError("the sweep does not end")
 
 
 def essence(sweep: Sweep) -> list[tuple[object, ...]]:

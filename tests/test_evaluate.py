@@ -15,7 +15,7 @@ from raysweep.spec import Evaluation
 SHAPE = PairShape(d1=3, d2=4, classes=3, depth_1=2, depth_2=3, width_1=5, width_2=6)
 MEMBERS, ROWS = 7, 60
 # Three datasets, neither in order nor equally often.
-DATASET = np.array([0, 1, 2, 1, 0, 2, 1])
+DATASET = np.array([2, 0, 1, 1, 0, 2, 1])
 
 
 def pack_of(
