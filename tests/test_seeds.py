@@ -11,9 +11,7 @@ parts = st.one_of(st.integers(), st.text(max_size=4), st.floats(allow_nan=False)
 texts = st.text(max_size=4)
 json_like = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), texts),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)
-    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
     max_leaves=4,
 )
 few = settings(max_examples=40)
