@@ -321,6 +321,14 @@ def test_the_columns_make_a_markdown_table() -> None:
     assert all(line.replace("\\|", "").count("|") == 5 for line in lines)
 
 
+def test_the_guide_lists_exactly_the_documented_columns() -> None:
+    guide = (Path(__file__).parent.parent / "search_spaces" / "README.md").read_text()
+    _, _, rest = guide.partition("<!-- columns -->\n")
+    listed, marker, _ = rest.partition("\n<!-- /columns -->")
+    assert marker
+    assert listed.strip() == columns_markdown(), "run `make guide`"
+
+
 @pytest.mark.parametrize(
     "data",
     [
