@@ -30,6 +30,7 @@ from raysweep.objective import LOSSES, build_loss
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.kernel_engine import KernelEngine
 from raysweep.training.order import BatchOrder
+from raysweep.training.passes import HandWritten
 from raysweep.training.torch_engine import TorchEngine
 
 ROWS, INPUTS, CLASSES, WIDTH, MODELS = 45_875, 12, 4, 12, 20
@@ -44,6 +45,11 @@ def draw(rows, width=INPUTS, seed=0):
     """Inputs and labels of the task's sizes; the time does not depend on the values."""
     numbers = np.random.default_rng(seed)
     return numbers.normal(size=(rows, width)), numbers.integers(0, CLASSES, rows)
+
+
+def torch_engine_of(shape, *given):
+    """The torch engine with passes by hand."""
+    return TorchEngine(HandWritten(shape, joint=False), shape, *given)
 
 
 class Ours:
@@ -159,7 +165,7 @@ def against_others(rounds, jax):
             "torch.func.vmap": (Vmapped(x, y, WIDTH, depth, CLASSES, MODELS), 15),
             "stacked baddbmm, autograd": (Stacked(x, y, WIDTH, depth, CLASSES, MODELS), 20),
         }
-        torch_engine, kernel = Ours(TorchEngine, depth), Ours(KernelEngine, depth)
+        torch_engine, kernel = Ours(torch_engine_of, depth), Ours(KernelEngine, depth)
         found = {name: [] for name in (*sides, "JAX", "ours, torch", "ours, kernel")}
         for round_ in range(rounds + 1):
             times = {name: per_step(*side) for name, side in sides.items()}
@@ -198,7 +204,7 @@ def losses(rounds):
         loss, strength = ("infonce", 0.0) if name == "none" else (name, 1.0)
         sides = [
             Ours(kind, 5, rows=4 * BATCH, loss=loss, strength=strength)
-            for kind in (KernelEngine, TorchEngine)
+            for kind in (KernelEngine, torch_engine_of)
         ]
         times = [[2 * ours_per_step(side) for side in sides] for _ in range(rounds + 1)][1:]
         kernel, plain = (median(column) for column in zip(*times, strict=True))
@@ -213,7 +219,7 @@ def losses(rounds):
 def growth(rounds):
     """How the kernel's cost grows along each size."""
     write("\nKernel, CPU time per model and step (us), from models 20, depth 5, width 12, ")
-    write(f"batch {BATCH}, n {ROWS:,}; the torch engine in brackets\n\n")
+    write(f"batch {BATCH}, n {9 * BATCH:,}; the torch engine in brackets\n\n")
     axes = {
         "models": [("pairs", p, f"{2 * p}") for p in (1, 5, 10, 25, 50)],
         "depth": [("depth", d, f"{d}") for d in (1, 2, 5, 10)],
@@ -226,7 +232,7 @@ def growth(rounds):
         for name, value, label in points:
             options = {"depth": 5, "rows": 9 * BATCH, name: value}
             cost = []
-            for kind in (KernelEngine, TorchEngine):
+            for kind in (KernelEngine, torch_engine_of):
                 side = Ours(kind, **options)
                 side.run(1)
                 cost.append(median(ours_per_step(side) for _ in range(rounds)) * 1e6)
