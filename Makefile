@@ -25,8 +25,9 @@ check: $(VENV)/.installed-dev
 guide: $(VENV)/.installed
 	$(BIN)/python -m tests.rewrite_guide
 
-bench: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.benchmarks
+bench: $(VENV)/.installed-bench
+	$(BIN)/python tests/benchmarks/bench_training.py --jax $(BIN)/python
+	$(BIN)/python tests/benchmarks/bench_metrics.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
@@ -41,4 +42,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[bench]'
 	touch $@
