@@ -5,7 +5,6 @@ import json
 import os
 import re
 import socket
-import sqlite3
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from raysweep.errors import InputError
 from raysweep.run_folder import RunFolder
+from raysweep.tracking.database import fault_of
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -89,7 +89,9 @@ class Address:
         if self.kind == "http":
             self._check_server()
         elif self.database is not None:
-            self._check_file(self.database)
+            fault = fault_of(self.database, FIRST_ANSWER_S)
+            if fault:
+                raise TrackingUnavailable(self, fault)
         elif self.kind in _DEFAULT_PORTS:
             self._check_port()
 
@@ -103,20 +105,6 @@ class Address:
             # Certificates are the business of MLflow's own client, which can be told to trust them.
             if "CERTIFICATE" not in str(error).upper():
                 raise TrackingUnavailable(self, f"no server answers ({_cause(error)})") from error
-
-    def _check_file(self, path: Path) -> None:
-        if not path.parent.is_dir():
-            raise TrackingUnavailable(self, f"there is no folder {path.parent}")
-        connection = None
-        try:
-            connection = sqlite3.connect(path, timeout=FIRST_ANSWER_S, isolation_level=None)
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            raise TrackingUnavailable(self, _sqlite_reason(error)) from error
-        finally:
-            if connection is not None:
-                connection.close()
 
     def _check_port(self) -> None:
         parts = urlsplit(self.uri)
@@ -216,15 +204,6 @@ def _checked(uri: str, where: str) -> str:
             "relative path, four before an absolute one)"
         )
     return f"sqlite:///{Path(path).expanduser().absolute()}{question}{query}"
-
-
-def _sqlite_reason(error: sqlite3.Error) -> str:
-    text = str(error)
-    if "locked" in text:
-        return f"the database is locked by another program (waited {FIRST_ANSWER_S:g} s)"
-    if "not a database" in text:
-        return "the file is not a SQLite database"
-    return text
 
 
 def _cause(error: BaseException) -> str:

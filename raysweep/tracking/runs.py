@@ -177,11 +177,12 @@ def _child(
     metrics: dict[str, float] = {}
     # The UI keeps this order, and its comparison starts with the first.
     for name in sorted(rows.measured, key=_importance):
-        metrics.update(_mean_and_sd(name, rows.numbers(name)[ok]))
+        values = rows.numbers(name)[ok]
+        metrics.update(_mean_and_sd(name, values, with_sd=not name.startswith("loss_")))
     metrics["strength"] = group.strength
     metrics["seeds"] = float(len(ok))
     metrics["diverged"] = float(len(group.rows) - len(ok))
-    for name in (*_MEAN_ONLY, *INFORMATION):
+    for name in _MEAN_ONLY:
         mean = _mean(rows.numbers(name)[ok])
         if mean is not None:
             metrics[name] = mean
@@ -289,12 +290,12 @@ def _importance(name: str) -> tuple[bool, bool, bool]:
     return (name.startswith("loss_"), name.startswith("performance_"), not name.endswith("_test"))
 
 
-def _mean_and_sd(name: str, values: np.ndarray) -> dict[str, float]:
+def _mean_and_sd(name: str, values: np.ndarray, with_sd: bool) -> dict[str, float]:
     finite = values[np.isfinite(values)]
     if not len(finite):
         return {}
     found = {name: float(finite.mean())}
-    if len(finite) > 1:
+    if with_sd and len(finite) > 1:
         found[f"{name}_sd"] = float(finite.std(ddof=1))
     return found
 

@@ -4,10 +4,13 @@ import contextlib
 import getpass
 import logging
 import os
+import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from raysweep import __version__
 from raysweep.tracking.address import FIRST_ANSWER_S, Address, TrackingUnavailable
@@ -27,6 +30,18 @@ for _variable, _value in _SETTINGS.items():
 from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
+from sqlalchemy import event  # noqa: E402
+from sqlalchemy.engine import Engine  # noqa: E402
+
+
+# With a write-ahead log, a power failure then costs the last runs of the copy and nothing else.
+@event.listens_for(Engine, "connect")
+def _sync_less(connection: object, record: object) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        if mode == "wal":
+            connection.execute("PRAGMA synchronous = NORMAL")
+
 
 # What goes wrong is raised as one message; MLflow would log a traceback besides.
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)
@@ -54,7 +69,7 @@ class Known:
     files: str
 
     def shows(self, record: RunRecord) -> bool:
-        """Whether the run is up to date. The digest is the last that is written of its contents."""
+        """Whether the run is up to date: its digest and its status are written last."""
         return self.digest == record.digest and self.status == record.status
 
 
@@ -144,7 +159,8 @@ class Store:
         for wave in (
             [r for r in records if r.parent is None], [r for r in records if r.parent is not None]
         ):
-            with ThreadPoolExecutor(WRITERS) as pool:
+            # SQLite has one writer at a time; the others would only wait for it.
+            with ThreadPoolExecutor(1 if self.address.database else WRITERS) as pool:
                 work = [
                     pool.submit(self._write_one, record, known, start[record.identity], commit)
                     for record in wave
@@ -158,35 +174,50 @@ class Store:
     def _write_one(
         self, record: RunRecord, known: dict[str, Known], start_ms: int, commit: str | None
     ) -> None:
+        done = record.status != "RUNNING"
+        tags = {**record.tags, _OUTPUT: self.output}
         with _told(self.address):
-            before = known.get(record.identity) or self._create(record, known, start_ms, commit)
-            # A parameter of MLflow cannot change, so only those that are missing are written.
-            params = [Param(k, v) for k, v in record.params.items() if k not in before.params]
-            tags = {**record.tags, _OUTPUT: self.output, _DIGEST: record.digest}
+            before = known.get(record.identity)
+            if before is None and done:
+                # Until it is terminated the run counts as not written, whatever its digest says.
+                tags[_DIGEST] = record.digest
+                run, tags = self._create(record, known, start_ms, commit, tags), {}
+            else:
+                run = before or self._create(record, known, start_ms, commit, {})
+                # The digest comes last: MLflow writes the tags of a batch after the rest.
+                tags[_DIGEST] = record.digest
             stamp = int(time.time() * 1000)
             self._client.log_batch(
-                before.run_id,
+                run.run_id,
                 metrics=[Metric(k, v, stamp, 0) for k, v in record.metrics.items()],
-                params=params,
+                # A parameter of MLflow cannot change, so only those that are missing are written.
+                params=[Param(k, v) for k, v in record.params.items() if k not in run.params],
                 tags=[RunTag(k, v) for k, v in tags.items()],
             )
-            if before.name != record.name:
-                self._client.update_run(before.run_id, name=record.name)
-            if record.status == "RUNNING":
-                if before.status != "RUNNING":
-                    self._client.update_run(before.run_id, status="RUNNING")
-            else:
-                end = before.start_ms + round(record.seconds * 1000)
-                self._client.set_terminated(before.run_id, record.status, end)
-            known[record.identity] = Known(
-                before.run_id, record.digest, record.status, record.name, before.start_ms,
-                frozenset(record.params), self.output, before.files,
+            if run.name != record.name or (not done and run.status != "RUNNING"):
+                self._client.update_run(run.run_id, status=record.status, name=record.name)
+            if done:
+                end = run.start_ms + round(record.seconds * 1000)
+                self._client.set_terminated(run.run_id, record.status, end)
+            known[record.identity] = replace(
+                run,
+                digest=record.digest,
+                status=record.status,
+                name=record.name,
+                params=run.params | record.params.keys(),
+                output=self.output,
             )
 
     def _create(
-        self, record: RunRecord, known: Mapping[str, Known], start_ms: int, commit: str | None
+        self,
+        record: RunRecord,
+        known: Mapping[str, Known],
+        start_ms: int,
+        commit: str | None,
+        more: Mapping[str, str],
     ) -> Known:
         tags = {
+            **more,
             _IDENTITY: record.identity,
             _SCIENCE: record.tags[_SCIENCE],
             "raysweep.version": __version__,
@@ -199,8 +230,7 @@ class Store:
             tags["mlflow.source.git.commit"] = commit
         with contextlib.suppress(OSError, KeyError, ImportError):
             tags["mlflow.user"] = getpass.getuser()
-        run = self._client.create_run(self.experiment_id, start_ms, tags, record.name)
-        return _known(run)
+        return _known(self._client.create_run(self.experiment_id, start_ms, tags, record.name))
 
     def delete(self, run: Known) -> None:
         """Move a run to MLflow's trash."""
@@ -209,9 +239,6 @@ class Store:
 
     def put_files(self, run: Known, files: Mapping[str, bytes], digest: str) -> Known:
         """Store files as artifacts of a run, and note their digest when they are all there."""
-        import tempfile
-        from pathlib import Path
-
         with _told(self.address), tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 path = Path(folder) / name
@@ -219,7 +246,7 @@ class Store:
                 path.write_bytes(content)
             self._client.log_artifacts(run.run_id, folder)
             self._client.set_tag(run.run_id, _FILES, digest)
-        return Known(**{**run.__dict__, "files": digest})
+        return replace(run, files=digest)
 
 
 def _known(run: Run) -> Known:
