@@ -47,8 +47,6 @@ def on_local_filesystem(path: Path) -> bool:
         return False
     real = os.path.realpath(path)
     kinds = {
-        mount[1]: mount[2]
-        for mount in mounts
-        if os.path.commonpath([real, mount[1]]) == mount[1]
+        mount[1]: mount[2] for mount in mounts if os.path.commonpath([real, mount[1]]) == mount[1]
     }
     return bool(kinds) and kinds[max(kinds, key=len)] in _LOCAL_FILESYSTEMS

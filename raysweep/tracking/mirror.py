@@ -36,6 +36,7 @@ REPORT_NAME = "report.html"
 FIGURES = "figures"
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 
+
 @dataclass(frozen=True)
 class SyncReport:
     """What a copy did.
@@ -149,7 +150,8 @@ class Mirror:
         )
         records = [summary, *(record for cell in cells for record in cell)]
         stale = [
-            r for r in records
+            r
+            for r in records
             if r.identity not in self._known or not self._known[r.identity].shows(r)
         ]
         self._store.write(stale, self._known, commit)
@@ -173,9 +175,7 @@ class Mirror:
         A search that was extended may choose another strength, whose confirm runs replace the
         earlier ones in the trial table. Only once all cells are done is the plan known whole.
         """
-        done = all(
-            cell in self._plans and not self._plans[cell].packs for cell in self._cells
-        )
+        done = all(cell in self._plans and not self._plans[cell].packs for cell in self._cells)
         for identity, run in list(self._known.items()):
             if done and identity not in wanted and run.output == self.folder.output.location:
                 assert self._store is not None
@@ -251,7 +251,10 @@ def working_copy_commit() -> str | None:
     def git(*arguments: str) -> str:
         done = subprocess.run(
             ["git", "-C", str(package), *arguments],
-            capture_output=True, text=True, timeout=5, check=True,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
         )
         return done.stdout.strip()
 

@@ -17,8 +17,18 @@ from raysweep.trials import Arm, Stage, Status, Trial
 # Raised when runs are to be written anew though their rows have not changed.
 FORMAT = 1
 _EXACT = (
-    "I1", "I2", "I12", "I_shared", "I_X1X2", "pid_R", "pid_U1", "pid_U2", "pid_S",
-    "bayes_1", "bayes_2", "bayes_fused",
+    "I1",
+    "I2",
+    "I12",
+    "I_shared",
+    "I_X1X2",
+    "pid_R",
+    "pid_U1",
+    "pid_U2",
+    "pid_S",
+    "bayes_1",
+    "bayes_2",
+    "bayes_fused",
 )
 INFORMATION = (*_EXACT, *(f"{name}_estimated" for name in _EXACT))
 _MEAN_ONLY = ("gradient_ratio", "best_epoch", "train_seconds")
@@ -53,7 +63,12 @@ class RunRecord:
     def __post_init__(self) -> None:
         shown = {k: v for k, v in self.metrics.items() if not k.startswith(_TIMING)}
         content = [
-            FORMAT, self.name, self.status, dict(self.params), shown, dict(self.tags),
+            FORMAT,
+            self.name,
+            self.status,
+            dict(self.params),
+            shown,
+            dict(self.tags),
             sorted(self.keys),
         ]
         object.__setattr__(self, "digest", content_key(content))
@@ -108,9 +123,7 @@ def runs_of_cell(
     rows = _Rows(table)
     parent = content_key(["cell", science, plan.cell.id])
     groups = _groups(plan, rows)
-    children = [
-        _child(group, rows, parent, facts, science) for group in groups if len(group.rows)
-    ]
+    children = [_child(group, rows, parent, facts, science) for group in groups if len(group.rows)]
     return [_parent(study, plan, parent, facts, science, groups, rows), *children]
 
 
@@ -158,7 +171,8 @@ def _groups(plan: CellPlan, rows: _Rows) -> list[_Group]:
         group.setdefault(trial.key, trial)
     return [
         _Group(
-            *of, tuple(trials.values()),
+            *of,
+            tuple(trials.values()),
             np.array([rows.position[k] for k in trials if k in rows.position], dtype=np.int64),
         )
         for of, trials in sorted(members.items(), key=_display_order)
@@ -170,9 +184,7 @@ def _display_order(item: tuple[tuple[Stage, Arm, float], object]) -> tuple[int, 
     return (-list(Stage).index(stage), list(Arm).index(arm), strength)
 
 
-def _child(
-    group: _Group, rows: _Rows, parent: str, facts: CellFacts, science: str
-) -> RunRecord:
+def _child(group: _Group, rows: _Rows, parent: str, facts: CellFacts, science: str) -> RunRecord:
     ok = group.rows[rows.ok[group.rows]]
     metrics: dict[str, float] = {}
     # The UI keeps this order, and its comparison starts with the first.
@@ -308,4 +320,3 @@ def _mean(values: np.ndarray) -> float | None:
 def _total(seconds: np.ndarray) -> float:
     total = float(np.nansum(seconds))
     return total if math.isfinite(total) else 0.0
-

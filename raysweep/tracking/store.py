@@ -157,7 +157,8 @@ class Store:
         now = int(time.time() * 1000)
         start = {record.identity: now - i for i, record in enumerate(records)}
         for wave in (
-            [r for r in records if r.parent is None], [r for r in records if r.parent is not None]
+            [r for r in records if r.parent is None],
+            [r for r in records if r.parent is not None],
         ):
             # SQLite has one writer at a time; the others would only wait for it.
             with ThreadPoolExecutor(1 if self.address.database else WRITERS) as pool:

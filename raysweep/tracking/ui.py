@@ -77,8 +77,16 @@ def _command(address: Address, host: str, port: int) -> list[str]:
             f"{database}: there is no such database; `raysweep sync DIR` copies a run to it"
         )
     return [
-        sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port),
-        "--workers", "1",
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
     ]
 
 

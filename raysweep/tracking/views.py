@@ -155,7 +155,9 @@ def _state(view: _View) -> dict[str, Any]:
         "groupBy": None,
         "groupsExpanded": {},
         "globalLineChartConfig": {
-            "xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""
+            "xAxisKey": "step",
+            "lineSmoothness": 0,
+            "selectedXAxisMetricKey": "",
         },
     }
 
@@ -170,7 +172,9 @@ def _metric(name: str) -> str:
 
 def _bar(metric: str) -> dict[str, Any]:
     return {
-        "type": "BAR", "metricKey": metric, "dataAccessKey": metric,
+        "type": "BAR",
+        "metricKey": metric,
+        "dataAccessKey": metric,
         "runsCountToCompare": 100,
     }
 
