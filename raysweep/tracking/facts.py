@@ -7,7 +7,7 @@ from raysweep.cells import Cell, varying
 from raysweep.spec import Study
 from raysweep.trials import Arm
 
-_ALWAYS = ("R", "U", "D_phi")
+_ALWAYS = ("R", "U", "D_phi", "overlap")
 
 
 @dataclass(frozen=True)

@@ -292,10 +292,10 @@ def _paired_differences(
 
 def _name(group: _Group) -> str:
     if group.stage is Stage.SEARCH:
-        return f"search strength={group.strength:.3g}"
+        return f"search strength={group.strength:g}"
     if group.arm is Arm.NONE:
         return "confirm none"
-    return f"confirm {group.arm.value} {group.strength:.3g}"
+    return f"confirm {group.arm.value} {group.strength:g}"
 
 
 def _importance(name: str) -> tuple[bool, bool, bool]:

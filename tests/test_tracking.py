@@ -1,0 +1,348 @@
+"""The copy of a trial table in MLflow, in a real database."""
+
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from drawn_runs import draw_packs, drawn_row, opened, study
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from raysweep import local_runner
+from raysweep.errors import InputError
+from raysweep.run_folder import RunFolder
+from raysweep.sweep import Sweep, science_digest
+from raysweep.table import read_parts, write_part
+from raysweep.tracking import SyncReport, TrackingUnavailable, sync
+from raysweep.tracking.address import Address
+from raysweep.tracking.store import Store
+
+pytestmark = [
+    pytest.mark.mlflow,
+    # MLflow's own models, when SQLAlchemy 2.1 first looks at them.
+    pytest.mark.filterwarnings(
+        "ignore:The ``noload`` loader strategy is deprecated:sqlalchemy.exc.SADeprecationWarning"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that MLflow has set up, which takes it seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    Store(Address(f"sqlite:///{path}", "given"), "unused", "", {}, "")
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path
+
+
+@pytest.fixture
+def uri(empty_database: Path, tmp_path: Path) -> str:
+    path = tmp_path / "mlflow.db"
+    shutil.copyfile(empty_database, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return opened(tmp_path / "out", study())
+
+
+def runs_of(uri: str, experiment: str = "drawn", where: str = "") -> list[Run]:
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    return list(client.search_runs([found.experiment_id], where, max_results=5000))
+
+
+def content(uri: str) -> list[str]:
+    """Everything the database holds."""
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
+        dump = list(connection.iterdump())
+    connection.close()
+    return dump
+
+
+def rows(folder: RunFolder) -> pd.DataFrame:
+    return read_parts(folder.output).table.to_pandas()
+
+
+def named(uri: str, name: str) -> Run:
+    (run,) = [run for run in runs_of(uri) if run.info.run_name == name]
+    return run
+
+
+def test_every_run_is_the_mean_of_its_rows(folder: RunFolder, uri: str) -> None:
+    draw_packs(folder, study())
+    report = sync(folder, uri)
+    table = rows(folder)
+    groups = {
+        (cell, stage, arm, f"{strength:.6g}"): group
+        for (cell, stage, arm, strength), group in table.groupby(
+            ["cell", "stage", "arm", "strength"]
+        )
+    }
+    parents = {r.info.run_id: r for r in runs_of(uri, where="tags.level = 'cell'")}
+    children = runs_of(uri, where="tags.level = 'strength'")
+    assert len(parents) == 2
+    assert len(children) == len(groups)
+    assert report == SyncReport("drawn", report.experiment_id, len(groups) + 3, 0, uri)
+    for run in children:
+        parent = parents[run.data.tags["mlflow.parentRunId"]]
+        p = run.data.params
+        group = groups.pop((parent.data.params["cell"], p["stage"], p["arm"], p["strength"]))
+        assert run.data.metrics["seeds"] == len(group)
+        assert run.data.metrics["strength"] == group["strength"].iloc[0]
+        for column in ("performance_fused_test", "alignment_unbiased_cka_validation"):
+            assert run.data.metrics[column] == pytest.approx(group[column].mean(), rel=1e-12)
+            assert run.data.metrics[f"{column}_sd"] == pytest.approx(group[column].std())
+        assert run.info.status == "FINISHED"
+        # The UI shows how long training took, not how long copying did.
+        assert run.info.end_time - run.info.start_time == 250 * len(group)
+    assert not groups
+
+
+def test_a_parent_run_says_what_forcing_did(folder: RunFolder, uri: str) -> None:
+    draw_packs(folder, study())
+    sync(folder, uri)
+    run = named(uri, "synthetic U=4")
+    confirm = rows(folder).query("stage == 'confirm' and cell == @run.data.params['cell']")
+    arms = confirm.pivot(index="seed", columns="arm", values="performance_fused_test")
+    metrics = run.data.metrics
+    assert metrics["effect_performance_fused_test"] == pytest.approx(
+        (arms["forced"] - arms["none"]).mean()
+    )
+    assert metrics["placebo_effect_performance_fused_test"] == pytest.approx(
+        (arms["placebo"] - arms["none"]).mean()
+    )
+    (chosen,) = confirm.query("arm == 'forced'")["strength"].unique()
+    assert metrics["chosen_strength"] == chosen
+    assert metrics["I1"] == 0.5
+    assert run.data.params["U"] == "4"
+    forced = named(uri, f"confirm forced {chosen:.3g} · synthetic U=4")
+    assert forced.data.params["arm"] == "forced"
+    assert forced.data.params["U"] == "4"
+
+
+def test_experiment_describes_the_study(folder: RunFolder, uri: str) -> None:
+    draw_packs(folder, study(), most=1)
+    report = sync(folder, uri)
+    experiment = MlflowClient(uri).get_experiment(report.experiment_id)
+    assert experiment.name == "drawn"
+    assert experiment.tags["mlflow.note.content"] == "Drawn rows of two cells."
+    assert {"study_digest", "raysweep.version"} <= experiment.tags.keys()
+    summary = named(uri, "study drawn")
+    path = MlflowClient(uri).download_artifacts(summary.info.run_id, "study.yaml")
+    assert Path(path).read_bytes() == folder.output.read("study.yaml")
+    assert summary.data.tags["raysweep.science"] == science_digest(study())
+
+
+def test_report_and_figures_are_copied_once_they_are_there(folder: RunFolder, uri: str) -> None:
+    draw_packs(folder, study(), most=1)
+    sync(folder, uri)
+    folder.output.write("report.html", b"<p>verdict</p>")
+    folder.output.write("figures/effects.svg", b"<svg/>")
+    assert sync(folder, uri).runs_written == 0
+    summary = named(uri, "study drawn").info.run_id
+    client = MlflowClient(uri)
+    assert Path(client.download_artifacts(summary, "report.html")).read_bytes() == b"<p>verdict</p>"
+    assert [f.path for f in client.list_artifacts(summary, "figures")] == ["figures/effects.svg"]
+
+
+def test_second_copy_writes_nothing(folder: RunFolder, uri: str) -> None:
+    draw_packs(folder, study())
+    first = sync(folder, uri)
+    before = content(uri)
+    second = sync(folder, uri)
+    assert (second.runs_written, second.runs_unchanged) == (0, first.runs_written)
+    assert content(uri) == before
+
+
+def test_grown_runs_are_updated_in_place(folder: RunFolder, uri: str) -> None:
+    """Whatever was copied in between, the end is what one copy at the end would have made."""
+    planned = study()
+    ids: dict[str, str] = {}
+    states = set()
+    while draw_packs(folder, planned, most=2):
+        sync(folder, uri)
+        for run in runs_of(uri):
+            identity = run.data.tags["raysweep.id"]
+            assert ids.setdefault(identity, run.info.run_id) == run.info.run_id
+            states.add(run.info.status)
+    assert states == {"RUNNING", "FINISHED"}
+    once = uri.replace("mlflow.db", "once.db")
+    sync(folder, once)
+    assert shown(uri) == shown(once)
+
+
+def shown(uri: str) -> dict[str, tuple[object, ...]]:
+    return {
+        run.data.tags["raysweep.id"]: (
+            run.info.run_name,
+            run.info.status,
+            run.data.params,
+            run.data.metrics,
+            run.data.tags["raysweep.digest"],
+        )
+        for run in runs_of(uri)
+    }
+
+
+def test_diverged_rows_are_counted_and_left_out_of_means(folder: RunFolder, uri: str) -> None:
+    planned = study()
+    pack = folder.open_sweep(planned).next_pack()
+    assert pack is not None
+    ok, *lost = pack.trials
+    made = [drawn_row(planned, ok), *(drawn_row(planned, t, diverged=True) for t in lost)]
+    write_part(folder.output, pack.key, made)
+    sync(folder, uri)
+    children = runs_of(uri, where="tags.level = 'strength'")
+    assert sum(run.data.metrics["diverged"] for run in children) == len(lost)
+    mixed = next(r for r in children if r.data.metrics["seeds"] == 1)
+    assert mixed.data.metrics["loss_1_test"] == pytest.approx(made[0]["loss_1_test"])
+    failed = [r for r in children if r.info.status == "FAILED"]
+    assert all("loss_1_test" not in r.data.metrics for r in failed)
+
+
+def test_runs_of_a_strength_no_longer_chosen_are_deleted(folder: RunFolder, uri: str) -> None:
+    draw_packs(folder, study())
+    sync(folder, uri)
+    longer = study(search={"trials": 12, "generation": 2, "seeds": 2})
+    folder.adopt(longer)
+    draw_packs(folder, longer)
+    table = rows(folder).query("stage == 'confirm' and arm != 'none'")
+    assert table.groupby("cell")["strength"].nunique().max() == 2, "draws chose the same strength"
+    sync(folder, uri)
+    sweep = folder.open_sweep(longer)
+    assert isinstance(sweep, Sweep)
+    chosen = {f"{p.chosen['alignment']:.6g}" for p in sweep.plans.values()}
+    confirm = runs_of(uri, where="tags.stage = 'confirm' and tags.arm = 'forced'")
+    assert {run.data.params["strength"] for run in confirm} == chosen
+
+
+def test_another_science_of_the_same_name_gets_runs_of_its_own(tmp_path: Path, uri: str) -> None:
+    for name, epochs in (("a", 3), ("b", 4)):
+        planned = study(training={"epochs": epochs})
+        draw_packs(opened(tmp_path / name, planned), planned, most=2)
+    a = sync(opened(tmp_path / "a", study(training={"epochs": 3})), uri)
+    b = sync(opened(tmp_path / "b", study(training={"epochs": 4})), uri)
+    assert a.experiment_id == b.experiment_id
+    assert len(runs_of(uri)) == a.runs_written + b.runs_written
+    # Rows that two folders share are the same results: they are one run.
+    shutil.copytree(tmp_path / "a", tmp_path / "c")
+    assert sync(opened(tmp_path / "c", study(training={"epochs": 3})), uri).runs_written == 0
+
+
+def test_views_ask_for_what_is_there(folder: RunFolder, uri: str) -> None:
+    draw_packs(folder, study())
+    report = sync(folder, uri)
+    client = MlflowClient(uri)
+    tags = client.get_experiment(report.experiment_id).tags
+    views = {k: json.loads(v) for k, v in tags.items() if k.startswith("mlflow.sharedViewState.")}
+    assert len(views) == 3
+    for view in views.values():
+        state = json.loads(view["state"])
+        order = f"{state['orderByKey']} {'ASC' if state['orderByAsc'] else 'DESC'}"
+        found = client.search_runs([report.experiment_id], state["searchFilter"], order_by=[order])
+        assert found, view["name"]
+        for column in state["selectedColumns"]:
+            kind, _, name = column.partition(".")
+            assert all(name.strip("`") in getattr(run.data, kind) for run in found), column
+        axes = [
+            chart[axis]["key"]
+            for chart in state["compareRunCharts"]
+            for axis in ("xaxis", "yaxis")
+            if axis in chart
+        ]
+        assert axes
+        assert all(key in run.data.metrics for run in found for key in axes)
+
+
+def test_killed_copy_is_completed_without_duplicates(
+    tmp_path: Path, folder: RunFolder, uri: str
+) -> None:
+    draw_packs(folder, study())
+    database = uri.removeprefix("sqlite:///")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "raysweep", "sync", folder.output.location, "--tracking-uri", uri],
+        cwd=tmp_path,
+    )
+    with sqlite3.connect(database, timeout=30) as connection:
+        until = time.monotonic() + 60
+        while connection.execute("SELECT count(*) FROM runs").fetchone()[0] < 7:
+            assert time.monotonic() < until
+            assert process.poll() is None
+    connection.close()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    partial = runs_of(uri)
+    report = sync(folder, uri)
+    assert report.runs_written > 0
+    assert {r.info.run_id for r in partial} <= {r.info.run_id for r in runs_of(uri)}
+    once = uri.replace("mlflow.db", "once.db")
+    sync(folder, once)
+    assert shown(uri) == shown(once)
+    assert len(runs_of(uri)) == len(runs_of(once))
+
+
+def test_results_of_a_real_run(tmp_path: Path, uri: str) -> None:
+    planned = study(
+        data={"dataset": "digits", "overlap": [0]},
+        model={"width": 8},
+        training={"epochs": 1},
+        search={"trials": 1, "seeds": 1},
+        confirm={"seeds": 2},
+    )
+    folder = opened(tmp_path / "real", planned)
+    local_runner.run(planned, folder)
+    report = sync(folder, uri)
+    assert report.runs_written == 1 + 1 + 2 + 3
+    run = named(uri, "confirm none · digits")
+    assert run.data.params["overlap"] == "0"
+    assert 0 < run.data.metrics["performance_fused_test"] < 1
+    assert run.data.metrics["alignment_mutual_knn_test_sd"] >= 0
+
+
+def test_deleted_experiment_is_said(folder: RunFolder, uri: str) -> None:
+    draw_packs(folder, study(), most=1)
+    report = sync(folder, uri)
+    MlflowClient(uri).delete_experiment(report.experiment_id)
+    with pytest.raises(TrackingUnavailable, match=r"'drawn' was deleted.*mlflow experiments resto"):
+        sync(folder, uri)
+
+
+def test_database_of_another_program_is_refused(tmp_path: Path, folder: RunFolder) -> None:
+    text = tmp_path / "notes.db"
+    text.write_text("no database at all, but long enough to be told apart from one" * 20)
+    with pytest.raises(TrackingUnavailable, match="not a SQLite database"):
+        sync(folder, f"sqlite:///{text}")
+    with pytest.raises(TrackingUnavailable, match="there is no folder"):
+        sync(folder, f"sqlite:///{tmp_path}/no/such/mlflow.db")
+
+
+def test_locked_database_is_said_in_seconds(folder: RunFolder, uri: str) -> None:
+    draw_packs(folder, study(), most=1)
+    holder = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    started = time.monotonic()
+    with pytest.raises(TrackingUnavailable, match="locked by another program"):
+        sync(folder, uri)
+    assert time.monotonic() - started < 10
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert sync(folder, uri).runs_written > 0
+
+
+def test_folder_without_a_run(tmp_path: Path, uri: str) -> None:
+    from raysweep.storage import Output
+
+    with pytest.raises(InputError, match="not the output of a run"):
+        sync(RunFolder(Output(tmp_path)), uri)
