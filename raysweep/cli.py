@@ -17,7 +17,7 @@ from rich.console import Console
 from raysweep import __version__
 from raysweep.bundled import bundled_studies, find_study
 from raysweep.errors import InputError
-from raysweep.run_folder import RunFolder
+from raysweep.run_folder import STUDY_NAME, RunFolder
 from raysweep.spec import Study
 from raysweep.storage import Output
 
@@ -136,6 +136,7 @@ def plan(
 ) -> None:
     """Show a study's size before it is run: cells, trials, packs, models, time."""
     from raysweep.conclusion import detectable_effect
+    from raysweep.display import duration
     from raysweep.estimate import study_size
     from raysweep.study_file import dump_study
 
@@ -157,9 +158,9 @@ def plan(
     )
     if size.seconds is not None:
         count = workers or os.cpu_count() or 1
-        minutes = size.seconds / count / 60
         lines.append(
-            f"estimated time    {minutes:.1f} min with {count} workers like this machine's cores"
+            f"estimated time    {duration(size.seconds / count)} of training with {count} workers "
+            "like this machine's cores,\n                  and about half a minute to start"
         )
     _out.print("\n".join(lines), highlight=False)
 
@@ -201,7 +202,11 @@ def ui(
     from raysweep import tracking
 
     place = RunFolder(Output(folder)) if folder is not None else None
-    _out.print(f"MLflow UI at http://{host}:{port} (stop it with Ctrl-C)", highlight=False)
+    if place is not None:
+        place.existing_study()
+    tracking.ui_command(place, tracking_uri, host, port)  # a fault is told before anything else
+    page = tracking.ui_page(place, host, port)
+    _out.print(f"MLflow UI at {page} in a few seconds (stop it with Ctrl-C)", highlight=False)
     raise typer.Exit(tracking.serve_ui(place, tracking_uri, host, port))
 
 
@@ -294,9 +299,12 @@ def _writable(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        place = folder.output.location
+        begun = folder.output.local is None or (folder.output.local / STUDY_NAME).is_file()
+        kept = f"what was finished is kept, go on with: raysweep resume {place}"
         raise InputError(
-            f"--out {folder.output.location}: cannot be written ({error.strerror or error}); "
-            f"what was finished is kept, go on with: raysweep resume {folder.output.location}"
+            f"--out {place}: cannot be written ({error.strerror or error}); "
+            f"{kept if begun else 'give a folder that can'}"
         ) from error
 
 

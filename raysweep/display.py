@@ -56,7 +56,7 @@ class RunDisplay:
         have = f", {self._before} already there" if self._before else ""
         self._console.print(
             f"{sweep.study.name}: {len(sweep.cells)} cells, {sweep.trials_planned()} trials"
-            f"{have}; running with {runner}",
+            f"{have}; {runner}",
             highlight=False,
         )
         self._show(sweep, force=True)
@@ -106,11 +106,11 @@ class RunDisplay:
             f"{finished} of {len(sweep.cells)} cells",
             f"{done} of {planned} trials",
             f"{len(sweep.running)} packs running",
-            f"{_duration(elapsed)} gone",
+            f"{duration(elapsed)} gone",
         ]
         if self._fresh and done < planned:
             rate = self._fresh / elapsed
-            parts.append(f"about {_duration((planned - done) / rate)} left")
+            parts.append(f"about {duration((planned - done) / rate)} left")
             parts.append(f"{2 * rate:.1f} encoders/s")
         return ", ".join(parts)
 
@@ -198,7 +198,8 @@ def _done(sweep: Sweep) -> int:
     return sum(key in sweep.results for key in sweep.order())
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in words, such as ``2 min 05 s``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

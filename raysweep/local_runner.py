@@ -28,7 +28,7 @@ def run(study: Study, folder: RunFolder, observer: Observer | None = None) -> Sw
     observer = observer or Silent()
     limit_threads(study)
     sweep = folder.open_sweep(study)
-    observer.started(sweep, "in this process")
+    observer.started(sweep, "running in this process")
     try:
         while (pack := sweep.next_pack()) is not None:
             observer.tick(sweep)

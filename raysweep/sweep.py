@@ -194,8 +194,17 @@ class Sweep:
         return planned
 
     def trials_planned(self) -> int:
-        """Trials the whole study will have when done (if no two criteria choose one strength)."""
-        return sum(trials_of_cell(self.study, cell) for cell in self.cells)
+        """Trials the whole study will have when done.
+
+        At most so many while cells are still searching: two criteria may choose one strength.
+        """
+        searching = (CellState.SEARCHING,)
+        return sum(
+            trials_of_cell(self.study, plan.cell)
+            if plan.state in searching
+            else len({trial.key for trial in plan.trials})
+            for plan in self._plans.values()
+        )
 
 
 def trials_of_cell(study: Study, cell: Cell) -> int:

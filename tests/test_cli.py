@@ -102,7 +102,7 @@ def test_plan_counts_what_run_then_trains(finished: Path) -> None:
 def test_plan_estimates_a_time(finished: Path) -> None:
     done = raysweep(finished, "plan", "tiny.yaml", "--workers", "1")
     assert done.returncode == 0, done.stderr
-    assert "min with 1 workers" in done.stdout
+    assert "of training with 1 workers" in done.stdout
 
 
 def test_studies_lists_the_bundled_ones(tmp_path: Path) -> None:

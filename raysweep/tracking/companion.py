@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from raysweep.run_folder import RunFolder
 from raysweep.tracking.address import VARIABLE, Address, remember, resolve_address
 
 LOG_NAME = "tracking.log"
+_SAID = re.compile(r"^\d\d:\d\d:\d\d (.+)$", re.MULTILINE)
 
 
 class Companion:
@@ -101,8 +103,9 @@ def _log_path(folder: RunFolder) -> Path:
 
 def _last_line(log: Path) -> str:
     with contextlib.suppress(OSError):
-        lines = log.read_text(errors="replace").strip().splitlines()
-        return lines[-1].partition(" ")[2] if lines else ""
+        # Libraries may write to the same file; what the copy itself says begins with the time.
+        lines = _SAID.findall(log.read_text(errors="replace"))
+        return str(lines[-1]) if lines else ""
     return ""
 
 

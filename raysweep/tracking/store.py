@@ -43,8 +43,9 @@ def _sync_less(connection: object, record: object) -> None:
             connection.execute("PRAGMA synchronous = NORMAL")
 
 
-# What goes wrong is raised as one message; MLflow would log a traceback besides.
+# What goes wrong is raised as one message; a traceback and every retry would be logged besides.
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 ARTIFACTS = "mlartifacts"
 WRITERS = 4
