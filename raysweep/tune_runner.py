@@ -1,4 +1,4 @@
-"""The same loop through Ray Tune; the only file that imports ray.
+"""The same loop through Ray Tune.
 
 One Tuner with one searcher over all cells; a Ray Tune trial runs one pack. The worker writes the
 pack's part file itself, before it reports, so that nothing finished depends on the driver.
@@ -8,51 +8,36 @@ import contextlib
 import logging
 import os
 import shutil
-import signal
 import socket
 import tempfile
-import threading
 import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from raysweep import ray_cluster
+
+# isort: split
+# Only now: ray_cluster sets what Ray reads when it is imported.
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
 from raysweep.attempt import attempt, device_for, limit_threads, time_limit
 from raysweep.errors import InputError
 from raysweep.packing import Pack
 from raysweep.progress import Observer, Silent
+from raysweep.ray_cluster import last_line
 from raysweep.run_folder import RunFolder
 from raysweep.spec import Study
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
 from raysweep.table import PART_SUFFIX, PARTS, Row, read_parts, write_part
 
-_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
-    # Ctrl-C ends the run at once: what is finished is stored, so Tune has nothing left to save.
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_THRESHOLD_S": "30",
-}
-for _name, _value in _SETTINGS.items():
-    # Read by Ray when it is imported, hence before the import; a user's own setting wins.
-    os.environ.setdefault(_name, _value)
-
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-from ray.tune.search import Searcher  # noqa: E402
-
 LOST_WORKER_RETRIES = 3
 COMPACT_EVERY_S = 30.0
 _COMPACT_SHARE = 50
-_CONNECT_S = 5.0
-_OBJECT_STORE_BYTES = 256 * 2**20
 _WRITE_AGAIN_AFTER_S = (0.5, 2.0)
 _VISIBLE_AFTER_S = (0.1, 0.5, 2.0, 5.0)
 
@@ -152,7 +137,7 @@ class _SweepSearcher(Searcher):
         if isinstance(error, ray.exceptions.RayTaskError) or "creation task" in message:
             self.fault = InputError(
                 "a worker cannot start; raysweep and what the study names must be installed on "
-                f"every node: {_last_line(message)}"
+                f"every node: {last_line(message)}"
             )
         elif self._limit_s is not None and running_s >= self._limit_s:
             reason = self._folder.failure(pack) or "TimeLimit"
@@ -245,6 +230,7 @@ def run(
     address: str = "local",
     workers: int | None = None,
     pack_limit_s: float | None = None,
+    wait_s: float = 0.0,
 ) -> Sweep:
     """Run what is missing of a study through Ray Tune.
 
@@ -256,6 +242,7 @@ def run(
         address: ``local`` starts a Ray of its own; otherwise the address of a cluster.
         workers: CPUs of a Ray that is started here; all by default.
         pack_limit_s: a pack that runs longer is ended and given up; no limit by default.
+        wait_s: wait so long for a node that can hold a pack (of a cluster that grows on demand).
 
     Returns:
         The sweep; its ``failures`` names the packs that were given up. ``trials.parquet`` is
@@ -272,10 +259,12 @@ def run(
         observer.started(sweep, "nothing is missing")
         folder.compact(sweep)
         return sweep
-    started_here = _connect(address, workers)
+    started_here = ray_cluster.connect(address, workers)
     scratch = tempfile.mkdtemp(prefix="raysweep-tune-")
     try:
-        slots = _slots(study)
+        slots = ray_cluster.slots(
+            study, wait_s, lambda what: observer.started(sweep, f"Ray {address}, {what}")
+        )
         observer.started(sweep, f"Ray {address}, {slots} packs at a time")
         searcher = _SweepSearcher(sweep, folder, observer, pack_limit_s)
         parameters = {
@@ -284,7 +273,7 @@ def run(
             "pack_limit_s": pack_limit_s,
         }
         trainable = tune.with_resources(
-            tune.with_parameters(_PackTrainable, **parameters), _needs(study)
+            tune.with_parameters(_PackTrainable, **parameters), ray_cluster.needs(study)
         )
         tuner = tune.Tuner(
             trainable,
@@ -313,61 +302,6 @@ def run(
     return sweep
 
 
-def _connect(address: str, workers: int | None) -> bool:
-    if ray.is_initialized():
-        return False
-    common = {"logging_level": logging.ERROR, "log_to_driver": False}
-    with _own_signals():
-        if address == "local":
-            try:
-                ray.init(
-                    address="local",
-                    num_cpus=workers,
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    **common,
-                )
-            except KeyboardInterrupt:
-                # Half a Ray has started: end its processes with the driver.
-                with contextlib.suppress(Exception):
-                    ray.shutdown()
-                raise
-            return True
-        try:
-            _knock(address)
-            ray.init(address=address, **common)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise InputError(
-                f"--address {address}: no Ray cluster answers there ({_last_line(str(error))}); "
-                "give HOST:PORT of a head node, auto, or local"
-            ) from error
-    return True
-
-
-def _knock(address: str) -> None:
-    # Ray itself tries for a minute, and tells of every attempt.
-    host, _, port = address.rpartition(":")
-    if "://" in address:
-        raise ValueError("an address of Ray Client or of a job server, not of a cluster")
-    if host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
-    elif address != "auto":
-        raise ValueError("not HOST:PORT")
-
-
-@contextlib.contextmanager
-def _own_signals() -> Iterator[None]:
-    # Ray takes SIGTERM for itself, to drain its node; here it means: stop, and say how to go on.
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 @contextlib.contextmanager
 def _quiet_tune(slots: int) -> Iterator[None]:
     # As many trials in waiting as can run: workers then start together, and each finds its next
@@ -385,34 +319,3 @@ def _quiet_tune(slots: int) -> Iterator[None]:
         logger.setLevel(level)
         if given is None:
             os.environ.pop(name, None)
-
-
-def _needs(study: Study) -> dict[str, float]:
-    return {"cpu": study.resources.cpus_per_pack, "gpu": study.resources.gpus_per_pack}
-
-
-def _slots(study: Study) -> int:
-    """How many packs the cluster can run at a time.
-
-    Raises:
-        InputError: none.
-    """
-    needs = {name.upper(): amount for name, amount in _needs(study).items() if amount > 0}
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    slots = sum(
-        min(int(node.get(name, 0.0) / amount + 1e-9) for name, amount in needs.items())
-        for node in nodes
-    )
-    if not slots:
-        has = "; ".join(f"{n.get('CPU', 0):g} CPU, {n.get('GPU', 0):g} GPU" for n in nodes)
-        raise InputError(
-            f"resources: a pack needs {study.resources.cpus_per_pack:g} CPU and "
-            f"{study.resources.gpus_per_pack:g} GPU, and no node has that (nodes: {has}); lower "
-            "resources.cpus_per_pack or resources.gpus_per_pack"
-        )
-    return slots
-
-
-def _last_line(message: str) -> str:
-    lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason given"

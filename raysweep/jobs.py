@@ -1,0 +1,244 @@
+"""Studies as Ray Jobs: sent to a cluster, where they outlive the terminal they were sent from.
+
+A job runs the command that a person would run on the cluster, ``raysweep run``, with the package as
+it is installed here. Nothing of a job is needed afterwards: its results are in its output folder.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import shlex
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from raysweep import __version__, ray_cluster
+
+# isort: split
+# Only now: ray_cluster sets what Ray reads when it is imported.
+from ray.job_submission import JobDetails, JobSubmissionClient
+
+from raysweep.errors import InputError
+from raysweep.run_folder import STUDY_NAME
+from raysweep.spec import Study
+from raysweep.study_file import dump_study
+
+_OURS = "raysweep"
+_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+_AGAIN_AFTER_S = 2.0
+# They tell of every package and every connection.
+_TALKATIVE = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+for _name in _TALKATIVE:
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A study that was sent to a cluster.
+
+    Attributes:
+        id: the job's name, for `follow` and `stop`.
+        study: the study's name.
+        location: where it writes its results.
+        status: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED.
+        message: what Ray says of the status.
+        started: seconds since the epoch, None before it starts.
+        ended: likewise.
+        exit_code: of ``raysweep run`` on the cluster, None before it ends.
+    """
+
+    id: str
+    study: str
+    location: str
+    status: str
+    message: str
+    started: float | None
+    ended: float | None
+    exit_code: int | None
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, one way or another."""
+        return self.status in _ENDED
+
+
+def submit(
+    study: Study,
+    location: str,
+    address: str | None,
+    wheel: Path | None = None,
+    modules: Sequence[Path] = (),
+    arguments: Sequence[str] = (),
+) -> str:
+    """Send a study to a cluster.
+
+    Args:
+        study: the resolved study; files that it names must be there on the cluster, under the same
+            paths.
+        location: its output, as every node of the cluster sees it: an absolute path of a shared
+            folder, or a URI. An output that is there already is resumed or extended.
+        address: of the cluster's job server, ``http://HEAD:8265``; None asks Ray (``RAY_ADDRESS``).
+        wheel: a wheel of this package to run; by default the package as it is installed here.
+        modules: folders of further packages that the study needs, such as a loss of one's own.
+        arguments: further arguments of ``raysweep run``, such as ``--no-mlflow``.
+
+    Returns:
+        The job's id.
+
+    Raises:
+        InputError: the location means nothing on another machine, or no job server answers.
+    """
+    if "://" not in location and not os.path.isabs(location):
+        raise InputError(
+            f"--out {location}: a job runs on the cluster, and its results must outlive it; give "
+            "the absolute path of a folder that all nodes share, or a URI such as s3://bucket/path"
+        )
+    for path in (*modules, *([wheel] if wheel else ())):
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder; the job needs it")
+    entry = ["python", "-m", _OURS, "run", STUDY_NAME, "--out", location, "--address", "auto"]
+    shipped = [str(wheel)] if wheel else ray_cluster.packages()
+    with tempfile.TemporaryDirectory(prefix="raysweep-job-") as folder:
+        Path(folder, STUDY_NAME).write_text(dump_study(study))
+        environment = {
+            "working_dir": folder,
+            "py_modules": [*shipped, *(str(path.resolve()) for path in modules)],
+            "excludes": ["**/__pycache__/"],
+        }
+        with _answering(address) as client:
+            return client.submit_job(
+                entrypoint=shlex.join([*entry, *arguments]),
+                submission_id=f"{_OURS}-{study.name[:60]}-{secrets.token_hex(3)}",
+                runtime_env=environment,
+                metadata={_OURS: __version__, "study": study.name, "out": location},
+            )
+
+
+def jobs(address: str | None) -> list[Job]:
+    """All jobs on a cluster that `submit` has sent there, the latest first.
+
+    Raises:
+        InputError: no job server answers.
+    """
+    with _answering(address) as client:
+        found = [_job(details) for details in client.list_jobs() if _is_ours(details)]
+    return sorted(found, key=lambda job: job.started or time.time(), reverse=True)
+
+
+def job(address: str | None, job_id: str) -> Job:
+    """One job.
+
+    Raises:
+        InputError: no job server answers, or it knows no such job.
+    """
+    with _answering(address, job_id) as client:
+        return _job(client.get_job_info(job_id))
+
+
+def logs(address: str | None, job_id: str) -> str:
+    """Everything that a job has printed so far.
+
+    Raises:
+        InputError: no job server answers, or it knows no such job.
+    """
+    with _answering(address, job_id) as client:
+        return client.get_job_logs(job_id)
+
+
+def follow(address: str | None, job_id: str) -> Iterator[str]:
+    """What a job prints, from its start, as it comes and until it ends.
+
+    A connection that breaks is made again; the job knows nothing of who listens.
+
+    Raises:
+        InputError: no job server answers, or it knows no such job.
+    """
+    shown = 0
+    while True:
+        ended = job(address, job_id).over
+        skip = shown
+        with contextlib.suppress(RuntimeError, OSError):
+            for text in _tail(address, job_id):
+                fresh = text[skip:]
+                skip = max(skip - len(text), 0)
+                shown += len(fresh)
+                if fresh:
+                    yield fresh
+        if ended:
+            return
+        if not job(address, job_id).over:
+            time.sleep(_AGAIN_AFTER_S)
+
+
+def stop(address: str | None, job_id: str) -> bool:
+    """Ask a job to stop, as Ctrl-C does; everything finished is kept.
+
+    Returns:
+        Whether it was still running.
+
+    Raises:
+        InputError: no job server answers, or it knows no such job.
+    """
+    with _answering(address, job_id) as client:
+        return client.stop_job(job_id)
+
+
+def _tail(address: str | None, job_id: str) -> Iterator[str]:
+    with _answering(address, job_id) as client:
+        loop = asyncio.new_event_loop()
+        try:
+            texts = client.tail_job_logs(job_id)
+            while True:
+                try:
+                    yield loop.run_until_complete(anext(texts))
+                except StopAsyncIteration:
+                    return
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+
+@contextlib.contextmanager
+def _answering(address: str | None, job_id: str = "") -> Iterator[JobSubmissionClient]:
+    try:
+        yield JobSubmissionClient(address)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        message = str(error)
+        if job_id and ("404" in message or "not exist" in message or "not found" in message):
+            raise InputError(
+                f"{job_id}: no such job at {address}; `raysweep jobs` lists them"
+            ) from error
+        raise InputError(
+            f"--address {address}: no Ray job server answers there "
+            f"({ray_cluster.last_line(message)}); give http://HEAD:8265; {ray_cluster.TOKEN_HINT}"
+        ) from error
+
+
+def _is_ours(details: JobDetails) -> bool:
+    return _OURS in (details.metadata or {})
+
+
+def _job(details: JobDetails) -> Job:
+    facts = details.metadata or {}
+    return Job(
+        id=details.submission_id or details.job_id or "",
+        study=facts.get("study", ""),
+        location=facts.get("out", ""),
+        status=str(details.status.value),
+        message=(details.message or "").partition("\n")[0],
+        started=_seconds(details.start_time),
+        ended=_seconds(details.end_time),
+        exit_code=details.driver_exit_code,
+    )
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if not milliseconds else milliseconds / 1000

@@ -1,0 +1,219 @@
+"""Ray itself: its settings, a Ray of its own or a cluster, and whether a pack finds room there."""
+
+import contextlib
+import importlib.util
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from raysweep.errors import InputError
+from raysweep.spec import Study
+
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
+    # Ctrl-C ends the run at once: what is finished is stored, so Tune has nothing left to save.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_THRESHOLD_S": "30",
+}
+for _name, _value in _SETTINGS.items():
+    # Read by Ray when it is imported, hence before the import; a user's own setting wins.
+    os.environ.setdefault(_name, _value)
+
+import ray  # noqa: E402
+
+TOKEN_HINT = (
+    "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN)"
+)
+_CONNECT_S = 5.0
+_OBJECT_STORE_BYTES = 256 * 2**20
+# Only for a Ray on this machine: its left-over processes end soon after a driver that was killed.
+_LOCAL_SETTINGS = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+
+
+def connect(address: str, workers: int | None = None) -> bool:
+    """Start a Ray on this machine, or join a cluster; a Ray that is there already is used.
+
+    Args:
+        address: ``local``, ``HOST:PORT`` of a head node, or ``auto``.
+        workers: CPUs of a local Ray; all by default.
+
+    Returns:
+        Whether there was none before, so that the caller is the one to end it.
+
+    Raises:
+        InputError: no cluster answers at the address.
+    """
+    if ray.is_initialized():
+        return False
+    common: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    with _own_signals():
+        if address == "local":
+            _start_local(workers, common)
+            return True
+        try:
+            _knock(address)
+            with _nothing_on_stderr():
+                ray.init(address=address, runtime_env=shipped_code(), **common)
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError) as e:
+            raise InputError(
+                f"--address {address}: no Ray cluster answers there ({last_line(str(e))}); "
+                f"give HOST:PORT of a head node, auto, or local; {TOKEN_HINT}"
+            ) from e
+    return True
+
+
+def packages() -> list[str]:
+    """Folders of the two packages as they are installed here, for workers elsewhere."""
+    found = [importlib.util.find_spec(name) for name in ("raysweep", "analysis")]
+    return [str(Path(spec.origin).parent) for spec in found if spec and spec.origin]
+
+
+def shipped_code() -> dict[str, Any] | None:
+    """A runtime environment with the code of this driver; None in a job, which has brought its own.
+
+    So workers run what the driver runs, whatever their nodes have installed.
+    """
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return None
+    return {"py_modules": packages(), "excludes": ["**/__pycache__/"]}
+
+
+def needs(study: Study) -> dict[str, float]:
+    """What a pack needs, in Ray's terms."""
+    return {"cpu": study.resources.cpus_per_pack, "gpu": study.resources.gpus_per_pack}
+
+
+def slots(study: Study, wait_s: float = 0.0, waiting: Callable[[str], None] | None = None) -> int:
+    """How many packs fit the cluster's nodes at a time, busy or not.
+
+    Args:
+        study: its ``resources`` say what a pack needs.
+        wait_s: wait so long for a node that can hold a pack, and ask an autoscaler for one.
+        waiting: called once, with what is waited for.
+
+    Raises:
+        InputError: no node can hold a pack.
+    """
+    bundle = {name.upper(): amount for name, amount in needs(study).items() if amount > 0}
+    end = time.monotonic() + wait_s
+    asked = False
+    while True:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        count = sum(_fitting(node, bundle) for node in nodes)
+        if count:
+            return count
+        has = "; ".join(f"{n.get('CPU', 0):g} CPU, {n.get('GPU', 0):g} GPU" for n in nodes)
+        wanted = f"{bundle.get('CPU', 0):g} CPU and {bundle.get('GPU', 0):g} GPU"
+        if time.monotonic() >= end:
+            raise InputError(
+                f"resources: a pack needs {wanted}, and no node has that (nodes: {has}); lower "
+                "resources.cpus_per_pack or resources.gpus_per_pack"
+            )
+        if not asked:
+            asked = True
+            from ray.autoscaler.sdk import request_resources
+
+            with contextlib.suppress(Exception):  # without an autoscaler someone may add a node
+                request_resources(bundles=[bundle])
+            if waiting is not None:
+                waiting(f"waiting up to {wait_s:g} s for a node with {wanted}")
+        time.sleep(1.0)
+
+
+def last_line(message: str) -> str:
+    """The last line that says something."""
+    lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"
+
+
+def _fitting(node: Mapping[str, float], bundle: Mapping[str, float]) -> int:
+    return min(int(node.get(name, 0.0) / amount + 1e-9) for name, amount in bundle.items())
+
+
+def _start_local(workers: int | None, common: dict[str, Any]) -> None:
+    with _environment({**_LOCAL_SETTINGS, **_private_token()}):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=workers,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                **common,
+            )
+        except KeyboardInterrupt:
+            # Half a Ray has started: end its processes with the driver.
+            with contextlib.suppress(Exception):
+                ray.shutdown()
+            raise
+
+
+def _private_token() -> dict[str, str]:
+    # Ray keeps a token in the home directory, which is not always there or writable.
+    given = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    folder = Path("~/.ray").expanduser()
+    if given or (folder / "auth_token").exists():
+        return {}
+    home = folder if folder.exists() else folder.parent
+    return {} if os.access(home, os.W_OK) else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def _knock(address: str) -> None:
+    # Ray itself tries for a minute, and tells of every attempt.
+    host, _, port = address.rpartition(":")
+    if "://" in address:
+        raise ValueError("an address of Ray Client or of a job server, not of a cluster")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+    elif address != "auto":
+        raise ValueError("not HOST:PORT")
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def _nothing_on_stderr() -> Iterator[None]:
+    # Ray's native code tells the terminal of every attempt, past Python and its logging.
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    # Ray takes SIGTERM for itself, to drain its node; here it means: stop, and say how to go on.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
