@@ -20,7 +20,7 @@ from raysweep.errors import InputError
 from raysweep.run_folder import RunFolder
 from raysweep.sweep import Sweep, science_digest
 from raysweep.table import read_parts, write_part
-from raysweep.tracking import SyncReport, TrackingUnavailable, sync
+from raysweep.tracking import SyncReport, TrackingUnavailable, address, sync
 from raysweep.tracking.address import Address
 from raysweep.tracking.store import Store
 
@@ -127,7 +127,7 @@ def test_a_parent_run_says_what_forcing_did(folder: RunFolder, uri: str) -> None
     assert metrics["chosen_strength"] == chosen
     assert metrics["I1"] == 0.5
     assert run.data.params["U"] == "4"
-    forced = named(uri, f"confirm forced {chosen:.3g} · synthetic U=4")
+    forced = named(uri, f"confirm forced {chosen:.6g} · synthetic U=4")
     assert forced.data.params["arm"] == "forced"
     assert forced.data.params["U"] == "4"
 
@@ -328,14 +328,17 @@ def test_database_of_another_program_is_refused(tmp_path: Path, folder: RunFolde
         sync(folder, f"sqlite:///{tmp_path}/no/such/mlflow.db")
 
 
-def test_locked_database_is_said_in_seconds(folder: RunFolder, uri: str) -> None:
+def test_locked_database_is_said_in_seconds(
+    folder: RunFolder, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(address, "FIRST_ANSWER_S", 1.0)
     draw_packs(folder, study(), most=1)
     holder = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     started = time.monotonic()
     with pytest.raises(TrackingUnavailable, match="locked by another program"):
         sync(folder, uri)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 6
     holder.execute("ROLLBACK")
     holder.close()
     assert sync(folder, uri).runs_written > 0

@@ -1,0 +1,223 @@
+"""The copy beside a run: a real server that goes away, a companion process, the UI in a browser."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from drawn_runs import draw_packs, opened, study
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from raysweep.run_folder import RunFolder
+from raysweep.tracking import follow, start_companion, sync, ui_command, ui_page
+
+pytestmark = [
+    pytest.mark.mlflow,
+    pytest.mark.filterwarnings(
+        "ignore:The ``noload`` loader strategy is deprecated:sqlalchemy.exc.SADeprecationWarning"
+    ),
+]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def eventually(true: Callable[[], bool], within_s: float = 60) -> None:
+    until = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < until, "did not happen in time"
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def server(command: list[str], folder: Path, port: int) -> Iterator[None]:
+    """A real MLflow server that answers; killed with all its processes at the end."""
+    environment = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    with open(folder / "server.log", "ab") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+
+    def answers() -> bool:
+        assert process.poll() is None, (folder / "server.log").read_text()
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1),
+        ):
+            return True
+        return False
+
+    try:
+        eventually(answers)
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def runs_of(uri: str) -> list[Run]:
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name("drawn")
+    return [] if found is None else list(client.search_runs([found.experiment_id]))
+
+
+def test_server_that_goes_away_in_the_middle_and_comes_back(tmp_path: Path) -> None:
+    folder = opened(tmp_path / "out", study())
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path}/server.db",
+    ]
+    said: list[str] = []
+    stop = threading.Event()
+    thread = threading.Thread(target=follow, args=(folder, uri, stop, 0.2, said.append))
+    thread.start()
+    try:
+        draw_packs(folder, study(), most=2)
+        # Never there so far: one line, not one for each attempt.
+        eventually(lambda: len(said) == 1)
+        with server(command, tmp_path, port):
+            eventually(lambda: len(said) == 2)
+            assert "experiment drawn" in said[1]
+            assert len(runs_of(uri)) > 3
+        draw_packs(folder, study(), most=4)
+        eventually(lambda: len(said) == 3)
+        draw_packs(folder, study())
+        with server(command, tmp_path, port):
+            stop.set()
+            thread.join(60)
+            assert not thread.is_alive()
+            found = runs_of(uri)
+            again = sync(folder, uri)
+    finally:
+        stop.set()
+        thread.join(60)
+    assert "no server answers" in said[0]
+    assert "experiment drawn" in said[-1]
+    assert again.runs_written == 0
+    assert len(found) == again.runs_unchanged
+    assert len({run.data.tags["raysweep.id"] for run in found}) == len(found)
+    assert {run.info.status for run in found} == {"FINISHED"}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return opened(tmp_path / "out", study())
+
+
+def test_companion_copies_what_comes_in_and_then_the_ui_shows_it(
+    place: RunFolder, tmp_path: Path
+) -> None:
+    companion = start_companion(place)
+    draw_packs(place, study())
+    outcome = companion.finish(60)
+    assert outcome.startswith("MLflow: experiment drawn")
+    assert str(tmp_path / "mlflow.db") in outcome
+    assert sync(place).runs_written == 0
+    if CHROMIUM is None:
+        pytest.skip("the UI is looked at where chromium is installed")
+    port = free_port()
+    with (
+        server(ui_command(place, port=port), tmp_path, port),
+        tempfile.TemporaryDirectory() as profile,
+    ):
+        page = subprocess.run(
+            [
+                CHROMIUM,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                f"--user-data-dir={profile}",
+                "--virtual-time-budget=20000",
+                "--dump-dom",
+                ui_page(place, port=port),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        ).stdout
+    for text in ("Drawn rows of two cells.", "study drawn", "synthetic U=0", "synthetic U=4"):
+        assert text in page
+    # In the order of the study, and children folded into their cells.
+    assert page.index("synthetic U=0") < page.index("synthetic U=4")
+    assert "confirm forced" not in page
+
+
+def test_companion_ends_when_its_driver_is_killed(place: RunFolder, tmp_path: Path) -> None:
+    draw_packs(place, study(), most=1)
+    code = (
+        "import sys, time; from raysweep.run_folder import RunFolder; "
+        "from raysweep.storage import Output; from raysweep.tracking import start_companion; "
+        "c = start_companion(RunFolder(Output(sys.argv[1]))); print(c._process.pid, flush=True); "
+        "time.sleep(120)"
+    )
+    driver = subprocess.Popen(
+        [sys.executable, "-c", code, place.output.location], stdout=subprocess.PIPE, text=True
+    )
+    assert driver.stdout is not None
+    companion = int(driver.stdout.readline())
+    # Not in the driver's session: Ctrl-C in the terminal does not reach it.
+    assert os.getsid(companion) == companion
+    driver.kill()
+    driver.wait()
+    driver.stdout.close()
+    log = tmp_path / "out" / "tracking.log"
+    eventually(lambda: "MLflow: experiment drawn" in log.read_text())
+    eventually(lambda: not alive(companion))
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_companion_without_a_server_says_how_to_catch_up(place: RunFolder) -> None:
+    draw_packs(place, study(), most=1)
+    companion = start_companion(place, f"http://127.0.0.1:{free_port()}")
+    outcome = companion.finish(60)
+    assert "no server answers" in outcome
+    assert "`raysweep sync DIR`" in outcome
+
+
+def test_companion_that_takes_too_long_is_ended(place: RunFolder) -> None:
+    companion = start_companion(place)
+    started = time.monotonic()
+    assert "not all was copied within 0.1 s" in companion.finish(0.1)
+    assert time.monotonic() - started < 5
+    assert companion._process.poll() is not None
