@@ -14,7 +14,7 @@ run: $(VENV)/.installed
 	$(BIN)/raysweep run quickstart --out $(OUT)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -12,20 +12,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-FAULTS = ("raise", "kill", "hang", "slow", "memory")
 
-
-def loss(h1: Tensor, h2: Tensor, folder: str, fault: str = "", members: int = 1) -> Tensor:
+def loss(h1: Tensor, h2: Tensor, folder: str, fault: str = "", amount: float = 1) -> Tensor:
     """Squared distance of the samples' similarities, [m]; h1 [m, b, d1], h2 [m, b, d2]."""
     place = Path(folder)
     with open(place / "processes", "a") as processes:
         processes.write(f"{os.getpid()}\n")
     if (place / "armed").exists():
-        _misbehave(place, fault, h1.shape[0], members)
+        _misbehave(place, fault, amount, h1.shape[0])
     return ((h1 @ h1.mT - h2 @ h2.mT) ** 2).mean(dim=(1, 2))
 
 
-def _misbehave(place: Path, fault: str, m: int, members: int) -> None:
+def _misbehave(place: Path, fault: str, amount: float, members: int) -> None:
     match fault:
         case "raise":
             raise ArithmeticError("the loss was told to raise")
@@ -36,7 +34,7 @@ def _misbehave(place: Path, fault: str, m: int, members: int) -> None:
             (place / "armed").unlink()
             time.sleep(600)
         case "slow":
-            time.sleep(0.2)
+            time.sleep(amount)
         case "memory":
-            if m > members:
-                raise torch.OutOfMemoryError(f"{m} members are too many")
+            if members > amount:
+                raise torch.OutOfMemoryError(f"{members} members are too many")

@@ -55,8 +55,8 @@ def test_the_estimate_is_near_the_measured_peak() -> None:
         rows=(20_000, 5_000),
         batch_size=512,
     )
-    assert 0.6 < size.kernel_bytes() / kernel < 1.8
-    assert 0.6 < size.torch_bytes(pairwise=False) / plain < 1.8
+    assert 0.6 < size.kernel_bytes() / kernel < 2.2
+    assert 0.6 < size.torch_bytes(pairwise=False) / plain < 2.2
 
 
 def test_the_estimate_grows_with_what_a_pack_holds() -> None:

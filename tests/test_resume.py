@@ -10,7 +10,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,6 +21,7 @@ from tiny_runs import (
     command,
     environment,
     kill,
+    misbehaving,
     opened,
     parts,
     raysweep,
@@ -55,6 +58,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     local_runner.run(study(data__U=[0, 8]), opened(folder, study(data__U=[0, 8])))
     return folder
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Changes that make a study slow, the switch that does, and its undisturbed output."""
+
+    changes: dict[str, Any]
+    switch: Path
+    undisturbed: Path
 
 
 def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes], limit: float) -> None:
@@ -121,49 +133,64 @@ def keys(folder: Path, name: str) -> list[str]:
     return [str(key) for key in found]
 
 
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Slow:
+    """A study that takes its time while a switch is on, and its undisturbed run."""
+    folder = tmp_path_factory.mktemp("slow")
+    changes = misbehaving(folder / "switch", "slow", amount=0.05, data__U=[0, 8])
+    wanted = study(**changes)
+    local_runner.run(wanted, opened(folder / "out", wanted))
+    return Slow(changes, folder / "switch" / "armed", folder / "out")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_local_runner(
-    undisturbed: Path, tmp_path: Path, number: signal.Signals
-) -> None:
-    write_study(tmp_path / "tiny.yaml", data__U=[0, 8])
+def test_a_signal_to_the_local_runner(slow: Slow, tmp_path: Path, number: signal.Signals) -> None:
+    write_study(tmp_path / "tiny.yaml", **slow.changes)
     out = tmp_path / "out"
+    slow.switch.touch()
     process = started(tmp_path, "run", "tiny.yaml", "--out", out, "--runner", "local", *FLAGS)
     wait_until(lambda: len(parts(out)) >= random.Random(number).randint(1, 6), process, 60)
     process.send_signal(number)
     assert process.wait(30) == (-number if number is signal.SIGKILL else 130)
+    slow.switch.unlink()
     log = (tmp_path / "log").read_text()
     if number is not signal.SIGKILL:
         assert f"Go on with: raysweep resume {out}" in words(log)
         assert "Traceback" not in log
+    assert 0 < len(parts(out)) < len(parts(slow.undisturbed))
     done = raysweep(tmp_path, "resume", out, "--runner", "local", *FLAGS)
     assert done.returncode == 0, done.stderr
-    assert_same_table(table(out), table(undisturbed))
+    assert_same_table(table(out), table(slow.undisturbed))
 
 
 @pytest.mark.ray
 def test_a_driver_killed_under_ray_and_resumed_with_other_workers(
-    undisturbed: Path, tmp_path: Path
+    slow: Slow, tmp_path: Path
 ) -> None:
-    write_study(tmp_path / "tiny.yaml", data__U=[0, 8])
+    write_study(tmp_path / "tiny.yaml", **slow.changes)
     out = tmp_path / "out"
+    slow.switch.touch()
     first = started(tmp_path, "run", "tiny.yaml", "--out", out, "--workers", "1", *FLAGS)
     try:
-        wait_until(lambda: len(parts(out)) >= 3, first, 120)
-        family = psutil.Process(first.pid).children(recursive=True)
+        # While the first driver starts: the second one takes as long as some packs.
+        wait_until((out / "study.yaml").is_file, first, 120)
         second = raysweep(tmp_path, "resume", out, "--runner", "local", *FLAGS)
         assert second.returncode == 2
         assert f"host {os.uname().nodename}, process {first.pid}" in words(second.stderr)
+        wait_until(lambda: len(parts(out)) >= 2, first, 120)
+        family = psutil.Process(first.pid).children(recursive=True)
         assert first.poll() is None
     finally:
         kill(first)
+    slow.switch.unlink()
     assert len(family) > 3  # the processes of its Ray
     _, alive = psutil.wait_procs(family, timeout=30)
     assert not alive
     before = {name: (out / "parts" / name).read_bytes() for name in parts(out)}
-    assert 0 < len(before) < len(parts(undisturbed))
+    assert 0 < len(before) < len(parts(slow.undisturbed))
     text, code = in_a_terminal(tmp_path, "resume", out, "--workers", "2", *FLAGS)
     assert code == 0, text
-    assert_same_table(table(out), table(undisturbed))
+    assert_same_table(table(out), table(slow.undisturbed))
     after = {name: (out / "parts" / name).read_bytes() for name in parts(out)}
     assert before.items() <= after.items()
     assert_quiet(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_runs import TESTS, assert_same_table, opened, study, table
+from tiny_runs import TESTS, assert_same_table, misbehaving, opened, study, table
 
 from raysweep import local_runner
 from raysweep.attempt import attempt
@@ -17,7 +17,6 @@ from raysweep.spec import Study
 from raysweep.sweep import CellState, Sweep
 
 CPUS = 2
-BAD = {"loss": "misbehaving:loss"}
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +51,6 @@ def run_local(wanted: Study, folder: Path) -> Sweep:
     return local_runner.run(wanted, opened(folder, wanted))
 
 
-def misbehaving(folder: Path, fault: str, **changes: object) -> Study:
-    """A study whose alignment loss can misbehave; ``folder`` holds its switch."""
-    folder.mkdir(exist_ok=True)
-    members = changes.pop("members", 1)
-    options = {"folder": str(folder), "fault": fault, "members": members, "packed": True}
-    return study(alignment={**BAD, "options": options}, **changes)
-
-
 def processes(folder: Path) -> set[str]:
     return set((folder / "processes").read_text().split())
 
@@ -69,7 +60,7 @@ def test_both_runners_give_the_same_rows_and_workers_are_reused(
     ray_here: None, tmp_path: Path
 ) -> None:
     switch = tmp_path / "switch"
-    wanted = misbehaving(switch, "", data__U=[0, 8], data__draws=2, confirm__seeds=9)
+    wanted = study(**misbehaving(switch, "", data__U=[0, 8], data__draws=2, confirm__seeds=9))
     distributed = run_ray(wanted, tmp_path / "ray")
     assert distributed.finished
     assert distributed.finished_packs > 40
@@ -135,7 +126,7 @@ def test_a_pack_that_raises_is_given_up_and_the_others_complete(
 
 def test_a_users_own_loss_that_raises_leaves_its_traceback(tmp_path: Path) -> None:
     switch = tmp_path / "switch"
-    wanted = misbehaving(switch, "raise")
+    wanted = study(**misbehaving(switch, "raise"))
     (switch / "armed").touch()
     sweep = run_local(wanted, tmp_path / "out")
     assert sweep.finished
@@ -150,7 +141,7 @@ def test_a_worker_killed_in_the_middle_of_a_pack_costs_nothing(
     ray_here: None, tmp_path: Path
 ) -> None:
     switch = tmp_path / "switch"
-    wanted = misbehaving(switch, "kill")
+    wanted = study(**misbehaving(switch, "kill"))
     (switch / "armed").touch()
     sweep = run_ray(wanted, tmp_path / "out")
     assert not sweep.failures
@@ -163,7 +154,7 @@ def test_a_worker_killed_in_the_middle_of_a_pack_costs_nothing(
 @pytest.mark.ray
 def test_a_pack_that_hangs_is_ended_at_the_time_limit(ray_here: None, tmp_path: Path) -> None:
     switch = tmp_path / "switch"
-    wanted = misbehaving(switch, "hang")
+    wanted = study(**misbehaving(switch, "hang"))
     (switch / "armed").touch()
     sweep = run_ray(wanted, tmp_path / "out", pack_limit_s=2.0)
     (reason,) = sweep.failures.values()
@@ -178,7 +169,7 @@ def test_a_pack_that_hangs_is_ended_at_the_time_limit(ray_here: None, tmp_path: 
 @pytest.mark.parametrize("fitting", [1, 2, 5])
 def test_a_pack_that_is_too_large_for_memory_is_halved(tmp_path: Path, fitting: int) -> None:
     switch = tmp_path / "switch"
-    wanted = misbehaving(switch, "memory", members=fitting, resources__members_per_pack=6)
+    wanted = study(**misbehaving(switch, "memory", amount=fitting, resources__members_per_pack=6))
     run_local(wanted, tmp_path / "undisturbed")
     (switch / "armed").touch()
     sweep = run_local(wanted, tmp_path / "halved")
@@ -189,7 +180,7 @@ def test_a_pack_that_is_too_large_for_memory_is_halved(tmp_path: Path, fitting: 
 
 def test_memory_too_short_for_one_trial_is_a_failure_that_says_so(tmp_path: Path) -> None:
     switch = tmp_path / "switch"
-    wanted = misbehaving(switch, "memory", members=0)
+    wanted = study(**misbehaving(switch, "memory", amount=0))
     (switch / "armed").touch()
     sweep = run_local(wanted, tmp_path / "out")
     (reason, *_) = sweep.failures.values()
@@ -215,7 +206,7 @@ def test_pieces_keep_the_order_of_the_rows(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_diverges_at_every_strength_is_told_apart(tmp_path: Path) -> None:
-    wanted = study(data__U=[0, 8], training__learning_rate=1e30, training__dtype="float32")
+    wanted = study(data__U=[0, 8], training__learning_rate=1e200)
     sweep = run_local(wanted, tmp_path)
     assert sweep.finished
     assert not sweep.failures

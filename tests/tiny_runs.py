@@ -50,6 +50,13 @@ def study(**changes: Any) -> Study:
     return parse_study(text, "tiny", TESTS, (), vocabulary.check, vocabulary.resolve_files)
 
 
+def misbehaving(folder: Path, fault: str, amount: float = 1, **changes: Any) -> dict[str, Any]:
+    """Changes for a study whose alignment loss can misbehave; ``folder`` holds its switch."""
+    folder.mkdir(exist_ok=True)
+    options = {"folder": str(folder), "fault": fault, "amount": amount, "packed": True}
+    return {"alignment": {"loss": "misbehaving:loss", "options": options}, **changes}
+
+
 def opened(folder: Path | str, wanted: Study) -> RunFolder:
     """The output folder, adopted by the study."""
     place = RunFolder(Output(folder))
