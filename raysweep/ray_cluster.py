@@ -39,8 +39,6 @@ TOKEN_HINT = (
 )
 _CONNECT_S = 5.0
 _OBJECT_STORE_BYTES = 256 * 2**20
-# Only for a Ray on this machine: its left-over processes end soon after a driver that was killed.
-_LOCAL_SETTINGS = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
 
 
 def connect(address: str, workers: int | None = None) -> bool:
@@ -144,7 +142,7 @@ def _fitting(node: Mapping[str, float], bundle: Mapping[str, float]) -> int:
 
 
 def _start_local(workers: int | None, common: dict[str, Any]) -> None:
-    with _environment({**_LOCAL_SETTINGS, **_private_token()}):
+    with _environment(_private_token()):
         try:
             ray.init(
                 address="local",
