@@ -135,7 +135,7 @@ def _digest(path: str, changed_ns: int, size: int) -> str:
 def _check_block(block: Mapping[str, Any], at: Location, folder: Path) -> list[Fault]:
     name = block.get("dataset")
     if not isinstance(name, str):
-        return []  # spec.py says that it is missing, or what it should be
+        return []  # spec says that it is missing, or what it should be
     if name not in DATASETS:
         return [Fault((*at, "dataset"), unknown_name("dataset", name, list(DATASETS)))]
     known = {p.name: p for p in DATASETS[name].parameters}

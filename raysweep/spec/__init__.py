@@ -1,0 +1,46 @@
+"""What a study is: frozen parts that check themselves.
+
+The fields here are the keys of a study file (``search_spaces/README.md`` documents them for users).
+Names that depend on a registry (datasets, metrics, alignment losses) are checked one layer up, in
+``vocabulary.py``; everything that can be checked without one is checked here.
+"""
+
+from raysweep.spec.grids import DataGrid, ModelGrid
+from raysweep.spec.parts import (
+    Alignment,
+    Confirm,
+    Evaluation,
+    MeasuredPerformance,
+    Objective,
+    Preprocessing,
+    Resources,
+    Search,
+    StrengthRange,
+    Training,
+    Verdict,
+)
+from raysweep.spec.study import Study
+from raysweep.spec.values import CONFIRM_SEEDS_FROM, LARGEST_SEED, Clash, Part, Scalar, Seed
+
+__all__ = [
+    "CONFIRM_SEEDS_FROM",
+    "LARGEST_SEED",
+    "Alignment",
+    "Clash",
+    "Confirm",
+    "DataGrid",
+    "Evaluation",
+    "MeasuredPerformance",
+    "ModelGrid",
+    "Objective",
+    "Part",
+    "Preprocessing",
+    "Resources",
+    "Scalar",
+    "Search",
+    "Seed",
+    "StrengthRange",
+    "Study",
+    "Training",
+    "Verdict",
+]

@@ -1,0 +1,156 @@
+"""The parts of a study besides its grids: training, evaluation, search, test, machines."""
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from raysweep.spec.values import (
+    CONFIRM_SEEDS_FROM,
+    Clash,
+    Number,
+    OptionValue,
+    Part,
+    Seed,
+    Truth,
+    Whole,
+    checked_seeds,
+    count_to_seeds,
+    distinct,
+)
+
+Objective = Literal["alignment", "performance", "both"]
+MeasuredPerformance = Literal[
+    "performance_1_validation",
+    "performance_2_validation",
+    "performance_fused_validation",
+    "performance_1_test",
+    "performance_2_test",
+    "performance_fused_test",
+    "performance_1_population",
+    "performance_2_population",
+    "performance_fused_population",
+]
+
+
+class Training(Part):
+    """How every pair of encoders is trained (AdamW; values are the same for all arms)."""
+
+    epochs: Whole = Field(100, ge=1)
+    batch_size: Whole = Field(128, ge=4)
+    learning_rate: Number = Field(1e-3, gt=0)
+    weight_decay: Number = Field(1e-2, ge=0)
+    clip_norm: Number = Field(8.0, gt=0)
+    fusion: Literal["probe", "joint"] = "probe"
+    checkpoint: Literal["best", "last"] = "best"
+    evaluate_every: Whole = Field(1, ge=1)
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+class Alignment(Part):
+    """The alignment loss that is forced; its weight, the strength, is what the search varies."""
+
+    loss: str = "infonce"
+    options: dict[str, OptionValue] = Field(default_factory=dict)
+
+
+class Preprocessing(Part):
+    """What is done to representations before a metric sees them (the paper's choice by default)."""
+
+    clip_quantile: Number = Field(0.95, gt=0, le=1)
+    normalize: Truth = True
+
+
+class Evaluation(Part):
+    """Alignment metrics that are measured, on which layers, after which preprocessing."""
+
+    metrics: dict[str, dict[str, OptionValue]] = Field(
+        default={"unbiased_cka": {}, "mutual_knn": {"topk": 10}}, min_length=1
+    )
+    layers: Literal["last", "best"] = "last"
+    rows: Whole = Field(1024, ge=16)
+    preprocessing: Preprocessing = Preprocessing()
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _names_or_options(cls, value: object) -> object:
+        if isinstance(value, list) and all(isinstance(v, str) for v in value):
+            return {name: {} for name in distinct(tuple(value))}
+        if isinstance(value, dict):
+            return {k: {} if v is None else v for k, v in value.items()}
+        return value
+
+
+class StrengthRange(Part):
+    """The range in which the search looks; strength 0 is always run beside it."""
+
+    low: Number = Field(0.01, gt=0)
+    high: Number = Field(10.0, gt=0)
+    scale: Literal["log", "linear"] = "log"
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> Self:
+        if self.low >= self.high:
+            raise Clash(
+                f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
+                ("low",),
+                ("high",),
+            )
+        return self
+
+
+class Search(Part):
+    """The search of the strength in every cell; ``seeds`` is a count (0, 1, ...) or a list."""
+
+    strength: StrengthRange = StrengthRange()
+    trials: Whole = Field(12, ge=1)
+    generation: Whole = Field(4, ge=1)
+    sampler: Literal["tpe", "gp", "qmc", "random", "grid"] = "tpe"
+    objective: Objective = "alignment"
+    metric: str | None = None
+    performance: Literal["performance_1", "performance_2", "performance_fused"] = (
+        "performance_fused"
+    )
+    seeds: tuple[Seed, ...] = (0, 1)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, value: object) -> object:
+        return count_to_seeds(value, first=0)
+
+    @field_validator("seeds")
+    @classmethod
+    def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return checked_seeds(value)
+
+
+class Confirm(Part):
+    """Fresh seeds for the arms none, forced and placebo; a count n means 1000 .. 1000 + n - 1."""
+
+    seeds: tuple[Seed, ...] = tuple(range(CONFIRM_SEEDS_FROM, CONFIRM_SEEDS_FROM + 12))
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, value: object) -> object:
+        return count_to_seeds(value, first=CONFIRM_SEEDS_FROM)
+
+    @field_validator("seeds")
+    @classmethod
+    def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return checked_seeds(value)
+
+
+class Verdict(Part):
+    """What is tested: the performance, the level of the test and the margin of equivalence."""
+
+    performance: MeasuredPerformance = "performance_fused_test"
+    alpha: Number = Field(0.05, gt=0, lt=1)
+    margin: Number = Field(0.005, gt=0, lt=1)
+    hypotheses: tuple[str, ...] = ()
+
+
+class Resources(Part):
+    """What one pack needs; to Ray these are numbers to place it by."""
+
+    cpus_per_pack: Number = Field(1.0, gt=0)
+    gpus_per_pack: Number = Field(0.0, ge=0)
+    members_per_pack: Whole = Field(36, ge=3)

@@ -1,0 +1,103 @@
+"""A whole study: its parts together, and what they must agree on."""
+
+import math
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from raysweep.spec.grids import DataGrid, ModelGrid
+from raysweep.spec.parts import (
+    Alignment,
+    Confirm,
+    Evaluation,
+    Resources,
+    Search,
+    Training,
+    Verdict,
+)
+from raysweep.spec.values import Clash, Part, Seed, as_list, listed
+
+MOST_CELLS = 100_000
+
+
+class Study(Part):
+    """A whole study: one YAML file.
+
+    ``files`` is filled in when the study is resolved: file, or dotted path of a user's own loss, ->
+    digest of its content.
+    """
+
+    name: str
+    description: str = ""
+    kind: Literal["forcing"] = "forcing"
+    seed: Seed = 0
+    data: Annotated[tuple[DataGrid, ...], BeforeValidator(as_list), Field(min_length=1)]
+    model: ModelGrid = ModelGrid()
+    training: Training = Training()
+    alignment: Alignment = Alignment()
+    evaluation: Evaluation = Evaluation()
+    search: Search = Search()
+    confirm: Confirm = Confirm()
+    verdict: Verdict = Verdict()
+    resources: Resources = Resources()
+    files: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def metric(self) -> str:
+        """The alignment metric that the search maximizes."""
+        return self.search.metric or next(iter(self.evaluation.metrics))
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", value):
+            raise ValueError(
+                "expected 1 to 100 letters, digits, '_', '.' or '-', a letter or digit first"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _seeds_apart(self) -> Self:
+        shared = sorted(set(self.search.seeds) & set(self.confirm.seeds))
+        if shared:
+            raise Clash(
+                f"seeds used twice: {listed(shared)} in both search.seeds and confirm.seeds; "
+                "the confirm stage needs seeds that the search never saw",
+                ("confirm", "seeds"),
+                ("search", "seeds"),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _metric_measured(self) -> Self:
+        if self.search.metric is not None and self.search.metric not in self.evaluation.metrics:
+            raise Clash(
+                f"{self.search.metric!r} is not measured; choose one of evaluation.metrics: "
+                f"{listed(self.evaluation.metrics)}",
+                ("search", "metric"),
+                ("evaluation", "metrics"),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _cells_countable(self) -> Self:
+        points = sum(math.prod(len(v) for v in block.axes.values()) for block in self.data)
+        cells = points * len(self.model.pairs("depth", 1)) * len(self.model.pairs("width", 1))
+        if cells > MOST_CELLS:
+            raise Clash(f"{cells} cells; a study has at most {MOST_CELLS}", ("data",), ("model",))
+        return self
+
+    def science(self) -> dict[str, Any]:
+        """What a trial's numbers depend on besides its cell, draw, seed, strength, arm and stage.
+
+        Grids, trial counts, seeds and resources are left out: a study that was extended keeps every
+        result it has.
+        """
+        return {
+            "seed": self.seed,
+            "training": self.training.model_dump(mode="json"),
+            "alignment": self.alignment.model_dump(mode="json"),
+            "evaluation": self.evaluation.model_dump(mode="json"),
+            "code": self.files.get(self.alignment.loss, ""),
+        }

@@ -1,0 +1,110 @@
+"""The values that a study file may hold, and how their faults are told."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+Scalar = int | float | str | bool
+CONFIRM_SEEDS_FROM = 1000
+MOST_SEEDS = 100_000
+# What a column of 64-bit integers and every seeded generator takes.
+LARGEST_SEED = 2**31 - 1
+
+
+class Clash(ValueError):
+    """Values that are valid each by itself but do not go together.
+
+    Attributes:
+        keys: the places that clash, relative to the part that is checked.
+    """
+
+    def __init__(self, message: str, *keys: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.keys = keys
+
+
+def as_list(value: object) -> object:
+    """A value that stands alone, as a list of one."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def as_tuple(value: object) -> object:
+    """A list as a tuple; anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values, each there once.
+
+    Raises:
+        ValueError: a value is there twice.
+    """
+    repeated = [str(value) for value, count in Counter(values).items() if count > 1]
+    if repeated:
+        raise ValueError(f"values used twice: {', '.join(repeated)}; give each value once")
+    return values
+
+
+def _option(value: Any) -> Any:
+    if value is not None and not isinstance(value, Scalar):
+        raise ValueError("expected a number, text, true or false")
+    if isinstance(value, int | float) and not abs(value) < 2**63:
+        raise ValueError("expected a finite number below 2**63")
+    return value
+
+
+# Strict, as a quoted number or a truth value in place of a number is a slip.
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True)]
+Truth = Annotated[bool, Field(strict=True)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=LARGEST_SEED)]
+OptionValue = Annotated[Any, AfterValidator(_option)]
+Depths = Annotated[
+    tuple[Annotated[Whole, Field(ge=1, le=64)], ...],
+    BeforeValidator(as_list),
+    Field(min_length=1),
+]
+Widths = Annotated[
+    tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...],
+    BeforeValidator(as_list),
+    Field(min_length=1),
+]
+
+
+class Part(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def count_to_seeds(value: object, first: int) -> object:
+    """A count as ``first``, ``first + 1`` and so on; a list as a tuple.
+
+    Raises:
+        ValueError: neither a count nor a list.
+    """
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_SEEDS:
+        raise ValueError(f"give a count of 1 to {MOST_SEEDS}, or a list of whole numbers")
+    return tuple(range(first, first + value))
+
+
+def checked_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """The seeds, of which there must be at least one.
+
+    Raises:
+        ValueError: none, or one that is there twice.
+    """
+    if not seeds:
+        raise ValueError("the list is empty; give a count of at least 1, or a list")
+    return distinct(seeds)
+
+
+def listed(values: Iterable[object], most: int = 20) -> str:
+    """Values in a row, for a message; at most so many of them."""
+    words = [str(v) for v in values]
+    rest = len(words) - most
+    return ", ".join(words[:most]) + (f" and {rest} more" if rest > 0 else "")
