@@ -74,15 +74,21 @@ def device_for(study: Study) -> str:
     return "cuda" if study.resources.gpus_per_pack > 0 and torch.cuda.is_available() else "cpu"
 
 
-def limit_threads(study: Study) -> None:
-    """Let this process compute with as many threads as a pack has CPUs.
+def prepare_process(study: Study) -> None:
+    """Make this process one that runs packs: its threads, and the CPU kernel compiled.
 
     Sums are split by threads, so that every process that runs packs must use the same number for
-    its results to be equal in every bit.
+    its results to be equal in every bit. The kernel is compiled here, as it takes half a minute
+    on a machine that never ran it and must not count against a pack's time limit.
     """
     threads = max(1, int(study.resources.cpus_per_pack))
     torch.set_num_threads(threads)
     threadpool_limits(threads)
+    if study.training.engine != "torch" and device_for(study) == "cpu":
+        with contextlib.suppress(ImportError):  # without Numba "auto" trains by torch
+            from raysweep.training.kernel_cache import make_ready
+
+            make_ready(study.training.dtype)
 
 
 def is_memory_short(error: BaseException) -> bool:

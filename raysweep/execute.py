@@ -78,11 +78,11 @@ def train_settings(study: Study, device: str = "cpu") -> TrainSettings:
         fusion=training.fusion,
         dtype=training.dtype,
         device=device,
-        # Not the compiled kernel: workers that ran many packs with it gave other results than one
-        # process did, and until that is understood no study trains with it.
-        engine="torch",
+        engine=training.engine,
         checkpoint=training.checkpoint,
         evaluate_every=training.evaluate_every,
+        patience=training.patience,
+        tf32=training.tf32,
     )
 
 

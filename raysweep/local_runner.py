@@ -2,7 +2,7 @@
 
 import traceback
 
-from raysweep.attempt import attempt, device_for, limit_threads
+from raysweep.attempt import attempt, device_for, prepare_process
 from raysweep.progress import Observer, Silent
 from raysweep.run_folder import RunFolder
 from raysweep.spec import Study
@@ -26,7 +26,7 @@ def run(study: Study, folder: RunFolder, observer: Observer | None = None) -> Sw
         OSError: the output cannot be written.
     """
     observer = observer or Silent()
-    limit_threads(study)
+    prepare_process(study)
     sweep = folder.open_sweep(study)
     observer.started(sweep, "running in this process")
     try:

@@ -106,6 +106,7 @@ def _engine(shape: Architecture, settings: TrainSettings) -> Callable[..., PackE
             "take engine 'torch' or 'auto'"
         )
     try:
+        from raysweep.training.kernel_cache import make_ready
         from raysweep.training.kernel_engine import KernelEngine
     except ImportError as error:
         if named == "auto":
@@ -114,6 +115,7 @@ def _engine(shape: Architecture, settings: TrainSettings) -> Callable[..., PackE
             f"engine is 'kernel' but Numba cannot be imported ({error}); install it, or take "
             "engine 'torch' or 'auto'"
         ) from None
+    make_ready(settings.dtype)
     return KernelEngine
 
 

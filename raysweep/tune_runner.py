@@ -24,7 +24,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from raysweep.attempt import attempt, device_for, limit_threads, time_limit
+from raysweep.attempt import attempt, device_for, prepare_process, time_limit
 from raysweep.errors import InputError
 from raysweep.packing import Pack
 from raysweep.progress import Observer, Silent
@@ -48,7 +48,7 @@ class _PackTrainable(tune.Trainable):
     def setup(
         self, config: dict[str, Any], study: Study, location: str, pack_limit_s: float | None
     ) -> None:
-        limit_threads(study)
+        prepare_process(study)
         self._study, self._limit_s = study, pack_limit_s
         self._folder = RunFolder(Output(location))
         self._device = device_for(study)

@@ -1,6 +1,12 @@
 """Shared fixtures: a study so small that all of it trains in about a second."""
 
 import os
+import signal
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and so would the programs
+# that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before numpy and torch are imported: tests share the machine's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,6 +38,16 @@ evaluation: {metrics: {unbiased_cka: {}, mutual_knn: {topk: 5}}}
 search: {trials: 3, generation: 2, seeds: 1}
 confirm: {seeds: 2}
 """
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long tests out, unless they are asked for."""
+    if "faults" in (config.option.markexpr or ""):
+        return
+    long = [item for item in items if item.get_closest_marker("faults")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
+
 
 StudyFactory = Callable[..., Study]
 

@@ -14,9 +14,17 @@ from raysweep.models.shape import PairShape
 from raysweep.objective import build_loss
 from raysweep.training.engine import EpochLog, PackEngine
 from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.training.kernel_cache import make_ready
 from raysweep.training.kernel_engine import KernelEngine
 from raysweep.training.passes import HandWritten
 from raysweep.training.torch_engine import TorchEngine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Compile the kernel as `train_pack` does, not in this process."""
+    for dtype in ("float32", "float64"):
+        make_ready(dtype)
 
 
 def torch_engine(shape: PairShape, *given: object) -> TorchEngine:

@@ -43,7 +43,10 @@ class Training(Part):
     fusion: Literal["probe", "joint"] = "probe"
     checkpoint: Literal["best", "last"] = "best"
     evaluate_every: Whole = Field(1, ge=1)
+    patience: Whole | None = Field(None, ge=1)
     dtype: Literal["float32", "float64"] = "float32"
+    engine: Literal["auto", "kernel", "torch"] = "auto"
+    tf32: Truth = False
 
 
 class Alignment(Part):

@@ -81,6 +81,16 @@ class Study(Part):
         return self
 
     @model_validator(mode="after")
+    def _engine_on_its_device(self) -> Self:
+        if self.training.engine == "kernel" and self.resources.gpus_per_pack > 0:
+            raise Clash(
+                "engine kernel runs on CPUs, and resources.gpus_per_pack asks for GPUs; take auto",
+                ("training", "engine"),
+                ("resources", "gpus_per_pack"),
+            )
+        return self
+
+    @model_validator(mode="after")
     def _cells_countable(self) -> Self:
         points = sum(math.prod(len(v) for v in block.axes.values()) for block in self.data)
         cells = points * len(self.model.pairs("depth", 1)) * len(self.model.pairs("width", 1))
