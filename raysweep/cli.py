@@ -255,6 +255,10 @@ def _run(
 ) -> None:
     if runner not in ("ray", "local"):
         raise InputError(f"--runner {runner}: expected ray or local")
+    if runner == "ray" and address != "local":
+        from raysweep import ray_cluster
+
+        ray_cluster.check_address(address)
     from raysweep.conclusion import register_plan
     from raysweep.display import RunDisplay
 
@@ -339,7 +343,8 @@ def _terminated(signum: int, frame: object) -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    _err.print(message, highlight=False, markup=False, style="red" if code == 2 else None)
+    style = "red" if code == 2 else None
+    _err.print(message, highlight=False, markup=False, soft_wrap=True, style=style)
     if code == _INTERRUPTED:
         # An interrupt may have come while a library was starting or ending its threads, and some
         # then crash when the interpreter takes them down in order. All files are closed by now.

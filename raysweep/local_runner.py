@@ -31,6 +31,7 @@ def run(study: Study, folder: RunFolder, observer: Observer | None = None) -> Sw
     observer.started(sweep, "running in this process")
     try:
         while (pack := sweep.next_pack()) is not None:
+            sweep.begin(pack)
             observer.tick(sweep)
             try:
                 rows = attempt(study, pack, device_for(study))

@@ -61,16 +61,32 @@ def connect(address: str, workers: int | None = None) -> bool:
         if address == "local":
             _start_local(workers, common)
             return True
+        check_address(address)
         try:
-            _knock(address)
             with _nothing_on_stderr():
                 ray.init(address=address, runtime_env=shipped_code(), **common)
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError) as e:
-            raise InputError(
-                f"--address {address}: no Ray cluster answers there ({last_line(str(e))}); "
-                f"give HOST:PORT of a head node, auto, or local; {TOKEN_HINT}"
-            ) from e
+            raise _no_cluster(address, e) from e
     return True
+
+
+def check_address(address: str) -> None:
+    """Knock at a cluster's door: cheap, and before anything is written.
+
+    Raises:
+        InputError: nothing listens at the address, or it is none.
+    """
+    try:
+        _knock(address)
+    except (ValueError, OSError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> InputError:
+    return InputError(
+        f"--address {address}: no Ray cluster answers there ({last_line(str(error))}); "
+        f"give HOST:PORT of a head node, auto, or local; {TOKEN_HINT}"
+    )
 
 
 def packages() -> list[str]:

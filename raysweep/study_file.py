@@ -125,8 +125,9 @@ def dump_study(study: Study) -> str:
 def _validated(document: Document) -> tuple[Study | None, list[Fault]]:
     """The study, or its faults.
 
-    Values that clash can only be seen once each of them is valid. So what is faulty is taken out
-    and the rest is checked again, until it holds; a clash with what was taken out is no news.
+    Values that clash can only be seen once each of them is valid. So what is faulty is taken out,
+    of a list item by item, and the rest is checked again, until it holds; a clash with what was
+    taken out is no news.
     """
     value: dict[str, Any] = copy.deepcopy(document.value)
     removed: list[Location] = []
@@ -148,14 +149,57 @@ def _validated(document: Document) -> tuple[Study | None, list[Fault]]:
             ):
                 given = [place for place in places if document.has(place)]
                 faults.append(Fault((given or places)[0], _message(detail, at)))
-        removed += [_remove(value, place) for place in faulty]
+        for place in faulty:
+            _mark(value, place)
+        holders = dict.fromkeys(_holder(place) for place in faulty)
+        removed += [_remove(value, p) for p in holders if not _thin_out(value, p)]
     return None, faults
 
 
-def _remove(value: dict[str, Any], place: Location) -> Location:
-    """Take a faulty value out, a list as a whole; returns the place that was taken out."""
+class _Faulty:
+    """Stands where a faulty item of a list was, so that the others keep their places."""
+
+
+def _mark(value: dict[str, Any], place: Location) -> None:
+    """Mark a faulty item of a list of plain values."""
+    items = _at(value, place[:-1])
+    if isinstance(items, list) and isinstance(place[-1], int) and place[:-1] != ("data",):
+        items[place[-1]] = _Faulty
+
+
+def _thin_out(value: dict[str, Any], place: Location) -> bool:
+    """Take faulty or repeated items out of a list; False where that leaves nothing, or all."""
+    items = _at(value, place)
+    if place == ("data",) or not isinstance(items, list):
+        return False
+    good = [item for item in items if item is not _Faulty]
+    if len(good) == len(items):
+        good = [item for i, item in enumerate(items) if item not in items[:i]]
+    if not good or len(good) == len(items):
+        return False
+    items[:] = good
+    return True
+
+
+def _at(value: Any, place: Location) -> Any:
+    """What is at a place; None where there is nothing."""
+    for step in place:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
+
+
+def _holder(place: Location) -> Location:
+    """The place of the list that an item is in."""
     while isinstance(place[-1], int):
         place = place[:-1]
+    return place
+
+
+def _remove(value: dict[str, Any], place: Location) -> Location:
+    """Take a faulty value out; returns its place."""
     target: Any = value
     for step in place[:-1]:
         if isinstance(step, int) and isinstance(target, dict):

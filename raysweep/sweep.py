@@ -123,12 +123,13 @@ class Sweep:
         self.cells = expand(self.study)
         self.labels = varying(self.cells)
         self._plans = {c.id: plan_cell(self.study, c, self.results) for c in self.cells}
+        self._out: dict[str, Pack] = {}
         self._running: dict[str, Pack] = {}
         self._failed: dict[str, str] = {}
         self.finished_packs = 0
 
     def next_pack(self) -> Pack | None:
-        """A pack to run now, or None while there is none; the pack counts as running.
+        """A pack to run now, or None while there is none; it is not handed out again.
 
         Cells nearest to their end come first, so that verdicts come in early; the order has no
         influence on any result.
@@ -138,28 +139,36 @@ class Sweep:
                 if plan.state is not state:
                     continue
                 for pack in plan.packs:
-                    if pack.key not in self._running and pack.key not in self._failed:
-                        self._running[pack.key] = pack
+                    if pack.key not in self._out and pack.key not in self._failed:
+                        self._out[pack.key] = pack
                         return pack
         return None
+
+    def begin(self, pack: Pack) -> None:
+        """Note that a worker has started on a pack; until then it waits for one."""
+        self._running[pack.key] = pack
+
+    def lose(self, pack: Pack) -> None:
+        """Note that a pack's worker is gone; the pack waits for another."""
+        self._running.pop(pack.key, None)
 
     def complete(self, pack: Pack, results: Iterable[TrialResult]) -> None:
         """Take in the results of a pack."""
         self.results.update((result.key, result) for result in results)
-        self._running.pop(pack.key, None)
+        self._take_back(pack)
         self.finished_packs += 1
         cell = pack.trials[0].cell
         self._plans[cell.id] = plan_cell(self.study, cell, self.results)
 
     def fail(self, pack: Pack, reason: str) -> None:
         """Give a pack up for this run; a later run tries it again."""
-        self._running.pop(pack.key, None)
+        self._take_back(pack)
         self._failed[pack.key] = reason
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is running and nothing is left that could run."""
-        return not self._running and all(
+        """Whether nothing is handed out and nothing is left that could run."""
+        return not self._out and all(
             pack.key in self._failed for plan in self._plans.values() for pack in plan.packs
         )
 
@@ -184,6 +193,10 @@ class Sweep:
         if any(pack.key in self._failed for pack in plan.packs):
             return CellState.FAILED
         return plan.state
+
+    def _take_back(self, pack: Pack) -> None:
+        self._out.pop(pack.key, None)
+        self._running.pop(pack.key, None)
 
     def order(self) -> dict[str, Trial]:
         """All trials planned so far by key, each once, in the order of the final table."""

@@ -108,6 +108,7 @@ class _SweepSearcher(Searcher):
     def began(self, trial_id: str) -> None:
         """A worker has started on the trial's pack."""
         self._began[trial_id] = time.monotonic()
+        self._sweep.begin(self._packs[trial_id])
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -132,6 +133,7 @@ class _SweepSearcher(Searcher):
         pack = self._packs.pop(trial_id, None)
         if pack is None or self._take_in(pack):  # it was lost after it had written
             return
+        self._sweep.lose(pack)
         running_s = time.monotonic() - self._began.get(trial_id, time.monotonic())
         message = str(error or "the worker was lost")
         if isinstance(error, ray.exceptions.RayTaskError) or "creation task" in message:

@@ -153,3 +153,19 @@ def test_a_changed_file_is_read_again(tmp_path):
     parameters = saved(tmp_path, x1=contents()["x1"][:, :2])
     os.utime(parameters["path"], ns=(1, 1))
     assert load("arrays", parameters).x1.shape == (120, 2)
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    x1 = contents()["x1"]
+    x1[3, 1] = np.nan
+    y = np.array([{}] * 120)
+    with pytest.raises(InputError) as caught:
+        load("arrays", saved(tmp_path, x1=x1, x2=np.ones((100, 2, 2)), y=y))
+    assert str(caught.value).count("own.npz") == 1
+    for fault in (
+        "y is an object array",
+        "x1 has NaN",
+        "x2 has shape",
+        "x1 has 120 rows and x2 100",
+    ):
+        assert fault in str(caught.value)

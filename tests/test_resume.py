@@ -231,6 +231,7 @@ def test_an_address_where_nothing_answers(tmp_path: Path) -> None:
     assert f"--address 127.0.0.1:{port}: no Ray cluster answers there" in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 3
     assert time.monotonic() - began < 40
+    assert not (tmp_path / "out").exists()  # nothing is begun that cannot go on
 
 
 def in_a_terminal(

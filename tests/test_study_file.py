@@ -125,10 +125,19 @@ def test_clashes_are_found_beside_other_faults() -> None:
     )
 
 
+def test_faults_within_one_list_hide_none_of_the_others() -> None:
+    text = TINY.replace("confirm: {seeds: 2}", "confirm: {seeds: [0, -5, 7, 7, x]}")
+    faults = faults_of(text)
+    starts = [
+        "line 13: confirm.seeds: seeds used twice: 0 in both",
+        "line 13: confirm.seeds: values used twice: 7",
+        "line 13: confirm.seeds.1: must be greater",
+        "line 13: confirm.seeds.4: expected a whole number, found 'x'",
+    ]
+    assert all(f.startswith(s) for f, s in zip(sorted(faults), starts, strict=True))
+
+
 def test_a_fault_is_no_reason_for_a_clash() -> None:
-    # The search would be [0] and confirm (wrong) nothing: no word of clashing seeds.
-    [fault] = faults_of(TINY.replace("confirm: {seeds: 2}", "confirm: {seeds: [0, -5]}"))
-    assert fault.startswith("line 13: confirm.seeds.1:")
     [fault] = faults_of(TINY.replace("search: {", "search: {strength: {low: -1, high: 0.001}, "))
     assert fault.startswith("line 12: search.strength.low:")
 

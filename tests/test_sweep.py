@@ -261,7 +261,11 @@ def test_a_pack_is_handed_out_once_until_it_ends() -> None:
     while (pack := sweep.next_pack()) is not None:
         packs.append(pack)
     assert len({pack.key for pack in packs}) == len(packs)
-    assert sweep.running == tuple(packs)
+    assert sweep.running == ()  # all of them wait for a worker
+    for pack in packs[:2]:
+        sweep.begin(pack)
+    sweep.lose(packs[1])
+    assert sweep.running == (packs[0],)
     assert not sweep.finished
     sweep.complete(packs[0], [measured(t) for t in packs[0].trials])
     assert packs[0] not in sweep.running

@@ -24,13 +24,7 @@ from raysweep.tracking import SyncReport, TrackingUnavailable, address, sync
 from raysweep.tracking.address import Address
 from raysweep.tracking.store import Store
 
-pytestmark = [
-    pytest.mark.mlflow,
-    # MLflow's own models, when SQLAlchemy 2.1 first looks at them.
-    pytest.mark.filterwarnings(
-        "ignore:The ``noload`` loader strategy is deprecated:sqlalchemy.exc.SADeprecationWarning"
-    ),
-]
+pytestmark = pytest.mark.mlflow
 
 
 @pytest.fixture(scope="module")

@@ -22,12 +22,7 @@ from mlflow.entities import Run
 from raysweep.run_folder import RunFolder
 from raysweep.tracking import follow, start_companion, sync, ui_command, ui_page
 
-pytestmark = [
-    pytest.mark.mlflow,
-    pytest.mark.filterwarnings(
-        "ignore:The ``noload`` loader strategy is deprecated:sqlalchemy.exc.SADeprecationWarning"
-    ),
-]
+pytestmark = pytest.mark.mlflow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 

@@ -51,15 +51,9 @@ def dose_response_figure(
                 _confirmed(top, effects[effects["cell"] == cell], factor)
             n, kind = int(curve["n"].max()), curve["unit"].iloc[0]
             top.set_title(style.folded(curve["label"].iloc[0]), fontsize=8.5)
-            top.text(
-                0.98,
-                0.98,
-                f"n = {n} {kind}s",
-                transform=top.transAxes,
-                ha="right",
-                va="top",
-                fontsize=7,
-                color=style.colour("muted"),
+            muted = style.colour("muted")
+            top.set_title(
+                f"n = {n} {kind}s", loc="right", fontsize=7, fontweight="normal", color=muted
             )
             bottom.set_xlabel("strength" if i >= len(shown) - columns else "")
             if i % columns == 0:

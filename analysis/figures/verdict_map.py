@@ -66,7 +66,7 @@ def verdict_map(
                 axis.set_xlabel("")
             if i % columns and panels[i - 1].y == panel.y:
                 axis.set_ylabel("")
-        _legend(figure, effects, unit, limit, left_out)
+        _legend(figure, effects, unit, limit, sign, left_out)
     return figure
 
 
@@ -165,6 +165,7 @@ def _shade(verdict: str, gain: float, limit: float) -> str:
     return style.colour("equivalent_tile" if verdict == "equivalent" else "paper")
 
 
+_LEANS = {style.LEANING[1]: "better", style.LEANING[-1]: "worse"}
 AXIS_WORDS = {
     "U": "U: unique task features (of 8)",
     "R": "R: redundant task features (of 8)",
@@ -189,7 +190,9 @@ def _tick(value: object) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def _legend(figure: Figure, effects: pd.DataFrame, unit: str, limit: float, left_out: int) -> None:
+def _legend(
+    figure: Figure, effects: pd.DataFrame, unit: str, limit: float, sign: int, left_out: int
+) -> None:
     present = [v for v in style.VERDICT_MARKER if v in set(effects["verdict"])]
     marks: list[Line2D | Rectangle] = [
         Line2D(
@@ -204,13 +207,18 @@ def _legend(figure: Figure, effects: pd.DataFrame, unit: str, limit: float, left
     ]
     labels = [style.VERDICT_WORD[v] for v in present]
     leaning = effects[(effects["verdict"] == "inconclusive") & (effects["p_value"] < 0.05)]
-    if len(leaning):
+    for marker in sorted({marker_of(row, sign) for row in leaning.to_dict("records")}):
         marks.append(
             Line2D(
-                [], [], marker="^", linestyle="", color=style.colour("ink"), markerfacecolor="none"
+                [],
+                [],
+                marker=marker,
+                linestyle="",
+                color=style.colour("ink"),
+                markerfacecolor="none",
             )
         )
-        labels.append("leans (below 0.05 only before Holm)")
+        labels.append(f"leans to {_LEANS[marker]} (below 0.05 only before Holm)")
     for shade, words in ((limit, "better"), (-limit, "worse")):
         marks.append(Rectangle((0, 0), 1, 1, facecolor=style.diverging(shade, limit)))
         labels.append(f"{limit:.2g} {unit} {words}")
