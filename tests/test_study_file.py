@@ -129,10 +129,10 @@ def test_faults_within_one_list_hide_none_of_the_others() -> None:
     text = TINY.replace("confirm: {seeds: 2}", "confirm: {seeds: [0, -5, 7, 7, x]}")
     faults = faults_of(text)
     starts = [
-        "line 13: confirm.seeds: seeds used twice: 0 in both",
-        "line 13: confirm.seeds: values used twice: 7",
         "line 13: confirm.seeds.1: must be greater",
         "line 13: confirm.seeds.4: expected a whole number, found 'x'",
+        "line 13: confirm.seeds: seeds used twice: 0 in both",
+        "line 13: confirm.seeds: values used twice: 7",
     ]
     assert all(f.startswith(s) for f, s in zip(sorted(faults), starts, strict=True))
 
