@@ -7,7 +7,7 @@ Neither knows who runs a pack; the local runner and the Ray runner both drive a 
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 
@@ -158,7 +158,13 @@ class Sweep:
         self._take_back(pack)
         self.finished_packs += 1
         cell = pack.trials[0].cell
-        self._plans[cell.id] = plan_cell(self.study, cell, self.results)
+        plan = self._plans[cell.id]
+        left = tuple(other for other in plan.packs if other.key != pack.key)
+        if left and all(trial.key in self.results for trial in pack.trials):
+            # Nothing new is decided before a generation or a stage is whole.
+            self._plans[cell.id] = replace(plan, packs=left)
+        else:
+            self._plans[cell.id] = plan_cell(self.study, cell, self.results)
 
     def fail(self, pack: Pack, reason: str) -> None:
         """Give a pack up for this run; a later run tries it again."""
