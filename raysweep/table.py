@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from raysweep.errors import InputError
 from raysweep.storage import Output
-from raysweep.trials import Status, Trial, TrialResult
+from raysweep.trials import Stage, Status, Trial, TrialResult
 
 TABLE_NAME = "trials.parquet"
 PARTS = "parts"
@@ -207,18 +207,27 @@ class Parts:
     damaged: tuple[str, ...]
 
     def results(self) -> dict[str, TrialResult]:
-        """Key -> result, with the columns that a search reads."""
+        """Key -> result, with the columns that a search reads; of confirm rows none."""
         if self.table.num_rows == 0:
             return {}
+        statuses = {status.value: status for status in Status}
+        stages = self.table.column("stage").to_pylist()
+        searched = [row for row, stage in enumerate(stages) if stage != Stage.CONFIRM]
         wanted = [
             name
             for name in self.table.column_names
             if name.endswith("_validation") and not name.startswith("alignment_layers_")
         ]
-        columns = [self.table.column(name).to_pylist() for name in ("key", "status", *wanted)]
+        values = self.table.select(wanted).take(pa.array(searched, pa.int64())).to_pylist()
+        known = dict(zip(searched, values, strict=bool(wanted)))
+        rows = zip(
+            self.table.column("key").to_pylist(),
+            self.table.column("status").to_pylist(),
+            strict=True,
+        )
         return {
-            key: TrialResult(key, Status(status), dict(zip(wanted, values, strict=True)))
-            for key, status, *values in zip(*columns, strict=True)
+            key: TrialResult(key, statuses[status], known.get(row, {}))
+            for row, (key, status) in enumerate(rows)
         }
 
 
