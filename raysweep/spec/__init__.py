@@ -2,7 +2,7 @@
 
 The fields here are the keys of a study file (``search_spaces/README.md`` documents them for users).
 Names that depend on a registry (datasets, metrics, alignment losses) are checked one layer up, in
-``vocabulary.py``; everything that can be checked without one is checked here.
+``vocabulary``; everything that can be checked without one is checked here.
 """
 
 from raysweep.spec.grids import DataGrid, ModelGrid

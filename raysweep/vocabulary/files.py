@@ -1,0 +1,64 @@
+"""The files that a study depends on, known by what they hold."""
+
+import hashlib
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+
+from raysweep.cells import Cell
+from raysweep.errors import InputError
+from raysweep.spec import Study
+
+
+def check_files(study: Study, cell: Cell) -> None:
+    """Check that the files a cell's trials depend on hold what they held when it was planned.
+
+    Raises:
+        InputError: a file has changed or is gone since the study was resolved.
+    """
+    used = {**dict(cell.contents)}
+    if study.alignment.loss in study.files:
+        used[str(source_of(study.alignment.loss))] = study.files[study.alignment.loss]
+    for path, digest in used.items():
+        try:
+            changed = file_digest(path) != digest
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+        if changed:
+            raise InputError(
+                f"{path}: has changed since this run was planned; put the old content back, or "
+                "run the study again (changed data are new cells)"
+            )
+
+
+def file_digest(path: str | Path) -> str:
+    """Digest of a file's content, 20 hexadecimal digits.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    status = Path(path).stat()
+    return _digest(str(path), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _digest(path: str, changed_ns: int, size: int) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:20]
+
+
+def source_of(loss: str) -> Path:
+    """The file of a user's own loss.
+
+    Raises:
+        InputError: the module has no file.
+    """
+    module = import_module(loss.partition(":")[0])
+    if getattr(module, "__file__", None) is None:
+        raise InputError(f"loss {loss}: the module has no source file")
+    return Path(str(module.__file__))
+
+
+def resolved_path(path: str, folder: Path) -> Path:
+    """A path of a study file as an absolute one; ``folder`` is what it is relative to."""
+    return (folder / Path(path).expanduser()).resolve()

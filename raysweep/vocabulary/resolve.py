@@ -1,0 +1,45 @@
+"""Fills in what a study file leaves out."""
+
+from pathlib import Path
+from typing import Any
+
+from raysweep.data.registry import DATASETS
+from raysweep.metrics import REGISTRY
+from raysweep.objective import COMMON_OPTIONS, LOSSES
+from raysweep.objective.options import resolve
+from raysweep.spec import Study
+from raysweep.vocabulary.files import file_digest, resolved_path, source_of
+
+
+def resolve_files(study: Study, folder: Path) -> Study:
+    """The study with all defaults filled in, absolute paths and digests of the files it names.
+
+    So equal content has equal cell ids however it is written, and a stored study means the same
+    after a default has changed. A file is known by what it holds, not by where it lies: a changed
+    file is new data.
+    """
+    data, files = [], {}
+    for block in study.data:
+        values: dict[str, Any] = dict(block.axes)
+        for parameter in DATASETS[block.dataset].parameters:
+            if parameter.name in values:
+                axis: list[Any] = [parameter.parse(value) for value in values[parameter.name]]
+                if parameter.kind == "path":
+                    axis = [str(resolved_path(path, folder)) for path in axis]
+                    files.update({path: file_digest(path) for path in axis})
+                values[parameter.name] = axis[0] if len(axis) == 1 else axis
+            elif parameter.default is not None:
+                values[parameter.name] = parameter.default
+        data.append({"dataset": block.dataset, "draws": block.draws, **values})
+    plain = study.model_dump()
+    plain["evaluation"]["metrics"] = {
+        name: REGISTRY[name].resolve(options) for name, options in study.evaluation.metrics.items()
+    }
+    loss, options = study.alignment.loss, study.alignment.options
+    if ":" in loss:
+        files[loss] = file_digest(source_of(loss))
+    else:
+        declared = (*LOSSES[loss].options, *COMMON_OPTIONS)
+        plain["alignment"]["options"] = resolve(declared, options, f"loss {loss}")
+    # Built anew from plain values, so that every part is checked as it was when it was read.
+    return Study.model_validate({**plain, "data": data, "files": files})
