@@ -41,7 +41,8 @@ def forcing_effects(
         One row per (study, cell, chosen_by), in the table's order:
 
         - `study cell label chosen_by performance` and the descriptors of the cell;
-        - `strength` (median over forced rows), `n` (units), `unit`, `n_pairs`, `n_draws`,
+        - `strength` (median over forced rows), `options` (of the loss, those that were searched),
+          `n` (units), `unit`, `n_pairs`, `n_draws`,
           `n_dropped` (planned pairs without two usable runs), `n_diverged`, `n_failed` (confirm
           runs);
         - `performance_none performance_forced`: means over the pairs;
@@ -79,6 +80,8 @@ def forcing_effects(
     table = table[["study", "cell", "label", "chosen_by", *cells.columns[3:]]]
     table.insert(4, "performance", performance)
     table["strength"] = _by_group(groups, forced, "strength", "median")
+    options = forced.drop_duplicates(GROUP)[[*GROUP, "options"]]
+    table["options"] = groups[GROUP].merge(options, on=GROUP, how="left")["options"].fillna("")
     table = table.join(_contrast(pairs, groups, alpha, margin, unit, performance))
     lost = pairs.assign(lost=pairs["d"].isna())
     for column, source, name, how in (
@@ -109,7 +112,17 @@ def forcing_effects(
 
 
 _RESULTS = (
-    *("strength", "n", "unit", "n_pairs", "n_draws", "n_dropped", "n_diverged", "n_failed"),
+    *(
+        "strength",
+        "options",
+        "n",
+        "unit",
+        "n_pairs",
+        "n_draws",
+        "n_dropped",
+        "n_diverged",
+        "n_failed",
+    ),
     *("performance_none", "performance_forced", "effect", "ci_low", "ci_high", "sd"),
     *("p_value", "p_adjusted", "p_signflip", "d_z", "p_equivalence", "within_margin"),
     *("verdict", "reason", "smallest_detectable_effect"),

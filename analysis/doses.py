@@ -35,7 +35,8 @@ def dose_response(
 ) -> pd.DataFrame:
     """Effect and alignment gain at every strength, against strength 0 of the same draw and seed.
 
-    Exploratory where a search proposed the strengths: the verdict is `forcing_effects`'.
+    Exploratory where a search proposed the strengths: the verdict is `forcing_effects`'. Where
+    it also proposed options of the loss, runs of one strength are averaged over them.
 
     Args:
         trials: a trial table.
@@ -88,6 +89,7 @@ def doses(
         y=values_of(trials, performance)[use],
         a=values_of(trials, measure)[use] if measure else np.nan,
     )
+    rows = rows.groupby([*PLACE, "draw", "seed", "strength"], sort=False, as_index=False).mean()
     cells = describe_cells(trials)
     labels = dict(zip(zip(cells["study"], cells["cell"], strict=True), cells["label"], strict=True))
     sign = 1 if higher_is_better(performance) else -1

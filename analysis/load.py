@@ -28,6 +28,8 @@ _NOT_DESCRIPTORS = frozenset(
         *("gradient_ratio", "best_epoch", "diverged_step"),
     }
 )
+# Options of the loss that the search proposed: they differ within a cell.
+OPTION_PREFIX = "option_"
 _OUTCOME_PREFIXES = ("alignment_", "performance_", "loss_", "regret_")
 _MACHINE_SUFFIXES = ("_seconds", "_s", "_gib", "_bytes")
 INFORMATION = (
@@ -75,9 +77,19 @@ def descriptors(trials: pd.DataFrame) -> list[str]:
         name
         for name in map(str, trials.columns)
         if name not in _NOT_DESCRIPTORS
-        and not name.startswith(_OUTCOME_PREFIXES)
+        and not name.startswith((*_OUTCOME_PREFIXES, OPTION_PREFIX))
         and not name.endswith(_MACHINE_SUFFIXES)
     ]
+
+
+def searched_options(trials: pd.DataFrame) -> pd.Series:
+    """The loss options that the search proposed, such as `temperature=0.1`; empty without any."""
+    words = pd.Series("", index=trials.index)
+    for name in map(str, trials.columns):
+        if name.startswith(OPTION_PREFIX):
+            part = trials[name].map(partial(_option_part, name.removeprefix(OPTION_PREFIX)))
+            words = (words + " " + part).str.strip()
+    return words
 
 
 def is_information(name: str) -> bool:
@@ -266,6 +278,12 @@ def check_seeds(trials: pd.DataFrame) -> None:
             f"cell {first['cell']!r} of study {first['study']!r} uses seed {first['seed']} both to "
             f"search and to confirm ({len(shared)} such in all): confirmation needs fresh seeds"
         )
+
+
+def _option_part(name: str, value: object) -> str:
+    if isinstance(value, bool | np.bool_):
+        return f"{name}={str(bool(value)).lower()}"
+    return _part(name, value) if name not in ("data", "loss", "encoder") else f"{name}={value}"
 
 
 def _part(name: str, value: object) -> str:

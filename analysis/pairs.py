@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.load import CRITERIA, values_of
+from analysis.load import CRITERIA, searched_options, values_of
 from raysweep.errors import InputError
 
 Unit = Literal["auto", "seed", "draw"]
@@ -37,7 +37,7 @@ def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame
         outcomes: new column name -> outcome column of the table; NaN unless the row is ok.
 
     Returns:
-        Columns `study cell chosen_by draw seed arm status strength` and the outcomes.
+        Columns `study cell chosen_by draw seed arm status strength options` and the outcomes.
 
     Raises:
         InputError: two rows of one arm in the same place.
@@ -47,6 +47,7 @@ def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame
     rows = pd.DataFrame(
         {
             **{name: trials[name] for name in (*PLACE, "draw", "seed", "strength")},
+            "options": searched_options(trials),
             "chosen_by": chosen.astype("object").where(chosen.notna(), "").astype(str),
             "arm": trials["arm"].astype(str),
             "status": trials["status"].astype(str),

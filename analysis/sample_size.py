@@ -9,7 +9,7 @@ from scipy import stats
 
 from analysis.contrasts import forcing_effects
 from analysis.inference import power_paired_t
-from analysis.load import values_of
+from analysis.load import searched_options, values_of
 from analysis.pairs import PLACE
 from raysweep.errors import InputError
 
@@ -129,15 +129,15 @@ def _needs(
 def _search_spread(
     trials: pd.DataFrame, performance: str
 ) -> dict[tuple[str, str], tuple[float, int]]:
-    """Spread of (forced - none) over seeds and draws within strengths, pooled, and its n."""
+    """Spread of (forced - none) over seeds and draws within proposals, pooled, and its n."""
     ok = (trials["status"].astype(str) == "ok") & (trials["stage"].astype(str) == "search")
     rows = trials.loc[ok, [*PLACE, "draw", "seed", "strength"]].assign(
-        y=values_of(trials, performance)[ok]
+        y=values_of(trials, performance)[ok], options=searched_options(trials)[ok]
     )
     base = rows[rows["strength"] == 0].groupby([*PLACE, "draw", "seed"])["y"].mean().rename("base")
     joined = rows[rows["strength"] > 0].merge(base.reset_index(), on=[*PLACE, "draw", "seed"])
     joined["d"] = joined["y"] - joined["base"]
-    by = joined.groupby([*PLACE, "strength"])["d"].agg(["var", "count"]).reset_index()
+    by = joined.groupby([*PLACE, "strength", "options"])["d"].agg(["var", "count"]).reset_index()
     by = by[by["count"] >= 2]
     # strengths share their baselines, so more strengths do not make the spread better known
     pooled = by.groupby(PLACE).agg(var=("var", "mean"), n=("count", "max"))

@@ -152,9 +152,11 @@ def verdict_table(effects: Any, performance: str) -> RichTable:
         pad_edge=False,
     )
     several = effects["chosen_by"].nunique() > 1
-    columns = ["cell", *(["chosen by"] if several else []), "strength", "n"]
+    searched = (effects["options"] != "").any()
+    columns = ["cell", *(["chosen by"] if several else []), "strength"]
+    columns += [*(["options"] if searched else []), "n"]
     columns += ["effect (interval)", "p", "placebo", "alignment", "verdict"]
-    left = ("cell", "chosen by", "verdict")
+    left = ("cell", "chosen by", "options", "verdict")
     for name in columns:
         justify: Literal["left", "right"] = "left" if name in left else "right"
         table.add_column(name, justify=justify, no_wrap=True)
@@ -165,6 +167,7 @@ def verdict_table(effects: Any, performance: str) -> RichTable:
             str(row["label"]),
             *([str(row["chosen_by"])] if several else []),
             _number(row["strength"], "{:.3g}"),
+            *([str(row["options"])] if searched else []),
             _number(row["n"], "{:.0f}"),
             f"{_points(row['effect'])} ({_points(row['ci_low'])}, {_points(row['ci_high'])})",
             _number(row["p_adjusted"], "{:.2g}"),
@@ -190,7 +193,7 @@ def _cell_row(sweep: Sweep, cell: Cell) -> list[str]:
         sweep.state(cell).value,
         f"{len(plan.outcomes)}/{study.search.trials}",
         f"{confirmed}/{total}",
-        f"{best.strength:.3g}" if best is not None else "",
+        str(best.proposal) if best is not None else "",
     ]
 
 

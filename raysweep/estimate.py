@@ -61,23 +61,28 @@ def study_size(study: Study, measure_time: bool = True) -> StudySize:
 
 
 def _packs_of_cell(study: Study, trial: Trial, draws: int) -> int:
-    """Packs of a cell if two criteria choose two strengths; any trial stands for each."""
+    """Packs of a cell, at most: two criteria choose two proposals, of which none share options."""
     limit, seeds = study.resources.members_per_pack, len(study.search.seeds) * draws
     packs, asked = 0, 0
     while asked < study.search.trials:
         count = min(study.search.generation, study.search.trials - asked)
-        alone = [[trial]] * ((count + (asked == 0)) * seeds)
-        packs += len(pack_trials(alone, limit))
+        together = count + (asked == 0)
+        # Searched options differ between proposals, and a pack has one loss.
+        apart = together if study.search.options else 1
+        packs += apart * len(pack_trials([[trial]] * (together // apart * seeds), limit))
         asked += count
-    arms = 5 if study.search.objective == "both" else 3
-    groups = [[trial] * arms] * (len(study.confirm.seeds) * draws)
-    return packs + len(pack_trials(groups, limit))
+    arms = [5 if study.search.objective == "both" else 3]
+    if study.search.options and study.search.objective == "both":
+        arms = [3, 2]
+    pairs = len(study.confirm.seeds) * draws
+    return packs + sum(len(pack_trials([[trial] * n] * pairs, limit)) for n in arms)
 
 
 def _seconds_per_member(study: Study, planned: tuple[Trial, ...]) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     forced = [t for t in planned if t.strength > 0]
+    forced = [t for t in forced if t.options == forced[0].options]
     members = tuple(itertools.islice(itertools.cycle(forced), _PROBE_MEMBERS))
     times = []
     try:

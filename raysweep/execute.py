@@ -17,7 +17,7 @@ from raysweep.spec import Study
 from raysweep.table import Row
 from raysweep.train import train_pack
 from raysweep.training.inputs import Members, PackData, TrainSettings
-from raysweep.trials import Arm, Status, Trial
+from raysweep.trials import Arm, Options, Status, Trial
 from raysweep.vocabulary import check_files
 
 MEASURED_SPLITS = ("validation", "test")
@@ -54,7 +54,10 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
         width_2=cell.width_2,
     )
     trained = train_pack(
-        shape, _members(study, trials), _data(views, dataset), train_settings(study, device)
+        shape,
+        _members(study, trials),
+        _data(views, dataset),
+        train_settings(study, device, pack.options),
     )
     measured = _measure(study, trained, views)
     return [
@@ -67,14 +70,20 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
     ]
 
 
-def train_settings(study: Study, device: str = "cpu") -> TrainSettings:
-    """What the study says of training, in the trainer's terms."""
+def train_settings(study: Study, device: str = "cpu", options: Options = ()) -> TrainSettings:
+    """What the study says of training, in the trainer's terms.
+
+    Args:
+        study: the study.
+        device: a torch device.
+        options: searched options of the loss, beside those that the study fixes.
+    """
     training = study.training
     return TrainSettings(
         epochs=training.epochs,
         batch_size=training.batch_size,
         loss=study.alignment.loss,
-        loss_options=study.alignment.options,
+        loss_options={**study.alignment.options, **dict(options)},
         fusion=training.fusion,
         dtype=training.dtype,
         device=device,
@@ -183,6 +192,7 @@ def _descriptive(
         "width_2": cell.width_2,
         "parameters": shape.parameter_count,
         "loss": study.alignment.loss,
+        **{f"option_{name}": value for name, value in trial.options},
         "learning_rate": study.training.learning_rate,
         "weight_decay": study.training.weight_decay,
         "batch_size": study.training.batch_size,

@@ -198,7 +198,8 @@ class _Remembering(Output):
 def _trials_extended(before: Search, after: Search) -> bool:
     if before.sampler == "grid" and before.trials != after.trials:
         # Only a finer grid with all of the old points keeps their results.
-        return 1 < before.trials < after.trials and not (after.trials - 1) % (before.trials - 1)
+        old, new = (search.trials // search.combinations for search in (before, after))
+        return 1 < old < new and not (new - 1) % (old - 1)
     return before.trials <= after.trials
 
 

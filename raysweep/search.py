@@ -1,40 +1,70 @@
-"""The search of the strength in one cell: Optuna behind ask and tell.
+"""The search in one cell, of strength and options of the loss: Optuna behind ask and tell.
 
 A search is a pure function of what was found: before every generation the Optuna study is built
 again in memory from the finished proposals, with a sampler seeded from (study, cell, generation).
 So there is no storage to restore, and proposals do not depend on timing, workers or interruptions.
 """
 
+import itertools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import TrialState, create_trial
 from scipy.stats import qmc
 
 from raysweep.seeds import derive_seed
-from raysweep.spec import Search
+from raysweep.spec import OptionRange, Search, StrengthRange
+from raysweep.trials import Options, option_words
 
 STRENGTH = "strength"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one proposed strength led to, as means over draws and seeds of the validation split.
+class Proposal:
+    """What the search proposes to force with.
 
     Attributes:
-        strength: the proposal, > 0.
+        strength: weight of the alignment loss, > 0.
+        options: options of the loss that are searched beside it, sorted by name.
+    """
+
+    strength: float
+    options: Options = ()
+
+    def __str__(self) -> str:
+        """Short, for tables: ``0.5 temperature=0.1``."""
+        return " ".join([f"{self.strength:.3g}", *option_words(self.options)])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a proposal led to, as means over draws and seeds of the validation split.
+
+    Attributes:
+        proposal: what was tried.
         alignment: alignment metric of the study; NaN if a pair of encoders diverged.
         performance: accuracy in 0..1; NaN likewise.
     """
 
-    strength: float
+    proposal: Proposal
     alignment: float
     performance: float
+
+    @property
+    def strength(self) -> float:
+        """The strength that was tried."""
+        return self.proposal.strength
 
     @property
     def failed(self) -> bool:
@@ -42,68 +72,93 @@ class Outcome:
         return not (math.isfinite(self.alignment) and math.isfinite(self.performance))
 
 
-def propose(search: Search, seed: int, outcomes: Sequence[Outcome], count: int) -> list[float]:
-    """The strengths of the next generation.
+def propose(search: Search, seed: int, outcomes: Sequence[Outcome], count: int) -> list[Proposal]:
+    """The proposals of the next generation.
 
     Args:
-        search: range, sampler and objective.
+        search: ranges, sampler and objective.
         seed: seed of this cell's search.
         outcomes: all finished proposals in the order of asking.
-        count: how many strengths to propose, >= 1.
+        count: how many to propose, >= 1.
 
     Returns:
-        ``count`` strengths within the range, rounded to 6 significant digits (so that names and
-        tables show the value that was used); fewer at the end of a grid, whose ``search.trials``
-        points are spread from end to end. The same arguments give the same strengths.
+        ``count`` proposals within the ranges, numbers rounded to 6 significant digits (so that
+        names and tables show the value that was used); fewer at the end of a grid, whose
+        ``search.trials`` points are all combinations of listed options, each with strengths spread
+        from end to end. The same arguments give the same proposals.
     """
-    low, high = search.strength.low, search.strength.high
     asked = len(outcomes)
     if search.sampler == "grid":
-        shares = np.linspace(0.0, 1.0, search.trials)[asked : asked + count]
-        return [_at(float(share), search) for share in shares]
+        return _grid(search)[asked : asked + count]
     if search.sampler == "qmc":
         # In one dimension: van der Corput's sequence, scrambled. It ignores what was found.
-        sequence = qmc.Halton(1, scramble=True, rng=derive_seed(seed, "sampler"))
-        shares = sequence.random(asked + count)[asked:, 0]
-        return [_at(float(share), search) for share in shares]
+        sequence = qmc.Halton(
+            1 + len(search.options), scramble=True, rng=derive_seed(seed, "sampler")
+        )
+        return [_at(shares, search) for shares in sequence.random(asked + count)[asked:]]
     study = optuna.create_study(
         directions=["maximize"] * (2 if search.objective == "both" else 1),
         sampler=_sampler(search, seed, asked),
     )
-    distribution = FloatDistribution(low, high, log=search.strength.scale == "log")
+    distributions = _distributions(search)
     for outcome in outcomes:
-        study.add_trial(_told(outcome, search, distribution))
-    asks = [study.ask({STRENGTH: distribution}) for _ in range(count)]
-    return [_rounded(trial.params[STRENGTH], low, high) for trial in asks]
+        study.add_trial(_told(outcome, search, distributions))
+    return [_rounded(study.ask(distributions).params, search) for _ in range(count)]
 
 
-def choose(search: Search, outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """The strengths to confirm.
+def choose(search: Search, outcomes: Sequence[Outcome]) -> dict[str, Proposal]:
+    """The proposals to confirm.
 
     Returns:
         Criterion (``alignment`` or ``performance``; both ends of the Pareto front where the
-        objective is ``both``) -> strength; the smaller strength wins a tie. Empty if every
-        proposal failed.
+        objective is ``both``) -> proposal; the smaller strength wins a tie, then the one that was
+        asked first. Empty if every proposal failed.
     """
     usable = sorted((o for o in outcomes if not o.failed), key=lambda o: o.strength)
     if not usable:
         return {}
     if search.objective == "alignment":
-        return {"alignment": max(usable, key=lambda o: o.alignment).strength}
+        return {"alignment": max(usable, key=lambda o: o.alignment).proposal}
     if search.objective == "performance":
-        return {"performance": max(usable, key=lambda o: o.performance).strength}
+        return {"performance": max(usable, key=lambda o: o.performance).proposal}
     # An end of the front is not beaten in the other criterion either.
     return {
-        "alignment": max(usable, key=lambda o: (o.alignment, o.performance)).strength,
-        "performance": max(usable, key=lambda o: (o.performance, o.alignment)).strength,
+        "alignment": max(usable, key=lambda o: (o.alignment, o.performance)).proposal,
+        "performance": max(usable, key=lambda o: (o.performance, o.alignment)).proposal,
     }
 
 
+def _distributions(search: Search) -> dict[str, BaseDistribution]:
+    """What Optuna draws from: the strength, then the options by name."""
+    drawn: dict[str, BaseDistribution] = {
+        STRENGTH: FloatDistribution(
+            search.strength.low, search.strength.high, log=search.strength.scale == "log"
+        )
+    }
+    for name, searched in sorted(search.options.items()):
+        drawn[_param(name)] = _distribution(searched)
+    return drawn
+
+
+def _distribution(searched: OptionRange | tuple[Any, ...]) -> BaseDistribution:
+    if not isinstance(searched, OptionRange):
+        return CategoricalDistribution(searched)
+    log = searched.scale == "log"
+    if searched.whole:
+        return IntDistribution(searched.low, searched.high, log=log)
+    return FloatDistribution(searched.low, searched.high, log=log)
+
+
+def _param(name: str) -> str:
+    """An option's name in Optuna, where no option's own name may clash with the strength."""
+    return f"option_{name}"
+
+
 def _told(
-    outcome: Outcome, search: Search, distribution: FloatDistribution
+    outcome: Outcome, search: Search, distributions: dict[str, BaseDistribution]
 ) -> optuna.trial.FrozenTrial:
-    params = {STRENGTH: outcome.strength}
-    distributions: dict[str, optuna.distributions.BaseDistribution] = {STRENGTH: distribution}
+    options = {_param(name): value for name, value in outcome.proposal.options}
+    params = {STRENGTH: outcome.strength, **options}
     if outcome.failed:
         return create_trial(state=TrialState.FAIL, params=params, distributions=distributions)
     values = {
@@ -130,14 +185,56 @@ def _sampler(search: Search, seed: int, asked: int) -> optuna.samplers.BaseSampl
     )
 
 
-def _at(share: float, search: Search) -> float:
-    """The strength at a share in 0..1 of the range."""
-    low, high = search.strength.low, search.strength.high
-    if search.strength.scale == "log":
+def _grid(search: Search) -> list[Proposal]:
+    """All proposals of a grid; the options change slowest, so that packs are large."""
+    names = sorted(search.options)
+    combinations = list(itertools.product(*(search.options[name] for name in names)))
+    shares = np.linspace(0.0, 1.0, search.trials // len(combinations))
+    strengths = [_inside(search.strength, float(share)) for share in shares]
+    return [
+        Proposal(strength, tuple(zip(names, values, strict=True)))
+        for values in combinations
+        for strength in strengths
+    ]
+
+
+def _at(shares: Sequence[float], search: Search) -> Proposal:
+    """The proposal at shares in 0..1 of the ranges, the strength's first."""
+    options = []
+    for (name, searched), share in zip(sorted(search.options.items()), shares[1:], strict=True):
+        if isinstance(searched, OptionRange):
+            options.append((name, _inside(searched, float(share))))
+        else:
+            options.append((name, searched[int(share * len(searched))]))
+    return Proposal(_inside(search.strength, float(shares[0])), tuple(options))
+
+
+def _inside(searched: StrengthRange | OptionRange, share: float) -> Any:
+    """The number at a share in 0..1 of a range."""
+    low, high = searched.low, searched.high
+    whole = isinstance(searched, OptionRange) and searched.whole
+    if whole:  # every whole number has an equal part of the range
+        low, high = low - 0.5, high + 0.5
+    if searched.scale == "log":
         start, end = math.log(low), math.log(high)
-        return _rounded(math.exp(start + share * (end - start)), low, high)
-    return _rounded(low + share * (high - low), low, high)
+        value = math.exp(start + share * (end - start))
+    else:
+        value = low + share * (high - low)
+    return _number(round(value) if whole else value, searched)
 
 
-def _rounded(strength: float, low: float, high: float) -> float:
-    return min(max(float(f"{strength:.6g}"), low), high)
+def _rounded(params: Mapping[str, Any], search: Search) -> Proposal:
+    """What Optuna drew, as it is printed."""
+    options = []
+    for name, searched in sorted(search.options.items()):
+        drawn = params[_param(name)]
+        options.append(
+            (name, _number(drawn, searched) if isinstance(searched, OptionRange) else drawn)
+        )
+    return Proposal(_number(params[STRENGTH], search.strength), tuple(options))
+
+
+def _number(value: float, within: StrengthRange | OptionRange) -> Any:
+    if not isinstance(value, int):
+        value = float(f"{value:.6g}")
+    return min(max(value, within.low), within.high)

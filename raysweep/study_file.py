@@ -251,13 +251,16 @@ def unknown_name(what: str, name: str, choices: Sequence[str]) -> str:
 
 def _keys_at(location: Location) -> list[str]:
     model: Any = Study
-    for part in location:
+    names = iter(location)
+    for part in names:
         if isinstance(part, int):
             continue
         field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
         model = _model_in(field.annotation) if field is not None else None
-        if model is None:
+        if model is None or field is None:
             return []
+        if typing.get_origin(field.annotation) is dict:
+            next(names, None)  # a name that the user chose
     return [name for name in model.model_fields if name != "files"]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from raysweep.cells import Cell, expand, varying
 from raysweep.packing import Pack, pack_trials
-from raysweep.search import Outcome, choose, propose
+from raysweep.search import Outcome, Proposal, choose, propose
 from raysweep.seeds import content_key, derive_seed
 from raysweep.spec import Search, Study
 from raysweep.trials import Arm, Stage, Status, Trial, TrialResult
@@ -46,7 +46,7 @@ class CellPlan:
         trials: the trials planned so far, in the order of the final table.
         packs: packs of those trials that are not there yet.
         outcomes: finished proposals of the search, in the order of asking.
-        chosen: criterion -> strength to confirm; empty while searching.
+        chosen: criterion -> proposal to confirm; empty while searching.
         state: how far the cell is.
     """
 
@@ -54,7 +54,7 @@ class CellPlan:
     trials: tuple[Trial, ...]
     packs: tuple[Pack, ...]
     outcomes: tuple[Outcome, ...]
-    chosen: Mapping[str, float]
+    chosen: Mapping[str, Proposal]
     state: CellState
 
 
@@ -78,10 +78,21 @@ def plan_cell(study: Study, cell: Cell, results: Results) -> CellPlan:
     while len(outcomes) < search.trials:
         generation = len(outcomes) // search.generation
         proposed = _proposed(search, seed, tuple(outcomes))[: search.trials - len(outcomes)]
-        asked = [(len(outcomes) + i, strength) for i, strength in enumerate(proposed)]
+        asked = [(len(outcomes) + i, proposal) for i, proposal in enumerate(proposed)]
         now = [
-            Trial(cell, draw, s, strength, Arm.FORCED, Stage.SEARCH, science, generation, number)
-            for number, strength in asked
+            Trial(
+                cell,
+                draw,
+                s,
+                proposal.strength,
+                Arm.FORCED,
+                Stage.SEARCH,
+                science,
+                generation,
+                number,
+                options=proposal.options,
+            )
+            for number, proposal in asked
             for draw in cell.draws
             for s in search.seeds
         ]
@@ -236,25 +247,26 @@ def trials_of_cell(study: Study, cell: Cell) -> int:
 
 
 def _confirm_groups(
-    study: Study, cell: Cell, science: str, chosen: Mapping[str, float]
+    study: Study, cell: Cell, science: str, chosen: Mapping[str, Proposal]
 ) -> list[list[Trial]]:
-    strengths: dict[float, list[str]] = {}
-    for criterion, strength in chosen.items():
-        strengths.setdefault(strength, []).append(criterion)
+    proposals: dict[Proposal, list[str]] = {}
+    for criterion, proposal in chosen.items():
+        proposals.setdefault(proposal, []).append(criterion)
     groups = []
     for draw, seed in itertools.product(cell.draws, study.confirm.seeds):
         group = [Trial(cell, draw, seed, 0.0, Arm.NONE, Stage.CONFIRM, science)]
-        for strength, criteria in strengths.items():
+        for proposal, criteria in proposals.items():
             group += [
                 Trial(
                     cell,
                     draw,
                     seed,
-                    strength,
+                    proposal.strength,
                     arm,
                     Stage.CONFIRM,
                     science,
                     chosen_by="+".join(criteria),
+                    options=proposal.options,
                 )
                 for arm in (Arm.FORCED, Arm.PLACEBO)
             ]
@@ -263,19 +275,19 @@ def _confirm_groups(
 
 
 @lru_cache(maxsize=10_000)
-def _proposed(search: Search, seed: int, outcomes: tuple[Outcome, ...]) -> tuple[float, ...]:
+def _proposed(search: Search, seed: int, outcomes: tuple[Outcome, ...]) -> tuple[Proposal, ...]:
     # A cell is planned anew with every pack that comes in, and a GP sampler takes a second to ask.
     return tuple(propose(search, seed, outcomes, search.generation))
 
 
 def _outcome(study: Study, trials: Sequence[Trial], results: Results) -> Outcome:
     found = [results[t.key] for t in trials]
-    strength = trials[0].strength
+    proposal = Proposal(trials[0].strength, trials[0].options)
     if any(result.status is not Status.OK for result in found):
-        return Outcome(strength, math.nan, math.nan)
+        return Outcome(proposal, math.nan, math.nan)
     alignment = [r.number(f"alignment_{study.metric}_validation") for r in found]
     performance = [r.number(f"{study.search.performance}_validation") for r in found]
-    return Outcome(strength, float(np.mean(alignment)), float(np.mean(performance)))
+    return Outcome(proposal, float(np.mean(alignment)), float(np.mean(performance)))
 
 
 def _unique(trials: Iterable[Trial]) -> list[Trial]:

@@ -29,7 +29,10 @@ _DIGEST_BYTES = _DIGEST().digest_size
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the trial table; ``pattern`` is a regular expression where names vary."""
+    """A column of the trial table; ``pattern`` is a regular expression where names vary.
+
+    ``kind`` is a type of Arrow; columns of any other kind have the type of their values.
+    """
 
     name: str
     kind: str
@@ -101,6 +104,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("width_2", "int64", "units", "width of encoder 2"),
     Column("parameters", "int64", "", "trained numbers: both encoders and the three heads"),
     Column("loss", "string", "", "alignment loss"),
+    Column(
+        "option_<name>",
+        "as the option",
+        "",
+        "option of the loss that the search proposed; empty at strength 0",
+        r"option_\w+",
+    ),
     Column("learning_rate", "float64", "", "step size of AdamW"),
     Column("weight_decay", "float64", "", "of AdamW, decoupled"),
     Column("batch_size", "int64", "rows", "rows per step"),
@@ -360,8 +370,8 @@ def _as_text(table: pa.Table, names: Collection[str]) -> pa.Table:
 def _array(name: str, values: Sequence[object]) -> pa.Array:
     """A column in its documented type; one that is not documented in the type of its values."""
     known = next((column for column in COLUMNS if column.describes(name)), None)
-    if known is not None:
-        types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
+    types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
+    if known is not None and known.kind in types:
         return pa.array(values, types[known.kind])
     if len({type(v) for v in values if v is not None}) > 1 and any(
         isinstance(v, str) for v in values

@@ -4,9 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 from raysweep.cells import Cell
 from raysweep.seeds import content_key
+
+# Options of the loss beside those that the study fixes: (name, value), sorted by name.
+Options = tuple[tuple[str, Any], ...]
+
+
+def option_words(options: Options) -> list[str]:
+    """Options as they are shown, such as ``temperature=0.1``."""
+    return [f"{name}={_word(value)}" for name, value in options]
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 class Arm(StrEnum):
@@ -46,6 +61,7 @@ class Trial:
         generation: generation of the search that proposed the strength, -1 outside a search.
         number: number of the proposal in its cell's search, -1 for strength 0 and in confirm.
         chosen_by: the criterion that chose the strength of a confirm trial, else empty.
+        options: options of the loss that the search proposed; none at strength 0.
     """
 
     cell: Cell
@@ -58,6 +74,7 @@ class Trial:
     generation: int = field(default=-1, compare=False)
     number: int = field(default=-1, compare=False)
     chosen_by: str = field(default="", compare=False)
+    options: Options = ()
 
     @cached_property
     def key(self) -> str:
@@ -71,6 +88,7 @@ class Trial:
                 float(self.strength).hex(),
                 self.arm.value,
                 self.stage.value,
+                *([dict(self.options)] if self.options else []),
             ]
         )
 

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 
 from raysweep.packing import Pack
-from raysweep.search import Outcome
+from raysweep.search import Outcome, Proposal
 from raysweep.seeds import derive_seed
 from raysweep.spec import Study
 from raysweep.sweep import CellPlan, Sweep
@@ -77,7 +77,7 @@ def run(
 def essence(sweep: Sweep) -> list[tuple[object, ...]]:
     """What must not depend on how a sweep was run: all planned trials with their plan."""
     return [
-        (t.key, t.strength, t.arm, t.stage, t.generation, t.number, t.chosen_by)
+        (t.key, t.strength, t.options, t.arm, t.stage, t.generation, t.number, t.chosen_by)
         for t in sweep.order().values()
     ]
 
@@ -91,9 +91,10 @@ def outcomes_by_hand(study: Study, plan: CellPlan, trials: Iterable[Trial]) -> l
     found = []
     for number in sorted(strengths):
         group = strengths[number]
+        proposal = Proposal(group[0].strength, group[0].options)
         results = [measured(trial) for trial in group]
         if any(result.status is Status.DIVERGED for result in results):
-            found.append(Outcome(group[0].strength, math.nan, math.nan))
+            found.append(Outcome(proposal, math.nan, math.nan))
             continue
         means = [
             sum(result.number(column) for result in results) / len(results)
@@ -102,5 +103,5 @@ def outcomes_by_hand(study: Study, plan: CellPlan, trials: Iterable[Trial]) -> l
                 "performance_fused_validation",
             )
         ]
-        found.append(Outcome(group[0].strength, *means))
+        found.append(Outcome(proposal, *means))
     return found

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution
 
-from raysweep.search import Outcome, choose, propose
+from raysweep.search import Outcome, Proposal, choose, propose
 from raysweep.seeds import derive_seed
 from raysweep.spec import Search, StrengthRange
 
@@ -20,12 +20,20 @@ def search_of(sampler: str = "tpe", trials: int = 12, **more: object) -> Search:
     return Search.model_validate({"sampler": sampler, "trials": trials, **more})
 
 
+def outcome(strength: float, alignment: float, performance: float) -> Outcome:
+    return Outcome(Proposal(strength), alignment, performance)
+
+
+def strengths(chosen: dict[str, Proposal]) -> dict[str, float]:
+    return {criterion: proposal.strength for criterion, proposal in chosen.items()}
+
+
 def measured(strength: float) -> Outcome:
     """Alignment peaks at strength 2, performance at 0.05; above 8 the training diverges."""
     if strength > 8:
-        return Outcome(strength, NAN, NAN)
+        return outcome(strength, NAN, NAN)
     log = math.log10(strength)
-    return Outcome(strength, 1 - (log - math.log10(2)) ** 2, 0.9 - 0.1 * (log + 1.3) ** 2)
+    return outcome(strength, 1 - (log - math.log10(2)) ** 2, 0.9 - 0.1 * (log + 1.3) ** 2)
 
 
 def run(
@@ -36,7 +44,7 @@ def run(
     while len(outcomes) < trials:
         left = trials - len(outcomes)
         proposed = propose(search, seed, outcomes, search.generation)
-        outcomes += [measured(strength) for strength in proposed[:left]]
+        outcomes += [measured(proposal.strength) for proposal in proposed[:left]]
     return outcomes
 
 
@@ -102,7 +110,7 @@ def test_a_search_that_is_rebuilt_proposes_what_an_undisturbed_one_does(objectiv
 def test_a_failed_outcome_is_told_as_failed() -> None:
     # If it were told as a value, of any size, the next proposals would depend on it.
     good = [measured(s) for s in (0.02, 0.1, 0.5, 2.0, 3.0)]
-    failed = [Outcome(9.0, NAN, NAN), Outcome(9.0, math.inf, 0.5), Outcome(9.0, 0.5, NAN)]
+    failed = [outcome(9.0, NAN, NAN), outcome(9.0, math.inf, 0.5), outcome(9.0, 0.5, NAN)]
     for sampler in ("tpe", "gp"):
         search = search_of(sampler)
         proposals = [propose(search, 1, [*good, bad], 2) for bad in failed]
@@ -123,7 +131,7 @@ def test_the_search_goes_where_the_objective_is_high(
     outcomes = run(search, 1, trials)
     late = [abs(math.log10(o.strength / peak)) for o in outcomes[trials // 2 :]]
     assert np.median(late) < 0.5  # at random: about 0.85
-    [best] = choose(search, outcomes).values()
+    [best] = strengths(choose(search, outcomes)).values()
     assert abs(math.log10(best / peak)) < 0.15
 
 
@@ -163,10 +171,10 @@ def test_strengths_are_in_the_range_and_as_they_are_printed(
     range_ = StrengthRange(low=low, high=low * times, scale=scale)
     search = search_of(sampler, trials=20, strength=range_)
     spread = np.geomspace(low, low * times, 7)[:asked]
-    outcomes = [Outcome(float(np.clip(s, low, low * times)), -s, 0.5) for s in spread]
+    outcomes = [outcome(float(np.clip(s, low, low * times)), -s, 0.5) for s in spread]
     proposed = propose(search, 0, outcomes, count)
     assert len(proposed) == count
-    for strength in proposed:
+    for strength in (proposal.strength for proposal in proposed):
         assert low <= strength <= low * times
         assert strength in (low, low * times) or strength == float(f"{strength:.6g}")
 
@@ -176,23 +184,23 @@ def test_strengths_are_in_the_range_and_as_they_are_printed(
 
 def test_the_best_is_chosen_and_the_smaller_strength_on_a_tie() -> None:
     outcomes = [
-        Outcome(3.0, 0.8, 0.5),
-        Outcome(1.0, 0.8, 0.6),
-        Outcome(0.5, 0.1, 0.9),
-        Outcome(0.2, 0.1, 0.9),
-        Outcome(9.0, NAN, NAN),
-        Outcome(8.0, 0.99, NAN),
+        outcome(3.0, 0.8, 0.5),
+        outcome(1.0, 0.8, 0.6),
+        outcome(0.5, 0.1, 0.9),
+        outcome(0.2, 0.1, 0.9),
+        outcome(9.0, NAN, NAN),
+        outcome(8.0, 0.99, NAN),
     ]
     for order in itertools.permutations(outcomes):
-        assert choose(search_of(objective="alignment"), order) == {"alignment": 1.0}
-        assert choose(search_of(objective="performance"), order) == {"performance": 0.2}
-        both = choose(search_of(objective="both"), order)
+        assert strengths(choose(search_of(objective="alignment"), order)) == {"alignment": 1.0}
+        assert strengths(choose(search_of(objective="performance"), order)) == {"performance": 0.2}
+        both = strengths(choose(search_of(objective="both"), order))
         assert both == {"alignment": 1.0, "performance": 0.2}
 
 
 outcome_lists = st.lists(
     st.builds(
-        Outcome,
+        outcome,
         st.sampled_from([0.1, 0.2, 0.3, 0.4]),
         st.sampled_from([0.0, 0.5, 1.0, NAN]),
         st.sampled_from([0.0, 0.5, 1.0]),
@@ -204,7 +212,7 @@ outcome_lists = st.lists(
 @settings(max_examples=100)
 @given(outcome_lists)
 def test_both_ends_of_the_pareto_front_are_on_it(outcomes: list[Outcome]) -> None:
-    chosen = choose(search_of(objective="both"), outcomes)
+    chosen = strengths(choose(search_of(objective="both"), outcomes))
     usable = [o for o in outcomes if not math.isnan(o.alignment)]
     if not usable:
         assert chosen == {}
@@ -227,5 +235,5 @@ def test_both_ends_of_the_pareto_front_are_on_it(outcomes: list[Outcome]) -> Non
 
 def test_nothing_is_chosen_where_everything_failed() -> None:
     for objective in ("alignment", "performance", "both"):
-        assert choose(search_of(objective=objective), [Outcome(1.0, NAN, NAN)] * 3) == {}
+        assert choose(search_of(objective=objective), [outcome(1.0, NAN, NAN)] * 3) == {}
         assert choose(search_of(objective=objective), []) == {}

@@ -217,7 +217,7 @@ def test_runs_of_a_strength_no_longer_chosen_are_deleted(folder: RunFolder, uri:
     sync(folder, uri)
     sweep = folder.open_sweep(longer)
     assert isinstance(sweep, Sweep)
-    chosen = {f"{p.chosen['alignment']:.6g}" for p in sweep.plans.values()}
+    chosen = {f"{p.chosen['alignment'].strength:.6g}" for p in sweep.plans.values()}
     confirm = runs_of(uri, where="tags.stage = 'confirm' and tags.arm = 'forced'")
     assert {run.data.params["strength"] for run in confirm} == chosen
 

@@ -37,6 +37,7 @@ def verdict_table(effects: pd.DataFrame) -> str:
     """The verdicts, one row per cell and criterion."""
     factor, unit = scale_of(effects["performance"].iloc[0])
     several = effects["chosen_by"].nunique() > 1
+    searched = (effects["options"] != "").any()
     head = [
         "cell",
         *(["strength that"] if several else []),
@@ -48,6 +49,7 @@ def verdict_table(effects: pd.DataFrame) -> str:
         "forced",
         "net of placebo",
         "strength",
+        *(["options"] if searched else []),
         "n",
         "alignment",
         "remark",
@@ -64,6 +66,7 @@ def verdict_table(effects: pd.DataFrame) -> str:
             number(row["performance_forced"], factor),
             _placebo(row, factor),
             number(row["strength"], digits=3, general=True),
+            *([escape(row["options"])] if searched else []),
             f"{row['n']} {row['unit']}s" if row["n"] != 1 else f"1 {row['unit']}",
             f"{number(row['alignment_none'], digits=2)} → "
             f"{number(row['alignment_forced'], digits=2)}",

@@ -1,8 +1,9 @@
 """The parts of a study besides its grids: training, evaluation, search, test, machines."""
 
-from typing import Literal, Self
+import math
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from raysweep.spec.values import (
     CONFIRM_SEEDS_FROM,
@@ -13,6 +14,7 @@ from raysweep.spec.values import (
     Seed,
     Truth,
     Whole,
+    WholeOrNumber,
     checked_seeds,
     count_to_seeds,
     distinct,
@@ -101,10 +103,66 @@ class StrengthRange(Part):
         return self
 
 
+class OptionRange(Part):
+    """The range of a numeric option of the loss that the search looks in.
+
+    ``low`` and ``high`` are both whole numbers where the option takes whole numbers only.
+    """
+
+    # Not required, so that the rest of a study is checked where one is missing.
+    low: WholeOrNumber = None
+    high: WholeOrNumber = None
+    scale: Literal["log", "linear"] = "linear"
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are proposed."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> Self:
+        # The clashes name the whole range: half of one means nothing.
+        if self.low is None or self.high is None:
+            raise Clash("a range needs low and high", ())
+        if self.low >= self.high:
+            raise Clash(
+                f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
+                (),
+            )
+        if self.scale == "log" and self.low <= 0:
+            raise Clash(
+                f"a log scale starts above 0, low is {self.low:g}; give a higher low, or "
+                "scale: linear",
+                (),
+            )
+        return self
+
+
+def _list_or_range(value: object) -> str | None:
+    if isinstance(value, list | tuple):
+        return "[list]"
+    return "[range]" if isinstance(value, dict | OptionRange) else None
+
+
+# The tags stand in brackets, so that messages leave them out of the place.
+SearchedOption = Annotated[
+    Annotated[OptionRange, Tag("[range]")] | Annotated[tuple[OptionValue, ...], Tag("[list]")],
+    Discriminator(
+        _list_or_range,
+        custom_error_type="searched_option",
+        custom_error_message="expected a list of values, or a range with low, high and scale",
+    ),
+]
+
+
 class Search(Part):
-    """The search of the strength in every cell; ``seeds`` is a count (0, 1, ...) or a list."""
+    """The search in every cell: of the strength and, if wanted, of options of the loss.
+
+    ``seeds`` is a count (0, 1, ...) or a list.
+    """
 
     strength: StrengthRange = StrengthRange()
+    options: dict[str, SearchedOption] = Field(default_factory=dict)
     trials: Whole = Field(12, ge=1)
     generation: Whole = Field(4, ge=1)
     sampler: Literal["tpe", "gp", "qmc", "random", "grid"] = "tpe"
@@ -124,6 +182,53 @@ class Search(Part):
     @classmethod
     def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return checked_seeds(value)
+
+    @field_validator("options")
+    @classmethod
+    def _several_values(cls, value: dict[str, SearchedOption]) -> dict[str, SearchedOption]:
+        for name, searched in value.items():
+            if isinstance(searched, OptionRange):
+                continue
+            if len(searched) < 2:
+                raise Clash(
+                    "give two values or more; one alone belongs in alignment.options", (name,)
+                )
+            try:
+                distinct(searched)
+            except ValueError as error:
+                raise Clash(str(error), (name,)) from error
+        return value
+
+    @model_validator(mode="after")
+    def _grid_of_options(self) -> Self:
+        if self.sampler != "grid":
+            return self
+        for name, searched in self.options.items():
+            if isinstance(searched, OptionRange):
+                raise Clash(
+                    f"a grid takes a list of values, {name} has a range; list its values, or take "
+                    "another sampler",
+                    ("options", name),
+                    ("sampler",),
+                )
+        if self.trials % self.combinations:
+            raise Clash(
+                f"a grid tries every strength with all {self.combinations} combinations of the "
+                f"options, so trials must be a multiple of {self.combinations}, not {self.trials}",
+                ("trials",),
+                ("options",),
+            )
+        return self
+
+    @property
+    def combinations(self) -> int:
+        """How many combinations of listed option values there are; 1 without any."""
+        listed = (v for v in self.options.values() if isinstance(v, tuple))
+        return math.prod(len(values) for values in listed)
+
+    def __hash__(self) -> int:
+        # A dict has no hash, and searches key a cache of what they proposed.
+        return hash(self.model_dump_json())
 
 
 class Confirm(Part):

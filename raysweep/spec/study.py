@@ -91,6 +91,18 @@ class Study(Part):
         return self
 
     @model_validator(mode="after")
+    def _options_fixed_or_searched(self) -> Self:
+        twice = [name for name in self.search.options if name in self.alignment.options]
+        if twice:
+            raise Clash(
+                f"options given twice: {listed(twice)} in both alignment.options and "
+                "search.options; an option is either fixed or searched",
+                *(("search", "options", name) for name in twice),
+                *(("alignment", "options", name) for name in twice),
+            )
+        return self
+
+    @model_validator(mode="after")
     def _cells_countable(self) -> Self:
         points = sum(math.prod(len(v) for v in block.axes.values()) for block in self.data)
         cells = points * len(self.model.pairs("depth", 1)) * len(self.model.pairs("width", 1))

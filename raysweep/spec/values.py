@@ -55,12 +55,20 @@ def _option(value: Any) -> Any:
     return value
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**63:
+        raise ValueError("expected a finite number below 2**63")
+    return value
+
+
 # Strict, as a quoted number or a truth value in place of a number is a slip.
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True)]
 Truth = Annotated[bool, Field(strict=True)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=LARGEST_SEED)]
 OptionValue = Annotated[Any, AfterValidator(_option)]
+# A whole number stays one, which a float field would turn into a float.
+WholeOrNumber = Annotated[Any, AfterValidator(_number)]
 Depths = Annotated[
     tuple[Annotated[Whole, Field(ge=1, le=64)], ...],
     BeforeValidator(as_list),

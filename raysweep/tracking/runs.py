@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from raysweep.search import Proposal
 from raysweep.seeds import content_key
 from raysweep.spec import Study
 from raysweep.sweep import CellPlan, CellState
 from raysweep.table import COLUMNS
 from raysweep.tracking.facts import CellFacts, effect_names, text
-from raysweep.trials import Arm, Stage, Status, Trial
+from raysweep.trials import Arm, Options, Stage, Status, Trial, option_words
 
 # Raised when runs are to be written anew though their rows have not changed.
 FORMAT = 1
@@ -34,6 +35,7 @@ INFORMATION = (*_EXACT, *(f"{name}_estimated" for name in _EXACT))
 _MEAN_ONLY = ("gradient_ratio", "best_epoch", "train_seconds")
 _TIMING = ("train_seconds",)
 _FAMILIES = ("alignment_", "performance_", "loss_")
+_Of = tuple[Stage, Arm, float, Options]
 _MEASURED = tuple(c for c in COLUMNS if c.name.startswith(_FAMILIES) and c.kind == "float64")
 
 
@@ -76,11 +78,12 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class _Group:
-    """The trials of one stage, arm and strength of a cell, and the rows that are there."""
+    """The trials of one stage, arm, strength and options, and the rows that are there."""
 
     stage: Stage
     arm: Arm
     strength: float
+    options: Options
     trials: tuple[Trial, ...]
     rows: np.ndarray
 
@@ -165,9 +168,10 @@ def summary_run(
 
 
 def _groups(plan: CellPlan, rows: _Rows) -> list[_Group]:
-    members: dict[tuple[Stage, Arm, float], dict[str, Trial]] = {}
+    members: dict[_Of, dict[str, Trial]] = {}
     for trial in plan.trials:
-        group = members.setdefault((trial.stage, trial.arm, trial.strength), {})
+        of = (trial.stage, trial.arm, trial.strength, trial.options)
+        group = members.setdefault(of, {})
         group.setdefault(trial.key, trial)
     return [
         _Group(
@@ -179,9 +183,10 @@ def _groups(plan: CellPlan, rows: _Rows) -> list[_Group]:
     ]
 
 
-def _display_order(item: tuple[tuple[Stage, Arm, float], object]) -> tuple[int, int, float]:
-    (stage, arm, strength), _ = item
-    return (-list(Stage).index(stage), list(Arm).index(arm), strength)
+def _display_order(item: tuple[_Of, object]) -> tuple[int, int, float, str]:
+    (stage, arm, strength, options), _ = item
+    words = " ".join(option_words(options))
+    return (-list(Stage).index(stage), list(Arm).index(arm), strength, words)
 
 
 def _child(group: _Group, rows: _Rows, parent: str, facts: CellFacts, science: str) -> RunRecord:
@@ -201,7 +206,12 @@ def _child(group: _Group, rows: _Rows, parent: str, facts: CellFacts, science: s
     complete = len(group.rows) == len(group.trials)
     chosen_by = next((t.chosen_by for t in group.trials if t.chosen_by), "")
     return RunRecord(
-        identity=content_key([parent, group.stage.value, group.arm.value, group.strength.hex()]),
+        identity=content_key(
+            [
+                *(parent, group.stage.value, group.arm.value, group.strength.hex()),
+                *([dict(group.options)] if group.options else []),
+            ]
+        ),
         parent=parent,
         name=f"{_name(group)} · {facts.label}",
         status="RUNNING" if not complete else "FINISHED" if len(ok) else "FAILED",
@@ -209,6 +219,7 @@ def _child(group: _Group, rows: _Rows, parent: str, facts: CellFacts, science: s
             "stage": group.stage.value,
             "arm": group.arm.value,
             "strength": text(group.strength),
+            **{f"option_{name}": text(value) for name, value in group.options},
             **facts.params,
         },
         metrics=metrics,
@@ -236,11 +247,11 @@ def _parent(
 ) -> RunRecord:
     there = np.concatenate([g.rows for g in groups]) if groups else np.zeros(0, np.int64)
     metrics = {"trials": float(len(there)), "diverged": float(np.sum(~rows.ok[there]))}
-    for criterion, strength in plan.chosen.items():
+    for criterion, proposal in plan.chosen.items():
         names = effect_names(study, criterion)
-        metrics[names.strength] = strength
+        metrics[names.strength] = proposal.strength
         for arm, column, name in names.effects:
-            effect = _mean(_paired_differences(groups, rows, arm, strength, column))
+            effect = _mean(_paired_differences(groups, rows, arm, proposal, column))
             if effect is not None:
                 metrics[name] = effect
     for name in INFORMATION:
@@ -249,7 +260,7 @@ def _parent(
             metrics[name] = mean
     done = plan.state is CellState.DONE
     failed = plan.state is CellState.NO_STRENGTH
-    chosen = ", ".join(f"{v:.3g} (by {k})" for k, v in plan.chosen.items())
+    chosen = ", ".join(f"{v} (by {k})" for k, v in plan.chosen.items())
     return RunRecord(
         identity=identity,
         parent=None,
@@ -273,13 +284,14 @@ def _parent(
 
 
 def _paired_differences(
-    groups: Sequence[_Group], rows: _Rows, arm: Arm, strength: float, column: str
+    groups: Sequence[_Group], rows: _Rows, arm: Arm, proposal: Proposal, column: str
 ) -> np.ndarray:
     """Differences from arm none of the confirm stage, over (draw, seed) where both trained."""
     values = rows.numbers(column)
     found: dict[Arm, dict[tuple[int, int], float]] = {arm: {}, Arm.NONE: {}}
     for group in groups:
-        wanted = group.strength == (0.0 if group.arm is Arm.NONE else strength)
+        forced = Proposal(group.strength, group.options) == proposal
+        wanted = group.strength == 0.0 if group.arm is Arm.NONE else forced
         if group.stage is Stage.CONFIRM and group.arm in found and wanted:
             found[group.arm] = {
                 (t.draw, t.seed): values[rows.position[t.key]]
@@ -292,10 +304,11 @@ def _paired_differences(
 
 def _name(group: _Group) -> str:
     if group.stage is Stage.SEARCH:
-        return f"search strength={group.strength:g}"
+        return " ".join([f"search strength={group.strength:g}", *option_words(group.options)])
     if group.arm is Arm.NONE:
         return "confirm none"
-    return f"confirm {group.arm.value} {group.strength:g}"
+    words = [f"confirm {group.arm.value} {group.strength:g}", *option_words(group.options)]
+    return " ".join(words)
 
 
 def _importance(name: str) -> tuple[bool, bool, bool]:

@@ -63,6 +63,7 @@ def _views(study: Study, varying: Sequence[str], common: Sequence[str]) -> list[
         for names in (effect_names(study, criterion) for criterion in criteria(study))
     ]
     cell = [_param(name) for name in varying]
+    options = [f"option_{name}" for name in sorted(study.search.options)]
     return [
         _View(
             id="cells",
@@ -86,11 +87,15 @@ def _views(study: Study, varying: Sequence[str], common: Sequence[str]) -> list[
             id="search",
             name="Search: every strength",
             filter="tags.stage = 'search'",
-            columns=[*cell, *map(_metric, ["strength", validated, searched, "seeds", "diverged"])],
+            columns=[
+                *cell,
+                *map(_param, options),
+                *map(_metric, ["strength", validated, searched, "seeds", "diverged"]),
+            ],
             order_by=_metric(validated),
             ascending=False,
             charts=[
-                _parallel(common, ["strength", validated, searched]),
+                _parallel([*common, *options], ["strength", validated, searched]),
                 _scatter("strength", validated),
                 _scatter("strength", searched),
                 _scatter(validated, searched),
@@ -103,6 +108,7 @@ def _views(study: Study, varying: Sequence[str], common: Sequence[str]) -> list[
             columns=[
                 *cell,
                 _param("arm"),
+                *map(_param, options),
                 *map(_metric, ["strength", performance, f"{performance}_sd", aligned, "seeds"]),
             ],
             # Any order but by time, in which the UI folds runs into their parents.

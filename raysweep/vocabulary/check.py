@@ -39,7 +39,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
             if any(v.population is None for v in views):
                 faults += check_population(raw.get("verdict"), str(block.get("dataset")))
         faults += found
-    faults += check_loss(raw.get("alignment"), widths_of(raw.get("model")))
+    faults += check_loss(raw.get("alignment"), raw.get("search"), widths_of(raw.get("model")))
     faults += check_metrics(raw.get("evaluation"), widths_of(raw.get("model")))
     faults += check_objective(raw.get("search"), raw.get("evaluation"))
     if sizes:

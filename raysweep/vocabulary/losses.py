@@ -1,19 +1,37 @@
-"""Checks the alignment loss of a study file and its options."""
+"""Checks the alignment loss of a study file, its options, and those that are searched."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from raysweep.errors import InputError
 from raysweep.objective import COMMON_OPTIONS, LOSSES, build_loss
-from raysweep.objective.options import resolve
+from raysweep.objective.options import Option, resolve
+from raysweep.objective.registry import CUSTOM_OPTIONS
+from raysweep.spec import OptionRange, Search
 from raysweep.study_file import unknown_name
 from raysweep.study_yaml import Fault, Location
 from raysweep.vocabulary.files import file_digest, source_of
-from raysweep.vocabulary.parts import check_options
+from raysweep.vocabulary.parts import check_options, part_of
 
 _DEFAULT_LOSS = "infonce"
+_MOST_TRIED = 1_000
 
 
-def check_loss(part: object, widths: Sequence[tuple[int, int]]) -> list[Fault]:
+def declared_options(loss: str) -> dict[str, Option]:
+    """The options that raysweep knows of a loss; a user's own takes others besides."""
+    own = CUSTOM_OPTIONS if ":" in loss else LOSSES[loss].options
+    return {option.name: option for option in (*own, *COMMON_OPTIONS)}
+
+
+def check_loss(part: object, search: object, widths: Sequence[tuple[int, int]]) -> list[Fault]:
+    """Faults of the loss, of its fixed options and of the searched ones.
+
+    Args:
+        part: the study's ``alignment``.
+        search: its ``search``.
+        widths: widths of the two encoders, for each shape of the model grid.
+    """
     part = part if isinstance(part, Mapping) else {}
     name, options = part.get("loss", _DEFAULT_LOSS), part.get("options")
     options = options if isinstance(options, Mapping) else {}
@@ -25,7 +43,7 @@ def check_loss(part: object, widths: Sequence[tuple[int, int]]) -> list[Fault]:
         if name not in LOSSES:
             own = ", or a function of your own as package.module:function"
             return [Fault(at, unknown_name("loss", name, list(LOSSES)) + own)]
-        declared = (*LOSSES[name].options, *COMMON_OPTIONS)
+        declared = list(declared_options(name).values())
         faults = check_options(
             options,
             ("alignment", "options"),
@@ -33,8 +51,78 @@ def check_loss(part: object, widths: Sequence[tuple[int, int]]) -> list[Fault]:
             [option.name for option in declared],
             lambda given: resolve(declared, given, f"loss {name}"),
         )
-    if faults:
+    faults += _check_searched(name, search)
+    given = search.get("options") if isinstance(search, Mapping) else None
+    valid = part_of(Search, search)
+    if faults or (given and valid is None):
         return faults
+    return _check_building(name, options, {} if valid is None else valid.options, widths)
+
+
+def _check_searched(loss: str, search: object) -> list[Fault]:
+    """Names and values of the searched options; the form of a range is the specification's."""
+    searched = search.get("options") if isinstance(search, Mapping) else None
+    if not isinstance(searched, Mapping):
+        return []
+    known, faults = declared_options(loss), []
+    for name, wanted in searched.items():
+        at: Location = ("search", "options", name)
+        if name not in known:
+            if ":" not in loss:
+                faults.append(Fault(at, unknown_name(f"option of {loss}", name, sorted(known))))
+            continue
+        option = known[name]
+        values: list[tuple[Location, object]] = []
+        if isinstance(wanted, Mapping):
+            if isinstance(option.default, bool | str):
+                faults.append(
+                    Fault(at, f"{name} has no range; list the values to try ({option.allowed})")
+                )
+                continue
+            values = [((*at, end), wanted[end]) for end in ("low", "high") if end in wanted]
+        elif isinstance(wanted, list):
+            values = [((*at, i), value) for i, value in enumerate(wanted)]
+        for place, value in values:
+            try:
+                option.checked(value, f"loss {loss}")
+            except (InputError, OverflowError, TypeError) as error:
+                faults.append(Fault(place, str(error)))
+    return faults
+
+
+def _check_building(
+    name: str,
+    options: Mapping[str, object],
+    searched: Mapping[str, OptionRange | tuple[Any, ...]],
+    widths: Sequence[tuple[int, int]],
+) -> list[Fault]:
+    """Build the loss with its options and with every combination of searched ones."""
+    at: Location = ("alignment", "loss")
+    alone = _fault_in_building(name, options, widths)
+    if not searched:
+        return [Fault(at, alone)] if alone else []
+    for tried in itertools.islice(_combinations(searched), _MOST_TRIED):
+        found = _fault_in_building(name, {**options, **tried}, widths)
+        if found == alone and found:
+            return [Fault(at, found)]
+        if found:
+            words = ", ".join(f"{key}: {value}" for key, value in tried.items())
+            return [Fault(("search", "options"), f"with {words}: {found}")]
+    return []
+
+
+def _combinations(
+    searched: Mapping[str, OptionRange | tuple[Any, ...]],
+) -> Iterator[dict[str, object]]:
+    """Listed values in all combinations, ranges by their ends."""
+    ends = [(v.low, v.high) if isinstance(v, OptionRange) else v for v in searched.values()]
+    for values in itertools.product(*ends):
+        yield dict(zip(searched, values, strict=True))
+
+
+def _fault_in_building(
+    name: str, options: Mapping[str, object], widths: Sequence[tuple[int, int]]
+) -> str:
     try:
         loss = build_loss(name, options)
         for pair in widths:
@@ -42,8 +130,8 @@ def check_loss(part: object, widths: Sequence[tuple[int, int]]) -> list[Fault]:
         if ":" in name:
             file_digest(source_of(name))
     except InputError as error:
-        return [Fault(at, str(error))]
+        return str(error)
     except Exception as error:
         # A user's own module may raise anything while it is imported.
-        return [Fault(at, f"loss {name}: {type(error).__name__}: {error}")]
-    return []
+        return f"loss {name}: {type(error).__name__}: {error}"
+    return ""

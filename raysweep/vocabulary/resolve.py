@@ -5,10 +5,10 @@ from typing import Any
 
 from raysweep.data.registry import DATASETS
 from raysweep.metrics import REGISTRY
-from raysweep.objective import COMMON_OPTIONS, LOSSES
-from raysweep.objective.options import resolve
-from raysweep.spec import Study
+from raysweep.objective.options import Option, resolve
+from raysweep.spec import OptionRange, Study
 from raysweep.vocabulary.files import file_digest, resolved_path, source_of
+from raysweep.vocabulary.losses import declared_options
 
 
 def resolve_files(study: Study, folder: Path) -> Study:
@@ -36,10 +36,30 @@ def resolve_files(study: Study, folder: Path) -> Study:
         name: REGISTRY[name].resolve(options) for name, options in study.evaluation.metrics.items()
     }
     loss, options = study.alignment.loss, study.alignment.options
+    known = declared_options(loss)
     if ":" in loss:
         files[loss] = file_digest(source_of(loss))
     else:
-        declared = (*LOSSES[loss].options, *COMMON_OPTIONS)
-        plain["alignment"]["options"] = resolve(declared, options, f"loss {loss}")
+        resolved = resolve(list(known.values()), options, f"loss {loss}")
+        # A default that the search replaces is none.
+        plain["alignment"]["options"] = {
+            name: value for name, value in resolved.items() if name not in study.search.options
+        }
+    plain["search"]["options"] = {
+        name: _searched(known.get(name), wanted) for name, wanted in study.search.options.items()
+    }
     # Built anew from plain values, so that every part is checked as it was when it was read.
     return Study.model_validate({**plain, "data": data, "files": files})
+
+
+def _searched(option: Option | None, wanted: OptionRange | tuple[Any, ...]) -> Any:
+    """A searched option in the option's own type: a range of whole numbers has whole ends."""
+    if option is None:
+        return wanted
+
+    def typed(value: object) -> object:
+        return option.checked(value, "search.options")
+
+    if isinstance(wanted, OptionRange):
+        return {"low": typed(wanted.low), "high": typed(wanted.high), "scale": wanted.scale}
+    return [typed(value) for value in wanted]
