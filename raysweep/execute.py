@@ -84,6 +84,7 @@ def train_settings(study: Study, device: str = "cpu", options: Options = ()) -> 
         batch_size=training.batch_size,
         loss=study.alignment.loss,
         loss_options={**study.alignment.options, **dict(options)},
+        layer=None if study.alignment.layer == "last" else study.alignment.layer,
         fusion=training.fusion,
         dtype=training.dtype,
         device=device,

@@ -117,7 +117,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("epochs", "int64", "", "passes over the training rows"),
     Column("best_epoch", "int64", "", "epoch of the checkpoint that was measured, from 1"),
     Column("diverged_step", "int64", "steps", "step of the first NaN or infinity; -1 if none"),
-    Column("gradient_ratio", "float64", "", "gradient norm, alignment term over task"),
+    Column(
+        "gradient_ratio", "float64", "", "gradient norm at what is aligned, alignment over task"
+    ),
     Column("train_seconds", "float64", "s", "training time of the pack divided by its members"),
     Column(
         "alignment_<metric>_<split>",

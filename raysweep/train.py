@@ -31,7 +31,8 @@ def train_pack(
 ) -> TrainedPack:
     """Train all members of a pack together.
 
-    Each member minimises CE_1 + CE_2 + strength x L(h1, h2), and its fused head the
+    Each member minimises CE_1 + CE_2 + strength x L(h1, h2), where h1 and h2 are the
+    representations, or for L the hidden layers that the settings name. Its fused head the
     cross-entropy on [h1; h2]: on detached representations ("probe"), so that measuring it changes
     nothing, or with its gradient let through ("joint"). Tower 1 (encoder and head), tower 2, the
     fused head and the alignment loss's own parameters are clipped by their own norms, so that at
@@ -59,6 +60,7 @@ def train_pack(
     started = time.perf_counter()
     m = len(members)
     data.check(shape, m)
+    layer = _compared_layer(shape, settings)
     loss = build_loss(settings.loss, settings.loss_options) if loss is None else loss
     device = _device(settings.device)
     parameters = torch.cat(
@@ -70,7 +72,7 @@ def train_pack(
     ).to(device=device, dtype=getattr(torch, settings.dtype))
     order = BatchOrder(members.order_seed, np.shape(data.y_train)[1])
     with torch.no_grad(), _precision(settings):
-        engine = _engine(shape, settings)(shape, members, data, settings, loss, parameters)
+        engine = _engine(shape, settings, layer)(shape, members, data, settings, loss, parameters)
         outcome = run_epochs(engine, order, settings)
     return TrainedPack(
         shape=shape,
@@ -86,7 +88,26 @@ def train_pack(
     )
 
 
-def _engine(shape: Architecture, settings: TrainSettings) -> Callable[..., PackEngine]:
+def _compared_layer(shape: Architecture, settings: TrainSettings) -> int | None:
+    """The hidden layer that the alignment loss compares; None for the last of both encoders.
+
+    Raises:
+        InputError: an encoder has no such layer.
+    """
+    layer, depths = settings.layer, (shape.depth_1, shape.depth_2)
+    if layer is None or depths == (layer, layer):
+        return None
+    if layer > min(depths):
+        raise InputError(
+            f"layer is {layer}; both encoders need it, and their depths are {depths[0]} and "
+            f"{depths[1]}"
+        )
+    return layer
+
+
+def _engine(
+    shape: Architecture, settings: TrainSettings, layer: int | None
+) -> Callable[..., PackEngine]:
     """The engine that the settings name, or the fastest that applies.
 
     Raises:
@@ -96,10 +117,15 @@ def _engine(shape: Architecture, settings: TrainSettings) -> Callable[..., PackE
     if not isinstance(shape, PairShape):
         if named == "kernel":
             raise InputError("engine is 'kernel', which trains MLP pairs only; take 'auto'")
-        return partial(TorchEngine, ByAutograd(shape, joint))
+        return partial(TorchEngine, ByAutograd(shape, joint, layer))
     on_cpu = torch.device(settings.device).type == "cpu"
-    if named == "torch" or (named == "auto" and not on_cpu):
-        return partial(TorchEngine, HandWritten(shape, joint))
+    if named == "torch" or (named == "auto" and (not on_cpu or layer is not None)):
+        return partial(TorchEngine, HandWritten(shape, joint, layer))
+    if layer is not None:
+        raise InputError(
+            f"engine is 'kernel' and layer is {layer}; the kernel aligns last layers only, take "
+            "engine 'torch' or 'auto'"
+        )
     if not on_cpu:
         raise InputError(
             f"engine is 'kernel' but device is {settings.device!r}; the kernel runs on the CPU, "

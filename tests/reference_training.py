@@ -57,8 +57,10 @@ class Tower(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.activations = []
         for layer in self.hidden:
             x = functional.leaky_relu(layer(x), 0.1)
+            self.activations.append(x)
         return x, self.head(x)
 
 
@@ -167,12 +169,14 @@ def train_one(
             task = (ce_1, ce_2)[only - 1] if only is not None else ce_1 + ce_2 + ce_fused
             total, alignment = task, torch.zeros((), dtype=torch.float64)
             if strength > 0:
-                seen = h2.roll(1, dims=0) if members.placebo[index] else h2
-                alignment = loss(h1, seen, *learned)
+                at = -1 if settings.layer is None else settings.layer - 1
+                a1, a2 = pair.tower_1.activations[at], pair.tower_2.activations[at]
+                seen = a2.roll(1, dims=0) if members.placebo[index] else a2
+                alignment = loss(a1, seen, *learned)
                 total = task + strength * alignment
             if start == 0 and strength > 0:
                 for at, part in enumerate((strength * alignment, task)):
-                    grads = torch.autograd.grad(part, (h1, h2), retain_graph=True)
+                    grads = torch.autograd.grad(part, (a1, a2), retain_graph=True)
                     squares[at] += sum(g.square().sum() for g in grads)
             optimizer.zero_grad()
             total.backward()

@@ -289,6 +289,10 @@ def test_the_setting_of_the_study_reach_the_trainer(study_of: StudyFactory) -> N
         study = study_of("training.epochs=4", override)
         [after] = rows_of(study, [trial(study, 0.5)])
         assert numbers(after) != numbers(before), override
+    deep = ("training.epochs=4", "model.depth=2")
+    both = [study_of(*deep), study_of(*deep, "alignment.layer=1")]
+    [top], [below] = (rows_of(study, [trial(study, 0.5)]) for study in both)
+    assert numbers(top) != numbers(below)
     last = study_of("training.epochs=4", "training.checkpoint=last", "training.learning_rate=0.1")
     [row] = rows_of(last, [trial(last)])
     assert row["best_epoch"] == 4

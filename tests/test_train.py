@@ -161,11 +161,15 @@ class PlainMLP:
         return layers
 
 
-@pytest.mark.parametrize("fusion", ["probe", "joint"])
-def test_any_encoder_trains_by_autograd_like_the_one_written_by_hand(fusion: str) -> None:
+@pytest.mark.parametrize(("fusion", "layer"), [("probe", None), ("joint", None), ("joint", 1)])
+def test_any_encoder_trains_by_autograd_like_the_one_written_by_hand(
+    fusion: str, layer: int | None
+) -> None:
     members = make_members(9)
     data = make_data(9)
-    settings = TrainSettings(EPOCHS, BATCH, fusion=fusion, dtype="float64", engine="torch")
+    settings = TrainSettings(
+        EPOCHS, BATCH, fusion=fusion, layer=layer, dtype="float64", engine="torch"
+    )
     pair = EncoderPair(PlainMLP(5, 2, 6), PlainMLP(4, 3, 6), 3)
     found = train_pack(pair, members, data, dataclasses.replace(settings, patience=8), GAP)
     expected = train_pack(SHAPE, members, data, dataclasses.replace(settings, patience=8), GAP)

@@ -62,7 +62,7 @@ OVERRIDES = {
         "training.evaluate_every=2",
         "training.dtype=float32",
     ],
-    "alignment": ["alignment.loss=cka", "alignment.options.temperature=0.5"],
+    "alignment": ["alignment.loss=cka", "alignment.options.temperature=0.5", "alignment.layer=1"],
     "evaluation": [
         "evaluation.metrics=[cka]",
         "evaluation.metrics.mutual_knn.topk=4",
@@ -125,6 +125,7 @@ def test_a_default_that_is_written_out_changes_nothing(study_of: StudyFactory) -
     for same in (
         "alignment.options.temperature=0.07",
         "alignment.loss=infonce",
+        "alignment.layer=last",
         "evaluation.metrics.mutual_knn.similarity=cosine",
         "training.learning_rate=0.001",
     ):

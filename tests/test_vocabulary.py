@@ -306,3 +306,15 @@ def test_every_default_is_written_out(study_of: StudyFactory) -> None:
     assert set(study.data[0].axes) == declared | {"U"}
     assert study.alignment.options["temperature"] == 0.07
     assert study.evaluation.metrics["mutual_knn"] == {"topk": 5, "similarity": "cosine"}
+
+
+def test_the_layer_that_is_aligned_is_in_every_encoder(study_of: StudyFactory) -> None:
+    deep = "model={depth_1: [3, 2], depth_2: [4]}"
+    assert study_of(deep, "alignment.layer=2").alignment.layer == 2
+    [fault] = faults(study_of, deep, "alignment.layer=3")
+    assert "alignment.layer: there is no hidden layer 3 in the shallowest encoder, of de" in fault
+    [fault] = faults(study_of, "training.engine=kernel", "alignment.layer=1")
+    assert "engine kernel aligns last layers only" in fault
+    for layer in ("0", "first", "1.0", "true"):
+        [fault] = faults(study_of, f"alignment.layer={layer}")
+        assert "expected last, or the number of a hidden layer, from 1; found" in fault

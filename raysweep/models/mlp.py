@@ -50,21 +50,28 @@ def backward_tower(
     gradient: torch.Tensor,
     layers: Sequence[Layer],
     gradients: torch.Tensor,
-) -> None:
-    """Write the gradients of a tower's hidden layers.
+    onward: bool = False,
+) -> torch.Tensor:
+    """Write the gradients of a tower's hidden layers, or of some of them above others.
 
     Args:
         weights: the hidden layers' blocks, each [m, rows, columns + 1].
-        inputs: [m, d + 1, n], the last row ones.
+        inputs: [m, d + 1, n], the last row ones; for the upper layers of a tower the activations
+            of the layer below them.
         hidden: the activations that `forward_tower` left, each [m, rows + 1, n].
         gradient: [m, rows, n], the loss's gradient at the last hidden layer.
         layers: where the blocks lie in the flat buffer.
         gradients: the flat buffer [m, P] that receives them.
+        onward: whether to go on to the inputs.
+
+    Returns:
+        The gradient at the inputs [m, d, n] if `onward`, else that at the first of the layers.
     """
     for index in reversed(range(len(hidden))):
         # The sign of the activation is the sign of what went in, so the input need not be kept.
         delta = leaky_relu_backward(gradient, hidden[index][:, :-1], NEGATIVE_SLOPE, True)
         below = hidden[index - 1] if index else inputs
         layers[index].view(gradients).copy_(torch.bmm(delta, below.transpose(1, 2)))
-        if index:
+        if index or onward:
             gradient = torch.bmm(weights[index][:, :, :-1].transpose(1, 2), delta)
+    return gradient

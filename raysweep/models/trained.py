@@ -48,10 +48,10 @@ class TrainedPack:
         steps: [m], steps taken.
         history: what was seen in each epoch.
         train_seconds: wall-clock time of the whole pack, s.
-        gradient_ratio: [m], strength times the alignment loss's gradient at the two
-            representations over the task's gradient there: the ratio of root mean squares over
-            the first batch of every epoch (Euclidean norms over both representations and the
-            batch's rows); 0 at strength 0.
+        gradient_ratio: [m], strength times the alignment loss's gradient at the two layers that
+            it compares over the task's gradient there: the ratio of root mean squares over the
+            first batch of every epoch (Euclidean norms over both layers and the batch's rows);
+            0 at strength 0.
     """
 
     shape: Architecture

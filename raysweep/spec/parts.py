@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from raysweep.spec.values import (
     CONFIRM_SEEDS_FROM,
     Clash,
+    Layer,
     Number,
     OptionValue,
     Part,
@@ -56,6 +57,7 @@ class Alignment(Part):
 
     loss: str = "infonce"
     options: dict[str, OptionValue] = Field(default_factory=dict)
+    layer: Layer = "last"
 
 
 class Preprocessing(Part):

@@ -103,6 +103,25 @@ class Study(Part):
         return self
 
     @model_validator(mode="after")
+    def _layer_in_every_encoder(self) -> Self:
+        shallowest = min(min(pair) for pair in self.model.pairs("depth", 1))
+        layer = self.alignment.layer
+        if layer != "last" and layer > shallowest:
+            raise Clash(
+                f"there is no hidden layer {layer} in the shallowest encoder, of depth "
+                f"{shallowest}; give last, or a layer from 1 to {shallowest}",
+                ("alignment", "layer"),
+                ("model",),
+            )
+        if layer != "last" and self.training.engine == "kernel":
+            raise Clash(
+                f"engine kernel aligns last layers only, and alignment.layer is {layer}; take auto",
+                ("training", "engine"),
+                ("alignment", "layer"),
+            )
+        return self
+
+    @model_validator(mode="after")
     def _cells_countable(self) -> Self:
         points = sum(math.prod(len(v) for v in block.axes.values()) for block in self.data)
         cells = points * len(self.model.pairs("depth", 1)) * len(self.model.pairs("width", 1))
@@ -116,10 +135,13 @@ class Study(Part):
         Grids, trial counts, seeds and resources are left out: a study that was extended keeps every
         result it has.
         """
+        alignment = self.alignment.model_dump(mode="json")
+        if alignment["layer"] == "last":
+            del alignment["layer"]  # results from before there was a choice keep their keys
         return {
             "seed": self.seed,
             "training": self.training.model_dump(mode="json"),
-            "alignment": self.alignment.model_dump(mode="json"),
+            "alignment": alignment,
             "evaluation": self.evaluation.model_dump(mode="json"),
             "code": self.files.get(self.alignment.loss, ""),
         }

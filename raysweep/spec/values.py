@@ -55,6 +55,12 @@ def _option(value: Any) -> Any:
     return value
 
 
+def _layer(value: Any) -> Any:
+    if value != "last" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError("expected last, or the number of a hidden layer, from 1")
+    return value
+
+
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**63:
         raise ValueError("expected a finite number below 2**63")
@@ -69,6 +75,7 @@ Seed = Annotated[int, Field(strict=True, ge=0, le=LARGEST_SEED)]
 OptionValue = Annotated[Any, AfterValidator(_option)]
 # A whole number stays one, which a float field would turn into a float.
 WholeOrNumber = Annotated[Any, AfterValidator(_number)]
+Layer = Annotated[Any, AfterValidator(_layer)]
 Depths = Annotated[
     tuple[Annotated[Whole, Field(ge=1, le=64)], ...],
     BeforeValidator(as_list),

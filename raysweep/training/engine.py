@@ -15,7 +15,7 @@ class EpochLog:
     Attributes:
         task_loss, fused_loss, alignment_loss: means over the rows (`History`).
         failed_step: the first step of the epoch (from 0) that was not finite, -1 if none.
-        task_gradient, alignment_gradient: squared norms at the representations, first batch.
+        task_gradient, alignment_gradient: squared norms at the layers compared, first batch.
     """
 
     task_loss: torch.Tensor
@@ -87,7 +87,7 @@ class AlignedMembers:
 
         Args:
             loss: the alignment loss.
-            h1: their representations [a, d1, b].
+            h1: their activations [a, d1, b] of the layer that is compared.
             h2: [a, d2, b], the true pairs, also for placebo members.
             own: the loss's parameters [a, Pa].
         """

@@ -129,6 +129,8 @@ class TrainSettings:
         batch_size: rows a step, >= 1; the last batch of an epoch may be shorter.
         loss: name of the alignment loss (`raysweep.objective.LOSSES`).
         loss_options: the loss's options.
+        layer: hidden layer of both encoders, from 1, whose activations the alignment loss compares;
+            None for the last, the representation.
         fusion: "probe" trains the fused head on detached representations, "joint" lets its
             gradient into the encoders.
         dtype: "float32" or "float64".
@@ -148,6 +150,7 @@ class TrainSettings:
     batch_size: int = 512
     loss: str = "infonce"
     loss_options: Mapping[str, object] = field(default_factory=dict)
+    layer: int | None = None
     fusion: str = "probe"
     dtype: str = "float32"
     device: str = "cpu"
@@ -158,7 +161,7 @@ class TrainSettings:
     tf32: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "evaluate_every", "patience"):
+        for name in ("epochs", "batch_size", "evaluate_every", "patience", "layer"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}; it must be at least 1")

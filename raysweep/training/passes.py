@@ -12,7 +12,7 @@ from raysweep.models.shape import PairShape
 
 @dataclass(frozen=True)
 class Pull:
-    """The alignment term's gradients at the representations, strengths included.
+    """The alignment term's gradients at the layers that it compares, strengths included.
 
     Attributes:
         rows: int64 [a], the members that have one.
@@ -45,8 +45,8 @@ class Passes(Protocol):
         """
         ...
 
-    def tops(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Both representations, [m, width, b], without a graph."""
+    def compared(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The layers that the alignment loss compares, [m, width, b], without a graph."""
         ...
 
     def backward(
@@ -56,7 +56,7 @@ class Passes(Protocol):
 
         Args:
             slopes: gradients at the logits, [3, m, classes, b].
-            pull: what the alignment term adds at the representations.
+            pull: what the alignment term adds at the layers that it compares.
             square: [m], receives the squared norm of the task's gradient at them.
         """
         ...
@@ -78,11 +78,14 @@ class HandWritten:
     Args:
         shape: the members' shape.
         joint: whether the fused head's gradient goes on into the encoders.
+        layer: hidden layer of both encoders that the alignment loss compares, from 1 up to the
+            shallower one's depth; the representations if None.
     """
 
-    def __init__(self, shape: PairShape, joint: bool) -> None:
+    def __init__(self, shape: PairShape, joint: bool, layer: int | None = None) -> None:
         self._shape = shape
         self._joint = joint
+        self._compared = [layer or len(tower.hidden) for tower in shape.towers]
 
     def bind(self, parameters: torch.Tensor, gradients: torch.Tensor) -> None:
         """See `Passes.bind`."""
@@ -110,30 +113,47 @@ class HandWritten:
         space.logits[2].baddbmm_(self._fused[:, :, width:], h2)
         return space.logits
 
-    def tops(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Passes.tops`."""
-        first, second = (hidden[-1][:, :-1] for hidden in self._space.hidden)
+    def compared(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Passes.compared`."""
+        first, second = (
+            hidden[layer - 1][:, :-1]
+            for hidden, layer in zip(self._space.hidden, self._compared, strict=True)
+        )
         return first, second
 
     def backward(
         self, slopes: torch.Tensor, pull: Pull | None, square: torch.Tensor | None
     ) -> None:
         """See `Passes.backward`."""
-        at_h = self._head_gradients(slopes)
+        gradients = self._head_gradients(slopes)
+        for index, compared in enumerate(self._compared):
+            gradients[index] = self._backward(index, slice(compared, None), gradients[index])
         if square is not None:
-            square.copy_(squared_norm(*at_h))
+            square.copy_(squared_norm(*gradients))
         if pull is not None:
-            at_h[0].index_add_(0, pull.rows, pull.grad_1)
-            at_h[1].index_add_(0, pull.rows, pull.grad_2)
-        for index, tower in enumerate(self._shape.towers):
-            backward_tower(
-                self._hidden_weights[index],
-                self._inputs[index],
-                self._space.hidden[index],
-                at_h[index],
-                tower.hidden,
-                self._gradients,
-            )
+            gradients[0].index_add_(0, pull.rows, pull.grad_1)
+            gradients[1].index_add_(0, pull.rows, pull.grad_2)
+        for index, compared in enumerate(self._compared):
+            self._backward(index, slice(compared), gradients[index])
+
+    def _backward(self, index: int, part: slice, gradient: torch.Tensor) -> torch.Tensor:
+        """Go through some hidden layers of a tower; returns the gradient at what they start from.
+
+        Args:
+            index: of the tower.
+            part: the layers, the upper or the lower ones.
+            gradient: at the last of them.
+        """
+        hidden, first = self._space.hidden[index], part.start or 0
+        return backward_tower(
+            self._hidden_weights[index][part],
+            hidden[first - 1] if first else self._inputs[index],
+            hidden[part],
+            gradient,
+            self._shape.towers[index].hidden[part],
+            self._gradients,
+            onward=first > 0,
+        )
 
     def _head_gradients(self, slopes: torch.Tensor) -> list[torch.Tensor]:
         """Write the three heads' gradients; return the task's gradients at h1 and h2."""
@@ -159,11 +179,13 @@ class ByAutograd:
     Args:
         shape: the architecture.
         joint: whether the fused head's gradient goes on into the encoders.
+        layer: as for `HandWritten`; both encoders' layers must be as wide as the representations.
     """
 
-    def __init__(self, shape: Architecture, joint: bool) -> None:
+    def __init__(self, shape: Architecture, joint: bool, layer: int | None = None) -> None:
         self._shape = shape
         self._joint = joint
+        self._layer = layer or 0
 
     def bind(self, parameters: torch.Tensor, gradients: torch.Tensor) -> None:
         """See `Passes.bind`."""
@@ -176,27 +198,28 @@ class ByAutograd:
             self._leaf = self._parameters[:, :count].detach().requires_grad_()
             hidden_1, logits_1 = self._shape.forward(1, self._leaf, x1[:, :, :-1])
             hidden_2, logits_2 = self._shape.forward(2, self._leaf, x2[:, :, :-1])
-            self._tops = hidden_1[-1], hidden_2[-1]
-            seen = self._tops if self._joint else self.tops()
+            self._ends = hidden_1[self._layer - 1], hidden_2[self._layer - 1]
+            tops = hidden_1[-1], hidden_2[-1]
+            seen = tops if self._joint else tuple(top.detach() for top in tops)
             fused = self._shape.fused(self._leaf, *seen)
             self._logits = torch.stack((logits_1, logits_2, fused))
         return self._logits.detach()
 
-    def tops(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Passes.tops`."""
-        return self._tops[0].detach(), self._tops[1].detach()
+    def compared(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Passes.compared`."""
+        return self._ends[0].detach(), self._ends[1].detach()
 
     def backward(
         self, slopes: torch.Tensor, pull: Pull | None, square: torch.Tensor | None
     ) -> None:
         """See `Passes.backward`."""
         if square is not None:
-            at_h = torch.autograd.grad(self._logits, self._tops, slopes, retain_graph=True)
+            at_h = torch.autograd.grad(self._logits, self._ends, slopes, retain_graph=True)
             square.copy_(squared_norm(*at_h))
         ends, starts = [self._logits], [slopes]
         if pull is not None:
-            ends += self._tops
-            for top, grad in zip(self._tops, (pull.grad_1, pull.grad_2), strict=True):
+            ends += self._ends
+            for top, grad in zip(self._ends, (pull.grad_1, pull.grad_2), strict=True):
                 starts.append(torch.zeros_like(top).index_add_(0, pull.rows, grad))
         (gradient,) = torch.autograd.grad(ends, self._leaf, starts)
         self._gradients[:, : self._shape.parameter_count] = gradient

@@ -143,7 +143,7 @@ class TorchEngine:
 
     def _pull(self, values: torch.Tensor, squares: torch.Tensor | None) -> Pull:
         """Ask the alignment loss; its values go to `values` [m], its parameters' gradients too."""
-        h1, h2 = self._passes.tops()
+        h1, h2 = self._passes.compared()
         rows, everyone = self._aligned.rows, len(self._aligned.rows) == h1.shape[0]
         own = self.parameters[:, self._shape.parameter_count :]
         if not everyone:
