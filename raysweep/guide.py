@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from raysweep.data.parameters import Parameter
 from raysweep.data.registry import DATASETS
 from raysweep.metrics import REGISTRY
 from raysweep.objective import COMMON_OPTIONS, LOSSES
-from raysweep.objective.options import Option
+from raysweep.options import Option
 from raysweep.table import columns_markdown
 
 
@@ -26,7 +25,7 @@ def metrics_markdown() -> str:
     for metric in REGISTRY.values():
         low, high = metric.range
         better = "higher" if metric.higher_is_better else "lower"
-        options = ", ".join(f"`{name}: {o.default}`" for name, o in metric.options.items())
+        options = ", ".join(f"`{o.name}: {o.default}`" for o in metric.options)
         invariances = ", ".join(sorted(metric.invariances)).replace("_", " ")
         rows.append(
             (
@@ -69,13 +68,13 @@ SECTIONS = {
 }
 
 
-def _parameter_row(parameter: Parameter) -> tuple[str, ...]:
+def _parameter_row(parameter: Option) -> tuple[str, ...]:
     default = "required" if parameter.required else _value(parameter.default)
-    return (f"`{parameter.name}`", parameter.expected(), default, parameter.meaning)
+    return (f"`{parameter.name}`", parameter.expected, default, parameter.meaning)
 
 
 def _option_row(option: Option) -> tuple[str, ...]:
-    return (f"`{option.name}`", option.allowed, _value(option.default), option.meaning)
+    return (f"`{option.name}`", option.expected, _value(option.default), option.meaning)
 
 
 def _value(value: object) -> str:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysweep.data.parameters import Parameter, check_parameters
 from raysweep.data.registry import DATASETS, load
 from raysweep.data.stratify import class_counts, stratified_splits
 from raysweep.data.streams import stream
 from raysweep.errors import InputError
+from raysweep.options import Option, resolve
 
 SMALL = {"train": 100, "validation": 50, "test": 50}
 
@@ -36,7 +36,7 @@ def test_all_faults_are_listed_at_once():
     with pytest.raises(InputError) as caught:
         load("synthetic", given)
     message = str(caught.value)
-    assert message.startswith("dataset synthetic: no parameter 'u', valid are D_phi, U, U1")
+    assert message.startswith("dataset synthetic: no parameter 'u', valid are U, U1, D_phi")
     for fault in (
         "U is missing, expected an integer in 0..8",
         "D_phi is 1.5, expected an integer in 0..16",
@@ -66,10 +66,10 @@ def test_values_are_plain_and_defaults_filled_in():
 
 
 def test_an_unbounded_parameter_says_only_what_it_needs():
-    free = Parameter("a", "float", "anything", default=0.0)
-    assert check_parameters("any", (free,), {"a": -1e9}) == {"a": -1e9}
+    free = Option("a", 0.0, "anything")
+    assert resolve((free,), {"a": -1e9}, "any") == {"a": -1e9}
     with pytest.raises(InputError, match=r"a is 'x', expected a number$"):
-        check_parameters("any", (free,), {"a": "x"})
+        resolve((free,), {"a": "x"}, "any")
 
 
 def test_the_same_request_is_answered_from_memory():

@@ -43,17 +43,23 @@ def changed(value):
         ("cka", X, np.zeros((20, 2)), {}, "y: all rows are the same (constant features)"),
         ("cka", X.astype(str), Y, {}, "x: expected numbers [n, d], got an array of <U"),
         ("cka", X + 1j, Y, {}, "x: expected numbers [n, d], got an array of complex128"),
-        ("cka", X, Y, {"kernle": "rbf"}, "unknown option 'kernle'; it has: kernel, sigma"),
-        ("cka", X, Y, {"kernel": "poly"}, "kernel: expected linear or rbf, got 'poly'"),
-        ("cka", X, Y, {"kernel": "rbf", "sigma": 0}, "sigma: expected a number from 1e-06"),
-        ("procrustes", X, Y, {"a": 1}, "unknown option 'a'; it has: none"),
+        ("cka", X, Y, {"kernle": "rbf"}, "no option 'kernle', valid are kernel, sigma"),
+        ("cka", X, Y, {"kernel": "poly"}, "kernel is 'poly', expected one of linear, rbf"),
+        ("cka", X, Y, {"kernel": "rbf", "sigma": 0}, "sigma is 0, expected a number in 1e-06"),
+        ("procrustes", X, Y, {"a": 1}, "no option 'a', valid are none"),
         ("mutual_knn", X, Y, {"topk": 20}, "topk must be below the number of rows, got topk 20"),
-        ("mutual_knn", X, Y, {"topk": 0}, "topk: expected a whole number from 1"),
-        ("mutual_knn", X, Y, {"topk": 2.5}, "topk: expected a whole number from 1"),
-        ("mutual_knn", X, Y, {"topk": True}, "topk: expected a whole number from 1"),
-        ("cknna", X, Y, {"topk": 1}, "topk: expected a whole number from 2"),
-        ("svcca", X, Y, {"standardize": 1}, "standardize: expected true or false, got 1"),
-        ("svcca", X, Y, {"dimensions": 0}, "to 2.14748e+09 or none, got 0"),
+        ("mutual_knn", X, Y, {"topk": 0}, "topk is 0, expected an integer >= 1"),
+        ("mutual_knn", X, Y, {"topk": 2.5}, "topk is 2.5, expected an integer >= 1"),
+        ("mutual_knn", X, Y, {"topk": True}, "topk is True, expected an integer >= 1"),
+        ("cknna", X, Y, {"topk": 1}, "topk is 1, expected an integer >= 2"),
+        ("svcca", X, Y, {"standardize": 1}, "standardize is 1, expected true or false"),
+        (
+            "svcca",
+            X,
+            Y,
+            {"dimensions": 0},
+            "dimensions is 0, expected an integer in 1..2.14748e+09 or none",
+        ),
         ("alignment", X, Y, {}, "compares rows of equal width, got widths 3, 4"),
         ("unbiased_cka", np.eye(20), Y, {}, "all rows of a side are equally far from each other"),
         ("rsa", X[:, :1], Y, {}, "all dissimilarities of a side are equal"),
@@ -204,7 +210,7 @@ def test_every_metric_describes_itself():
         low, high = metric.range
         assert low < high
         assert metric.ideal is None or low <= metric.ideal <= high
-        assert metric.resolve({}) == {key: o.default for key, o in metric.options.items()}
+        assert metric.resolve({}) == {o.name: o.default for o in metric.options}
 
 
 def test_examples_in_the_documentation():

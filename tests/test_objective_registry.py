@@ -3,12 +3,10 @@
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from raysweep.errors import InputError
 from raysweep.objective import COMMON_OPTIONS, LOSSES, build_loss
-from raysweep.objective.options import Option
+from raysweep.options import Option
 
 EVERY_OPTION = [
     (name, option) for name, entry in LOSSES.items() for option in (*entry.options, *COMMON_OPTIONS)
@@ -21,7 +19,7 @@ def test_an_unknown_loss_lists_the_known_ones() -> None:
 
 
 def test_an_unknown_option_lists_the_known_ones() -> None:
-    message = "no option named 'temp'; the options are temperature, learned, max_scale, projection"
+    message = "no option 'temp', valid are temperature, learned, max_scale, projection"
     with pytest.raises(InputError, match=message):
         build_loss("infonce", {"temp": 0.1})
 
@@ -29,14 +27,14 @@ def test_an_unknown_option_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("infonce", {"temperature": 0.001}, "must be a number from 0.005 to 100"),
-        ("infonce", {"temperature": "hot"}, "option temperature is 'hot'"),
-        ("infonce", {"temperature": math.nan}, "option temperature is nan"),
-        ("infonce", {"temperature": True}, "option temperature is True"),
-        ("infonce", {"learned": 1}, "option learned is 1; it must be true or false"),
-        ("deep_cca", {"components": 1.5}, "it must be an integer from 0"),
+        ("infonce", {"temperature": 0.001}, "expected a number in 0.005..100"),
+        ("infonce", {"temperature": "hot"}, "temperature is 'hot'"),
+        ("infonce", {"temperature": math.nan}, "temperature is nan"),
+        ("infonce", {"temperature": True}, "temperature is True"),
+        ("infonce", {"learned": 1}, "learned is 1, expected true or false"),
+        ("deep_cca", {"components": 1.5}, "expected an integer in 0"),
         ("mse", {"projection": "big"}, "one of auto, none, linear, mlp"),
-        ("mse", {"stop_gradient": 1}, "option stop_gradient is 1; it must be one of none, 1, 2"),
+        ("mse", {"stop_gradient": 1}, "stop_gradient is 1, expected one of none, 1, 2"),
         ("mse", {"projection_dim": 4}, "projection_dim needs projection linear or mlp"),
         (
             "infonce",
@@ -59,21 +57,13 @@ def test_every_option_accepts_its_default_and_refuses_another_type(
     name: str, option: Option
 ) -> None:
     build_loss(name, {option.name: option.default})
-    for wrong in ("[]", None)[isinstance(option.default, str) and not option.choices :]:
-        with pytest.raises(InputError, match=f"option {option.name} is"):
+    for wrong in ([], None):
+        with pytest.raises(InputError, match=f"{option.name} is"):
             build_loss(name, {option.name: wrong})
     if not isinstance(option.default, bool | str):
         assert option.low <= option.default <= option.high
         for value in (option.low, option.high):
-            option.checked(value, "here")
-
-
-@given(st.integers(-5, 5))
-def test_whole_numbers_are_taken_for_either_kind_of_number(value: int) -> None:
-    as_float = Option("a", 1.0, "").checked(value, "here")
-    as_int = Option("a", 1, "").checked(float(value), "here")
-    assert (as_float, type(as_float)) == (value, float)
-    assert (as_int, type(as_int)) == (value, int)
+            option.parse(value)
 
 
 def test_every_entry_is_documented() -> None:

@@ -242,13 +242,16 @@ def faults(study_of: StudyFactory, *overrides: str) -> list[str]:
         ("{temperature: 0.1}", "temperature: expected a list of values, or a range with low, high"),
         ("{temperature: [0.1]}", "temperature: give two values or more"),
         ("{temperature: [0.1, 0.1]}", "temperature: values used twice: 0.1"),
-        ("{temperature: [0.1, x]}", "temperature.1: loss infonce: option temperature is 'x'"),
+        ("{temperature: [0.1, x]}", "temperature.1: expected a number in 0.005..100, found 'x'"),
         ("{temperature: {low: 1, high: 0.1}}", "temperature: the range is upside down: low = 1"),
         ("{temperature: {low: 0.1}}", "temperature: a range needs low and high"),
         ("{temperature: {low: 0.1, high: 1, step: 2}}", "temperature.step: unknown key 'step'"),
-        ("{temperature: {low: 0.001, high: 1}}", "temperature.low: loss infonce: option temper"),
+        (
+            "{temperature: {low: 0.001, high: 1}}",
+            "temperature.low: expected a number in 0.005",
+        ),
         ("{projection_dim: {low: 0, high: 8, scale: log}}", "a log scale starts above 0"),
-        ("{projection_dim: {low: 2, high: 8.5}}", "projection_dim.high: loss infonce: option proj"),
+        ("{projection_dim: {low: 2, high: 8.5}}", "projection_dim.high: expected an integer in 0"),
         ("{learned: {low: 0, high: 1}}", "learned has no range; list the values to try"),
         ("{projection_dim: [4, 8]}", "projection_dim needs projection linear or mlp"),
         ("[temperature]", "search.options: expected a mapping of keys"),
@@ -276,7 +279,7 @@ def test_a_searched_option_has_the_type_of_the_option_and_no_default(
 ) -> None:
     given = (
         "alignment.options.projection=linear",
-        "search.options={temperature: [1, 2], projection_dim: {low: 2.0, high: 8}}",
+        "search.options={temperature: [1, 2], projection_dim: {low: 2, high: 8}}",
     )
     resolved = study_of(*given)
     values, range_ = (resolved.search.options[n] for n in ("temperature", "projection_dim"))

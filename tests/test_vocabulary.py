@@ -80,11 +80,11 @@ def load(path: Path, *overrides: str) -> Study:
             "alignment.options.temperatur=1",
             "unknown option of infonce 'temperatur' (did you mean temperature?)",
         ),
-        ("alignment.options.temperature=-1", "option temperature is -1; it must be a number from"),
+        ("alignment.options.temperature=-1", "expected a number in 0.005..100, found -1"),
         ("alignment.options.projection_dim=8", "projection_dim needs projection linear or mlp"),
         ("evaluation.metrics=[ckka]", "unknown metric 'ckka' (did you mean cka?); choose from"),
         ("evaluation.metrics.cka.topk=3", "unknown option of cka 'topk'"),
-        ("evaluation.metrics.mutual_knn.topk=2.5", "topk: expected a whole number"),
+        ("evaluation.metrics.mutual_knn.topk=2.5", "topk: expected an integer >= 1, found 2.5"),
         ("verdict.performance=accuracy", "unknown value 'accuracy'"),
     ],
 )

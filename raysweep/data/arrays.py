@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raysweep.data.parameters import Parameter
 from raysweep.data.stratify import stratified_splits
 from raysweep.data.streams import stream
 from raysweep.data.views import Floats, Integers, PairedViews, Splits, z_scaling
 from raysweep.errors import InputError
+from raysweep.options import Option
 
 SPLIT_NAMES = ("train", "validation", "test")
 LEAST_ROWS_PER_CLASS = 10
@@ -24,7 +24,13 @@ LEAST_ROWS_PER_SPLIT = 8
 MOST = 1e150  # squares, for the sd, stay finite
 
 PARAMETERS = (
-    Parameter("path", "path", "an .npz file with x1 [n, d1], x2 [n, d2], y [n]", required=True),
+    Option(
+        "path",
+        None,
+        "an .npz file with x1 [n, d1], x2 [n, d2], y [n]",
+        kind="path",
+        required=True,
+    ),
 )
 
 Array = NDArray[Any]

@@ -17,11 +17,12 @@ import numpy as np
 
 from raysweep.data.label_model import all_bits
 from raysweep.data.observation import binary_entropy
-from raysweep.data.parameters import Parameter, split_sizes
+from raysweep.data.parameters import split_sizes
 from raysweep.data.rows import draw_rows, split_rows
 from raysweep.data.transforms import PARAMETERS as TRANSFORM_PARAMETERS
 from raysweep.data.transforms import Heterogeneity, apply_network, random_networks
 from raysweep.data.views import Floats, Information, PairedViews, Population, z_scaling
+from raysweep.options import Option
 
 MOST = log(2)
 TASK_BITS = 5
@@ -29,12 +30,11 @@ OWN_TASK_BITS = 3
 SUB_LABELS = 4
 
 
-def _capacity(name: str, source: str) -> Parameter:
-    return Parameter(
+def _capacity(name: str, source: str) -> Option:
+    return Option(
         name,
-        "float",
-        f"information of the sub-label that repeats {source}; log 2 = 0.6931 is without noise",
         0.0,
+        f"information of the sub-label that repeats {source}; log 2 = 0.6931 is without noise",
         low=0,
         high=MOST,
         unit="nats",
@@ -46,12 +46,8 @@ PARAMETERS = (
     _capacity("pid_U1", "a bit of modality 1"),
     _capacity("pid_U2", "a bit of modality 2"),
     _capacity("pid_S", "the exclusive or of a bit of each modality"),
-    Parameter(
-        "nuisance_bits", "int", "bits of both modalities without use", 3, low=0, high=4, unit="bits"
-    ),
-    Parameter(
-        "private_bits", "int", "bits of each modality without use", 3, low=0, high=4, unit="bits"
-    ),
+    Option("nuisance_bits", 3, "bits of both modalities without use", low=0, high=4, unit="bits"),
+    Option("private_bits", 3, "bits of each modality without use", low=0, high=4, unit="bits"),
     *TRANSFORM_PARAMETERS,
     *split_sizes(45_875, 9_830, 9_831),
 )

@@ -6,20 +6,22 @@ Digits", test set). ``overlap`` columns are in both views, so redundancy is turn
 
 import numpy as np
 
-from raysweep.data.parameters import Parameter, split_sizes
+from raysweep.data.parameters import split_sizes
 from raysweep.data.stratify import stratified_splits
 from raysweep.data.streams import stream
 from raysweep.data.views import Floats, PairedViews, Scaling
 from raysweep.errors import InputError
+from raysweep.options import Option
 
 COLUMNS = 8
 ROWS = 1797
 
 PARAMETERS = (
-    Parameter(
+    Option(
         "overlap",
-        "int",
+        None,
         "columns that both views see; an odd one gives view 1 a column more than view 2",
+        kind="int",
         required=True,
         low=0,
         high=COLUMNS,

@@ -11,11 +11,11 @@ from raysweep.data.channels import PARAMETERS as CHANNELS_PARAMETERS
 from raysweep.data.channels import channels
 from raysweep.data.digits import PARAMETERS as DIGITS_PARAMETERS
 from raysweep.data.digits import digits
-from raysweep.data.parameters import Parameter, Value, check_parameters
 from raysweep.data.synthetic import PARAMETERS as SYNTHETIC_PARAMETERS
 from raysweep.data.synthetic import synthetic
 from raysweep.data.views import Information, PairedViews
 from raysweep.errors import InputError
+from raysweep.options import Option, Value, resolve
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Dataset:
     name: str
     loader: Callable[..., PairedViews]
     description: str
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[Option, ...]
 
     def check(self, given: Mapping[str, object]) -> dict[str, Value]:
         """All parameters, checked and with defaults filled in.
@@ -33,7 +33,7 @@ class Dataset:
         Raises:
             InputError: lists every unknown, missing and invalid parameter at once.
         """
-        return check_parameters(self.name, self.parameters, given)
+        return resolve(self.parameters, given, f"dataset {self.name}", "parameter")
 
 
 DATASETS: dict[str, Dataset] = {

@@ -24,99 +24,89 @@ from raysweep.data.label_model import (
     label_model,
 )
 from raysweep.data.observation import FEATURES, MISSING, Observation, flip_masks, missing_rows
-from raysweep.data.parameters import Parameter, split_sizes
+from raysweep.data.parameters import split_sizes
 from raysweep.data.rows import SPLIT_NAMES, draw_rows, split_rows
 from raysweep.data.transforms import PARAMETERS as TRANSFORM_PARAMETERS
 from raysweep.data.transforms import Heterogeneity, apply_network, random_networks
 from raysweep.data.views import Floats, Integers, PairedViews, Population, z_scaling
 from raysweep.errors import InputError
+from raysweep.options import Option
 
 PARAMETERS = (
-    Parameter(
+    Option(
         "U",
-        "int",
+        None,
         "task bits unique to a modality; the other 8 - U are shared",
+        kind="int",
         required=True,
         low=0,
         high=TASK_BITS,
         unit="bits",
     ),
-    Parameter(
+    Option(
         "U1",
-        "int",
+        None,
         "of the U unique task bits, those of modality 1; left out: half of them, rounded down",
+        kind="int",
+        optional=True,
         low=0,
         high=UNIQUE_BITS,
         unit="bits",
     ),
     *TRANSFORM_PARAMETERS,
-    Parameter(
+    Option(
         "temperature",
-        "float",
-        "of the label's softmax: higher, less information; the paper goes to .05 exp(2)",
         0.05,
+        "of the label's softmax: higher, less information; the paper goes to .05 exp(2)",
         low=0.02,
         high=1000,
     ),
-    Parameter(
+    Option(
         "prior_tolerance",
-        "float",
-        "rescaling of the class prior stops within this of its target (0: exact)",
         0.01,
+        "rescaling of the class prior stops within this of its target (0: exact)",
         low=0,
         high=1,
     ),
-    Parameter("classes", "int", "number of labels", 4, low=2, high=10),
-    Parameter(
+    Option("classes", 4, "number of labels", low=2, high=10),
+    Option(
         "imbalance",
-        "float",
-        "probability of the first class over that of the last; geometric between",
         1.0,
+        "probability of the first class over that of the last; geometric between",
         low=1,
         high=1000,
     ),
-    Parameter(
+    Option(
         "synergy",
-        "float",
+        0.0,
         "weight of two exclusive ors across the modalities, against the single bits",
-        0.0,
         low=0,
         high=1,
     ),
-    Parameter(
+    Option(
         "label_noise",
-        "float",
+        0.0,
         "share of labels drawn anew from the class prior",
-        0.0,
         low=0,
         high=1,
     ),
-    Parameter(
+    Option(
         "noise_1",
-        "float",
+        0.0,
         "probability that a bit of modality 1 is flipped (SNR r^2 / (1 - r^2), r = 1 - 2 noise)",
-        0.0,
         low=0,
         high=0.5,
     ),
-    Parameter(
-        "noise_2",
-        "float",
-        "probability that a bit of modality 2 is flipped",
-        0.0,
-        low=0,
-        high=0.5,
-    ),
-    Parameter(
+    Option("noise_2", 0.0, "probability that a bit of modality 2 is flipped", low=0, high=0.5),
+    Option(
         "nuisance",
-        "float",
-        "correlation between the modalities of shared bits that the task does not need",
         1.0,
+        "correlation between the modalities of shared bits that the task does not need",
         low=0,
         high=1,
     ),
-    Parameter("missing_1", "float", "share of rows without modality 1", 0.0, low=0, high=0.95),
-    Parameter("missing_2", "float", "share of rows without modality 2", 0.0, low=0, high=0.95),
+    Option("missing_1", 0.0, "share of rows without modality 1", low=0, high=0.95),
+    Option("missing_2", 0.0, "share of rows without modality 2", low=0, high=0.95),
     *split_sizes(45_875, 9_830, 9_831),
 )
 

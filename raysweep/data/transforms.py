@@ -6,10 +6,10 @@ from math import sqrt
 
 import numpy as np
 
-from raysweep.data.parameters import Parameter
 from raysweep.data.streams import stream
 from raysweep.data.views import Floats
 from raysweep.errors import InputError
+from raysweep.options import Option
 
 PUBLISHED_TRANSFORMS_SEED = 0
 # Each sigmoid layer shrinks the differences between inputs about tenfold: with more of them what
@@ -25,34 +25,30 @@ TRANSFORMED = {
 }
 
 PARAMETERS = (
-    Parameter(
+    Option(
         "D_phi",
-        "int",
-        "heterogeneity: nonlinear layers of the random network, or its width",
         1,
+        "heterogeneity: nonlinear layers of the random network, or its width",
         low=0,
         high=16,
         unit="layers",
     ),
-    Parameter(
+    Option(
         "transformed",
-        "choice",
-        "which modality passes through a random network, each through its own",
         "modality_2",
+        "which modality passes through a random network, each through its own",
         choices=tuple(TRANSFORMED),
     ),
-    Parameter(
+    Option(
         "transform",
-        "choice",
-        "depth: D_phi layers of the modality's width; width: one layer, D_phi^2 times as wide",
         "depth",
+        "depth: D_phi layers of the modality's width; width: one layer, D_phi^2 times as wide",
         choices=("depth", "width"),
     ),
-    Parameter(
+    Option(
         "activation",
-        "choice",
-        "nonlinearity of the random network",
         "tanh",
+        "nonlinearity of the random network",
         choices=("tanh", "sigmoid"),
     ),
 )

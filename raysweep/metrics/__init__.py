@@ -10,7 +10,6 @@ from raysweep.metrics.features import distinct_rows_of_layers as distinct_rows_o
 from raysweep.metrics.measurement import measure as measure
 from raysweep.metrics.measurement import measure_layers as measure_layers
 from raysweep.metrics.metric import Metric as Metric
-from raysweep.metrics.metric import Option as Option
 from raysweep.metrics.neighbours import tied_share as tied_share
 from raysweep.metrics.preprocessing import NONE as NONE
 from raysweep.metrics.preprocessing import PAPER as PAPER

@@ -6,30 +6,32 @@ from functools import partial
 from raysweep.errors import InputError
 from raysweep.metrics.cka import centered_cmd, cka, cmd, unbiased_cka
 from raysweep.metrics.contrastive import alignment, effective_rank, modality_gap, uniformity
-from raysweep.metrics.metric import Metric, Option
+from raysweep.metrics.metric import Metric
 from raysweep.metrics.mutual_knn import mutual_knn
 from raysweep.metrics.neighbours import SIMILARITIES
 from raysweep.metrics.ranked_knn import cknna, cycle_knn, edit_distance_knn, lcs_knn
 from raysweep.metrics.rsa import CORRELATIONS, DISSIMILARITIES, rsa
 from raysweep.metrics.stitching import linear_stitching
 from raysweep.metrics.subspace import mean_cca, procrustes, procrustes_distance, pwcca, svcca
+from raysweep.options import Option
 
-_KERNEL = {
-    "kernel": Option("linear", "kernel of both sides", choices=("linear", "rbf")),
-    "sigma": Option(1.0, "bandwidth of the rbf kernel, in sigma_unit", low=1e-6, high=1e6),
-    "sigma_unit": Option(
+_KERNEL = (
+    Option("kernel", "linear", "kernel of both sides", choices=("linear", "rbf")),
+    Option("sigma", 1.0, "bandwidth of the rbf kernel, in sigma_unit", low=1e-6, high=1e6),
+    Option(
+        "sigma_unit",
         "absolute",
         "absolute, or a multiple of the median distance between rows",
         choices=("absolute", "median"),
     ),
-}
-_TOPK = Option(10, "number of neighbours k, below n", low=1, integer=True)
-_SIMILARITY = Option("cosine", "what makes neighbours near", choices=SIMILARITIES)
-_TIES = Option(0, "seed of the order of ties", low=0, integer=True)
-_NEIGHBOURS = {"topk": _TOPK, "similarity": _SIMILARITY}
-_RANKED = {**_NEIGHBOURS, "tie_seed": _TIES}
-_CENTERED = Option(True, "centre the features first")
-_TEMPERATURE = Option(2.0, "t in exp(-t |u - v|^2)", low=1e-6, high=1e6)
+)
+_TOPK = Option("topk", 10, "number of neighbours k, below n", low=1)
+_SIMILARITY = Option("similarity", "cosine", "what makes neighbours near", choices=SIMILARITIES)
+_TIES = Option("tie_seed", 0, "seed of the order of ties", low=0)
+_NEIGHBOURS = (_TOPK, _SIMILARITY)
+_RANKED = (*_NEIGHBOURS, _TIES)
+_CENTERED = Option("centered", True, "centre the features first")
+_TEMPERATURE = Option("temperature", 2.0, "t in exp(-t |u - v|^2)", low=1e-6, high=1e6)
 
 _ROTATION_SCALE = frozenset({"rotation", "scale"})
 _ROTATION_SCALE_TRANSLATION = _ROTATION_SCALE | {"translation"}
@@ -82,10 +84,10 @@ _KERNELS = (
         range=(-1.0, 1.0),
         invariances=frozenset({"scale", "row_scale"}),
         undefined="all dissimilarities of a side are equal",
-        options={
-            "correlation": Option("spearman", "of the dissimilarities", choices=CORRELATIONS),
-            "dissimilarity": Option("correlation", "of two rows", choices=DISSIMILARITIES),
-        },
+        options=(
+            Option("correlation", "spearman", "of the dissimilarities", choices=CORRELATIONS),
+            Option("dissimilarity", "correlation", "of two rows", choices=DISSIMILARITIES),
+        ),
     ),
 )
 
@@ -137,13 +139,16 @@ _NEIGHBOUR_METRICS = (
         symmetric=False,
         invariances=_COSINE,
         undefined="the estimated self-similarity of a side is not positive; use a larger topk",
-        options={
-            **_RANKED,
-            "topk": Option(10, "number of neighbours k, below n", low=2, integer=True),
-            "similarity": Option(
-                "cosine", "kernel, and what makes neighbours near", choices=("cosine", "inner")
+        options=(
+            Option("topk", 10, "number of neighbours k, below n", low=2),
+            Option(
+                "similarity",
+                "cosine",
+                "kernel, and what makes neighbours near",
+                choices=("cosine", "inner"),
             ),
-        },
+            _TIES,
+        ),
     ),
 )
 
@@ -163,13 +168,11 @@ _SUBSPACES = (
         source="Raghu et al. 2017, arXiv 1706.05806",
         cost="n d^2",
         invariances=frozenset({"scale", "translation"}),
-        options={
-            "dimensions": Option(
-                10, "most components kept", low=1, high=2**31, integer=True, optional=True
-            ),
-            "variance": Option(1.0, "share of the variance kept", low=1e-6, high=1.0),
-            "standardize": Option(True, "unit variance of every feature first"),
-        },
+        options=(
+            Option("dimensions", 10, "most components kept", low=1, high=2**31, optional=True),
+            Option("variance", 1.0, "share of the variance kept", low=1e-6, high=1.0),
+            Option("standardize", True, "unit variance of every feature first"),
+        ),
     ),
     Metric(
         name="pwcca",
@@ -208,13 +211,11 @@ _SUBSPACES = (
         range=(-math.inf, 1.0),
         symmetric=False,
         invariances=_ROTATION_SCALE_TRANSLATION,
-        options={
-            "folds": Option(
-                5, "parts of the rows, each held out once", low=2, high=1000, integer=True
-            ),
-            "ridge": Option(1e-6, "penalty over the mean variance of x", low=0.0, high=1e6),
-            "fold_seed": Option(0, "seed of the folds", low=0, integer=True),
-        },
+        options=(
+            Option("folds", 5, "parts of the rows, each held out once", low=2, high=1000),
+            Option("ridge", 1e-6, "penalty over the mean variance of x", low=0.0, high=1e6),
+            Option("fold_seed", 0, "seed of the folds", low=0),
+        ),
     ),
 )
 
@@ -230,7 +231,7 @@ _CONTRASTIVE = (
         invariances=frozenset({"scale", "row_scale"}),
         ideal=0.0,
         equal_widths=True,
-        options={"exponent": Option(2.0, "power of the distance", low=1e-6, high=100.0)},
+        options=(Option("exponent", 2.0, "power of the distance", low=1e-6, high=100.0),),
     ),
     Metric(
         name="modality_gap",
@@ -258,7 +259,7 @@ _CONTRASTIVE = (
             invariances=_COSINE,
             ideal=None,
             paired=False,
-            options={"temperature": _TEMPERATURE},
+            options=(_TEMPERATURE,),
         )
         for name, side, of in (
             ("uniformity", "both", "both sides (mean)"),
@@ -278,7 +279,7 @@ _CONTRASTIVE = (
             invariances=_ROTATION_SCALE_TRANSLATION,
             ideal=None,
             paired=False,
-            options={"centered": _CENTERED},
+            options=(_CENTERED,),
         )
         for number, side in ((1, "x"), (2, "y"))
     ),

@@ -18,12 +18,12 @@ from raysweep.objective.gram import GramMatching
 from raysweep.objective.heads import Projected
 from raysweep.objective.infonce import InfoNCE
 from raysweep.objective.one_way import OneWay
-from raysweep.objective.options import Option, OptionValue, resolve
 from raysweep.objective.paired import CosineDistance, MeanSquaredError
 from raysweep.objective.redundancy import BarlowTwins, VICReg
 from raysweep.objective.siglip import SigLIP
 from raysweep.objective.soft_knn import SoftKNN
 from raysweep.objective.uniformity import Uniformity
+from raysweep.options import Option, Value, resolve
 
 
 @dataclass(frozen=True)
@@ -265,14 +265,15 @@ def build_loss(name: str, options: Mapping[str, object] | None = None) -> Alignm
 
 
 def _with_common(
-    name: str, core: AlignmentLoss, equal_widths: bool, common: Mapping[str, OptionValue]
+    name: str, core: AlignmentLoss, equal_widths: bool, common: Mapping[str, Value]
 ) -> AlignmentLoss:
     projection: Any = common["projection"]
     stopped: Any = common["stop_gradient"]
-    if common["projection_dim"] and projection not in ("linear", "mlp"):
+    dim: Any = common["projection_dim"]
+    if dim and projection not in ("linear", "mlp"):
         raise InputError(
-            f"loss {name}: projection_dim is {common['projection_dim']} but projection is "
+            f"loss {name}: projection_dim is {dim} but projection is "
             f"{projection!r}; projection_dim needs projection linear or mlp"
         )
-    loss = Projected(name, core, equal_widths, projection, int(common["projection_dim"]))
+    loss = Projected(name, core, equal_widths, projection, dim)
     return loss if stopped == "none" else OneWay(loss, stopped)

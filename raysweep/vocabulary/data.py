@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from raysweep.data.parameters import Parameter
 from raysweep.data.registry import DATASETS, load
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
+from raysweep.options import Option
 from raysweep.spec import DataGrid
 from raysweep.study_file import unknown_name
 from raysweep.study_yaml import Fault, Location, shown
@@ -40,7 +40,7 @@ def check_block(block: Mapping[str, Any], at: Location, folder: Path) -> list[Fa
             continue
         values = given if isinstance(given, list) else [given]
         if not values:
-            faults.append(Fault((*at, key), f"the grid is empty; expected {known[key].expected()}"))
+            faults.append(Fault((*at, key), f"the grid is empty; expected {known[key].expected}"))
         repeated = sorted({shown(v) for v in values if values.count(v) > 1})
         if repeated:
             twice = f"values used twice: {', '.join(repeated)}; give each value once"
@@ -50,18 +50,18 @@ def check_block(block: Mapping[str, Any], at: Location, folder: Path) -> list[Fa
             faults += _check_value(known[key], value, where, folder)
     missing = [p for p in known.values() if p.required and p.name not in block]
     faults += [
-        Fault(at, f"dataset {name} needs {p.name}: {p.meaning} ({p.expected()})") for p in missing
+        Fault(at, f"dataset {name} needs {p.name}: {p.meaning} ({p.expected})") for p in missing
     ]
     return faults
 
 
-def _check_value(parameter: Parameter, value: object, at: Location, folder: Path) -> list[Fault]:
-    wrong = Fault(at, f"expected {parameter.expected()}, found {shown(value)}")
+def _check_value(parameter: Option, value: object, at: Location, folder: Path) -> list[Fault]:
+    wrong = Fault(at, f"expected {parameter.expected}, found {shown(value)}")
     if parameter.kind == "path" and not isinstance(value, str):
         return [wrong]
     try:
         parsed = parameter.parse(value)
-    except (InputError, OverflowError):
+    except InputError:
         return [wrong]
     if parameter.name in _SPLITS and isinstance(parsed, int) and parsed > _MOST_ROWS:
         return [Fault(at, f"at most {_MOST_ROWS} rows, found {shown(value)}")]

@@ -25,9 +25,7 @@ def check_metrics(part: object, widths: Sequence[tuple[int, int]]) -> list[Fault
             faults.append(Fault(at, unknown_name("metric", name, list(REGISTRY))))
             continue
         metric = REGISTRY[name]
-        faults += check_options(
-            options, at, f"option of {name}", list(metric.options), metric.resolve
-        )
+        faults += check_options(options, at, f"option of {name}", metric.options)
         unequal = next((pair for pair in widths if pair[0] != pair[1]), None)
         if metric.equal_widths and unequal is not None:
             sizes = " and ".join(map(str, unequal))

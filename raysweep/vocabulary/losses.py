@@ -6,13 +6,13 @@ from typing import Any
 
 from raysweep.errors import InputError
 from raysweep.objective import COMMON_OPTIONS, LOSSES, build_loss
-from raysweep.objective.options import Option, resolve
 from raysweep.objective.registry import CUSTOM_OPTIONS
+from raysweep.options import Option
 from raysweep.spec import OptionRange, Search
 from raysweep.study_file import unknown_name
 from raysweep.study_yaml import Fault, Location
 from raysweep.vocabulary.files import file_digest, source_of
-from raysweep.vocabulary.parts import check_options, part_of
+from raysweep.vocabulary.parts import check_options, check_value, part_of
 
 _DEFAULT_LOSS = "infonce"
 _MOST_TRIED = 1_000
@@ -48,8 +48,7 @@ def check_loss(part: object, search: object, widths: Sequence[tuple[int, int]]) 
             options,
             ("alignment", "options"),
             f"option of {name}",
-            [option.name for option in declared],
-            lambda given: resolve(declared, given, f"loss {name}"),
+            declared,
         )
     faults += _check_searched(name, search)
     given = search.get("options") if isinstance(search, Mapping) else None
@@ -74,19 +73,16 @@ def _check_searched(loss: str, search: object) -> list[Fault]:
         option = known[name]
         values: list[tuple[Location, object]] = []
         if isinstance(wanted, Mapping):
-            if isinstance(option.default, bool | str):
+            if not option.numeric:
                 faults.append(
-                    Fault(at, f"{name} has no range; list the values to try ({option.allowed})")
+                    Fault(at, f"{name} has no range; list the values to try ({option.expected})")
                 )
                 continue
             values = [((*at, end), wanted[end]) for end in ("low", "high") if end in wanted]
         elif isinstance(wanted, list):
             values = [((*at, i), value) for i, value in enumerate(wanted)]
         for place, value in values:
-            try:
-                option.checked(value, f"loss {loss}")
-            except (InputError, OverflowError, TypeError) as error:
-                faults.append(Fault(place, str(error)))
+            faults += check_value(option, value, place)
     return faults
 
 

@@ -1,25 +1,22 @@
 """Parts of a study that may be malformed elsewhere, and options against what declares them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from raysweep.cells import DEFAULT_WIDTH
 from raysweep.errors import InputError
+from raysweep.options import Option
 from raysweep.spec import ModelGrid
 from raysweep.study_file import unknown_name
-from raysweep.study_yaml import Fault, Location
+from raysweep.study_yaml import Fault, Location, shown
 
 P = TypeVar("P", bound=BaseModel)
 
 
 def check_options(
-    given: object,
-    at: Location,
-    what: str,
-    names: Sequence[str],
-    resolve_one: Callable[[Mapping[str, object]], object],
+    given: object, at: Location, what: str, declared: Sequence[Option]
 ) -> list[Fault]:
     """Faults of options, each checked by itself.
 
@@ -27,21 +24,27 @@ def check_options(
         given: name -> value as in the study file.
         at: the place of ``given``.
         what: what such a name is called, in messages.
-        names: the known names.
-        resolve_one: raises InputError for an option whose value is wrong.
+        declared: the options there are.
     """
     if not isinstance(given, Mapping):
         return []
+    known = {option.name: option for option in declared}
     faults = []
-    for key, value in given.items():
-        if key not in names:
-            faults.append(Fault((*at, key), unknown_name(what, key, sorted(names))))
-            continue
-        try:
-            resolve_one({key: value})
-        except (InputError, OverflowError, TypeError) as error:
-            faults.append(Fault((*at, key), str(error)))
+    for name, value in given.items():
+        if name in known:
+            faults += check_value(known[name], value, (*at, name))
+        else:
+            faults.append(Fault((*at, name), unknown_name(what, name, sorted(known))))
     return faults
+
+
+def check_value(option: Option, value: object, at: Location) -> list[Fault]:
+    """The fault of a value that the option does not take."""
+    try:
+        option.parse(value)
+    except InputError as error:
+        return [Fault(at, f"expected {error}, found {shown(value)}")]
+    return []
 
 
 def widths_of(model: object) -> list[tuple[int, int]]:

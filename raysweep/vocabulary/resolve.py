@@ -5,7 +5,7 @@ from typing import Any
 
 from raysweep.data.registry import DATASETS
 from raysweep.metrics import REGISTRY
-from raysweep.objective.options import Option, resolve
+from raysweep.options import Option, resolve
 from raysweep.spec import OptionRange, Study
 from raysweep.vocabulary.files import file_digest, resolved_path, source_of
 from raysweep.vocabulary.losses import declared_options
@@ -57,9 +57,7 @@ def _searched(option: Option | None, wanted: OptionRange | tuple[Any, ...]) -> A
     if option is None:
         return wanted
 
-    def typed(value: object) -> object:
-        return option.checked(value, "search.options")
-
     if isinstance(wanted, OptionRange):
-        return {"low": typed(wanted.low), "high": typed(wanted.high), "scale": wanted.scale}
-    return [typed(value) for value in wanted]
+        ends = {"low": option.parse(wanted.low), "high": option.parse(wanted.high)}
+        return {**ends, "scale": wanted.scale}
+    return [option.parse(value) for value in wanted]
