@@ -156,7 +156,7 @@ def test_a_users_function_may_ignore_a_side_or_be_undefined(own: str) -> None:
         ("my_losses:absent", {}, "my_losses has nothing of that name"),
         ("my_losses:NOT_A_FUNCTION", {}, "my_losses has int; it must be a function"),
         ("my_losses:centred_distance", {"wait": 2.0}, "its signature is centred_distance"),
-        ("my_losses:centred_distance", {"packed": 1}, "option packed is 1"),
+        ("my_losses:centred_distance", {"packed": 1}, "packed is 1"),
     ],
 )
 def test_a_wrong_path_is_refused_when_built(

@@ -240,7 +240,7 @@ def faults(study_of: StudyFactory, *overrides: str) -> list[str]:
     [
         ("{temprature: [1, 2]}", "temprature: unknown option of infonce 'temprature' (did you"),
         ("{temperature: 0.1}", "temperature: expected a list of values, or a range with low, high"),
-        ("{temperature: [0.1]}", "temperature: give two values or more"),
+        ("{temperature: []}", "temperature: the list is empty; give at least one value"),
         ("{temperature: [0.1, 0.1]}", "temperature: values used twice: 0.1"),
         ("{temperature: [0.1, x]}", "temperature.1: expected a number in 0.005..100, found 'x'"),
         ("{temperature: {low: 1, high: 0.1}}", "temperature: the range is upside down: low = 1"),

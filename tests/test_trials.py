@@ -61,6 +61,9 @@ OVERRIDES = {
         "training.checkpoint=last",
         "training.evaluate_every=2",
         "training.dtype=float32",
+        "training.engine=torch",
+        "training.patience=5",
+        "training.tf32=true",
     ],
     "alignment": ["alignment.loss=cka", "alignment.options.temperature=0.5", "alignment.layer=1"],
     "evaluation": [

@@ -148,7 +148,8 @@ def _list_or_range(value: object) -> str | None:
 
 # The tags stand in brackets, so that messages leave them out of the place.
 SearchedOption = Annotated[
-    Annotated[OptionRange, Tag("[range]")] | Annotated[tuple[OptionValue, ...], Tag("[list]")],
+    Annotated[OptionRange, Tag("[range]")]
+    | Annotated[tuple[OptionValue, ...], Field(min_length=1), Tag("[list]")],
     Discriminator(
         _list_or_range,
         custom_error_type="searched_option",
@@ -187,14 +188,10 @@ class Search(Part):
 
     @field_validator("options")
     @classmethod
-    def _several_values(cls, value: dict[str, SearchedOption]) -> dict[str, SearchedOption]:
+    def _distinct_values(cls, value: dict[str, SearchedOption]) -> dict[str, SearchedOption]:
         for name, searched in value.items():
             if isinstance(searched, OptionRange):
                 continue
-            if len(searched) < 2:
-                raise Clash(
-                    "give two values or more; one alone belongs in alignment.options", (name,)
-                )
             try:
                 distinct(searched)
             except ValueError as error:
