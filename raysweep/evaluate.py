@@ -10,7 +10,14 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from raysweep.data.views import PairedViews, Population
-from raysweep.metrics import REGISTRY, Preprocessing, best_over_layers, measure_layers
+from raysweep.metrics import (
+    REGISTRY,
+    Calibration,
+    Preprocessing,
+    best_over_layers,
+    calibrate_layers,
+    measure_layers,
+)
 from raysweep.models.trained import TrainedPack
 from raysweep.seeds import derive_seed
 from raysweep.spec import Evaluation
@@ -41,10 +48,12 @@ class AlignmentScore:
         value: [m] float64; NaN where the metric is not defined (a constant representation, say).
         layers: for each member the measured pair of layers, ``"2-3"`` for layer 2 of modality 1
             and layer 3 of modality 2, counted from 1; empty where undefined.
+        calibration: the value against its distribution under permuted rows, if it was asked for.
     """
 
     value: np.ndarray
     layers: tuple[str, ...]
+    calibration: Calibration | None = None
 
 
 def performance(trained: TrainedPack, views: Sequence[PairedViews], split: str) -> Performance:
@@ -129,7 +138,7 @@ def alignment(
     """Every metric of the study on the `alignment_rows` of a split.
 
     ``layers: last`` compares the representations, ``layers: best`` takes the best over all pairs of
-    layers.
+    layers, under permuted rows, too.
     """
     chosen = [alignment_rows(view, split, evaluation.rows) for view in views]
     whole = slice(None)
@@ -158,7 +167,17 @@ def alignment(
             f"{first[0] + int(a)}-{first[1] + int(b)}" if a >= 0 else ""
             for a, b in zip(best.layer_1, best.layer_2, strict=True)
         )
-        scores[name] = AlignmentScore(best.value.cpu().numpy(), layers)
+        calibration = None
+        if evaluation.calibrate:
+            calibration = calibrate_layers(
+                name,
+                layers_1,
+                layers_2,
+                options,
+                permutations=evaluation.calibrate,
+                seed=derive_seed("calibration", split),
+            )
+        scores[name] = AlignmentScore(best.value.cpu().numpy(), layers, calibration)
     return scores
 
 

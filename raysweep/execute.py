@@ -150,6 +150,10 @@ def _measure(
         scores = evaluate.alignment(trained, views, split, study.evaluation)
         for name, score in scores.items():
             put(f"alignment_{name}_{split}", score.value)
+            if score.calibration is not None:
+                put(f"chance_{name}_{split}", score.calibration.chance.cpu().numpy())
+                put(f"corrected_{name}_{split}", score.calibration.corrected.cpu().numpy())
+                put(f"chance_p_{name}_{split}", score.calibration.p_value.cpu().numpy())
             if study.evaluation.layers == "best":
                 for i, row in enumerate(rows):
                     row[f"alignment_layers_{name}_{split}"] = score.layers[i]

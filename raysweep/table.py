@@ -136,6 +136,27 @@ COLUMNS: tuple[Column, ...] = (
         rf"alignment_layers_\w+_{_SPLITS}",
     ),
     Column(
+        "chance_<metric>_<split>",
+        "float64",
+        "see metric",
+        "mean alignment of shuffled pairs, the best over layers taken in each shuffle too",
+        rf"chance_(?!p_)\w+_{_SPLITS}",
+    ),
+    Column(
+        "corrected_<metric>_<split>",
+        "float64",
+        "0: chance, 1: ideal",
+        "alignment above chance, as a share of what is above chance",
+        rf"corrected_\w+_{_SPLITS}",
+    ),
+    Column(
+        "chance_p_<metric>_<split>",
+        "float64",
+        "0..1",
+        "p-value of the permutation test against shuffled pairs",
+        rf"chance_p_\w+_{_SPLITS}",
+    ),
+    Column(
         "performance_<1|2|fused>_<split>",
         "float64",
         "0..1",

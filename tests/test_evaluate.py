@@ -10,6 +10,7 @@ from raysweep.data.views import PairedViews, Population, Splits
 from raysweep.metrics import Preprocessing, measure
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import History, TrainedPack
+from raysweep.seeds import derive_seed
 from raysweep.spec import Evaluation
 
 SHAPE = PairShape(d1=3, d2=4, classes=3, depth_1=2, depth_2=3, width_1=5, width_2=6)
@@ -242,6 +243,49 @@ def test_alignment_is_that_of_each_member_by_itself(layers: str, dtype: str) -> 
             expected = "2-3" if layers == "last" else best(value, key=lambda pair: value[pair])
             assert scores[name].layers[member] == expected
             assert scores[name].value[member] == pytest.approx(value[expected], rel=1e-9)
+
+
+@pytest.mark.parametrize("layers", ["last", "best"])
+def test_chance_is_the_same_aggregate_over_permuted_rows(layers: str) -> None:
+    """Against a loop over members, permutations and pairs of layers."""
+    pack = pack_of()
+    evaluation = Evaluation.model_validate(
+        {"metrics": ["cka", "procrustes_distance"], "layers": layers, "calibrate": 4}
+    )
+    scores = evaluate.alignment(pack, VIEWS, "test", evaluation)
+    rows = [view.splits.test for view in VIEWS]
+    xs, ys = (
+        pack.forward(m, np.stack([getattr(v, side)[r] for v, r in zip(VIEWS, rows, strict=True)]))[
+            0
+        ][-1 if layers == "last" else 0 :]
+        for m, side in ((1, "x1"), (2, "x2"))
+    )
+    for name, score in scores.items():
+        assert score.calibration is not None
+        best, ideal = (min, 0.0) if name == "procrustes_distance" else (max, 1.0)
+        for member in range(0, MEMBERS, 3):
+            draw = np.random.default_rng(derive_seed("calibration", "test"))
+            null = []
+            for _ in range(4):
+                order = draw.permutation(len(rows[0]))
+                null.append(
+                    best(
+                        measure(
+                            name,
+                            one[member].T,
+                            two[member].T[order],
+                            preprocessing=Preprocessing(clip_quantile=0.95, normalize=True),
+                        )
+                        for one in xs
+                        for two in ys
+                    )
+                )
+            chance, value = np.mean(null), score.value[member]
+            assert score.calibration.chance[member] == pytest.approx(chance, rel=1e-8)
+            corrected = (value - chance) / (ideal - chance)
+            assert score.calibration.corrected[member] == pytest.approx(corrected, rel=1e-8)
+            as_good = sum(best(n, value) == n for n in null)
+            assert score.calibration.p_value[member] == (1 + as_good) / 5
 
 
 def test_alignment_is_measured_on_some_rows_of_the_split() -> None:

@@ -141,6 +141,22 @@ def test_the_same_pack_gives_the_same_bits(mixed: tuple[Study, list[Trial], list
         assert_same(one, two, 0.0)
 
 
+def test_chance_is_told_beside_every_alignment(study_of: StudyFactory) -> None:
+    plain = study_of()
+    [before] = rows_of(plain, [trial(plain, 0.5)])
+    study = study_of("evaluation.calibrate=19")
+    [row] = rows_of(study, [trial(study, 0.5)])
+    added = {name for name in row if name not in before}
+    assert added == {
+        f"{kind}_{metric}_{split}"
+        for kind in ("chance", "corrected", "chance_p")
+        for metric in study.evaluation.metrics
+        for split in ("validation", "test")
+    }
+    assert {name: row[name] for name in numbers(before)} == numbers(before)
+    assert all(1 / 20 <= float(str(row[name])) <= 1 for name in added if "_p_" in name)
+
+
 def test_arms_of_a_seed_start_and_learn_alike(tiny_study: Study) -> None:
     # At strength 0 the arms differ in nothing: same weights, same batches, same steps.
     arms = [

@@ -71,6 +71,7 @@ OVERRIDES = {
         "evaluation.metrics.mutual_knn.topk=4",
         "evaluation.layers=best",
         "evaluation.rows=16",
+        "evaluation.calibrate=9",
         "evaluation.preprocessing.normalize=false",
     ],
     "search": ["search.trials=9", "search.seeds=3", "search.objective=both", "search.sampler=gp"],

@@ -125,6 +125,15 @@ def test_a_search_maximizes_what_grows_with_alignment(study_of: StudyFactory) ->
         assert REGISTRY[offered].higher_is_better
 
 
+def test_only_what_depends_on_the_pairs_has_a_level_of_chance(study_of: StudyFactory) -> None:
+    metrics = "evaluation.metrics={cka: {}, effective_rank_1: {}}"
+    study_of(metrics)
+    [fault] = faults(study_of, metrics, "evaluation.calibrate=9")
+    assert "evaluation.metrics.effective_rank_1: has no level of chance" in fault
+    [fault] = faults(study_of, "evaluation.calibrate=1")
+    assert "give 0 for no calibration, or at least 2 permutations; found 1" in fault
+
+
 def test_widths_that_a_loss_or_metric_cannot_compare(study_of: StudyFactory) -> None:
     widths = ("model={width_1: 8, width_2: [8, 4]}",)
     study_of(*widths)

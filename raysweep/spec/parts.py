@@ -68,14 +68,25 @@ class Preprocessing(Part):
 
 
 class Evaluation(Part):
-    """Alignment metrics that are measured, on which layers, after which preprocessing."""
+    """Alignment metrics that are measured, on which layers, after which preprocessing.
+
+    ``calibrate`` counts the permutations that tell the level of chance.
+    """
 
     metrics: dict[str, dict[str, OptionValue]] = Field(
         default={"unbiased_cka": {}, "mutual_knn": {"topk": 10}}, min_length=1
     )
     layers: Literal["last", "best"] = "last"
     rows: Whole = Field(1024, ge=16)
+    calibrate: Whole = Field(0, ge=0, le=10_000)
     preprocessing: Preprocessing = Preprocessing()
+
+    @field_validator("calibrate")
+    @classmethod
+    def _enough_permutations(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("give 0 for no calibration, or at least 2 permutations")
+        return value
 
     @field_validator("metrics", mode="before")
     @classmethod

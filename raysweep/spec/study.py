@@ -136,12 +136,16 @@ class Study(Part):
         result it has.
         """
         alignment = self.alignment.model_dump(mode="json")
+        evaluation = self.evaluation.model_dump(mode="json")
+        # Results from before there was a choice keep their keys.
         if alignment["layer"] == "last":
-            del alignment["layer"]  # results from before there was a choice keep their keys
+            del alignment["layer"]
+        if not evaluation["calibrate"]:
+            del evaluation["calibrate"]
         return {
             "seed": self.seed,
             "training": self.training.model_dump(mode="json"),
             "alignment": alignment,
-            "evaluation": self.evaluation.model_dump(mode="json"),
+            "evaluation": evaluation,
             "code": self.files.get(self.alignment.loss, ""),
         }

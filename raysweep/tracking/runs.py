@@ -34,7 +34,7 @@ _EXACT = (
 INFORMATION = (*_EXACT, *(f"{name}_estimated" for name in _EXACT))
 _MEAN_ONLY = ("gradient_ratio", "best_epoch", "train_seconds")
 _TIMING = ("train_seconds",)
-_FAMILIES = ("alignment_", "performance_", "loss_")
+_FAMILIES = ("alignment_", "corrected_", "performance_", "loss_")
 _Of = tuple[Stage, Arm, float, Options]
 _MEASURED = tuple(c for c in COLUMNS if c.name.startswith(_FAMILIES) and c.kind == "float64")
 

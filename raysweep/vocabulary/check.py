@@ -11,7 +11,12 @@ from raysweep.vocabulary.data import (
     check_population,
     smallest_splits,
 )
-from raysweep.vocabulary.evaluation import check_metrics, check_objective, check_rows
+from raysweep.vocabulary.evaluation import (
+    check_calibration,
+    check_metrics,
+    check_objective,
+    check_rows,
+)
 from raysweep.vocabulary.losses import check_loss
 from raysweep.vocabulary.parts import widths_of
 
@@ -41,6 +46,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
         faults += found
     faults += check_loss(raw.get("alignment"), raw.get("search"), widths_of(raw.get("model")))
     faults += check_metrics(raw.get("evaluation"), widths_of(raw.get("model")))
+    faults += check_calibration(raw.get("evaluation"))
     faults += check_objective(raw.get("search"), raw.get("evaluation"))
     if sizes:
         smallest = {split: min(s[split] for s in sizes) for split in sizes[0]}

@@ -51,6 +51,21 @@ def check_objective(search: object, evaluation: object) -> list[Fault]:
     return [Fault(at, f"the search maximizes {name}, which {why}; choose from {', '.join(good)}")]
 
 
+def check_calibration(evaluation: object) -> list[Fault]:
+    """Chance is what a metric gives for shuffled pairs: it must depend on the pairs."""
+    measured = part_of(Evaluation, evaluation)
+    if measured is None or not measured.calibrate:
+        return []
+    faults = []
+    for name in measured.metrics:
+        metric = REGISTRY.get(name)
+        if metric is not None and (not metric.paired or metric.ideal is None):
+            good = [n for n, m in REGISTRY.items() if m.paired and m.ideal is not None]
+            message = f"has no level of chance; set calibrate: 0, or choose from {', '.join(good)}"
+            faults.append(Fault(("evaluation", "metrics", name), message))
+    return faults
+
+
 def check_rows(raw: Mapping[str, Any], smallest: Mapping[str, int]) -> list[Fault]:
     """Faults of what does not fit into the splits; ``smallest`` is split -> fewest rows."""
     faults = []
