@@ -30,7 +30,10 @@ _NOT_DESCRIPTORS = frozenset(
 )
 # Options of the loss that the search proposed: they differ within a cell.
 OPTION_PREFIX = "option_"
-_OUTCOME_PREFIXES = ("alignment_", "chance_", "corrected_", "performance_", "loss_", "regret_")
+_OUTCOME_PREFIXES = (
+    *("alignment_", "chance_", "corrected_", "distinct_rows_"),
+    *("performance_", "loss_", "regret_"),
+)
 _MACHINE_SUFFIXES = ("_seconds", "_s", "_gib", "_bytes")
 INFORMATION = (
     *("I1", "I2", "I12", "I_shared", "I_X1X2"),

@@ -181,6 +181,34 @@ def alignment(
     return scores
 
 
+def distinct_representations(
+    trained: TrainedPack, views: Sequence[PairedViews], split: str, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """How many different representations the `alignment_rows` of a split have, int64 [m] each.
+
+    With few of them neighbours are mostly ties, which a metric of neighbours cannot tell. Rows are
+    told apart along a fixed random direction, up to rounding: equal inputs need not give equal bits
+    in a stacked product. Where they are not defined the count is 0.
+    """
+    chosen = [alignment_rows(view, split, most) for view in views]
+    first, second = (
+        trained.forward(modality, _stack(views, chosen, side, slice(None)))[0][-1].mT
+        for modality, side in ((1, "x1"), (2, "x2"))
+    )
+    return _distinct(first), _distinct(second)
+
+
+def _distinct(rows: Tensor) -> np.ndarray:
+    """Different rows of every member of [m, n, d]."""
+    generator = np.random.default_rng(derive_seed("distinct rows"))
+    direction = torch.from_numpy(generator.normal(size=rows.shape[2])).to(rows.device)
+    along = (rows.double() @ direction).sort(dim=1).values
+    size = rows.double().square().sum(dim=2).amax(dim=1).sqrt()
+    tolerance = 8 * torch.finfo(rows.dtype).eps * size[:, None]
+    counts = 1 + (along.diff(dim=1) > tolerance).sum(dim=1)
+    return torch.where(size.isfinite(), counts, 0).cpu().numpy()
+
+
 def _on_inputs(
     trained: TrainedPack, modality: int, inputs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from raysweep import evaluate
 from raysweep.data.registry import find_dataset, load, load_estimate
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
+from raysweep.metrics import REGISTRY
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
 from raysweep.packing import Pack
@@ -157,6 +158,12 @@ def _measure(
             if study.evaluation.layers == "best":
                 for i, row in enumerate(rows):
                     row[f"alignment_layers_{name}_{split}"] = score.layers[i]
+        if any(option.name == "topk" for name in scores for option in REGISTRY[name].options):
+            counts = evaluate.distinct_representations(trained, views, split, study.evaluation.rows)
+            for modality, of_members in enumerate(counts, start=1):
+                for i, row in enumerate(rows):
+                    count = int(of_members[i]) if usable[i] else None
+                    row[f"distinct_rows_{modality}_{split}"] = count
     return rows
 
 

@@ -157,6 +157,14 @@ COLUMNS: tuple[Column, ...] = (
         rf"chance_p_\w+_{_SPLITS}",
     ),
     Column(
+        "distinct_rows_<1|2>_<split>",
+        "int64",
+        "rows",
+        "different representations among the rows measured, beside metrics of neighbours: with "
+        "few of them neighbours are mostly ties",
+        rf"distinct_rows_(1|2)_{_SPLITS}",
+    ),
+    Column(
         "performance_<1|2|fused>_<split>",
         "float64",
         "0..1",

@@ -288,6 +288,17 @@ def test_chance_is_the_same_aggregate_over_permuted_rows(layers: str) -> None:
             assert score.calibration.p_value[member] == (1 + as_good) / 5
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_few_different_inputs_have_few_different_representations(dtype: str) -> None:
+    view = views_of(0, rows=400)
+    repeated = dataclasses.replace(view, x1=view.x1[np.arange(400) % 5])
+    counts = evaluate.distinct_representations(pack_of(dtype), [repeated] * 3, "test", 365)
+    assert counts[0].tolist() == [5] * MEMBERS
+    # Two rows may lie as near along one direction as float32 tells apart.
+    assert (counts[1] <= 365).all()
+    assert (counts[1] >= (365 if dtype == "float64" else 363)).all()
+
+
 def test_alignment_is_measured_on_some_rows_of_the_split() -> None:
     view = VIEWS[1]
     some = evaluate.alignment_rows(view, "test", 10)
