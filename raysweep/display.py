@@ -48,9 +48,9 @@ class RunDisplay:
                 self._show(self._sweep, force=True)
             self._live.stop()
 
-    def started(self, sweep: Sweep, runner: str) -> None:
-        """Say what there is to do."""
-        self._started = time.monotonic()
+    def started(self, sweep: Sweep, runner: str, gone_s: float = 0.0) -> None:
+        """Say what there is to do; the run began ``gone_s`` ago."""
+        self._started = time.monotonic() - gone_s
         self._sweep = sweep
         self._before = _done(sweep)
         have = f", {self._before} already there" if self._before else ""
@@ -105,7 +105,9 @@ class RunDisplay:
         parts = [
             f"{finished} of {len(sweep.cells)} cells",
             f"{done} of {planned} trials",
-            f"{len(sweep.running)} packs running",
+            f"{sweep.finished_packs} packs done",
+            *([f"{len(sweep.running)} running"] if sweep.running else []),
+            *([f"{len(sweep.failures)} failed"] if sweep.failures else []),
             f"{duration(elapsed)} gone",
         ]
         if self._fresh and done < planned:

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import shlex
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -20,16 +21,20 @@ from raysweep import __version__, ray_cluster
 
 # isort: split
 # Only now: ray_cluster sets what Ray reads when it is imported.
+from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
 
 from raysweep.errors import InputError
 from raysweep.run_folder import STUDY_NAME
 from raysweep.spec import Study
 from raysweep.study_file import dump_study
+from raysweep.tracking.address import VARIABLE, resolve_address
 
 _OURS = "raysweep"
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _AGAIN_AFTER_S = 2.0
+_PATIENCE_S = 120.0
+_STOP_WAIT_S = 60
 # They tell of every package and every connection.
 _TALKATIVE = (
     "ray.dashboard.modules.dashboard_sdk",
@@ -38,6 +43,10 @@ _TALKATIVE = (
 )
 for _name in _TALKATIVE:
     logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+class NoSuchJob(InputError):
+    """The cluster knows no job of that name."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +82,11 @@ class Job:
 def submit(
     study: Study,
     location: str,
-    address: str | None,
+    address: str,
     wheel: Path | None = None,
     modules: Sequence[Path] = (),
     arguments: Sequence[str] = (),
+    tracking_uri: str | None = None,
 ) -> str:
     """Send a study to a cluster.
 
@@ -85,17 +95,22 @@ def submit(
             paths.
         location: its output, as every node of the cluster sees it: an absolute path of a shared
             folder, or a URI. An output that is there already is resumed or extended.
-        address: of the cluster's job server, ``http://HEAD:8265``; None asks Ray (``RAY_ADDRESS``).
+        address: of the cluster's job server, ``http://HEAD:8265``.
         wheel: a wheel of this package to run; by default the package as it is installed here.
-        modules: folders of further packages that the study needs, such as a loss of one's own.
-        arguments: further arguments of ``raysweep run``, such as ``--no-mlflow``.
+        modules: further packages or ``.py`` files that the study needs, such as a loss.
+        arguments: further arguments of ``raysweep run``, such as ``--pack-limit``.
+        tracking_uri: address of an MLflow server that the cluster reaches; by default
+            ``MLFLOW_TRACKING_URI`` where that is one. Without any the job copies nothing to MLflow,
+            which ``raysweep sync`` can do from anywhere.
 
     Returns:
         The job's id.
 
     Raises:
-        InputError: the location means nothing on another machine, or no job server answers.
+        InputError: the location or MLflow's address mean nothing on another machine, or no job
+            server answers.
     """
+    tracking = _tracking(tracking_uri)
     if "://" not in location and not os.path.isabs(location):
         raise InputError(
             f"--out {location}: a job runs on the cluster, and its results must outlive it; give "
@@ -108,21 +123,28 @@ def submit(
     shipped = [str(wheel)] if wheel else ray_cluster.packages()
     with tempfile.TemporaryDirectory(prefix="raysweep-job-") as folder:
         Path(folder, STUDY_NAME).write_text(dump_study(study))
+        packages = [path for path in modules if path.is_dir()]
+        for path in modules:
+            if not path.is_dir():  # Ray takes folders alone; files are found beside the study
+                shutil.copy(path, folder)
         environment = {
             "working_dir": folder,
-            "py_modules": [*shipped, *(str(path.resolve()) for path in modules)],
+            "py_modules": [*shipped, *(str(path.resolve()) for path in packages)],
             "excludes": ["**/__pycache__/"],
+            # Not an argument: an address may hold a password, and arguments are shown in lists.
+            "env_vars": {**tracking, "RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_WAIT_S)},
         }
+        more = arguments if tracking else [*arguments, "--no-mlflow"]
         with _answering(address) as client:
             return client.submit_job(
-                entrypoint=shlex.join([*entry, *arguments]),
+                entrypoint=shlex.join([*entry, *more]),
                 submission_id=f"{_OURS}-{study.name[:60]}-{secrets.token_hex(3)}",
                 runtime_env=environment,
                 metadata={_OURS: __version__, "study": study.name, "out": location},
             )
 
 
-def jobs(address: str | None) -> list[Job]:
+def jobs(address: str) -> list[Job]:
     """All jobs on a cluster that `submit` has sent there, the latest first.
 
     Raises:
@@ -133,7 +155,7 @@ def jobs(address: str | None) -> list[Job]:
     return sorted(found, key=lambda job: job.started or time.time(), reverse=True)
 
 
-def job(address: str | None, job_id: str) -> Job:
+def job(address: str, job_id: str) -> Job:
     """One job.
 
     Raises:
@@ -143,7 +165,7 @@ def job(address: str | None, job_id: str) -> Job:
         return _job(client.get_job_info(job_id))
 
 
-def logs(address: str | None, job_id: str) -> str:
+def logs(address: str, job_id: str) -> str:
     """Everything that a job has printed so far.
 
     Raises:
@@ -153,7 +175,7 @@ def logs(address: str | None, job_id: str) -> str:
         return client.get_job_logs(job_id)
 
 
-def follow(address: str | None, job_id: str) -> Iterator[str]:
+def follow(address: str, job_id: str) -> Iterator[str]:
     """What a job prints, from its start, as it comes and until it ends.
 
     A connection that breaks is made again; the job knows nothing of who listens.
@@ -162,23 +184,29 @@ def follow(address: str | None, job_id: str) -> Iterator[str]:
         InputError: no job server answers, or it knows no such job.
     """
     shown = 0
+    answered = time.monotonic()
     while True:
-        ended = job(address, job_id).over
-        skip = shown
-        with contextlib.suppress(RuntimeError, OSError):
+        try:
+            over = job(address, job_id).over
+            skip = shown
             for text in _tail(address, job_id):
                 fresh = text[skip:]
                 skip = max(skip - len(text), 0)
                 shown += len(fresh)
                 if fresh:
                     yield fresh
-        if ended:
-            return
-        if not job(address, job_id).over:
-            time.sleep(_AGAIN_AFTER_S)
+            if over:
+                return
+            answered = time.monotonic()
+        except NoSuchJob:
+            raise
+        except (InputError, RuntimeError, OSError):
+            if time.monotonic() - answered > _PATIENCE_S:
+                raise
+        time.sleep(_AGAIN_AFTER_S)
 
 
-def stop(address: str | None, job_id: str) -> bool:
+def stop(address: str, job_id: str) -> bool:
     """Ask a job to stop, as Ctrl-C does; everything finished is kept.
 
     Returns:
@@ -191,7 +219,7 @@ def stop(address: str | None, job_id: str) -> bool:
         return client.stop_job(job_id)
 
 
-def _tail(address: str | None, job_id: str) -> Iterator[str]:
+def _tail(address: str, job_id: str) -> Iterator[str]:
     with _answering(address, job_id) as client:
         loop = asyncio.new_event_loop()
         try:
@@ -207,19 +235,43 @@ def _tail(address: str | None, job_id: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _answering(address: str | None, job_id: str = "") -> Iterator[JobSubmissionClient]:
+def _answering(address: str, job_id: str = "") -> Iterator[JobSubmissionClient]:
+    if not address.startswith(("http://", "https://")):
+        raise InputError(
+            f"--address {address}: not the address of a job server; expected http://HEAD:8265"
+        )
     try:
         yield JobSubmissionClient(address)
+    except AuthenticationError as error:
+        raise InputError(
+            f"--address {address}: the cluster does not take this token "
+            f"({ray_cluster.first_line(error.message)}); {ray_cluster.TOKEN_HINT}"
+        ) from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         message = str(error)
         if job_id and ("404" in message or "not exist" in message or "not found" in message):
-            raise InputError(
+            raise NoSuchJob(
                 f"{job_id}: no such job at {address}; `raysweep jobs` lists them"
             ) from error
         raise InputError(
             f"--address {address}: no Ray job server answers there "
-            f"({ray_cluster.last_line(message)}); give http://HEAD:8265; {ray_cluster.TOKEN_HINT}"
+            f"({ray_cluster.last_line(message)}); give http://HEAD:8265"
         ) from error
+
+
+def _tracking(given: str | None) -> dict[str, str]:
+    uri = given or os.environ.get(VARIABLE)
+    if uri is None:
+        return {}
+    address = resolve_address(None, uri)
+    if address.database is None:
+        return {VARIABLE: address.uri}
+    if given is None:
+        return {}
+    raise InputError(
+        f"--tracking-uri {given}: a file here is none on the cluster; give an MLflow server, or "
+        "leave it out and copy with `raysweep sync` afterwards"
+    )
 
 
 def _is_ours(details: JobDetails) -> bool:
@@ -233,7 +285,7 @@ def _job(details: JobDetails) -> Job:
         study=facts.get("study", ""),
         location=facts.get("out", ""),
         status=str(details.status.value),
-        message=(details.message or "").partition("\n")[0],
+        message=(details.message or "").partition("\n")[0].partition(", last available logs")[0],
         started=_seconds(details.start_time),
         ended=_seconds(details.end_time),
         exit_code=details.driver_exit_code,

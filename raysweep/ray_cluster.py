@@ -147,6 +147,11 @@ def slots(study: Study, wait_s: float = 0.0, waiting: Callable[[str], None] | No
         time.sleep(1.0)
 
 
+def first_line(message: str) -> str:
+    """The first line that says something."""
+    return next((line.strip() for line in message.splitlines() if line.strip()), "no reason given")
+
+
 def last_line(message: str) -> str:
     """The last line that says something."""
     lines = [line.strip() for line in message.strip().splitlines() if line.strip()]

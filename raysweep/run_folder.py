@@ -9,9 +9,11 @@ import difflib
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from raysweep.cells import expand
 from raysweep.errors import InputError
@@ -25,6 +27,20 @@ from raysweep.table import Parts, compact, read_parts
 STUDY_NAME = "study.yaml"
 FAILURES = "failures"
 LOCK_NAME = ".driver"
+_REASON = ".txt"
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Who runs a study.
+
+    Attributes:
+        name: its host and process.
+        since_ns: when it started, by the clock of the folder's filesystem.
+    """
+
+    name: str
+    since_ns: int
 
 
 class RunFolder:
@@ -109,16 +125,39 @@ class RunFolder:
 
     def record_failure(self, pack: Pack, reason: str) -> None:
         """Keep why a pack was given up."""
-        self.output.write(f"{FAILURES}/{pack.key}.txt", reason.encode())
+        self.output.write(f"{FAILURES}/{pack.key}{_REASON}", reason.encode())
 
     def clear_failure(self, pack: Pack) -> None:
         """Forget an earlier failure of a pack that has now run."""
-        self.output.delete(f"{FAILURES}/{pack.key}.txt")
+        self.output.delete(f"{FAILURES}/{pack.key}{_REASON}")
 
     def failure(self, pack: Pack) -> str | None:
         """Why a pack was given up, if it was."""
-        content = self.output.read(f"{FAILURES}/{pack.key}.txt")
+        content = self.output.read(f"{FAILURES}/{pack.key}{_REASON}")
         return None if content is None else content.decode(errors="replace")
+
+    def failures(self) -> dict[str, str]:
+        """Key of each pack that was given up and has not run since -> why."""
+        found = {name: self.output.read(name) for name in self.output.names(FAILURES, _REASON)}
+        return {
+            Path(name).name.removesuffix(_REASON): content.decode(errors="replace")
+            for name, content in found.items()
+            if content is not None
+        }
+
+    def driver(self) -> Driver | None:
+        """Who runs the folder's study now; None where nobody does, or there are no locks."""
+        if self.output.local is None:
+            return None
+        try:
+            with open(self.output.local / LOCK_NAME) as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return Driver(lock.read().strip(), os.fstat(lock.fileno()).st_mtime_ns)
+        except OSError:
+            pass
+        return None
 
     @contextlib.contextmanager
     def driver_lock(self) -> Iterator[None]:
@@ -136,7 +175,7 @@ class RunFolder:
         self.output.local.mkdir(parents=True, exist_ok=True)
         with open(self.output.local / LOCK_NAME, "a+") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _take(lock)
             except BlockingIOError as error:
                 lock.seek(0)
                 raise InputError(
@@ -152,6 +191,16 @@ class RunFolder:
             lock.write(f"host {socket.gethostname()}, process {os.getpid()}")
             lock.flush()
             yield
+
+
+def _take(lock: IO[str]) -> None:
+    # Who only asks for the driver has the lock for a moment.
+    for wait in (0.05, 0.2):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(wait)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def extends(before: Study, after: Study) -> bool:

@@ -97,12 +97,11 @@ def propose(search: Search, seed: int, outcomes: Sequence[Outcome], count: int) 
         )
         return [_at(shares, search) for shares in sequence.random(asked + count)[asked:]]
     study = optuna.create_study(
-        directions=["maximize"] * (2 if search.objective == "both" else 1),
+        directions=["maximize"] * len(objectives(search)),
         sampler=_sampler(search, seed, asked),
     )
+    study.add_trials(told(search, outcomes))
     distributions = _distributions(search)
-    for outcome in outcomes:
-        study.add_trial(_told(outcome, search, distributions))
     return [_rounded(study.ask(distributions).params, search) for _ in range(count)]
 
 
@@ -126,6 +125,17 @@ def choose(search: Search, outcomes: Sequence[Outcome]) -> dict[str, Proposal]:
         "alignment": max(usable, key=lambda o: (o.alignment, o.performance)).proposal,
         "performance": max(usable, key=lambda o: (o.performance, o.alignment)).proposal,
     }
+
+
+def objectives(search: Search) -> list[str]:
+    """What is maximized: alignment, performance, or both in this order."""
+    return ["alignment", "performance"] if search.objective == "both" else [search.objective]
+
+
+def told(search: Search, outcomes: Sequence[Outcome]) -> list[optuna.trial.FrozenTrial]:
+    """The outcomes as Optuna's trials; a failed one has no value."""
+    distributions = _distributions(search)
+    return [_told(outcome, search, distributions) for outcome in outcomes]
 
 
 def _distributions(search: Search) -> dict[str, BaseDistribution]:

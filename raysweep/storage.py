@@ -108,10 +108,14 @@ class Output:
 
     def names(self, folder: str, suffix: str) -> list[str]:
         """Sorted names (``folder/file``) of the files in ``folder`` that end in ``suffix``."""
+        return sorted(self.stamps(folder, suffix))
+
+    def stamps(self, folder: str, suffix: str) -> dict[str, int]:
+        """Name -> time of the last change in ns, of the files that `names` gives."""
         selector = fs.FileSelector(self._path(folder), allow_not_found=True)
         found = self._fs.get_file_info(selector)
-        return sorted(
-            f"{folder}/{info.base_name}"
+        return {
+            f"{folder}/{info.base_name}": info.mtime_ns
             for info in found
             if info.type == fs.FileType.File and info.base_name.endswith(suffix)
-        )
+        }

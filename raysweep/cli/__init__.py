@@ -1,0 +1,36 @@
+"""The command line; the only package that prints or exits."""
+
+import signal
+
+import typer
+
+from raysweep.cli import folders, jobs, runs  # noqa: F401 - they add their commands
+from raysweep.cli.terminal import INTERRUPTED, app, fail
+from raysweep.errors import InputError
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with its message and exit code 2."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app(standalone_mode=False)
+    except InputError as error:
+        fail(str(error), 2)
+    except typer.Abort:
+        fail("interrupted", INTERRUPTED)
+    except KeyboardInterrupt:
+        fail("interrupted", INTERRUPTED)
+    except (typer.Exit, SystemExit):
+        raise
+    except Exception as error:
+        # Usage errors of the parser (an unknown option, say) carry their exit code.
+        code = getattr(error, "exit_code", None)
+        if code is None or not hasattr(error, "format_message"):
+            raise
+        fail(error.format_message(), int(code))
+
+
+def _terminated(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt

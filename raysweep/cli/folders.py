@@ -1,0 +1,130 @@
+"""What a run has left: how far it is, what failed, its copies in MLflow and Optuna."""
+
+from typing import Annotated
+
+import typer
+
+from raysweep.cli.terminal import FolderArgument, TrackingOption, app, stderr, stdout
+from raysweep.run_folder import RunFolder
+from raysweep.storage import Output
+
+_LAST_LINES = 4
+
+
+@app.command()
+def status(
+    folder: FolderArgument,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow a run that goes on, until it ends.")
+    ] = False,
+) -> None:
+    """Show how far a run is."""
+    from raysweep import watch as watching
+    from raysweep.display import RunDisplay, status_table
+
+    place = RunFolder(Output(folder))
+    study = place.existing_study()
+    if watch:
+        try:
+            with RunDisplay(stderr) as display:
+                sweep = watching.watch(place, display)
+        except KeyboardInterrupt:
+            stderr.print("stopped watching; the run goes on", highlight=False)
+            raise typer.Exit from None
+    else:
+        sweep = watching.left_sweep(place, study)
+    stdout.print(status_table(sweep))
+    done = sum(key in sweep.results for key in sweep.order())
+    stdout.print(f"{done} of {sweep.trials_planned()} trials are there", highlight=False)
+    driver = place.driver()
+    if driver is not None:
+        stdout.print(f"a run goes on ({driver.name})", highlight=False)
+    if sweep.failures:
+        stdout.print(
+            f"{len(sweep.failures)} packs failed; see why with: "
+            f"raysweep failures {place.output.location}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def failures(
+    folder: FolderArgument,
+    full: Annotated[bool, typer.Option("--full", help="Show everything that is known.")] = False,
+) -> None:
+    """Show which packs failed, and the last lines of why."""
+    from raysweep.watch import left_sweep
+
+    place = RunFolder(Output(folder))
+    sweep = left_sweep(place, place.existing_study())
+    if not sweep.failures:
+        stdout.print("no pack of this study has failed", highlight=False)
+    labels = {
+        pack.key: (sweep.labels[plan.cell.id], len(pack.trials))
+        for plan in sweep.plans.values()
+        for pack in plan.packs
+    }
+    for key, reason in sweep.failures.items():
+        label, trials = labels[key]
+        stdout.print(f"{label}: pack {key} of {trials} trials", style="bold", highlight=False)
+        lines = reason.strip().splitlines()
+        for line in lines if full else lines[-_LAST_LINES:]:
+            stdout.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    folder: FolderArgument,
+    optuna: Annotated[
+        str,
+        typer.Option(metavar="URL", help="A database of Optuna, such as sqlite:///searches.db."),
+    ],
+) -> None:
+    """Write a run's searches as Optuna studies, which optuna-dashboard shows."""
+    from raysweep.export import export_searches
+
+    report = export_searches(RunFolder(Output(folder)), optuna)
+    stdout.print(
+        f"{report.studies} searches, {report.written + report.unchanged} trials "
+        f"({report.written} written) in {optuna}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def sync(
+    folder: FolderArgument,
+    tracking_uri: TrackingOption = None,
+    follow: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Copy a run's results to MLflow; what is there already is left alone."""
+    from raysweep import tracking
+
+    place = RunFolder(Output(folder))
+    place.existing_study()
+    if follow:
+        tracking.follow_until_input_ends(place, tracking_uri)
+        return
+    report = tracking.sync(place, tracking_uri)
+    stdout.print(report.sentence(), highlight=False)
+
+
+@app.command()
+def ui(
+    folder: Annotated[str | None, typer.Argument(metavar="DIR")] = None,
+    tracking_uri: TrackingOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
+) -> None:
+    """Start the MLflow UI on this machine."""
+    from raysweep import tracking
+
+    place = RunFolder(Output(folder)) if folder is not None else None
+    if place is not None:
+        place.existing_study()
+    tracking.ui_command(place, tracking_uri, host, port)  # a fault is told before anything else
+    page = tracking.ui_page(place, host, port)
+    stdout.print(f"MLflow UI at {page} in a few seconds (stop it with Ctrl-C)", highlight=False)
+    raise typer.Exit(tracking.serve_ui(place, tracking_uri, host, port))

@@ -1,0 +1,273 @@
+"""Studies and their runs: validate, plan, run, resume, analyze, and what a study may name."""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from raysweep import __version__
+from raysweep.bundled import bundled_studies
+from raysweep.cli.terminal import (
+    INTERRUPTED,
+    FolderArgument,
+    PackLimitOption,
+    SetOption,
+    StudyArgument,
+    TrackingOption,
+    WaitOption,
+    app,
+    fail,
+    load,
+    stderr,
+    stdout,
+)
+from raysweep.errors import InputError
+from raysweep.run_folder import STUDY_NAME, RunFolder
+from raysweep.spec import Study
+from raysweep.storage import Output
+
+RunnerOption = Annotated[
+    str, typer.Option(help="ray, or local: the same loop in this process, without Ray.")
+]
+AddressOption = Annotated[
+    str, typer.Option(help="local starts a Ray of its own; else HOST:PORT of a cluster, or auto.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="CPUs of the local Ray; all by default.")
+]
+MlflowOption = Annotated[bool, typer.Option(help="Copy the results to MLflow, too.")]
+
+
+@app.command()
+def run(
+    study: StudyArgument,
+    out: Annotated[str, typer.Option(help="Output folder, or a URI that pyarrow.fs opens.")],
+    overrides: SetOption = None,
+    runner: RunnerOption = "ray",
+    address: AddressOption = "local",
+    workers: WorkersOption = None,
+    pack_limit: PackLimitOption = None,
+    wait: WaitOption = 0.0,
+    tracking_uri: TrackingOption = None,
+    mlflow: MlflowOption = True,
+) -> None:
+    """Run a study, or what is missing of it, and print the verdict."""
+    how = _How(runner, address, workers, pack_limit, wait, tracking_uri, mlflow)
+    _run(load(study, overrides), RunFolder(Output(out)), how)
+
+
+@app.command()
+def resume(
+    folder: FolderArgument,
+    runner: RunnerOption = "ray",
+    address: AddressOption = "local",
+    workers: WorkersOption = None,
+    pack_limit: PackLimitOption = None,
+    wait: WaitOption = 0.0,
+    tracking_uri: TrackingOption = None,
+    mlflow: MlflowOption = True,
+) -> None:
+    """Run what is missing in an output folder, and print the verdict."""
+    place = RunFolder(Output(folder))
+    how = _How(runner, address, workers, pack_limit, wait, tracking_uri, mlflow)
+    _run(place.existing_study(), place, how)
+
+
+@app.command()
+def validate(study: StudyArgument, overrides: SetOption = None) -> None:
+    """Check a study file; list all its faults at once."""
+    resolved = load(study, overrides)
+    stdout.print(f"{study}: a valid study ({resolved.name})", highlight=False)
+
+
+@app.command()
+def studies() -> None:
+    """List the bundled studies."""
+    for name, description in bundled_studies().items():
+        stdout.print(f"[bold]{name}[/bold]  {description}", highlight=False)
+
+
+@app.command()
+def describe(
+    what: Annotated[
+        str | None, typer.Argument(help="datasets, metrics, losses or columns.")
+    ] = None,
+) -> None:
+    """List what a study file may name, or the columns of the trial table, as Markdown."""
+    from raysweep.guide import SECTIONS
+
+    if what is None:
+        for name in SECTIONS:
+            stdout.print(f"raysweep describe {name}", highlight=False)
+        return
+    if what not in SECTIONS:
+        raise InputError(f"describe {what}: expected one of {', '.join(SECTIONS)}")
+    stdout.print(SECTIONS[what](), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def plan(
+    study: StudyArgument,
+    overrides: SetOption = None,
+    workers: WorkersOption = None,
+    timing: Annotated[bool, typer.Option(help="Train a little to estimate the time.")] = True,
+) -> None:
+    """Show a study's size before it is run: cells, trials, packs, models, time."""
+    from raysweep.conclusion import detectable_effect
+    from raysweep.display import duration
+    from raysweep.estimate import study_size
+    from raysweep.study_file import dump_study
+
+    resolved = load(study, overrides)
+    stdout.print(dump_study(resolved), highlight=False, markup=False)
+    size = study_size(resolved, measure_time=timing)
+    lines = [
+        f"cells             {size.cells}",
+        f"trials            {size.trials}",
+        f"packs             {size.packs}",
+        f"models to train   {size.encoders} encoders, each with its head",
+    ]
+    smallest = detectable_effect(resolved)
+    lines.append(
+        f"finds             effects of {smallest:.2f} standard deviations between units with 80 % "
+        "power, in the worst cell"
+        if math.isfinite(smallest)
+        else "finds             nothing: one unit per cell has no spread; give more confirm.seeds"
+    )
+    if size.seconds is not None:
+        count = workers or os.cpu_count() or 1
+        lines.append(
+            f"estimated time    {duration(size.seconds / count)} of training with {count} workers "
+            "like this machine's cores,\n                  and about half a minute to start"
+        )
+    stdout.print("\n".join(lines), highlight=False)
+
+
+@app.command()
+def analyze(folder: FolderArgument) -> None:
+    """Print the verdict of a run, and write its report, figures and tables."""
+    place = RunFolder(Output(folder))
+    with _writable(place):
+        _print_verdict(place, place.existing_study())
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    stdout.print(__version__, highlight=False)
+
+
+@dataclass(frozen=True)
+class _How:
+    """What run and resume are told besides the study and its folder."""
+
+    runner: str
+    address: str
+    workers: int | None
+    pack_limit: float | None
+    wait: float
+    tracking_uri: str | None
+    mlflow: bool
+
+
+def _run(study: Study, folder: RunFolder, how: _How) -> None:
+    if how.runner not in ("ray", "local"):
+        raise InputError(f"--runner {how.runner}: expected ray or local")
+    if how.runner == "local" and how.pack_limit is not None:
+        raise InputError(
+            "--pack-limit: a pack that hangs is ended with its process, and --runner local has "
+            "none but this one; leave one of the two out"
+        )
+    if how.runner == "ray" and how.address != "local":
+        from raysweep import ray_cluster
+
+        ray_cluster.check_address(how.address)
+    from raysweep.conclusion import register_plan
+    from raysweep.display import RunDisplay
+
+    with _writable(folder), folder.driver_lock():
+        folder.adopt(study)
+        digest = register_plan(folder, study)
+        if digest:
+            stderr.print(f"plan registered before the first trial: {digest}", highlight=False)
+        with _companion(folder, how):
+            try:
+                with RunDisplay(stderr) as display:
+                    if how.runner == "local":
+                        from raysweep import local_runner
+
+                        sweep = local_runner.run(study, folder, display)
+                    else:
+                        from raysweep import tune_runner
+
+                        sweep = tune_runner.run(
+                            study,
+                            folder,
+                            display,
+                            how.address,
+                            how.workers,
+                            how.pack_limit,
+                            how.wait,
+                        )
+                interrupted = not sweep.finished
+            except KeyboardInterrupt:
+                interrupted = True
+            if not interrupted and sweep.results:
+                _print_verdict(folder, study)
+        if interrupted:
+            fail(
+                f"stopped; everything finished is kept. "
+                f"Go on with: raysweep resume {folder.output.location}",
+                INTERRUPTED,
+            )
+    if sweep.failures:
+        fail(
+            f"{len(sweep.failures)} packs failed; see why with: "
+            f"raysweep failures {folder.output.location}. Try them again with: "
+            f"raysweep resume {folder.output.location}",
+            1,
+        )
+
+
+@contextlib.contextmanager
+def _writable(folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = folder.output.location
+        begun = folder.output.local is None or (folder.output.local / STUDY_NAME).is_file()
+        kept = f"what was finished is kept, go on with: raysweep resume {place}"
+        raise InputError(
+            f"--out {place}: cannot be written ({error.strerror or error}); "
+            f"{kept if begun else 'give a folder that can'}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _companion(folder: RunFolder, how: _How) -> Iterator[None]:
+    if not how.mlflow:
+        yield
+        return
+    from raysweep import tracking
+
+    companion = tracking.start_companion(folder, how.tracking_uri)
+    try:
+        yield
+    finally:
+        stderr.print(companion.finish(timeout_s=60.0), highlight=False)
+
+
+def _print_verdict(folder: RunFolder, study: Study) -> None:
+    from raysweep.conclusion import conclude
+    from raysweep.display import verdict_table
+
+    conclusion = conclude(folder)
+    if len(conclusion.effects):
+        stdout.print(verdict_table(conclusion.effects, study.verdict.performance))
+    for sentence in conclusion.sentences:
+        stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    stdout.print(f"Report: {conclusion.report}", highlight=False, soft_wrap=True)

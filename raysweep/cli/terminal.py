@@ -1,0 +1,70 @@
+"""What all commands share: the application, the screen, common options, and how a command ends.
+
+Exit codes: 0 done, 1 some packs failed, 2 a mistake in what was given, 130 interrupted.
+"""
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from raysweep.bundled import find_study
+from raysweep.spec import Study
+
+INTERRUPTED = 130
+_PIPE_WIDTH = 124
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="When does forcing multimodal representations to align help, and how hard?",
+)
+stdout = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+stderr = Console(stderr=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH)
+
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A study file, or the name of a bundled study.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value, such as search.trials=8."),
+]
+FolderArgument = Annotated[
+    str, typer.Argument(metavar="DIR", help="The output folder of a run (--out).")
+]
+TrackingOption = Annotated[
+    str | None,
+    typer.Option(help="MLflow's address; else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db here."),
+]
+PackLimitOption = Annotated[
+    float | None,
+    typer.Option(min=0.001, metavar="SECONDS", help="Give a pack up that trains for longer."),
+]
+WaitOption = Annotated[
+    float,
+    typer.Option(min=0, metavar="SECONDS", help="Wait so long for a node that can hold a pack."),
+]
+
+
+def load(name: str, overrides: list[str] | None) -> Study:
+    """The resolved study of a file or a bundled name, all its faults told at once."""
+    from raysweep import vocabulary
+    from raysweep.study_file import load_study
+
+    return load_study(find_study(name), overrides or (), vocabulary.check, vocabulary.resolve_files)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """End with a message and an exit code."""
+    style = "red" if code == 2 else None
+    stderr.print(message, highlight=False, markup=False, soft_wrap=True, style=style)
+    if code == INTERRUPTED:
+        # An interrupt may have come while a library was starting or ending its threads, and some
+        # then crash when the interpreter takes them down in order. All files are closed by now.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

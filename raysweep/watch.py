@@ -1,0 +1,104 @@
+"""A run seen from another process: what it has stored so far, and what comes in."""
+
+import time
+from pathlib import PurePosixPath
+
+from raysweep.display import RunDisplay
+from raysweep.packing import Pack
+from raysweep.run_folder import FAILURES, Driver, RunFolder
+from raysweep.spec import Study
+from raysweep.sweep import Sweep
+from raysweep.table import PART_SUFFIX, PARTS, read_parts
+
+EVERY_S = 1.0
+
+
+def left_sweep(folder: RunFolder, study: Study) -> Sweep:
+    """The sweep as runs have left it: with all results, and the packs that were given up."""
+    sweep = folder.open_sweep(study)
+    reasons = folder.failures()
+    for pack in _missing(sweep):
+        if pack.key in reasons:
+            sweep.fail(pack, reasons[pack.key])
+    return sweep
+
+
+def watch(folder: RunFolder, display: RunDisplay) -> Sweep:
+    """Show a run that another process drives, from its start, until it ends.
+
+    Args:
+        folder: the run's folder, on this machine, shared, or far away.
+        display: shows what has been stored since the driver started, and what comes in. Where
+            nobody can be seen to drive (an object store has no locks), what comes in from now on.
+
+    Returns:
+        The sweep as it was at the end: every trial there or given up, or the driver gone.
+    """
+    study = folder.existing_study()
+    driver = folder.driver()
+    if driver is None and folder.output.local is not None:
+        return left_sweep(folder, study)
+    follower = _Follower(folder, study, driver, display)
+    while True:
+        # Asked first: what a driver stores before it ends is then still taken in.
+        gone = folder.output.local is not None and folder.driver() is None
+        follower.take_in()
+        if gone or follower.sweep.finished:
+            return follower.sweep
+        time.sleep(EVERY_S)
+
+
+class _Follower:
+    """Repeats a driver's run from the files that it leaves."""
+
+    def __init__(
+        self, folder: RunFolder, study: Study, driver: Driver | None, display: RunDisplay
+    ) -> None:
+        self._folder, self._display = folder, display
+        output = folder.output
+        parts, failures = output.stamps(PARTS, PART_SUFFIX), output.stamps(FAILURES, ".txt")
+        since = driver.since_ns if driver is not None else time.time_ns()
+        self._seen = {name: at for name, at in parts.items() if at < since}
+        self._failed = {name: at for name, at in failures.items() if at < since}
+        self.sweep = Sweep(study, read_parts(output, sorted(self._seen)).results())
+        gone_s = max(time.time() - since / 1e9, 0.0)
+        who = f"run by {driver.name}" if driver is not None else "from now on"
+        display.started(self.sweep, who, gone_s)
+
+    def take_in(self) -> None:
+        """Show what was stored since the last time, in the order in which it was."""
+        stamps = self._folder.output.stamps(PARTS, PART_SUFFIX)
+        for name, at in sorted(stamps.items(), key=lambda item: item[1]):
+            if self._seen.get(name) != at:
+                self._seen[name] = at
+                self._take_in_part(name)
+        stamps = self._folder.output.stamps(FAILURES, ".txt")
+        fresh = {name for name, at in stamps.items() if self._failed.get(name) != at}
+        if fresh:
+            self._failed.update(stamps)
+            keys = {PurePosixPath(name).stem for name in fresh}
+            for pack in _missing(self.sweep):
+                if pack.key in keys:
+                    reason = self._folder.failure(pack) or ""
+                    self.sweep.fail(pack, reason)
+                    self._display.pack_failed(self.sweep, pack, reason)
+        self._display.tick(self.sweep)
+
+    def _take_in_part(self, name: str) -> None:
+        parts = read_parts(self._folder.output, [name])
+        rows = parts.table.to_pylist()
+        plan = self.sweep.plans.get(rows[0]["cell"]) if rows else None
+        if plan is None:
+            return
+        planned = {trial.key: trial for trial in plan.trials}
+        trials = tuple(planned[row["key"]] for row in rows if row["key"] in planned)
+        if trials:
+            pack = Pack(trials)
+            self.sweep.complete(pack, parts.results().values())
+            self._display.pack_finished(self.sweep, pack, rows)
+        else:  # of a generation whose predecessor has not been seen yet
+            self.sweep.results.update(parts.results())
+
+
+def _missing(sweep: Sweep) -> list[Pack]:
+    return [pack for plan in sweep.plans.values() for pack in plan.packs]

@@ -1,0 +1,179 @@
+"""Studies as jobs of a real Ray with its job server and tokens: send, listen, list, stop."""
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tiny_runs import (
+    assert_same_table,
+    kill,
+    misbehaving,
+    opened,
+    parts,
+    raysweep,
+    started,
+    study,
+    table,
+    words,
+    write_study,
+)
+
+from raysweep import local_runner
+
+pytestmark = pytest.mark.ray
+JOB = re.compile(r"job (raysweep-tiny-\w+) at http")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a job server that asks for a token, which the environment then has."""
+    folder = Path(tempfile.mkdtemp(prefix="rs-"))
+    port = free_port()
+    given = {
+        # Of all the machine's Pythons a job takes the first.
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{port}",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    before = dict(os.environ)
+    os.environ.update(given)
+    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block"]
+    command += ["--node-ip-address=127.0.0.1", f"--port={free_port()}", "--num-cpus=2"]
+    command += [f"--dashboard-port={port}", f"--temp-dir={folder}"]
+    with open(folder / "log", "wb") as log:
+        head = subprocess.Popen(
+            [str(word) for word in command], stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        end = time.monotonic() + 90
+        while raysweep(folder, "jobs").returncode != 0:
+            assert head.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < end
+        yield given["RAY_API_SERVER_ADDRESS"]
+    finally:
+        head.terminate()
+        head.wait(60)
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def while_listening(
+    listener: subprocess.Popen[bytes], log: Path, true: Callable[[], object]
+) -> None:
+    """Wait until something is true, for as long as someone listens to the job."""
+    end = time.monotonic() + 90
+    while not true():
+        assert listener.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.1)
+
+
+def name_of(log: Path) -> str:
+    found = JOB.search(log.read_text())
+    return found.group(1) if found else ""
+
+
+def test_a_study_outlives_the_terminal_it_was_sent_from(cluster: str, tmp_path: Path) -> None:
+    changes = misbehaving(tmp_path / "switch", "slow", 0.02, data__U=[0, 8])
+    own = Path(__file__).with_name("misbehaving.py")
+    (tmp_path / "switch" / "armed").touch()
+    write_study(tmp_path / "tiny.yaml", **changes)
+    out, log = tmp_path / "out", tmp_path / "log"
+    listener = started(tmp_path, "submit", "tiny.yaml", "--out", out, "--module", own)
+    try:
+        while_listening(listener, log, lambda: len(parts(out)) >= 2 and "cells" in log.read_text())
+        listener.send_signal(signal.SIGINT)
+        assert listener.wait(30) == 130
+    finally:
+        kill(listener)
+    job = name_of(log)
+    assert f"raysweep logs {job} --follow --address {cluster}" in words(log.read_text())
+    assert "Traceback" not in log.read_text()
+
+    listed = raysweep(tmp_path, "jobs")
+    assert listed.returncode == 0, listed.stderr
+    assert job in listed.stdout
+    assert "running" in listed.stdout
+    (tmp_path / "switch" / "armed").unlink()
+    heard = raysweep(tmp_path, "logs", job, "--follow")
+    assert heard.returncode == 0, heard.stderr
+    assert "Does forcing alignment help?" in heard.stdout
+    assert heard.stdout.rstrip().splitlines()[-1].startswith("Report: ")
+    assert raysweep(tmp_path, "logs", job).stdout == heard.stdout
+    wanted = study(**changes)
+    local_runner.run(wanted, opened(tmp_path / "here", wanted))
+    assert_same_table(table(out), table(tmp_path / "here"))
+
+
+def test_a_job_is_stopped_and_ends_who_listens(cluster: str, tmp_path: Path) -> None:
+    write_study(tmp_path / "tiny.yaml", confirm__seeds=2000)
+    out, log = tmp_path / "out", tmp_path / "log"
+    listener = started(tmp_path, "submit", "tiny.yaml", "--out", out)
+    try:
+        while_listening(listener, log, lambda: len(parts(out)) >= 3)
+        job = name_of(log)
+        stopped = raysweep(tmp_path, "stop", job)
+        assert stopped.returncode == 0, stopped.stderr
+        assert str(out) in stopped.stdout
+        assert listener.wait(90) != 0
+    finally:
+        kill(listener)
+    assert "everything finished is kept" in words(log.read_text())
+    assert f"{job}: stopped" in words(log.read_text())
+    assert len(table(out)) >= 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["logs", "nosuchjob"], "nosuchjob: no such job at http"),
+        (["stop", "nosuchjob"], "nosuchjob: no such job at http"),
+        (["logs", "nosuchjob", "--follow"], "nosuchjob: no such job at http"),
+        (["submit", "tiny.yaml", "--out", "out"], "give the absolute path of a folder"),
+        (["submit", "tiny.yaml", "--out", "/o", "--wheel", "no.whl"], "no.whl: no such file"),
+        (
+            ["submit", "tiny.yaml", "--out", "/o", "--tracking-uri", "sqlite:///m.db"],
+            "give an MLflow server",
+        ),
+        (["jobs", "--address", "127.0.0.1:8265"], "expected http://HEAD:8265"),
+        (["jobs", "--address", "http://127.0.0.1:9"], "no Ray job server answers there"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_gets_one_message(
+    cluster: str, tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    write_study(tmp_path / "tiny.yaml")
+    done = raysweep(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert expected in words(done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_token_is_told(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 64)
+    done = raysweep(tmp_path, "jobs")
+    assert done.returncode == 2
+    assert "does not take this token" in words(done.stderr)
+    assert "RAY_AUTH_TOKEN" in done.stderr
+    assert "Traceback" not in done.stderr
