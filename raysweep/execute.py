@@ -1,7 +1,7 @@
 """Runs one pack: loads its data, trains it, measures it, and makes its rows."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import numpy as np
 
@@ -11,17 +11,18 @@ from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
 from raysweep.metrics import REGISTRY
 from raysweep.models.shape import PairShape
-from raysweep.models.trained import TrainedPack
+from raysweep.models.trained import History, TrainedPack
 from raysweep.packing import Pack
 from raysweep.seeds import derive_seed
 from raysweep.spec import Study
-from raysweep.table import Row
+from raysweep.table import CURVE, CURVE_EPOCHS, Row
 from raysweep.train import train_pack
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.trials import Arm, Options, Status, Trial
 from raysweep.vocabulary import check_files
 
 MEASURED_SPLITS = ("validation", "test")
+CURVE_POINTS = 50
 
 
 def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
@@ -66,6 +67,7 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
             **_descriptive(study, trial, views[dataset[i]], shape),
             **_training(trained, i, len(trials)),
             **measured[i],
+            **_curves(trained, i, study.training.evaluate_every),
         }
         for i, trial in enumerate(trials)
     ]
@@ -236,3 +238,18 @@ def _training(trained: TrainedPack, i: int, members: int) -> dict[str, int | flo
         "gradient_ratio": ratio if np.isfinite(ratio) else None,
         "train_seconds": trained.train_seconds / members,
     }
+
+
+def _curves(trained: TrainedPack, i: int, every: int) -> dict[str, list[float | None]]:
+    """What was seen in each epoch; of many epochs a selection, evenly spread, the last included."""
+    epochs = np.arange(trained.history.task_loss.shape[1])
+    if len(epochs) > CURVE_POINTS:
+        validated = epochs[(epochs + 1) % every == 0]
+        epochs = np.union1d(validated if len(validated) else epochs, epochs[-1:])
+        chosen = np.linspace(0, len(epochs) - 1, min(CURVE_POINTS, len(epochs)))
+        epochs = epochs[np.unique(chosen.round().astype(int))]
+    curves: dict[str, list[float | None]] = {CURVE_EPOCHS: [int(epoch) + 1 for epoch in epochs]}
+    for curve in fields(History):
+        seen = getattr(trained.history, curve.name)[i, epochs]
+        curves[f"{CURVE}{curve.name}"] = [float(v) if np.isfinite(v) else None for v in seen]
+    return curves

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raysweep import __version__, ray_cluster
 
@@ -31,9 +32,11 @@ from raysweep.study_file import dump_study
 from raysweep.tracking.address import VARIABLE, resolve_address
 
 _OURS = "raysweep"
+_ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _AGAIN_AFTER_S = 2.0
 _PATIENCE_S = 120.0
+_STARTING_S = 60.0
 _STOP_WAIT_S = 60
 # They tell of every package and every connection.
 _TALKATIVE = (
@@ -135,13 +138,13 @@ def submit(
             "env_vars": {**tracking, "RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_WAIT_S)},
         }
         more = arguments if tracking else [*arguments, "--no-mlflow"]
-        with _answering(address) as client:
-            return client.submit_job(
-                entrypoint=shlex.join([*entry, *more]),
-                submission_id=f"{_OURS}-{study.name[:60]}-{secrets.token_hex(3)}",
-                runtime_env=environment,
-                metadata={_OURS: __version__, "study": study.name, "out": location},
-            )
+        return _sent(
+            address,
+            entrypoint=shlex.join([*entry, *more]),
+            submission_id=f"{_OURS}-{study.name[:60]}-{secrets.token_hex(3)}",
+            runtime_env=environment,
+            metadata={_OURS: __version__, "study": study.name, "out": location},
+        )
 
 
 def jobs(address: str) -> list[Job]:
@@ -219,6 +222,19 @@ def stop(address: str, job_id: str) -> bool:
         return client.stop_job(job_id)
 
 
+def _sent(address: str, **job: Any) -> str:
+    end = time.monotonic() + _STARTING_S
+    while True:
+        with _answering(address) as client:
+            try:
+                return client.submit_job(**job)
+            except RuntimeError as error:
+                # A cluster that has just started answers before it can take a job.
+                if "No available agent" not in str(error) or time.monotonic() > end:
+                    raise
+        time.sleep(_AGAIN_AFTER_S)
+
+
 def _tail(address: str, job_id: str) -> Iterator[str]:
     with _answering(address, job_id) as client:
         loop = asyncio.new_event_loop()
@@ -241,7 +257,7 @@ def _answering(address: str, job_id: str = "") -> Iterator[JobSubmissionClient]:
             f"--address {address}: not the address of a job server; expected http://HEAD:8265"
         )
     try:
-        yield JobSubmissionClient(address)
+        yield _client(address)
     except AuthenticationError as error:
         raise InputError(
             f"--address {address}: the cluster does not take this token "
@@ -257,6 +273,15 @@ def _answering(address: str, job_id: str = "") -> Iterator[JobSubmissionClient]:
             f"--address {address}: no Ray job server answers there "
             f"({ray_cluster.last_line(message)}); give http://HEAD:8265"
         ) from error
+
+
+def _client(address: str) -> JobSubmissionClient:
+    # To Ray its variables count more than what it is told.
+    kept = {name: os.environ.pop(name) for name in _ADDRESSES if name in os.environ}
+    try:
+        return JobSubmissionClient(address)
+    finally:
+        os.environ.update(kept)
 
 
 def _tracking(given: str | None) -> dict[str, str]:

@@ -195,7 +195,12 @@ TIMING_COLUMNS = ("train_seconds",)
 
 _NUMBERS = {pa.int64(), pa.float64()}
 
-Row = Mapping[str, int | float | str | None]
+# Learning curves lie in the part files beside the columns of the table, as lists: one entry per
+# epoch that was kept, in single precision, null where nothing was seen.
+CURVE = "curve_"
+CURVE_EPOCHS = f"{CURVE}epoch"
+
+Row = Mapping[str, int | float | str | Sequence[float | None] | None]
 
 
 def columns_markdown() -> str:
@@ -232,7 +237,14 @@ def write_part(output: Output, name: str, rows: Sequence[Row]) -> None:
 
 def results_of(rows: Iterable[Row]) -> list[TrialResult]:
     """The results in a pack's rows."""
-    return [TrialResult(str(row["key"]), Status(str(row["status"])), row) for row in rows]
+    return [
+        TrialResult(
+            str(row["key"]),
+            Status(str(row["status"])),
+            {k: v for k, v in row.items() if v is None or isinstance(v, int | float | str)},
+        )
+        for row in rows
+    ]
 
 
 @dataclass(frozen=True)
@@ -272,8 +284,8 @@ class Parts:
         }
 
 
-def read_parts(output: Output, names: Iterable[str] | None = None) -> Parts:
-    """Read part files (all of them by default).
+def read_parts(output: Output, names: Iterable[str] | None = None, curves: bool = False) -> Parts:
+    """Read part files (all of them by default), with their learning curves or without.
 
     A damaged part file is named in the answer rather than raised: its pack is run again.
     """
@@ -283,7 +295,8 @@ def read_parts(output: Output, names: Iterable[str] | None = None) -> Parts:
         if table is None:
             damaged.append(name)
         else:
-            tables.append(table)
+            kept = [n for n in table.column_names if curves or not n.startswith(CURVE)]
+            tables.append(table.select(kept))
     if not tables:
         return Parts(pa.table({"key": pa.array([], pa.string())}), tuple(damaged))
     table = _concatenated(tables)
@@ -404,6 +417,9 @@ def _array(name: str, values: Sequence[object]) -> pa.Array:
     types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
     if known is not None and known.kind in types:
         return pa.array(values, types[known.kind])
+    if name.startswith(CURVE):
+        of = pa.int32() if name == CURVE_EPOCHS else pa.float32()
+        return pa.array(values, pa.list_(of))
     if len({type(v) for v in values if v is not None}) > 1 and any(
         isinstance(v, str) for v in values
     ):

@@ -33,8 +33,10 @@ def _misbehave(place: Path, fault: str, amount: float, members: int) -> None:
         case "hang":  # once
             (place / "armed").unlink()
             time.sleep(600)
-        case "slow":
+        case "slow":  # and stands still while told to
             time.sleep(amount)
+            while (place / f"hold-{os.getpid()}").exists():
+                time.sleep(0.1)
         case "memory":
             if members > amount:
                 raise torch.OutOfMemoryError(f"{members} members are too many")

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from raysweep import vocabulary
 from raysweep.cells import Cell, expand
 from raysweep.data.registry import load
 from raysweep.errors import InputError
-from raysweep.execute import run_pack
+from raysweep.execute import CURVE_POINTS, run_pack
 from raysweep.models.shape import PairShape
 from raysweep.packing import Pack
 from raysweep.spec import Study
@@ -43,12 +44,23 @@ def numbers(row: Row) -> dict[str, float]:
     }
 
 
+def curves(row: Row) -> dict[str, list[float]]:
+    """What was seen in each epoch, NaN where nothing was."""
+    return {
+        name: [math.nan if value is None else value for value in values]
+        for name, values in row.items()
+        if isinstance(values, list)
+    }
+
+
 def assert_same(one: Row, two: Row, tolerance: float = TOLERANCE) -> None:
     assert numbers(one).keys() == numbers(two).keys()
     assert len(numbers(one)) >= 20
     for name, value in numbers(one).items():
         assert value == pytest.approx(numbers(two)[name], abs=tolerance), name
-    rest = set(one) - set(numbers(one)) - {"train_seconds"}
+    for name, values in curves(one).items():
+        assert values == pytest.approx(curves(two)[name], abs=tolerance, nan_ok=True), name
+    rest = set(one) - set(numbers(one)) - set(curves(one)) - {"train_seconds"}
     assert {name: one[name] for name in rest} == {name: two[name] for name in rest}
 
 
@@ -115,6 +127,33 @@ def test_rows_are_complete(mixed: tuple[Study, list[Trial], list[Row]]) -> None:
         if name.endswith(("_1_test", "_2_test", "_fused_test")) and name.startswith("performance"):
             assert value * 32 == pytest.approx(round(value * 32))
     assert PairShape(12, 12, 4, 2, 2, 8, 8).parameter_count == facts["parameters"]
+
+
+def test_rows_have_learning_curves(mixed: tuple[Study, list[Trial], list[Row]]) -> None:
+    _, _, rows = mixed
+    for row in rows:
+        found = curves(row)
+        assert found["curve_epoch"] == [1, 2, 3, 4]
+        # The checkpoint is of the best epoch, the first of equals, by the fused accuracy.
+        assert int(np.argmax(found["curve_performance_fused"])) + 1 == row["best_epoch"]
+        assert max(found["curve_performance_fused"]) == row["performance_fused_validation"]
+        assert np.isfinite(found["curve_task_loss"]).all()
+        assert np.isfinite(found["curve_alignment_loss"]).all() == (row["strength"] != 0.0)
+
+
+@pytest.mark.parametrize("every", [1, 7])
+def test_long_learning_curves_are_thinned_and_keep_their_ends(
+    study_of: StudyFactory, every: int
+) -> None:
+    study = study_of("training.epochs=500", f"training.evaluate_every={every}", "data.train=16")
+    [row] = rows_of(study, [trial(study)])
+    found = curves(row)
+    epochs = found["curve_epoch"]
+    assert len(epochs) == CURVE_POINTS
+    assert epochs[0] == every
+    assert epochs[-1] == 500
+    assert np.isfinite(found["curve_performance_fused"]).all()
+    assert np.isfinite(found["curve_task_loss"]).all()
 
 
 def test_a_trial_alone_gives_the_numbers_that_it_gives_in_a_pack(

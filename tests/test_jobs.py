@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_runs import (
@@ -28,7 +29,8 @@ from tiny_runs import (
     write_study,
 )
 
-from raysweep import local_runner
+from raysweep import jobs, local_runner
+from raysweep.errors import InputError
 
 pytestmark = pytest.mark.ray
 JOB = re.compile(r"job (raysweep-tiny-\w+) at http")
@@ -142,30 +144,47 @@ def test_a_job_is_stopped_and_ends_who_listens(cluster: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("options", "expected"),
     [
-        (["logs", "nosuchjob"], "nosuchjob: no such job at http"),
-        (["stop", "nosuchjob"], "nosuchjob: no such job at http"),
-        (["logs", "nosuchjob", "--follow"], "nosuchjob: no such job at http"),
-        (["submit", "tiny.yaml", "--out", "out"], "give the absolute path of a folder"),
-        (["submit", "tiny.yaml", "--out", "/o", "--wheel", "no.whl"], "no.whl: no such file"),
-        (
-            ["submit", "tiny.yaml", "--out", "/o", "--tracking-uri", "sqlite:///m.db"],
-            "give an MLflow server",
-        ),
-        (["jobs", "--address", "127.0.0.1:8265"], "expected http://HEAD:8265"),
-        (["jobs", "--address", "http://127.0.0.1:9"], "no Ray job server answers there"),
+        ({"location": "out"}, "give the absolute path of a folder"),
+        ({"wheel": Path("no.whl")}, r"no\.whl: no such file"),
+        ({"tracking_uri": "sqlite:///m.db"}, "give an MLflow server"),
+        ({"address": "127.0.0.1:8265"}, "expected http://HEAD:8265"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_a_mistake_gets_one_message(
-    cluster: str, tmp_path: Path, arguments: list[str], expected: str
-) -> None:
-    write_study(tmp_path / "tiny.yaml")
-    done = raysweep(tmp_path, *arguments)
-    assert done.returncode == 2
-    assert expected in words(done.stderr)
-    assert "Traceback" not in done.stderr
+def test_what_no_cluster_could_run_is_refused_here(options: dict[str, Any], expected: str) -> None:
+    given = {"location": "/out", "address": "http://127.0.0.1:9", **options}
+    with pytest.raises(InputError, match=expected):
+        jobs.submit(study(), **given)
+
+
+ASK = """
+import sys
+from raysweep import jobs
+from raysweep.errors import InputError
+here, nowhere = sys.argv[1:]
+for ask in (
+    lambda: jobs.logs(here, "nosuchjob"),
+    lambda: jobs.stop(here, "nosuchjob"),
+    lambda: list(jobs.follow(here, "nosuchjob")),
+    lambda: jobs.jobs(nowhere),
+):
+    try:
+        print("no fault", ask())
+    except InputError as error:
+        print(error)
+"""
+
+
+def test_a_job_or_a_server_that_is_not_there_is_told(cluster: str) -> None:
+    # In a process of its own: Ray remembers which token it had first.
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, cluster, "http://127.0.0.1:9"], capture_output=True, text=True
+    )
+    told = done.stdout.splitlines()
+    assert told[:3] == [f"nosuchjob: no such job at {cluster}; `raysweep jobs` lists them"] * 3
+    assert "--address http://127.0.0.1:9: no Ray job server answers there" in told[3]
+    assert len(told) == 4
 
 
 def test_a_wrong_token_is_told(

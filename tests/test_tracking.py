@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from drawn_runs import draw_packs, drawn_row, opened, study
@@ -124,6 +125,48 @@ def test_a_parent_run_says_what_forcing_did(folder: RunFolder, uri: str) -> None
     forced = named(uri, f"confirm forced {chosen:.6g} · synthetic U=4")
     assert forced.data.params["arm"] == "forced"
     assert forced.data.params["U"] == "4"
+
+
+def test_learning_curves_are_means_with_steps(folder: RunFolder, uri: str) -> None:
+    draw_packs(folder, study())
+    sync(folder, uri)
+    table = read_parts(folder.output, curves=True).table.to_pandas()
+    names = [n for n in table.columns if n.startswith("curve_") and n != "curve_epoch"]
+    assert len(names) == 6
+    client = MlflowClient(uri)
+    children = runs_of(uri, where="tags.level = 'strength'")
+    assert len(children) > 8
+    for run in children[::5]:
+        cell = client.get_run(run.data.tags["mlflow.parentRunId"]).data.params["cell"]
+        p = run.data.params
+        group = table[
+            (table["cell"] == cell) & (table["stage"] == p["stage"]) & (table["arm"] == p["arm"])
+        ]
+        group = group[group["strength"] == run.data.metrics["strength"]]
+        for name in names:
+            points = client.get_metric_history(run.info.run_id, name)
+            assert [point.step for point in points] == [1, 2, 3, 4, 5]
+            means = np.stack(group[name].tolist()).astype(np.float64).mean(axis=0)
+            assert [point.value for point in points] == pytest.approx(means)
+
+
+def test_curves_of_an_extended_study_replace_the_earlier_ones(folder: RunFolder, uri: str) -> None:
+    draw_packs(folder, study())
+    sync(folder, uri)
+    larger = study(confirm={"seeds": 5})
+    folder.adopt(larger)
+    draw_packs(folder, larger, most=1)
+    sync(folder, uri)
+    draw_packs(folder, larger)
+    sync(folder, uri)
+    assert sync(folder, uri).runs_written == 0
+    client = MlflowClient(uri)
+    runs = runs_of(uri, where="tags.stage = 'confirm'")
+    assert len(runs) == 6
+    for run in runs:
+        assert run.data.metrics["seeds"] == 5
+        points = client.get_metric_history(run.info.run_id, "curve_task_loss")
+        assert [point.step for point in points] == [1, 2, 3, 4, 5]
 
 
 def test_experiment_describes_the_study(folder: RunFolder, uri: str) -> None:

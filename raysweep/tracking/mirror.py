@@ -82,6 +82,7 @@ class Mirror:
         self.science = science_digest(self.study)
         self._cells = {cell.id: cell for cell in expand(self.study)}
         self._facts = study_facts(self.study, list(self._cells.values()))
+        self._digest = content_key(self.study.model_dump(mode="json"))
         self._planned = sum(trials_of_cell(self.study, c) for c in self._cells.values())
         self._read: set[str] = set()
         self._pieces: dict[str, list[pa.Table]] = {}
@@ -110,7 +111,7 @@ class Mirror:
         names = [n for n in self.folder.output.names(PARTS, PART_SUFFIX) if n not in self._read]
         touched = set()
         for name in names:
-            parts = read_parts(self.folder.output, [name])
+            parts = read_parts(self.folder.output, [name], curves=True)
             if parts.damaged or not parts.table.num_rows:
                 continue
             self._read.add(name)
@@ -133,7 +134,7 @@ class Mirror:
         commit = working_copy_commit()
         if self._store is None:
             tags = {
-                "study_digest": content_key(self.study.model_dump(mode="json")),
+                "study_digest": self._digest,
                 "raysweep.version": __version__,
                 **({"git_commit": commit} if commit else {}),
                 **view_tags(self.study, self._facts),
@@ -146,7 +147,12 @@ class Mirror:
             remember(self.folder, self.address, self._store.experiment_id)
         cells = [self._records[cell] for cell in self._cells if cell in self._records]
         summary = summary_run(
-            self.study, self.science, [c[0] for c in cells], len(self._cells), self._planned
+            self.study,
+            self.science,
+            self._digest,
+            [c[0] for c in cells],
+            len(self._cells),
+            self._planned,
         )
         records = [summary, *(record for cell in cells for record in cell)]
         stale = [

@@ -11,12 +11,14 @@ from raysweep.search import Proposal
 from raysweep.seeds import content_key
 from raysweep.spec import Study
 from raysweep.sweep import CellPlan, CellState
-from raysweep.table import COLUMNS
+from raysweep.table import COLUMNS, CURVE, CURVE_EPOCHS
 from raysweep.tracking.facts import CellFacts, effect_names, text
 from raysweep.trials import Arm, Options, Stage, Status, Trial, option_words
 
 # Raised when runs are to be written anew though their rows have not changed.
-FORMAT = 1
+FORMAT = 2
+# Which rows a run's learning curves are the means of.
+CURVES_TAG = "raysweep.curves"
 _EXACT = (
     "I1",
     "I2",
@@ -48,6 +50,7 @@ class RunRecord:
         parent: identity of the parent run, or None.
         status: a status of MLflow: RUNNING while planned rows are missing.
         seconds: training time, shown as the run's duration.
+        curves: metric -> (epoch from 1, value) points, of a run that is complete.
         digest: changes when anything that is shown changes.
     """
 
@@ -60,6 +63,7 @@ class RunRecord:
     tags: Mapping[str, str]
     keys: Sequence[str] = ()
     seconds: float = 0.0
+    curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,13 +135,19 @@ def runs_of_cell(
 
 
 def summary_run(
-    study: Study, science: str, parents: Sequence[RunRecord], cells: int, planned: int
+    study: Study,
+    science: str,
+    digest: str,
+    parents: Sequence[RunRecord],
+    cells: int,
+    planned: int,
 ) -> RunRecord:
     """The run that holds a study's files and its progress as a whole.
 
     Args:
         study: the study.
         science: digest of what the numbers depend on besides the trial.
+        digest: of the whole study.
         parents: the parent runs of the cells that have rows.
         cells: number of cells of the study.
         planned: trials of the whole study.
@@ -162,7 +172,7 @@ def summary_run(
             "trials_planned": float(max(planned, trials)),
             "diverged": sum(p.metrics["diverged"] for p in parents),
         },
-        tags={"level": "study", "raysweep.science": science},
+        tags={"level": "study", "raysweep.science": science, "study_digest": digest},
         seconds=sum(p.seconds for p in parents),
     )
 
@@ -205,6 +215,8 @@ def _child(group: _Group, rows: _Rows, parent: str, facts: CellFacts, science: s
             metrics[name] = mean
     complete = len(group.rows) == len(group.trials)
     chosen_by = next((t.chosen_by for t in group.trials if t.chosen_by), "")
+    keys = [rows.keys[i] for i in group.rows]
+    curves = _curves(rows, ok) if complete else {}
     return RunRecord(
         identity=content_key(
             [
@@ -230,9 +242,11 @@ def _child(group: _Group, rows: _Rows, parent: str, facts: CellFacts, science: s
             "cell": facts.label,
             **({"chosen_by": chosen_by} if chosen_by else {}),
             "raysweep.science": science,
+            **({CURVES_TAG: content_key(sorted(keys))} if curves else {}),
         },
-        keys=[rows.keys[i] for i in group.rows],
+        keys=keys,
         seconds=_total(rows.seconds[group.rows]),
+        curves=curves,
     )
 
 
@@ -322,6 +336,25 @@ def _mean_and_sd(name: str, values: np.ndarray, with_sd: bool) -> dict[str, floa
     found = {name: float(finite.mean())}
     if with_sd and len(finite) > 1:
         found[f"{name}_sd"] = float(finite.std(ddof=1))
+    return found
+
+
+def _curves(rows: _Rows, ok: np.ndarray) -> dict[str, list[tuple[int, float]]]:
+    """Learning curves as means over the rows; all of a study are seen at the same epochs."""
+    if CURVE_EPOCHS not in rows.table.column_names or not len(ok):
+        return {}
+    some = rows.table.take(pa.array(ok))
+    epochs = some.column(CURVE_EPOCHS).to_pylist()
+    if None in epochs or len({tuple(of) for of in epochs}) > 1:
+        return {}
+    found = {}
+    for name in some.column_names:
+        if name.startswith(CURVE) and name != CURVE_EPOCHS:
+            seen = np.array(some.column(name).to_pylist(), dtype=np.float64)
+            there = np.isfinite(seen).all(axis=0)
+            if there.any():
+                points = zip(np.array(epochs[0])[there], seen[:, there].mean(axis=0), strict=True)
+                found[name] = [(int(epoch), float(value)) for epoch, value in points]
     return found
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from raysweep import __version__
 from raysweep.tracking.address import FIRST_ANSWER_S, Address, TrackingUnavailable
-from raysweep.tracking.runs import RunRecord
+from raysweep.tracking.runs import CURVES_TAG, RunRecord
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -68,6 +68,7 @@ class Known:
     params: frozenset[str]
     output: str
     files: str
+    curves: str
 
     def shows(self, record: RunRecord) -> bool:
         """Whether the run is up to date: its digest and its status are written last."""
@@ -180,6 +181,10 @@ class Store:
         tags = {**record.tags, _OUTPUT: self.output}
         with _told(self.address):
             before = known.get(record.identity)
+            if before is not None and before.curves not in ("", record.tags.get(CURVES_TAG)):
+                # Points of a metric cannot be taken back: a run with other curves is a new run.
+                self._client.delete_run(before.run_id)
+                before = None
             if before is None and done:
                 # Until it is terminated the run counts as not written, whatever its digest says.
                 tags[_DIGEST] = record.digest
@@ -191,7 +196,15 @@ class Store:
             stamp = int(time.time() * 1000)
             self._client.log_batch(
                 run.run_id,
-                metrics=[Metric(k, v, stamp, 0) for k, v in record.metrics.items()],
+                metrics=[
+                    *(Metric(k, v, stamp, 0) for k, v in record.metrics.items()),
+                    # The same time in every attempt: MLflow leaves out a point that it has.
+                    *(
+                        Metric(name, value, run.start_ms + epoch, epoch)
+                        for name, points in record.curves.items()
+                        for epoch, value in points
+                    ),
+                ],
                 # A parameter of MLflow cannot change, so only those that are missing are written.
                 params=[Param(k, v) for k, v in record.params.items() if k not in run.params],
                 tags=[RunTag(k, v) for k, v in tags.items()],
@@ -208,6 +221,7 @@ class Store:
                 name=record.name,
                 params=run.params | record.params.keys(),
                 output=self.output,
+                curves=record.tags.get(CURVES_TAG, ""),
             )
 
     def _create(
@@ -262,6 +276,7 @@ def _known(run: Run) -> Known:
         params=frozenset(run.data.params),
         output=tags.get(_OUTPUT, ""),
         files=tags.get(_FILES, ""),
+        curves=tags.get(CURVES_TAG, ""),
     )
 
 

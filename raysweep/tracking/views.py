@@ -16,6 +16,7 @@ PREFIX = "mlflow.sharedViewState.raysweep-"
 # Lists of views are sorted by this time, latest first; a fixed one keeps a second copy silent.
 _CREATED_MS = 1_767_225_600_000
 _WIDTHS = {"params": 90, "metrics": 230}
+_CURVES = ("curve_task_loss", "curve_alignment_loss", "curve_performance_fused")
 _SECTIONS = ("The study", "Model metrics", "System metrics")
 
 
@@ -99,6 +100,7 @@ def _views(study: Study, varying: Sequence[str], common: Sequence[str]) -> list[
                 _scatter("strength", validated),
                 _scatter("strength", searched),
                 _scatter(validated, searched),
+                *map(_curve, _CURVES),
             ],
         ),
         _View(
@@ -119,6 +121,7 @@ def _views(study: Study, varying: Sequence[str], common: Sequence[str]) -> list[
                 _bar(aligned),
                 _scatter(aligned, performance),
                 _parallel(["arm", *common], [aligned, performance]),
+                *map(_curve, _CURVES),
             ],
         ),
     ]
@@ -191,6 +194,23 @@ def _scatter(x: str, y: str) -> dict[str, Any]:
         "xaxis": {"key": x, "type": "METRIC", "dataAccessKey": x},
         "yaxis": {"key": y, "type": "METRIC", "dataAccessKey": y},
         "runsCountToCompare": 500,
+    }
+
+
+def _curve(metric: str) -> dict[str, Any]:
+    return {
+        "type": "LINE",
+        "metricKey": metric,
+        "selectedMetricKeys": [metric],
+        "yAxisKey": "metric",
+        "yAxisExpressions": [],
+        "xAxisKey": "step",
+        "selectedXAxisMetricKey": "",
+        "xAxisScaleType": "linear",
+        "scaleType": "linear",
+        "lineSmoothness": 0,
+        "range": {"xMin": None, "xMax": None, "yMin": None, "yMax": None},
+        "runsCountToCompare": 20,
     }
 
 

@@ -1,0 +1,148 @@
+"""Several nodes: the same bits, nodes that go and come, nodes that differ."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_resume import wait_until
+from tiny_runs import (
+    TESTS,
+    assert_same_table,
+    kill,
+    misbehaving,
+    opened,
+    parts,
+    raysweep,
+    started,
+    study,
+    table,
+    words,
+    write_study,
+)
+
+from raysweep import local_runner
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A Ray cluster on this machine with a head of one CPU; the tests' folder is importable."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join((str(TESTS), os.environ.get("PYTHONPATH", "")))
+    )
+    from raysweep import ray_cluster  # noqa: F401 - sets what Ray reads when it is imported
+
+    # isort: split
+    from ray.cluster_utils import Cluster
+
+    found = Cluster(initialize_head=True, head_node_args=node(num_cpus=1))
+    yield found
+    with contextlib.suppress(Exception):  # it may miss a node that was removed
+        found.shutdown()
+
+
+def node(**resources: float) -> dict[str, Any]:
+    return {**resources, "include_dashboard": False, "object_store_memory": 80 * 2**20}
+
+
+def processes(switch: Path) -> set[str]:
+    return set((switch / "processes").read_text().split())
+
+
+def test_the_same_bits_from_one_worker_two_workers_and_two_nodes(
+    nodes: Any, tmp_path: Path
+) -> None:
+    changes = misbehaving(tmp_path / "switch", "", data__U=[0, 8], search__objective="both")
+    wanted = study(**changes)
+    local_runner.run(wanted, opened(tmp_path / "here", wanted))
+    write_study(tmp_path / "tiny.yaml", **changes)
+    for count in ("1", "2"):
+        out = tmp_path / f"workers-{count}"
+        done = raysweep(
+            tmp_path, "run", "tiny.yaml", "--out", out, "--workers", count, "--no-mlflow"
+        )
+        assert done.returncode == 0, done.stderr
+        assert_same_table(table(out), table(tmp_path / "here"))
+    nodes.add_node(**node(num_cpus=1))
+    (tmp_path / "switch" / "processes").unlink()
+    out = tmp_path / "nodes-2"
+    done = raysweep(
+        tmp_path, "run", "tiny.yaml", "--out", out, "--address", nodes.address, "--no-mlflow"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 packs at a time" in words(done.stderr)
+    assert len(processes(tmp_path / "switch")) >= 2
+    assert_same_table(table(out), table(tmp_path / "here"))
+
+
+def test_a_node_is_removed_in_mid_run_and_another_added(nodes: Any, tmp_path: Path) -> None:
+    switch = tmp_path / "switch"
+    changes = misbehaving(switch, "slow", 0.03, data__U=[0, 8], confirm__seeds=30)
+    wanted = study(**changes)
+    local_runner.run(wanted, opened(tmp_path / "undisturbed", wanted))
+    (switch / "processes").unlink()
+    (switch / "armed").touch()
+    write_study(tmp_path / "tiny.yaml", **changes)
+    second = nodes.add_node(**node(num_cpus=1))
+    out = tmp_path / "out"
+    run = started(
+        tmp_path, "run", "tiny.yaml", "--out", out, "--address", nodes.address, "--no-mlflow"
+    )
+    try:
+        both = lambda: (switch / "processes").exists() and len(processes(switch)) >= 2  # noqa: E731
+        wait_until(lambda: both() and len(parts(out)) >= 4, run, 120)
+        nodes.remove_node(second, allow_graceful=False)
+        before = parts(out)
+        wait_until(lambda: len(parts(out)) >= len(before) + 2, run, 120)
+        known = processes(switch)
+        nodes.add_node(**node(num_cpus=1))
+        wait_until(lambda: processes(switch) > known, run, 120)  # the new node works
+        (switch / "armed").unlink()
+        assert run.wait(180) == 0, (tmp_path / "log").read_text()
+    finally:
+        kill(run)
+    assert "Does forcing alignment help?" in (tmp_path / "log").read_text()
+    assert_same_table(table(out), table(tmp_path / "undisturbed"))
+
+
+def test_packs_that_need_a_gpu_go_where_one_is(nodes: Any, tmp_path: Path) -> None:
+    changes = {"resources": {"cpus_per_pack": 0.5, "gpus_per_pack": 0.5}}
+    wanted = study(**changes)
+    local_runner.run(wanted, opened(tmp_path / "here", wanted))
+    write_study(tmp_path / "tiny.yaml", **changes)
+    arguments = ("tiny.yaml", "--address", nodes.address, "--no-mlflow")
+    refused = raysweep(tmp_path, "run", *arguments, "--out", "refused")
+    assert refused.returncode == 2
+    assert "a pack needs 0.5 CPU and 0.5 GPU, and no node has that" in words(refused.stderr)
+
+    waiting = started(tmp_path, "run", *arguments, "--out", "out", "--wait", "120")
+    try:
+        wait_until(lambda: "waiting up to 120 s" in (tmp_path / "log").read_text(), waiting, 120)
+        nodes.add_node(**node(num_cpus=4, num_gpus=1))
+        assert waiting.wait(180) == 0, (tmp_path / "log").read_text()
+    finally:
+        kill(waiting)
+    assert "2 packs at a time" in words((tmp_path / "log").read_text())
+    assert_same_table(table(tmp_path / "out"), table(tmp_path / "here"))
+
+
+def test_a_pack_that_hangs_is_told_by_the_command_line(tmp_path: Path) -> None:
+    switch = tmp_path / "switch"
+    changes = misbehaving(switch, "hang")
+    write_study(tmp_path / "tiny.yaml", **changes)
+    (switch / "armed").touch()
+    done = raysweep(
+        tmp_path, "run", "tiny.yaml", "--out", "out", "--pack-limit", "2", "--no-mlflow"
+    )
+    assert done.returncode == 1, done.stderr
+    assert "1 packs failed; see why with: raysweep failures" in words(done.stderr)
+    told = raysweep(tmp_path, "failures", "out")
+    assert "the limit is 2 s per pack" in told.stdout
+    assert "misbehaving.py" in told.stdout
+    resumed = raysweep(tmp_path, "resume", "out", "--no-mlflow")
+    assert resumed.returncode == 0, resumed.stderr
