@@ -1,6 +1,7 @@
 """The copy of a trial table in MLflow, in a real database."""
 
 import json
+import re
 import shutil
 import signal
 import sqlite3
@@ -125,6 +126,20 @@ def test_a_parent_run_says_what_forcing_did(folder: RunFolder, uri: str) -> None
     forced = named(uri, f"confirm forced {chosen:.6g} · synthetic U=4")
     assert forced.data.params["arm"] == "forced"
     assert forced.data.params["U"] == "4"
+
+
+def test_search_strings_of_the_readme_find_runs(folder: RunFolder, uri: str) -> None:
+    draw_packs(folder, study())
+    sync(folder, uri)
+    tags = named(uri, "synthetic U=0").data.tags
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    searches = re.findall(r"`((?:tags|metrics)\.[^`]+)`", text)
+    assert len(searches) >= 6
+    for search in searches:
+        search = search.replace("COMMIT", tags.get("mlflow.source.git.commit", ""))
+        search = search.replace("DIGEST", tags["raysweep.science"])
+        found = runs_of(uri, where=search)
+        assert found or "diverged" in search or "effect" in search, search
 
 
 def test_learning_curves_are_means_with_steps(folder: RunFolder, uri: str) -> None:
