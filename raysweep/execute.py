@@ -22,7 +22,7 @@ from raysweep.trials import Arm, Options, Status, Trial
 from raysweep.vocabulary import check_files
 
 MEASURED_SPLITS = ("validation", "test")
-CURVE_POINTS = 50
+CURVE_POINTS = 25
 
 
 def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:

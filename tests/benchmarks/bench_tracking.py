@@ -128,7 +128,7 @@ def time_sweeps(repeats: int) -> None:
 def main() -> None:
     """Run both."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--epochs", type=int, default=50, help="points of a learning curve")
+    parser.add_argument("--epochs", type=int, default=25, help="points of a learning curve")
     parser.add_argument("--repeats", type=int, default=5, help="pairs of runs; 0 for none")
     given = parser.parse_args()
     time_copies(given.epochs)

@@ -26,12 +26,14 @@ from tiny_runs import (
 
 from raysweep import local_runner
 
+TOKEN = secrets.token_hex(32)  # one for all: a process remembers which it had first
+
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A Ray cluster on this machine with a head of one CPU; the tests' folder is importable."""
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join((str(TESTS), os.environ.get("PYTHONPATH", "")))
     )
