@@ -106,7 +106,6 @@ class RunDisplay:
             f"{finished} of {len(sweep.cells)} cells",
             f"{done} of {planned} trials",
             f"{sweep.finished_packs} packs done",
-            *([f"{len(sweep.running)} running"] if sweep.running else []),
             *([f"{len(sweep.failures)} failed"] if sweep.failures else []),
             f"{duration(elapsed)} gone",
         ]

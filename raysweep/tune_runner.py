@@ -38,6 +38,7 @@ from raysweep.table import PART_SUFFIX, PARTS, Row, read_parts, write_part
 LOST_WORKER_RETRIES = 3
 COMPACT_EVERY_S = 30.0
 _COMPACT_SHARE = 50
+_WAITING = 8
 _WRITE_AGAIN_AFTER_S = (0.5, 2.0)
 _VISIBLE_AFTER_S = (0.1, 0.5, 2.0, 5.0)
 
@@ -308,9 +309,11 @@ def run(
 def _quiet_tune(slots: int) -> Iterator[None]:
     # As many trials in waiting as can run: workers then start together, and each finds its next
     # pack (and an actor to reuse) waiting. With the one that Tune keeps for a searcher they queue.
+    # And some more: a worker that is free takes any trial in waiting, and Tune then ends the worker
+    # that was starting for it; where packs are short and workers start slowly, that was every one.
     name = "TUNE_MAX_PENDING_TRIALS_PG"
     given = os.environ.get(name)
-    os.environ.setdefault(name, str(slots))
+    os.environ.setdefault(name, str(slots + _WAITING))
     logger = logging.getLogger("ray.tune")
     level = logger.level
     # The folder says what was done; Tune's own summary of a stopped run would only repeat it.

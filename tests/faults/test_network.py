@@ -147,7 +147,7 @@ def inodes(out: Path) -> dict[str, int]:
 
 def test_a_link_that_is_cut_and_restored_and_an_orphan_that_finishes(hosts: Hosts) -> None:
     folder, switch = hosts.folder, hosts.folder / "switch"
-    changes = misbehaving(switch, "slow", 0.1, data__U=[0, 8], confirm__seeds=40)
+    changes = misbehaving(switch, "slow", 0.5, data__U=[0, 8], confirm__seeds=60)
     wanted = study(**changes)
     local_runner.run(wanted, opened(folder / "undisturbed", wanted))
     (switch / "processes").unlink()

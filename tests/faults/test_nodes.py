@@ -84,7 +84,7 @@ def test_the_same_bits_from_one_worker_two_workers_and_two_nodes(
 
 def test_a_node_is_removed_in_mid_run_and_another_added(nodes: Any, tmp_path: Path) -> None:
     switch = tmp_path / "switch"
-    changes = misbehaving(switch, "slow", 0.03, data__U=[0, 8], confirm__seeds=30)
+    changes = misbehaving(switch, "slow", 0.2, data__U=[0, 8], confirm__seeds=60)
     wanted = study(**changes)
     local_runner.run(wanted, opened(tmp_path / "undisturbed", wanted))
     (switch / "processes").unlink()
