@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 from threadpoolctl import threadpool_limits
 
-from raysweep.execute import run_pack
+from raysweep.execute import pack_bytes, run_pack
 from raysweep.packing import Pack
 from raysweep.spec import Study
 from raysweep.table import Row
@@ -22,12 +22,19 @@ TIMED_OUT_EXIT = 124
 _LAST_RESORT_S = 15.0
 
 Execute = Callable[[Study, Pack, str], list[Row]]
+Estimate = Callable[[Study, Pack, str], int]
+GIGABYTE = 1e9
 
 
 def attempt(
-    study: Study, pack: Pack, device: str = "cpu", pieces: int = 1, execute: Execute = run_pack
+    study: Study,
+    pack: Pack,
+    device: str = "cpu",
+    pieces: int = 1,
+    execute: Execute = run_pack,
+    estimate: Estimate = pack_bytes,
 ) -> list[Row]:
-    """Run a pack; where memory runs out, halve its pieces and try again.
+    """Run a pack in pieces that fit its memory; where that runs out, halve them and try again.
 
     Members do not depend on what they are packed with, so pieces change no result beyond the
     rounding of stacked products (about 1e-12 in float64).
@@ -38,6 +45,7 @@ def attempt(
         device: a torch device.
         pieces: train the pack in so many pieces from the start, >= 1.
         execute: what runs one piece.
+        estimate: peak memory of a piece, in bytes.
 
     Returns:
         One row per trial, in the pack's order.
@@ -48,6 +56,9 @@ def attempt(
     rows: list[Row] = []
     left = [pack.trials]
     for _ in range(max(pieces, 1).bit_length() - 1):
+        left = [half for piece in left for half in _halves(piece)]
+    most = study.resources.memory_per_pack * GIGABYTE
+    while len(left[0]) > 1 and estimate(study, Pack(left[0]), device) > most:
         left = [half for piece in left for half in _halves(piece)]
     while left:
         piece = left.pop(0)

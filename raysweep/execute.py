@@ -10,8 +10,10 @@ from raysweep.data.registry import find_dataset, load, load_estimate
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
 from raysweep.metrics import REGISTRY
+from raysweep.models.memory import PackSize
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import History, TrainedPack
+from raysweep.objective import build_loss
 from raysweep.packing import Pack
 from raysweep.seeds import derive_seed
 from raysweep.spec import Study
@@ -41,20 +43,7 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
             or sizes do not fit.
     """
     trials = pack.trials
-    cell = trials[0].cell
-    check_files(study, cell)
-    draws = sorted({trial.draw for trial in trials})
-    views = [load(cell.dataset, dict(cell.parameters), draw) for draw in draws]
-    dataset = np.array([draws.index(trial.draw) for trial in trials])
-    shape = PairShape(
-        d1=views[0].x1.shape[1],
-        d2=views[0].x2.shape[1],
-        classes=views[0].classes,
-        depth_1=cell.depth_1,
-        depth_2=cell.depth_2,
-        width_1=cell.width_1,
-        width_2=cell.width_2,
-    )
+    views, dataset, shape = _loaded(study, trials)
     trained = train_pack(
         shape,
         _members(study, trials),
@@ -71,6 +60,51 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
         }
         for i, trial in enumerate(trials)
     ]
+
+
+def pack_bytes(study: Study, pack: Pack, device: str = "cpu") -> int:
+    """Estimated peak memory of a pack's training, in bytes (`raysweep.models.memory`).
+
+    Raises:
+        InputError: as for `run_pack`.
+    """
+    views, _, shape = _loaded(study, pack.trials)
+    settings = train_settings(study, device, pack.options)
+    loss = build_loss(settings.loss, settings.loss_options)
+    size = PackSize(
+        shape=shape,
+        members=len(pack.trials),
+        aligned=sum(trial.strength > 0 for trial in pack.trials),
+        datasets=len(views),
+        orders=len({(trial.draw, trial.seed) for trial in pack.trials}),
+        rows=(len(views[0].splits.train), len(views[0].splits.validation)),
+        batch_size=settings.batch_size,
+        itemsize=np.dtype(settings.dtype).itemsize,
+        alignment_parameters=loss.parameter_count(shape.width_1, shape.width_2),
+    )
+    if settings.engine == "torch" or device != "cpu" or settings.layer is not None:
+        return size.torch_bytes()
+    return size.kernel_bytes(asked=settings.loss not in ("infonce", "cka", "unbiased_cka"))
+
+
+def _loaded(
+    study: Study, trials: Sequence[Trial]
+) -> tuple[list[PairedViews], np.ndarray, PairShape]:
+    """The draws that the trials learn from, each trial's index [m] among them, the shape."""
+    cell = trials[0].cell
+    check_files(study, cell)
+    draws = sorted({trial.draw for trial in trials})
+    views = [load(cell.dataset, dict(cell.parameters), draw) for draw in draws]
+    shape = PairShape(
+        d1=views[0].x1.shape[1],
+        d2=views[0].x2.shape[1],
+        classes=views[0].classes,
+        depth_1=cell.depth_1,
+        depth_2=cell.depth_2,
+        width_1=cell.width_1,
+        width_2=cell.width_2,
+    )
+    return views, np.array([draws.index(trial.draw) for trial in trials]), shape
 
 
 def train_settings(study: Study, device: str = "cpu", options: Options = ()) -> TrainSettings:

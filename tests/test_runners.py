@@ -13,8 +13,11 @@ from tiny_runs import TESTS, assert_same_table, misbehaving, opened, study, tabl
 from raysweep import local_runner
 from raysweep.attempt import attempt
 from raysweep.errors import InputError
+from raysweep.execute import pack_bytes, run_pack
+from raysweep.packing import Pack
 from raysweep.spec import Study
 from raysweep.sweep import CellState, Sweep
+from raysweep.table import TIMING_COLUMNS, Row
 
 CPUS = 2
 
@@ -203,6 +206,40 @@ def test_pieces_keep_the_order_of_the_rows(tmp_path: Path) -> None:
         assert [row["key"] for row in rows] == [trial.key for trial in pack.trials]
         assert len(sizes) == min(pieces, len(pack.trials))
         assert max(sizes) == -(-len(pack.trials) // pieces)
+
+
+def test_a_pack_that_would_need_too_much_memory_trains_in_pieces(tmp_path: Path) -> None:
+    def rows_with(memory: float) -> tuple[list[int], list[Row]]:
+        wanted = study(
+            resources__members_per_pack=8, resources__memory_per_pack=memory, search__seeds=3
+        )
+        pack = opened(tmp_path / f"{memory}", wanted).open_sweep(wanted).next_pack()
+        assert pack is not None
+        sizes: list[int] = []
+
+        def execute(study: Study, piece: Pack, device: str) -> list[Row]:
+            sizes.append(len(piece.trials))
+            assert len(piece.trials) == 1 or pack_bytes(study, piece) <= memory * 1e9
+            return run_pack(study, piece, device)
+
+        return sizes, attempt(wanted, pack, execute=execute)
+
+    sizes, rows = rows_with(2.0)
+    assert sizes == [8]
+    short, halved = rows_with(pack_bytes_of(8) * 0.9e-9)
+    assert sorted(short) == [4, 4]
+    assert rows_with(1e-9)[0] == [1] * 8
+    timing = set(TIMING_COLUMNS)
+    assert [{k: v for k, v in row.items() if k not in timing} for row in rows] == [
+        {k: v for k, v in row.items() if k not in timing} for row in halved
+    ]
+
+
+def pack_bytes_of(members: int) -> int:
+    wanted = study(resources__members_per_pack=members, search__seeds=3)
+    pack = Sweep(wanted).next_pack()
+    assert pack is not None
+    return pack_bytes(wanted, pack)
 
 
 def test_a_cell_that_diverges_at_every_strength_is_told_apart(tmp_path: Path) -> None:

@@ -272,3 +272,4 @@ class Resources(Part):
     cpus_per_pack: Number = Field(1.0, gt=0)
     gpus_per_pack: Number = Field(0.0, ge=0)
     members_per_pack: Whole = Field(36, ge=3)
+    memory_per_pack: Number = Field(2.0, gt=0)
