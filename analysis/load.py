@@ -86,7 +86,10 @@ def descriptors(trials: pd.DataFrame) -> list[str]:
 
 
 def searched_options(trials: pd.DataFrame) -> pd.Series:
-    """The loss options that the search proposed, such as `temperature=0.1`; empty without any."""
+    """The loss options that the search proposed, in words such as `temperature=0.1`.
+
+    Numbers have three digits; the columns `option_*` are exact. Empty where there are none.
+    """
     words = pd.Series("", index=trials.index)
     for name in map(str, trials.columns):
         if name.startswith(OPTION_PREFIX):
@@ -284,9 +287,11 @@ def check_seeds(trials: pd.DataFrame) -> None:
 
 
 def _option_part(name: str, value: object) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
     if isinstance(value, bool | np.bool_):
         return f"{name}={str(bool(value)).lower()}"
-    return _part(name, value) if name not in ("data", "loss", "encoder") else f"{name}={value}"
+    return f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
 
 
 def _part(name: str, value: object) -> str:

@@ -168,7 +168,7 @@ def verdict_table(effects: Any, performance: str) -> RichTable:
             str(row["label"]),
             *([str(row["chosen_by"])] if several else []),
             _number(row["strength"], "{:.3g}"),
-            *([str(row["options"])] if searched else []),
+            *([str(row["options"]).replace(" ", "\n")] if searched else []),
             _number(row["n"], "{:.0f}"),
             f"{_points(row['effect'])} ({_points(row['ci_low'])}, {_points(row['ci_high'])})",
             _number(row["p_adjusted"], "{:.2g}"),

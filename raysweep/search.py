@@ -171,11 +171,7 @@ def _told(
     params = {STRENGTH: outcome.strength, **options}
     if outcome.failed:
         return create_trial(state=TrialState.FAIL, params=params, distributions=distributions)
-    values = {
-        "alignment": [outcome.alignment],
-        "performance": [outcome.performance],
-        "both": [outcome.alignment, outcome.performance],
-    }[search.objective]
+    values = [getattr(outcome, criterion) for criterion in objectives(search)]
     return create_trial(values=values, params=params, distributions=distributions)
 
 

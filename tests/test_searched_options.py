@@ -1,5 +1,6 @@
 """Options of the loss that are searched beside the strength, from the study file to the verdict."""
 
+import io
 import itertools
 import math
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 from conftest import StudyFactory
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pyarrow.parquet import read_table
+from rich.console import Console
 from simulate_packs import diverged, essence, run
 from tiny_runs import assert_same_table, opened, study, table
 
 from analysis import forcing_effects
 from analysis.doses import dose_response
 from raysweep import local_runner
+from raysweep.display import verdict_table
 from raysweep.estimate import study_size
 from raysweep.execute import run_pack
 from raysweep.packing import Pack
@@ -345,7 +348,10 @@ def test_a_study_that_searches_options_runs_to_its_verdict(tmp_path: Path) -> No
         shown = effects.loc[criterion, "options"]
         assert f"projection={options['projection']}" in shown
         assert f"learned={str(options['learned']).lower()}" in shown
-        assert f"temperature={options['temperature']:g}" in shown
+        assert f"temperature={options['temperature']:.3g}" in shown
+    screen = Console(width=100, file=io.StringIO())
+    screen.print(verdict_table(forcing_effects(rows), "performance_fused_test"))
+    assert "projection=" in screen.file.getvalue()
     # In MLflow: a run for every proposal, named by what was proposed.
     facts = study_facts(wanted, sweep.cells).cells[plan.cell.id]
     runs = runs_of_cell(wanted, plan, facts, "s", read_table(whole / "trials.parquet"))
