@@ -22,6 +22,7 @@ from raysweep import ray_cluster
 # Only now: ray_cluster sets what Ray reads when it is imported.
 import ray
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from raysweep.attempt import attempt, device_for, prepare_process, time_limit
@@ -38,7 +39,6 @@ from raysweep.table import PART_SUFFIX, PARTS, Row, read_parts, write_part
 LOST_WORKER_RETRIES = 3
 COMPACT_EVERY_S = 30.0
 _COMPACT_SHARE = 50
-_WAITING = 8
 _WRITE_AGAIN_AFTER_S = (0.5, 2.0)
 _VISIBLE_AFTER_S = (0.1, 0.5, 2.0, 5.0)
 
@@ -195,6 +195,18 @@ class _SweepSearcher(Searcher):
         return {}
 
 
+class _LatestFirst(FIFOScheduler):
+    """Has a free worker take the trial in waiting that came last.
+
+    The one that came first has a worker starting for it, which Tune ends when another takes the
+    trial: where packs are shorter than a worker's start, none but the first would ever get there.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        trials = reversed(tune_controller.get_trials())
+        return next((trial for trial in trials if trial.status == "PENDING"), None)
+
+
 class _Watcher(tune.Callback):
     """Called by Tune's loop: tells the searcher of lost workers, refreshes display and table."""
 
@@ -280,7 +292,12 @@ def run(
         )
         tuner = tune.Tuner(
             trainable,
-            tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=_LatestFirst(),
+                num_samples=-1,
+                reuse_actors=True,
+            ),
             run_config=tune.RunConfig(
                 name=study.name,
                 storage_path=scratch,
@@ -309,11 +326,9 @@ def run(
 def _quiet_tune(slots: int) -> Iterator[None]:
     # As many trials in waiting as can run: workers then start together, and each finds its next
     # pack (and an actor to reuse) waiting. With the one that Tune keeps for a searcher they queue.
-    # And some more: a worker that is free takes any trial in waiting, and Tune then ends the worker
-    # that was starting for it; where packs are short and workers start slowly, that was every one.
     name = "TUNE_MAX_PENDING_TRIALS_PG"
     given = os.environ.get(name)
-    os.environ.setdefault(name, str(slots + _WAITING))
+    os.environ.setdefault(name, str(slots))
     logger = logging.getLogger("ray.tune")
     level = logger.level
     # The folder says what was done; Tune's own summary of a stopped run would only repeat it.
