@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -56,10 +56,11 @@ class Hosts:
     names: tuple[str, str]
     folder: Path
     environment: dict[str, str]
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, host: int, log: str, *command: str) -> subprocess.Popen[bytes]:
         with open(self.folder / log, "ab") as stream:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 ["ip", "netns", "exec", self.names[host], *command],
                 cwd=self.folder,
                 env=self.environment,
@@ -67,6 +68,8 @@ class Hosts:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self.started.append(process)
+        return process
 
     def pids(self, host: int) -> list[int]:
         done = subprocess.run(
@@ -135,7 +138,8 @@ def hosts() -> Iterator[Hosts]:
                 for pid in found.pids(host):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, 9)
-        time.sleep(1)
+        for process in found.started:
+            process.wait(30)
         for name in names:
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
         shutil.rmtree(folder, ignore_errors=True)
