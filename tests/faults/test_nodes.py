@@ -97,13 +97,13 @@ def test_a_node_is_removed_in_mid_run_and_another_added(nodes: Any, tmp_path: Pa
     )
     try:
         both = lambda: (switch / "processes").exists() and len(processes(switch)) >= 2  # noqa: E731
-        wait_until(lambda: both() and len(parts(out)) >= 4, run, 120)
+        wait_until(lambda: both() and len(parts(out)) >= 4, run, 300)
         nodes.remove_node(second, allow_graceful=False)
         before = parts(out)
-        wait_until(lambda: len(parts(out)) >= len(before) + 2, run, 120)
+        wait_until(lambda: len(parts(out)) >= len(before) + 2, run, 300)
         known = processes(switch)
         nodes.add_node(**node(num_cpus=1))
-        wait_until(lambda: processes(switch) > known, run, 120)  # the new node works
+        wait_until(lambda: processes(switch) > known, run, 300)  # the new node works
         (switch / "armed").unlink()
         assert run.wait(180) == 0, (tmp_path / "log").read_text()
     finally:
@@ -124,7 +124,7 @@ def test_packs_that_need_a_gpu_go_where_one_is(nodes: Any, tmp_path: Path) -> No
 
     waiting = started(tmp_path, "run", *arguments, "--out", "out", "--wait", "120")
     try:
-        wait_until(lambda: "waiting up to 120 s" in (tmp_path / "log").read_text(), waiting, 120)
+        wait_until(lambda: "waiting up to 120 s" in (tmp_path / "log").read_text(), waiting, 300)
         nodes.add_node(**node(num_cpus=4, num_gpus=1))
         assert waiting.wait(180) == 0, (tmp_path / "log").read_text()
     finally:
