@@ -1,4 +1,4 @@
-"""Trains one pack of pairs of encoders; knows nothing of Ray, MLflow or files."""
+"""Trains one pack of pairs of encoders, or of encoders alone; knows no Ray, MLflow or files."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,14 +11,14 @@ import torch
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
 from raysweep.models.initial import alignment_generator
-from raysweep.models.shape import PairShape
-from raysweep.models.trained import TrainedPack
+from raysweep.models.shape import EncoderShape, PairShape
+from raysweep.models.trained import TrainedEncoders, TrainedPack
 from raysweep.objective import AlignmentLoss, build_loss
 from raysweep.training.engine import PackEngine
-from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.loop import run_epochs
 from raysweep.training.order import BatchOrder
-from raysweep.training.passes import ByAutograd, HandWritten
+from raysweep.training.passes import Alone, ByAutograd, HandWritten
 from raysweep.training.torch_engine import TorchEngine
 
 
@@ -105,8 +105,44 @@ def _compared_layer(shape: Architecture, settings: TrainSettings) -> int | None:
     return layer
 
 
+def train_encoders(
+    shape: EncoderShape, members: Members, data: EncoderData, settings: TrainSettings
+) -> TrainedEncoders:
+    """Train encoders without partners, all members of a pack together.
+
+    Each member minimises the cross-entropy of its own head, as that tower of a pair does at
+    strength 0; its own head's validation accuracy chooses the checkpoint. Everything else is as
+    in `train_pack`; the settings' loss and fusion do not count here.
+
+    Raises:
+        InputError: an argument that does not fit the others, or a member with a strength.
+    """
+    started = time.perf_counter()
+    data.check(shape, len(members))
+    if members.strength.any():
+        raise InputError("members: an encoder that is trained alone has no alignment: strength 0")
+    parameters = shape.initial_parameters(members.init_seed).to(
+        device=_device(settings.device), dtype=getattr(torch, settings.dtype)
+    )
+    order = BatchOrder(members.order_seed, np.shape(data.y_train)[1])
+    with torch.no_grad(), _precision(settings):
+        engine = _engine(shape, settings, None)(shape, members, data, settings, None, parameters)
+        outcome = run_epochs(engine, order, settings)
+    return TrainedEncoders(
+        shape=shape,
+        dataset=np.asarray(data.dataset, dtype=np.int64),
+        parameters=outcome.parameters,
+        status=np.where(outcome.diverged_step >= 0, "diverged", "ok"),
+        diverged_step=outcome.diverged_step,
+        best_epoch=outcome.best_epoch,
+        steps=outcome.steps,
+        history=outcome.history,
+        train_seconds=time.perf_counter() - started,
+    )
+
+
 def _engine(
-    shape: Architecture, settings: TrainSettings, layer: int | None
+    shape: Architecture | EncoderShape, settings: TrainSettings, layer: int | None
 ) -> Callable[..., PackEngine]:
     """The engine that the settings name, or the fastest that applies.
 
@@ -114,13 +150,14 @@ def _engine(
         InputError: the engine that is named cannot train this.
     """
     named, joint = settings.engine, settings.fusion == "joint"
-    if not isinstance(shape, PairShape):
+    if not isinstance(shape, PairShape | EncoderShape):
         if named == "kernel":
             raise InputError("engine is 'kernel', which trains MLP pairs only; take 'auto'")
         return partial(TorchEngine, ByAutograd(shape, joint, layer))
     on_cpu = torch.device(settings.device).type == "cpu"
+    passes = Alone(shape) if isinstance(shape, EncoderShape) else HandWritten(shape, joint, layer)
     if named == "torch" or (named == "auto" and (not on_cpu or layer is not None)):
-        return partial(TorchEngine, HandWritten(shape, joint, layer))
+        return partial(TorchEngine, passes)
     if layer is not None:
         raise InputError(
             f"engine is 'kernel' and layer is {layer}; the kernel aligns last layers only, take "
@@ -136,7 +173,7 @@ def _engine(
         from raysweep.training.kernel_engine import KernelEngine
     except ImportError as error:
         if named == "auto":
-            return partial(TorchEngine, HandWritten(shape, joint))
+            return partial(TorchEngine, passes)
         raise InputError(
             f"engine is 'kernel' but Numba cannot be imported ({error}); install it, or take "
             "engine 'torch' or 'auto'"

@@ -13,6 +13,11 @@ class Architecture(Protocol):
     """
 
     @property
+    def heads(self) -> tuple[str, ...]:
+        """The heads in the order of their logits: 1, 2, fused."""
+        ...
+
+    @property
     def d1(self) -> int:
         """Inputs of modality 1."""
         ...

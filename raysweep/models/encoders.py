@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
 
 from raysweep.models.initial import draw_linear, draw_members
-from raysweep.models.layout import Layer, four_spans
+from raysweep.models.layout import PAIR_HEADS, Layer, four_spans
 
 
 class Encoder(Protocol):
@@ -62,6 +62,8 @@ class EncoderPair:
         classes: number of classes, >= 2.
     """
 
+    heads: ClassVar[tuple[str, ...]] = PAIR_HEADS
+
     encoder_1: Encoder
     encoder_2: Encoder
     classes: int
@@ -97,7 +99,7 @@ class EncoderPair:
         return self.encoder_2.depth
 
     @cached_property
-    def heads(self) -> tuple[Layer, Layer, Layer]:
+    def head_layers(self) -> tuple[Layer, Layer, Layer]:
         """Head 1, head 2 and the fused head; each encoder lies before its head."""
         first = Layer(self.encoder_1.parameter_count, self.classes, self.width_1)
         start = first.offset + first.size + self.encoder_2.parameter_count
@@ -108,11 +110,11 @@ class EncoderPair:
     @property
     def parameter_count(self) -> int:
         """Parameters of one member: both encoders and the three heads."""
-        return self.heads[2].offset + self.heads[2].size
+        return self.head_layers[2].offset + self.head_layers[2].size
 
     def spans(self, alignment_parameters: int) -> tuple[slice, ...]:
         """See `Architecture.spans`."""
-        ends = [head.offset + head.size for head in self.heads]
+        ends = [head.offset + head.size for head in self.head_layers]
         groups = slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2])
         return four_spans(*groups, alignment_parameters)
 
@@ -124,7 +126,7 @@ class EncoderPair:
                 (encoder.initial_parameters(stream), draw_linear((head,))(stream))
             )
 
-        first, second, fused = self.heads
+        first, second, fused = self.head_layers
         groups = [
             lambda stream: tower(self.encoder_1, first, stream),
             lambda stream: tower(self.encoder_2, second, stream),
@@ -137,11 +139,11 @@ class EncoderPair:
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """See `Architecture.forward`; differentiable by the parameters."""
         encoder = (self.encoder_1, self.encoder_2)[modality - 1]
-        head = self.heads[modality - 1]
+        head = self.head_layers[modality - 1]
         own = parameters[:, head.offset - encoder.parameter_count : head.offset]
         hidden = encoder.forward(own, x)
         return hidden, head.apply(parameters, hidden[-1])
 
     def fused(self, parameters: torch.Tensor, h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
         """See `Architecture.fused`."""
-        return self.heads[2].apply(parameters, torch.cat((h1, h2), dim=1))
+        return self.head_layers[2].apply(parameters, torch.cat((h1, h2), dim=1))

@@ -11,7 +11,7 @@ Draw = Callable[[np.random.Generator], np.ndarray]
 """Draws the parameters of one group, [count], from a stream."""
 
 
-def draw_members(groups: Sequence[Draw], seeds: Iterable[int]) -> torch.Tensor:
+def draw_members(groups: Sequence[Draw], seeds: Iterable[int], first: int = 0) -> torch.Tensor:
     """Draw the initial parameters of every member.
 
     Every group (tower 1, tower 2, the fused head) has a stream of its own, derived from the
@@ -20,13 +20,16 @@ def draw_members(groups: Sequence[Draw], seeds: Iterable[int]) -> torch.Tensor:
     Args:
         groups: in the order of the buffer.
         seeds: one non-negative seed a member.
+        first: stream of the first group; 1 draws a tower alone as tower 2 of a pair is drawn.
 
     Returns:
         Flat parameters [m, P], float64 on the CPU.
     """
     asked = [int(seed) for seed in seeds]
     rows = {
-        seed: np.concatenate([draw(_stream(seed, index)) for index, draw in enumerate(groups)])
+        seed: np.concatenate(
+            [draw(_stream(seed, index)) for index, draw in enumerate(groups, first)]
+        )
         for seed in dict.fromkeys(asked)
     }
     return torch.from_numpy(np.stack([rows[seed] for seed in asked]))

@@ -7,6 +7,9 @@ import torch
 NEGATIVE_SLOPE = 0.1
 """Slope of the leaky ReLU below zero (arXiv 2502.16282, released code)."""
 
+PAIR_HEADS = ("1", "2", "fused")
+"""The heads of a pair in the order of their logits."""
+
 
 @dataclass(frozen=True)
 class Layer:

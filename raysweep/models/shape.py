@@ -1,14 +1,15 @@
-"""Shape of a pair of MLP encoders, and its layers in the flat parameter buffer."""
+"""Shapes of MLP encoders, paired or alone, and their layers in the flat parameter buffer."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 
 from raysweep.errors import InputError
 from raysweep.models.initial import draw_linear, draw_members
-from raysweep.models.layout import Layer, Tower, four_spans
+from raysweep.models.layout import PAIR_HEADS, Layer, Tower, four_spans
 from raysweep.models.mlp import forward_tower, hidden_buffers, with_ones
 
 
@@ -24,6 +25,8 @@ class PairShape:
         InputError: a size below 1, or fewer than two classes.
     """
 
+    heads: ClassVar[tuple[str, ...]] = PAIR_HEADS
+
     d1: int
     d2: int
     classes: int
@@ -33,11 +36,7 @@ class PairShape:
     width_2: int
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            least = 2 if field.name == "classes" else 1
-            value = getattr(self, field.name)
-            if value < least:
-                raise InputError(f"{field.name} is {value}; it must be at least {least}")
+        _check_sizes(self)
 
     @cached_property
     def towers(self) -> tuple[Tower, Tower]:
@@ -71,17 +70,86 @@ class PairShape:
         self, modality: int, parameters: torch.Tensor, x: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """See `Architecture.forward`."""
-        tower = self.towers[modality - 1]
-        below = with_ones(x).transpose(1, 2)
-        hidden = hidden_buffers(tower, x.shape[0], x.shape[1], x.dtype, x.device)
-        with torch.no_grad():
-            forward_tower([layer.view(parameters) for layer in tower.hidden], below, hidden)
-            logits = torch.bmm(tower.head.view(parameters), hidden[-1])
-        return [layer[:, :-1] for layer in hidden], logits
+        return _run_tower(self.towers[modality - 1], parameters, x)
 
     def fused(self, parameters: torch.Tensor, h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
         """See `Architecture.fused`."""
         return self.fused_head.apply(parameters, torch.cat((h1, h2), dim=1))
+
+
+@dataclass(frozen=True)
+class EncoderShape:
+    """Sizes of one MLP encoder with its linear head, which is trained without a partner.
+
+    Attributes:
+        d: inputs.
+        classes: number of classes, >= 2.
+        depth, width: of the encoder, as in `PairShape`.
+        modality: 1 or 2: initial weights are those of that tower of a pair with the same seed.
+
+    Raises:
+        InputError: a size below 1, fewer than two classes, or another modality.
+    """
+
+    d: int
+    classes: int
+    depth: int
+    width: int
+    modality: int = 1
+
+    def __post_init__(self) -> None:
+        _check_sizes(self)
+        if self.modality > 2:
+            raise InputError(f"modality is {self.modality}; it must be 1 or 2")
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The one head, by the name that it has in a pair."""
+        return (str(self.modality),)
+
+    @cached_property
+    def towers(self) -> tuple[Tower]:
+        """The encoder and its head."""
+        return (_tower(0, self.d, self.depth, self.width, self.classes),)
+
+    @cached_property
+    def parameter_count(self) -> int:
+        """Parameters of one member."""
+        return self.towers[0].span.stop
+
+    def spans(self, alignment_parameters: int = 0) -> tuple[slice, ...]:
+        """Column ranges that are clipped together: all parameters."""
+        return (self.towers[0].span,)
+
+    def initial_parameters(self, seeds: Iterable[int]) -> torch.Tensor:
+        """See `Architecture.initial_parameters`; those of the tower in a pair."""
+        (tower,) = self.towers
+        return draw_members([draw_linear((*tower.hidden, tower.head))], seeds, self.modality - 1)
+
+    def forward(
+        self, parameters: torch.Tensor, x: torch.Tensor
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Hidden layers, each [m, width, n], and logits [m, classes, n] of inputs [m, n, d]."""
+        return _run_tower(self.towers[0], parameters, x)
+
+
+def _check_sizes(shape: PairShape | EncoderShape) -> None:
+    for field in fields(shape):
+        least = 2 if field.name == "classes" else 1
+        value = getattr(shape, field.name)
+        if value < least:
+            raise InputError(f"{field.name} is {value}; it must be at least {least}")
+
+
+def _run_tower(
+    tower: Tower, parameters: torch.Tensor, x: torch.Tensor
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    below = with_ones(x).transpose(1, 2)
+    hidden = hidden_buffers(tower, x.shape[0], x.shape[1], x.dtype, x.device)
+    with torch.no_grad():
+        forward_tower([layer.view(parameters) for layer in tower.hidden], below, hidden)
+        logits = torch.bmm(tower.head.view(parameters), hidden[-1])
+    return [layer[:, :-1] for layer in hidden], logits
 
 
 def _tower(start: int, inputs: int, depth: int, width: int, classes: int) -> Tower:

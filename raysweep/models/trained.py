@@ -7,6 +7,7 @@ import torch
 
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
+from raysweep.models.shape import EncoderShape
 
 
 @dataclass(frozen=True)
@@ -106,3 +107,35 @@ class TrainedPack:
     def fused(self, h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
         """Logits [m, classes, n] of the fused head on representations [m, width, n]."""
         return self.shape.fused(self.parameters, h1, h2)
+
+
+@dataclass(frozen=True)
+class TrainedEncoders:
+    """Encoders of one shape that were trained without a partner; attributes as in `TrainedPack`.
+
+    Of the history, the loss and accuracy of the encoder's own head are there, under the head's
+    name.
+    """
+
+    shape: EncoderShape
+    dataset: np.ndarray
+    parameters: torch.Tensor
+    status: np.ndarray
+    diverged_step: np.ndarray
+    best_epoch: np.ndarray
+    steps: np.ndarray
+    history: History
+    train_seconds: float
+
+    def forward(self, x: torch.Tensor | np.ndarray) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Run every member.
+
+        Args:
+            x: inputs [k, n, d], one block a dataset; a member takes the block of its own.
+
+        Returns:
+            The hidden layers, each [m, width, n], and the head's logits [m, classes, n].
+        """
+        inputs = torch.as_tensor(x).to(self.parameters)
+        chosen = inputs[torch.from_numpy(self.dataset).to(inputs.device)]
+        return self.shape.forward(self.parameters, chosen)

@@ -29,6 +29,9 @@ class EpochLog:
 class PackEngine(Protocol):
     """Something that trains the members of a pack, an epoch at a time."""
 
+    heads: tuple[str, ...]
+    """The heads in the order of `validate`: 1, 2, fused, or the one of an encoder alone."""
+
     members_are_separate: bool
     """Whether members are trained one by one, to the same bits in any pack."""
 
@@ -52,7 +55,7 @@ class PackEngine(Protocol):
         ...
 
     def validate(self) -> torch.Tensor:
-        """Validation accuracies [3, m], float64, of head 1, head 2 and the fused head."""
+        """Validation accuracies [heads, m], float64; the last head's chooses the checkpoint."""
         ...
 
     def keep(self, members: torch.Tensor) -> None:

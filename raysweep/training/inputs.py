@@ -7,6 +7,7 @@ import numpy as np
 
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
+from raysweep.models.shape import EncoderShape
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "fusion": ("probe", "joint"),
@@ -87,37 +88,47 @@ class PackData:
     y_validation: np.ndarray
     dataset: np.ndarray
 
+    def sides(self, split: str) -> tuple[np.ndarray, ...]:
+        """The inputs of both modalities in a split (train or validation)."""
+        return getattr(self, f"x1_{split}"), getattr(self, f"x2_{split}")
+
     def check(self, shape: Architecture, m: int) -> None:
         """Check all sizes against the members' shape.
 
         Raises:
             InputError: a size or an index that does not fit.
         """
-        for split in ("train", "validation"):
-            y = np.asarray(getattr(self, f"y_{split}"))
-            if y.ndim != 2 or not y.size:
-                raise InputError(f"data: y_{split} has shape {y.shape}; it must be [k, rows >= 1]")
-            if y.min() < 0 or y.max() >= shape.classes:
-                raise InputError(
-                    f"data: y_{split} runs from {y.min()} to {y.max()}; "
-                    f"labels must be 0..{shape.classes - 1}"
-                )
-            for name, d in (("x1", shape.d1), ("x2", shape.d2)):
-                found = np.shape(getattr(self, f"{name}_{split}"))
-                if found != (*y.shape, d):
-                    raise InputError(
-                        f"data: {name}_{split} has shape {found}; it must be {(*y.shape, d)}"
-                    )
-        datasets = self.y_train.shape[0]
-        chosen = np.asarray(self.dataset)
-        if self.y_validation.shape[0] != datasets:
-            raise InputError(
-                f"data: {datasets} training but {self.y_validation.shape[0]} validation datasets"
-            )
-        if chosen.shape != (m,) or chosen.min() < 0 or chosen.max() >= datasets:
-            raise InputError(
-                f"data: dataset must hold {m} indices in 0..{datasets - 1}; it is {chosen}"
-            )
+        _check_data(self, {"x1": shape.d1, "x2": shape.d2}, shape.classes, m)
+
+
+@dataclass(frozen=True)
+class EncoderData:
+    """The datasets of encoders that are trained alone: one modality of a `PackData`.
+
+    Attributes:
+        x_train: inputs [k, n, d].
+        y_train: labels [k, n], 0 <= y < classes.
+        x_validation, y_validation: the same for v validation rows.
+        dataset: [m] index of each member's dataset, 0 <= dataset < k.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_validation: np.ndarray
+    y_validation: np.ndarray
+    dataset: np.ndarray
+
+    def sides(self, split: str) -> tuple[np.ndarray, ...]:
+        """The inputs in a split (train or validation)."""
+        return (getattr(self, f"x_{split}"),)
+
+    def check(self, shape: EncoderShape, m: int) -> None:
+        """Check all sizes against the members' shape.
+
+        Raises:
+            InputError: a size or an index that does not fit.
+        """
+        _check_data(self, {"x": shape.d}, shape.classes, m)
 
 
 @dataclass(frozen=True)
@@ -170,6 +181,35 @@ class TrainSettings:
                 raise InputError(
                     f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(choices)}"
                 )
+
+
+def _check_data(
+    data: PackData | EncoderData, inputs: Mapping[str, int], classes: int, m: int
+) -> None:
+    for split in ("train", "validation"):
+        y = np.asarray(getattr(data, f"y_{split}"))
+        if y.ndim != 2 or not y.size:
+            raise InputError(f"data: y_{split} has shape {y.shape}; it must be [k, rows >= 1]")
+        if y.min() < 0 or y.max() >= classes:
+            raise InputError(
+                f"data: y_{split} runs from {y.min()} to {y.max()}; labels must be 0..{classes - 1}"
+            )
+        for name, d in inputs.items():
+            found = np.shape(getattr(data, f"{name}_{split}"))
+            if found != (*y.shape, d):
+                raise InputError(
+                    f"data: {name}_{split} has shape {found}; it must be {(*y.shape, d)}"
+                )
+    datasets = data.y_train.shape[0]
+    chosen = np.asarray(data.dataset)
+    if data.y_validation.shape[0] != datasets:
+        raise InputError(
+            f"data: {datasets} training but {data.y_validation.shape[0]} validation datasets"
+        )
+    if chosen.shape != (m,) or chosen.min() < 0 or chosen.max() >= datasets:
+        raise InputError(
+            f"data: dataset must hold {m} indices in 0..{datasets - 1}; it is {chosen}"
+        )
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from raysweep.models.shape import PairShape
+from raysweep.models.shape import EncoderShape, PairShape
 from raysweep.objective import AlignmentLoss
 from raysweep.objective.cka import LinearCKA
 from raysweep.objective.heads import Projected
 from raysweep.objective.infonce import InfoNCE
 from raysweep.objective.one_way import OneWay
 from raysweep.training.engine import AlignedMembers, EpochLog
-from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.kernel import pack
 from raysweep.training.kernel.program import (
     Places,
@@ -88,9 +88,9 @@ class _Split:
     count: int
 
     @classmethod
-    def of(cls, x1: np.ndarray, x2: np.ndarray, y: np.ndarray, dtype: np.dtype) -> "_Split":
+    def of(cls, inputs: tuple[np.ndarray, ...], y: np.ndarray, dtype: np.dtype) -> "_Split":
         sides = []
-        for x in (x1, x2):
+        for x in inputs:
             values = np.asarray(x)
             k, n, d = values.shape
             # The kernel reads whole vectors, past the last sample too.
@@ -98,7 +98,8 @@ class _Split:
             flat[:, : n * d] = values.reshape(k, n * d)
             sides.append(flat)
         labels = np.ascontiguousarray(y, dtype=np.int32)
-        return cls(pack.Rows(sides[0], sides[1], labels), labels.shape[1])
+        # An encoder that is trained alone has a second modality without features.
+        return cls(pack.Rows(sides[0], sides[-1], labels), labels.shape[1])
 
 
 class KernelEngine:
@@ -113,7 +114,7 @@ class KernelEngine:
         members: their seeds and hyperparameters.
         data: the datasets.
         settings: how to train.
-        loss: the alignment loss.
+        loss: the alignment loss; None for encoders that are trained alone.
         parameters: initial parameters [m, P + alignment parameters] of the settings' dtype, on
             the CPU; changed in place.
     """
@@ -122,22 +123,21 @@ class KernelEngine:
 
     def __init__(
         self,
-        shape: PairShape,
+        shape: PairShape | EncoderShape,
         members: Members,
-        data: PackData,
+        data: PackData | EncoderData,
         settings: TrainSettings,
-        loss: AlignmentLoss,
+        loss: AlignmentLoss | None,
         parameters: torch.Tensor,
     ) -> None:
         self._shape = shape
+        self.heads = shape.heads
         self._settings = settings
         self._loss = loss
         values = parameters.numpy()
         self._dtype = values.dtype
-        self._train = _Split.of(data.x1_train, data.x2_train, data.y_train, self._dtype)
-        self._validation = _Split.of(
-            data.x1_validation, data.x2_validation, data.y_validation, self._dtype
-        )
+        self._train = _Split.of(data.sides("train"), data.y_train, self._dtype)
+        self._validation = _Split.of(data.sides("validation"), data.y_validation, self._dtype)
         state = np.zeros((4, *values.shape), self._dtype)
         state[0] = values
         facts = np.zeros(len(values), pack.MEMBER)
@@ -148,8 +148,10 @@ class KernelEngine:
         rows = max(self._train.count, self._validation.count)
         size = min(settings.batch_size, rows)
         self._places = places = lay_out(shape, values.shape[1], size, self._dtype)
-        known = KernelLoss.of(loss, shape, size, self._dtype)
-        self._asked = known is None
+        known = None
+        if loss is not None and isinstance(shape, PairShape):
+            known = KernelLoss.of(loss, shape, size, self._dtype)
+        self._asked = loss is not None and known is None
         self._term = _NO_TERM if known is None else known.term(places)
         self._step = _step(shape, places, values.shape[1], settings.fusion == "joint")
         self._scratch = self._new_scratch(1)
@@ -222,6 +224,7 @@ class KernelEngine:
             b = min(size, n - start)
             stop = start + b
             self._advance(pack.START, chosen, scratch, order, start, stop, seen)
+            assert self._loss is not None
             output = self._aligned.evaluate(self._loss, sides[0][:, :, :b], sides[1][:, :, :b], own)
             slopes[0][:, :, :b] += output.grad_1
             slopes[1][:, :, :b] += output.grad_2
@@ -274,7 +277,7 @@ class KernelEngine:
             self._places.stride,
             correct,
         )
-        return torch.from_numpy(correct / self._validation.count)
+        return torch.from_numpy(correct[: len(self.heads)] / self._validation.count)
 
     def _new_scratch(self, slots: int) -> pack.Scratch:
         return pack.Scratch(
@@ -289,10 +292,12 @@ def _columns(arenas: torch.Tensor, at: int, width: int, stride: int) -> torch.Te
     return arenas[:, at : at + width * stride].unflatten(1, (width, stride))
 
 
-def _step(shape: PairShape, places: Places, count: int, joint: bool) -> pack.Step:
+def _step(shape: PairShape | EncoderShape, places: Places, count: int, joint: bool) -> pack.Step:
     forward = forward_program(shape, places)
     spans = shape.spans(count - shape.parameter_count)
-    first, second = places.towers
+    first, second = places.towers[0], places.towers[-1]
+    # Without a second tower there is nothing to gather for it and nothing to sum over.
+    paired = isinstance(shape, PairShape)
     return pack.Step(
         learn=np.concatenate((forward, head_program(shape, places, joint))),
         backward=backward_program(places),
@@ -302,12 +307,12 @@ def _step(shape: PairShape, places: Places, count: int, joint: bool) -> pack.Ste
         gradients=places.gradients,
         inputs_1=first.levels[0],
         inputs_2=second.levels[0],
-        d1=shape.d1,
-        d2=shape.d2,
+        d1=first.inputs,
+        d2=second.inputs if paired else 0,
         at_1=first.at_top,
         at_2=second.at_top,
         width_1=first.width,
-        width_2=second.width,
+        width_2=second.width if paired else 0,
         block=places.block,
         stride=places.stride,
     )

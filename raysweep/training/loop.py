@@ -37,6 +37,8 @@ def run_epochs(engine: PackEngine, order: BatchOrder, settings: TrainSettings) -
     """
     m = engine.parameters.shape[0]
     steps_per_epoch = -(-order.rows // settings.batch_size)
+    paired = len(engine.heads) > 1
+    losses = ("task_loss", "fused_loss", "alignment_loss") if paired else ("task_loss",)
     seen = {name: np.full((m, settings.epochs), np.nan) for name in History.__annotations__}
     best = torch.full_like(engine.parameters, torch.nan)
     best_performance = np.full(m, -np.inf)
@@ -54,7 +56,7 @@ def run_epochs(engine: PackEngine, order: BatchOrder, settings: TrainSettings) -
         alive = running[packed]
         members = packed[alive]
         steps[members] += steps_per_epoch
-        for name in ("task_loss", "fused_loss", "alignment_loss"):
+        for name in losses:
             seen[name][members, epoch] = getattr(log, name).numpy()[alive]
         squares[:, members] += np.stack((log.alignment_gradient, log.task_gradient))[:, alive]
         broken = alive & (failed >= 0)
@@ -65,13 +67,12 @@ def run_epochs(engine: PackEngine, order: BatchOrder, settings: TrainSettings) -
             accuracies = engine.validate().numpy()
             alive = running[packed]
             members = packed[alive]
-            for name, values in zip(
-                ("performance_1", "performance_2", "performance_fused"), accuracies, strict=True
-            ):
-                seen[name][members, epoch] = values[alive]
+            for head, values in zip(engine.heads, accuracies, strict=True):
+                seen[f"performance_{head}"][members, epoch] = values[alive]
+            deciding = accuracies[-1]
             risen = alive.copy()
-            risen[alive] = accuracies[2, alive] > best_performance[members]
-            best_performance[packed[risen]] = accuracies[2, risen]
+            risen[alive] = deciding[alive] > best_performance[members]
+            best_performance[packed[risen]] = deciding[risen]
             risen_epoch[packed[risen]] = epoch
             taken = risen if settings.checkpoint == "best" else alive
             best[torch.from_numpy(packed[taken])] = engine.parameters[torch.from_numpy(taken)]

@@ -7,7 +7,7 @@ import torch
 
 from raysweep.models.architecture import Architecture
 from raysweep.models.mlp import backward_tower, forward_tower, hidden_buffers
-from raysweep.models.shape import PairShape
+from raysweep.models.shape import EncoderShape, PairShape
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,11 @@ class Pull:
     grad_2: torch.Tensor
 
 
-def squared_norm(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Squared norm [m] over two gradients [m, width, b]."""
-    return first.square().sum(dim=(1, 2)) + second.square().sum(dim=(1, 2))
+def squared_norm(*gradients: torch.Tensor) -> torch.Tensor:
+    """Squared norm [m] over gradients [m, width, b]."""
+    return sum(
+        (g.square().sum(dim=(1, 2)) for g in gradients[1:]), gradients[0].square().sum((1, 2))
+    )
 
 
 class Passes(Protocol):
@@ -36,12 +38,11 @@ class Passes(Protocol):
         """Work with these buffers [m, P + alignment parameters] from now on."""
         ...
 
-    def forward(self, x1: torch.Tensor, x2: torch.Tensor) -> torch.Tensor:
-        """Logits [3, m, classes, b] of head 1, head 2 and the fused head.
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Logits [heads, m, classes, b]: head 1, head 2, fused head, or the one of an encoder.
 
         Args:
-            x1: inputs of modality 1 with a column of ones behind, [m, b, d1 + 1].
-            x2: the same of modality 2.
+            *inputs: of each modality, with a column of ones behind, [m, b, d + 1].
         """
         ...
 
@@ -55,7 +56,7 @@ class Passes(Protocol):
         """Write the gradients of all but the alignment parameters.
 
         Args:
-            slopes: gradients at the logits, [3, m, classes, b].
+            slopes: gradients at the logits, [heads, m, classes, b].
             pull: what the alignment term adds at the layers that it compares.
             square: [m], receives the squared norm of the task's gradient at them.
         """
@@ -97,8 +98,9 @@ class HandWritten:
         self._fused = self._shape.fused_head.view(parameters)
         self._workspaces: dict[int, _Workspace] = {}
 
-    def forward(self, x1: torch.Tensor, x2: torch.Tensor) -> torch.Tensor:
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """See `Passes.forward`."""
+        x1, x2 = inputs
         m, rows = x1.shape[:2]
         if rows not in self._workspaces:
             self._workspaces[rows] = _Workspace(self._shape, m, rows, self._parameters)
@@ -173,6 +175,52 @@ class HandWritten:
         return at_h
 
 
+class Alone:
+    """Passes of MLP encoders that are trained without a partner.
+
+    Args:
+        shape: the encoders' shape.
+    """
+
+    def __init__(self, shape: EncoderShape) -> None:
+        self._shape = shape
+        (self._tower,) = shape.towers
+
+    def bind(self, parameters: torch.Tensor, gradients: torch.Tensor) -> None:
+        """See `Passes.bind`."""
+        self._parameters, self._gradients = parameters, gradients
+        self._weights = [layer.view(parameters) for layer in self._tower.hidden]
+        self._head = self._tower.head.view(parameters)
+        self._buffers: dict[int, list[torch.Tensor]] = {}
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """See `Passes.forward`."""
+        (x,) = inputs
+        m, rows = x.shape[:2]
+        if rows not in self._buffers:
+            self._buffers[rows] = hidden_buffers(self._tower, m, rows, x.dtype, x.device)
+        self._inputs, self._hidden = x.transpose(1, 2), self._buffers[rows]
+        forward_tower(self._weights, self._inputs, self._hidden)
+        return torch.bmm(self._head, self._hidden[-1])[None]
+
+    def compared(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """There is no partner to be aligned with."""
+        raise NotImplementedError
+
+    def backward(
+        self, slopes: torch.Tensor, pull: Pull | None, square: torch.Tensor | None
+    ) -> None:
+        """See `Passes.backward`."""
+        top, head = self._hidden[-1], self._tower.head
+        head.view(self._gradients).copy_(torch.bmm(slopes[0], top.transpose(1, 2)))
+        at_h = torch.bmm(self._head[:, :, :-1].transpose(1, 2), slopes[0])
+        if square is not None:
+            square.copy_(squared_norm(at_h))
+        backward_tower(
+            self._weights, self._inputs, self._hidden, at_h, self._tower.hidden, self._gradients
+        )
+
+
 class ByAutograd:
     """Passes of any architecture whose forward pass torch can differentiate.
 
@@ -191,8 +239,9 @@ class ByAutograd:
         """See `Passes.bind`."""
         self._parameters, self._gradients = parameters, gradients
 
-    def forward(self, x1: torch.Tensor, x2: torch.Tensor) -> torch.Tensor:
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """See `Passes.forward`."""
+        x1, x2 = inputs
         count = self._shape.parameter_count
         with torch.enable_grad():
             self._leaf = self._parameters[:, :count].detach().requires_grad_()

@@ -5,9 +5,10 @@ import torch
 
 from raysweep.models.architecture import Architecture
 from raysweep.models.mlp import with_ones
+from raysweep.models.shape import EncoderShape
 from raysweep.objective import AlignmentLoss
 from raysweep.training.engine import AlignedMembers, EpochLog
-from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.optimizer import RowAdamW, clip_rows
 from raysweep.training.passes import Passes, Pull, squared_norm
 
@@ -18,9 +19,8 @@ VALIDATION_ROWS = 1024
 class _Split:
     """One split of the pack's datasets on the device, inputs with a column of ones."""
 
-    def __init__(self, x1: np.ndarray, x2: np.ndarray, y: np.ndarray, like: torch.Tensor) -> None:
-        self.x1 = with_ones(torch.as_tensor(x1).to(like))
-        self.x2 = with_ones(torch.as_tensor(x2).to(like))
+    def __init__(self, sides: tuple[np.ndarray, ...], y: np.ndarray, like: torch.Tensor) -> None:
+        self.sides = [with_ones(torch.as_tensor(x).to(like)) for x in sides]
         self.y = torch.as_tensor(y).to(device=like.device, dtype=torch.int64)
         self.rows = self.y.shape[1]
 
@@ -34,7 +34,7 @@ class TorchEngine:
         members: their seeds and hyperparameters.
         data: the datasets.
         settings: how to train.
-        loss: the alignment loss.
+        loss: the alignment loss; None for encoders that are trained alone.
         parameters: initial parameters [m, P + alignment parameters] of the settings' dtype and
             device; changed in place.
     """
@@ -44,11 +44,11 @@ class TorchEngine:
     def __init__(
         self,
         passes: Passes,
-        shape: Architecture,
+        shape: Architecture | EncoderShape,
         members: Members,
-        data: PackData,
+        data: PackData | EncoderData,
         settings: TrainSettings,
-        loss: AlignmentLoss,
+        loss: AlignmentLoss | None,
         parameters: torch.Tensor,
     ) -> None:
         self._passes = passes
@@ -56,8 +56,9 @@ class TorchEngine:
         self._settings = settings
         self._loss = loss
         like = parameters
-        self._train = _Split(data.x1_train, data.x2_train, data.y_train, like)
-        self._validation = _Split(data.x1_validation, data.x2_validation, data.y_validation, like)
+        self.heads = shape.heads
+        self._train = _Split(data.sides("train"), data.y_train, like)
+        self._validation = _Split(data.sides("validation"), data.y_validation, like)
         self._dataset = torch.as_tensor(data.dataset).to(like.device, torch.int64)
         self._clip = torch.as_tensor(members.clip_norm).to(like)
         self._strength = torch.as_tensor(members.strength).to(like)
@@ -130,11 +131,9 @@ class TorchEngine:
         """One step on rows [m, b]: the task, fused and alignment losses [3, m], and the norms."""
         m, rows = batch.shape
         flat = batch.reshape(-1)
-        x1, x2 = (
-            x.view(-1, x.shape[2])[flat].view(m, rows, -1) for x in (self._train.x1, self._train.x2)
-        )
+        inputs = (x.view(-1, x.shape[2])[flat].view(m, rows, -1) for x in self._train.sides)
         labels = self._train.y.view(-1)[flat].view(m, 1, rows)
-        losses, slopes = _task(self._passes.forward(x1, x2), labels)
+        losses, slopes = _task(self._passes.forward(*inputs), labels)
         pull = self._pull(losses[2], squares) if len(self._aligned.rows) else None
         self._passes.backward(slopes, pull, None if squares is None else squares[0])
         norms = clip_rows(self._gradients, self._spans, self._clip)
@@ -148,6 +147,7 @@ class TorchEngine:
         own = self.parameters[:, self._shape.parameter_count :]
         if not everyone:
             h1, h2, own = h1[rows], h2[rows], own[rows]
+        assert self._loss is not None
         output = self._aligned.evaluate(self._loss, h1, h2, own)
         values[rows] = output.value
         if own.shape[1]:
@@ -158,30 +158,33 @@ class TorchEngine:
         return Pull(rows, output.grad_1, output.grad_2)
 
     def validate(self) -> torch.Tensor:
-        """Accuracies [3, m] of head 1, head 2 and the fused head on the validation split."""
+        """See `PackEngine.validate`."""
         split = self._validation
         m = self.parameters.shape[0]
-        correct = torch.zeros(3, m, dtype=torch.int64, device=self._dataset.device)
+        correct = torch.zeros(len(self.heads), m, dtype=torch.int64, device=self._dataset.device)
         for start in range(0, split.rows, VALIDATION_ROWS):
             part = slice(start, start + VALIDATION_ROWS)
-            x1, x2 = (x[self._dataset, part] for x in (split.x1, split.x2))
+            inputs = (x[self._dataset, part] for x in split.sides)
             labels = split.y[self._dataset, part]
-            correct += (self._passes.forward(x1, x2).argmax(dim=2) == labels).sum(dim=2)
+            correct += (self._passes.forward(*inputs).argmax(dim=2) == labels).sum(dim=2)
         return (correct.to(torch.float64) / split.rows).cpu()
 
 
 def _task(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Losses of three heads' logits [3, m, classes, b] at labels [m, 1, b].
+    """Losses of the heads' logits [heads, m, classes, b] at labels [m, 1, b].
 
     Returns:
-        Task, fused and alignment loss [3, m], the last still NaN, and the gradients at the logits.
+        Task, fused (0 without a fused head) and alignment loss [3, m], the last still NaN, and
+        the gradients at the logits.
     """
     log_p = torch.log_softmax(logits.detach(), dim=2)
     rows = labels.shape[2]
-    chosen = labels.expand(3, -1, -1, -1)
+    chosen = labels.expand(len(logits), -1, -1, -1)
     entropy = log_p.gather(2, chosen)[:, :, 0].mean(dim=2).neg_()
     slopes = log_p.exp_()
     slopes.scatter_add_(2, chosen, slopes.new_full((), -1.0).expand(chosen.shape))
     slopes *= 1 / rows
-    nothing = torch.full_like(entropy[2], torch.nan)
+    nothing = torch.full_like(entropy[0], torch.nan)
+    if len(entropy) == 1:
+        return torch.stack((entropy[0], torch.zeros_like(nothing), nothing)), slopes
     return torch.stack((entropy[0] + entropy[1], entropy[2], nothing)), slopes

@@ -1,4 +1,4 @@
-"""A pair's training step as a program: the shape's logic in Python, the work in compiled code.
+"""A step of a pair, or of one encoder, as a program: shapes in Python, work in compiled code.
 
 One array, the arena, holds everything that a member's step touches: parameters, gradients, a
 batch with its activations, gradients at activations. A program is a table of instructions on it,
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from raysweep.models.layout import Layer, Tower
-from raysweep.models.shape import PairShape
+from raysweep.models.shape import EncoderShape, PairShape
 from raysweep.training.kernel.tiles import COLUMN_BYTES
 from raysweep.training.kernel.vectors import VECTOR_BYTES
 
@@ -98,10 +98,15 @@ class TowerPlaces:
         """Its number of features."""
         return self.tower.hidden[-1].rows
 
+    @property
+    def inputs(self) -> int:
+        """The number of input features."""
+        return self.tower.hidden[0].columns
+
 
 @dataclass(frozen=True)
 class Places:
-    """The arena of a pair's step.
+    """The arena of a step; an encoder that is trained alone has one tower and its logits.
 
     Attributes:
         parameters, gradients: one row of the flat buffers each.
@@ -116,8 +121,8 @@ class Places:
 
     parameters: int
     gradients: int
-    towers: tuple[TowerPlaces, TowerPlaces]
-    logits: tuple[int, int, int]
+    towers: tuple[TowerPlaces, ...]
+    logits: tuple[int, ...]
     spare: tuple[int, int]
     found: int
     block: int
@@ -125,11 +130,13 @@ class Places:
     arena: Arena = field(repr=False)
 
 
-def lay_out(shape: PairShape, parameter_count: int, batch_size: int, dtype: np.dtype) -> Places:
-    """Place a pair's step in an arena.
+def lay_out(
+    shape: PairShape | EncoderShape, parameter_count: int, batch_size: int, dtype: np.dtype
+) -> Places:
+    """Place a step in an arena.
 
     Args:
-        shape: the pair's shape.
+        shape: of the pair, or of the encoder.
         parameter_count: of one member, alignment parameters included.
         batch_size: the most rows a batch has.
         dtype: float32 or float64.
@@ -143,16 +150,12 @@ def lay_out(shape: PairShape, parameter_count: int, batch_size: int, dtype: np.d
         sizes = [tower.hidden[0].columns, *(layer.rows for layer in tower.hidden)]
         levels = tuple(arena.take(size * stride) for size in sizes)
         towers.append(TowerPlaces(tower, levels, arena.take(sizes[-1] * stride)))
-    widest = max(shape.width_1, shape.width_2) * stride
+    widest = max(side.width for side in towers) * stride
     return Places(
         parameters=parameters,
         gradients=gradients,
-        towers=(towers[0], towers[1]),
-        logits=(
-            arena.take(shape.classes * stride),
-            arena.take(shape.classes * stride),
-            arena.take(shape.classes * stride),
-        ),
+        towers=tuple(towers),
+        logits=tuple(arena.take(shape.classes * stride) for _ in shape.heads),
         spare=(arena.take(widest), arena.take(widest)),
         found=arena.take(3 * VECTOR_BYTES // dtype.itemsize),
         block=block,
@@ -161,15 +164,17 @@ def lay_out(shape: PairShape, parameter_count: int, batch_size: int, dtype: np.d
     )
 
 
-def forward_program(shape: PairShape, places: Places) -> np.ndarray:
-    """From the inputs to the logits of the three heads."""
+def forward_program(shape: PairShape | EncoderShape, places: Places) -> np.ndarray:
+    """From the inputs to the logits of the heads."""
     lines = []
-    for side, logits in zip(places.towers, places.logits[:2], strict=True):
+    for side, logits in zip(places.towers, places.logits, strict=False):
         for layer, below, above in zip(
             side.tower.hidden, side.levels, side.levels[1:], strict=False
         ):
             lines.append(_apply(Op.LEAKY, places, layer, below, above))
         lines.append(_apply(Op.BIAS, places, side.tower.head, side.top, logits))
+    if isinstance(shape, EncoderShape):
+        return _table(lines)
     first, second = places.towers
     fused, logits = shape.fused_head, places.logits[2]
     # Modality 2 comes first: its columns are followed by the bias, as BIAS expects.
@@ -181,7 +186,7 @@ def forward_program(shape: PairShape, places: Places) -> np.ndarray:
     return _table(lines)
 
 
-def head_program(shape: PairShape, places: Places, joint: bool) -> np.ndarray:
+def head_program(shape: PairShape | EncoderShape, places: Places, joint: bool) -> np.ndarray:
     """From the logits to the losses, the heads' gradients and those at the representations."""
     lines = []
     for slot, logits in enumerate(places.logits):
@@ -195,10 +200,12 @@ def head_program(shape: PairShape, places: Places, joint: bool) -> np.ndarray:
                 extra=slot,
             )
         )
-    for side, logits in zip(places.towers, places.logits[:2], strict=True):
+    for side, logits in zip(places.towers, places.logits, strict=False):
         head = side.tower.head
         lines.append(_weigh(places, head, logits, side.top))
         lines.append(_pull(Op.ZERO, places, head, logits, side.at_top))
+    if isinstance(shape, EncoderShape):
+        return _table(lines)
     fused, logits, start = shape.fused_head, places.logits[2], 0
     bias = places.gradients + fused.offset + fused.columns
     for side, sums in zip(places.towers, (bias, -1), strict=True):
@@ -211,7 +218,7 @@ def head_program(shape: PairShape, places: Places, joint: bool) -> np.ndarray:
     return _table(lines)
 
 
-def score_program(shape: PairShape, places: Places) -> np.ndarray:
+def score_program(shape: PairShape | EncoderShape, places: Places) -> np.ndarray:
     """From the logits to the number of samples that each head gets right."""
     return _table(
         [
