@@ -12,27 +12,28 @@ from collections.abc import Callable, Iterator
 import torch
 from threadpoolctl import threadpool_limits
 
+from raysweep.emergence.run import family_bytes, run_family
 from raysweep.execute import pack_bytes, run_pack
 from raysweep.packing import Pack
-from raysweep.spec import Study
+from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.table import Row
 from raysweep.trials import Trial
 
 TIMED_OUT_EXIT = 124
 _LAST_RESORT_S = 15.0
 
-Execute = Callable[[Study, Pack, str], list[Row]]
-Estimate = Callable[[Study, Pack, str], int]
+Execute = Callable[[StudyBase, Pack, str], list[Row]]
+Estimate = Callable[[StudyBase, Pack, str], int]
 GIGABYTE = 1e9
 
 
 def attempt(
-    study: Study,
+    study: StudyBase,
     pack: Pack,
     device: str = "cpu",
     pieces: int = 1,
-    execute: Execute = run_pack,
-    estimate: Estimate = pack_bytes,
+    execute: Execute | None = None,
+    estimate: Estimate | None = None,
 ) -> list[Row]:
     """Run a pack in pieces that fit its memory; where that runs out, halve them and try again.
 
@@ -44,8 +45,8 @@ def attempt(
         pack: trials of one cell.
         device: a torch device.
         pieces: train the pack in so many pieces from the start, >= 1.
-        execute: what runs one piece.
-        estimate: peak memory of a piece, in bytes.
+        execute: what runs one piece; by default what the study's kind asks for.
+        estimate: peak memory of a piece, in bytes; likewise.
 
     Returns:
         One row per trial, in the pack's order.
@@ -53,6 +54,7 @@ def attempt(
     Raises:
         MemoryError: memory is short even for a single trial.
     """
+    execute, estimate = execute or _execute, estimate or _estimate
     rows: list[Row] = []
     left = [pack.trials]
     for _ in range(max(pieces, 1).bit_length() - 1):
@@ -80,12 +82,26 @@ def attempt(
     return rows
 
 
-def device_for(study: Study) -> str:
+def _execute(study: StudyBase, pack: Pack, device: str) -> list[Row]:
+    if isinstance(study, EmergenceStudy):
+        return run_family(study, pack, device)
+    assert isinstance(study, Study)
+    return run_pack(study, pack, device)
+
+
+def _estimate(study: StudyBase, pack: Pack, device: str) -> int:
+    if isinstance(study, EmergenceStudy):
+        return family_bytes(study, pack, device)
+    assert isinstance(study, Study)
+    return pack_bytes(study, pack, device)
+
+
+def device_for(study: StudyBase) -> str:
     """``cuda`` where the study gives its packs a GPU and torch finds one, else ``cpu``."""
     return "cuda" if study.resources.gpus_per_pack > 0 and torch.cuda.is_available() else "cpu"
 
 
-def prepare_process(study: Study) -> None:
+def prepare_process(study: StudyBase) -> None:
     """Make this process one that runs packs: its threads, and the CPU kernel compiled.
 
     Sums are split by threads, so that every process that runs packs must use the same number for

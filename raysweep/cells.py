@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from raysweep.seeds import content_key
-from raysweep.spec import Scalar, Study
+from raysweep.spec import Scalar, StudyBase
 
 DEFAULT_DEPTH = 1
 DEFAULT_WIDTH = 64
@@ -58,7 +58,7 @@ class Cell:
         return f"{self.dataset}-{content_key(identity, 10)}"
 
 
-def expand(study: Study) -> list[Cell]:
+def expand(study: StudyBase) -> list[Cell]:
     """All cells of a study: data blocks in file order, axes in file order, the last one fastest."""
     cells: dict[str, Cell] = {}
     for block in study.data:

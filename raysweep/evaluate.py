@@ -209,6 +209,14 @@ def _distinct(rows: Tensor) -> np.ndarray:
     return torch.where(size.isfinite(), counts, 0).cpu().numpy()
 
 
+def population_joint(population: Population, modality: int) -> np.ndarray:
+    """p(input of a modality, label), [p, c] float64."""
+    joint = population.weight[:, None] * population.conditional
+    pair = (population.pair_1, population.pair_2)[modality - 1]
+    inputs = len((population.x1, population.x2)[modality - 1])
+    return np.stack([np.bincount(pair, column, inputs) for column in joint.T], axis=1)
+
+
 def _on_inputs(
     trained: TrainedPack, modality: int, inputs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -262,11 +270,8 @@ def _joints(population: Population) -> dict[str, np.ndarray]:
     """Head -> p(input, label) of the inputs it sees: [p1, c], [p2, c] and [q, c] for fused."""
     joint = population.weight[:, None] * population.conditional
 
-    def marginal(pair: np.ndarray, inputs: int) -> np.ndarray:
-        return np.stack([np.bincount(pair, column, inputs) for column in joint.T], axis=1)
-
     return {
-        "1": marginal(population.pair_1, len(population.x1)),
-        "2": marginal(population.pair_2, len(population.x2)),
+        "1": population_joint(population, 1),
+        "2": population_joint(population, 2),
         "fused": joint,
     }

@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 import numpy as np
 
 from raysweep import evaluate
+from raysweep.cells import Cell
 from raysweep.data.registry import find_dataset, load, load_estimate
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
@@ -207,11 +208,6 @@ def _descriptive(
     study: Study, trial: Trial, view: PairedViews, shape: PairShape
 ) -> dict[str, int | float | str]:
     cell = trial.cell
-    # Sizes have columns of their own; where a file lies is no fact about the data in it.
-    files = {p.name for p in find_dataset(cell.dataset).parameters if p.kind == "path"}
-    hidden = {"train", "validation", "test", *files}
-    facts = {k: v for k, v in cell.parameters if k not in hidden}
-    information = _information(trial, view)
     return {
         "key": trial.key,
         "study": study.name,
@@ -225,14 +221,7 @@ def _descriptive(
         "generation": trial.generation,
         "number": trial.number,
         "objective": study.search.objective,
-        "data": cell.dataset,
-        **{name: value for name, value in facts.items() if isinstance(value, int | float | str)},
-        **view.characteristics,
-        "n_train": len(view.splits.train),
-        "n_validation": len(view.splits.validation),
-        "n_test": len(view.splits.test),
-        "classes": view.classes,
-        **information,
+        **data_facts(cell, trial.draw, view),
         "encoder": cell.encoder,
         "depth_1": cell.depth_1,
         "depth_2": cell.depth_2,
@@ -248,12 +237,30 @@ def _descriptive(
     }
 
 
-def _information(trial: Trial, view: PairedViews) -> dict[str, float]:
+def data_facts(cell: Cell, draw: int, view: PairedViews) -> dict[str, int | float | str]:
+    """The columns that describe the data of a cell's draw."""
+    # Sizes have columns of their own; where a file lies is no fact about the data in it.
+    files = {p.name for p in find_dataset(cell.dataset).parameters if p.kind == "path"}
+    hidden = {"train", "validation", "test", *files}
+    facts = {k: v for k, v in cell.parameters if k not in hidden}
+    return {
+        "data": cell.dataset,
+        **{name: value for name, value in facts.items() if isinstance(value, int | float | str)},
+        **view.characteristics,
+        "n_train": len(view.splits.train),
+        "n_validation": len(view.splits.validation),
+        "n_test": len(view.splits.test),
+        "classes": view.classes,
+        **_information(cell, draw, view),
+    }
+
+
+def _information(cell: Cell, draw: int, view: PairedViews) -> dict[str, float]:
     """Exact where the distribution is known, else estimated from the rows and named so."""
     if view.information is not None:
         return asdict(view.information)
     try:
-        estimate = load_estimate(trial.cell.dataset, dict(trial.cell.parameters), trial.draw)
+        estimate = load_estimate(cell.dataset, dict(cell.parameters), draw)
     except InputError:
         return {}  # too few rows to estimate from; nothing else depends on it
     found = asdict(estimate)

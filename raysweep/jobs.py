@@ -27,7 +27,7 @@ from ray.job_submission import JobDetails, JobSubmissionClient
 
 from raysweep.errors import InputError
 from raysweep.run_folder import STUDY_NAME
-from raysweep.spec import Study
+from raysweep.spec import StudyBase
 from raysweep.study_file import dump_study
 from raysweep.tracking.address import VARIABLE, resolve_address
 
@@ -83,7 +83,7 @@ class Job:
 
 
 def submit(
-    study: Study,
+    study: StudyBase,
     location: str,
     address: str,
     wheel: Path | None = None,

@@ -5,12 +5,12 @@ import traceback
 from raysweep.attempt import attempt, device_for, prepare_process
 from raysweep.progress import Observer, Silent
 from raysweep.run_folder import RunFolder
-from raysweep.spec import Study
+from raysweep.spec import StudyBase
 from raysweep.sweep import Sweep
 from raysweep.table import results_of, write_part
 
 
-def run(study: Study, folder: RunFolder, observer: Observer | None = None) -> Sweep:
+def run(study: StudyBase, folder: RunFolder, observer: Observer | None = None) -> Sweep:
     """Run what is missing of a study, pack by pack, in this process.
 
     Args:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.errors import InputError
-from raysweep.spec import Study
+from raysweep.spec import StudyBase
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -105,12 +105,14 @@ def shipped_code() -> dict[str, Any] | None:
     return {"py_modules": packages(), "excludes": ["**/__pycache__/"]}
 
 
-def needs(study: Study) -> dict[str, float]:
+def needs(study: StudyBase) -> dict[str, float]:
     """What a pack needs, in Ray's terms."""
     return {"cpu": study.resources.cpus_per_pack, "gpu": study.resources.gpus_per_pack}
 
 
-def slots(study: Study, wait_s: float = 0.0, waiting: Callable[[str], None] | None = None) -> int:
+def slots(
+    study: StudyBase, wait_s: float = 0.0, waiting: Callable[[str], None] | None = None
+) -> int:
     """How many packs fit the cluster's nodes at a time, busy or not.
 
     Args:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from raysweep.cells import expand
+from raysweep.emergence.plan import EmergenceSweep
 from raysweep.errors import InputError
 from raysweep.packing import Pack
-from raysweep.spec import Search, Study
+from raysweep.spec import EmergenceStudy, Search, Study, StudyBase
 from raysweep.storage import Output
 from raysweep.study_file import dump_study, parse_study
 from raysweep.sweep import Sweep
@@ -54,7 +55,7 @@ class RunFolder:
         self.output = output
         self._remembering = None if output.local is not None else _Remembering(output.location)
 
-    def study(self) -> Study | None:
+    def study(self) -> StudyBase | None:
         """The study that the folder belongs to, or None for a folder that has none yet."""
         content = self.output.read(STUDY_NAME)
         if content is None:
@@ -62,7 +63,7 @@ class RunFolder:
         name = f"{self.output.location}/{STUDY_NAME}"
         return parse_study(content.decode(), name, Path.cwd())
 
-    def existing_study(self) -> Study:
+    def existing_study(self) -> StudyBase:
         """The study that the folder belongs to.
 
         Raises:
@@ -76,7 +77,7 @@ class RunFolder:
             )
         return study
 
-    def adopt(self, study: Study) -> None:
+    def adopt(self, study: StudyBase) -> None:
         """Make the folder the study's: store the resolved study in it.
 
         A folder that has a study takes the same one again, or an extension of it (more trials,
@@ -105,12 +106,16 @@ class RunFolder:
             )
         self.output.write(STUDY_NAME, dump_study(study).encode())
 
-    def open_sweep(self, study: Study) -> Sweep:
+    def open_sweep(self, study: StudyBase) -> Sweep:
         """The sweep of the study with all results that are there.
 
         Part files that are cut short or damaged count as missing; the pack is run again.
         """
-        return Sweep(study, self._parts().results())
+        results = self._parts().results()
+        if isinstance(study, EmergenceStudy):
+            return EmergenceSweep(study, results)  # type: ignore[arg-type]
+        assert isinstance(study, Study)
+        return Sweep(study, results)
 
     def compact(self, sweep: Sweep) -> int:
         """Write ``trials.parquet``; returns its number of rows."""
@@ -203,22 +208,23 @@ def _take(lock: IO[str]) -> None:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def extends(before: Study, after: Study) -> bool:
+def extends(before: StudyBase, after: StudyBase) -> bool:
     """Whether every result of ``before`` keeps its meaning in ``after``.
 
     True where only the grids, draws, trials, seeds, resources, texts or the verdict's settings
     differ, and none of the cells, draws, seeds or trials of ``before`` is gone.
     """
-    if before.science() != after.science() or before.name != after.name:
+    if before.kind != after.kind or before.name != after.name:
         return False
-    fixed = {"trials", "seeds"}
-    if _without(before.search, fixed) != _without(after.search, fixed):
+    if before.science() != after.science():
         return False
-    if not _trials_extended(before.search, after.search):
-        return False
-    if not set(before.search.seeds) <= set(after.search.seeds):
-        return False
-    if not set(before.confirm.seeds) <= set(after.confirm.seeds):
+    if isinstance(before, Study) and isinstance(after, Study):
+        kept = _forcing_extended(before, after)
+    else:
+        assert isinstance(before, EmergenceStudy)
+        assert isinstance(after, EmergenceStudy)
+        kept = _emergence_extended(before, after)
+    if not kept:
         return False
     draws = {cell.id: set(cell.draws) for cell in expand(after)}
     return all(set(cell.draws) <= draws.get(cell.id, set()) for cell in expand(before))
@@ -242,6 +248,24 @@ class _Remembering(Output):
         """Fetch these again next time: they were damaged, and will be replaced."""
         for name in names:
             self._contents.pop(name, None)
+
+
+def _forcing_extended(before: Study, after: Study) -> bool:
+    fixed = {"trials", "seeds"}
+    if _without(before.search, fixed) != _without(after.search, fixed):
+        return False
+    if not _trials_extended(before.search, after.search):
+        return False
+    if not set(before.search.seeds) <= set(after.search.seeds):
+        return False
+    return set(before.confirm.seeds) <= set(after.confirm.seeds)
+
+
+def _emergence_extended(before: EmergenceStudy, after: EmergenceStudy) -> bool:
+    if not set(before.seeds) <= set(after.seeds) or before.tuning != after.tuning:
+        return False
+    # Where rates are tuned, those given here are never used.
+    return before.tuning is not None or before.training == after.training
 
 
 def _trials_extended(before: Search, after: Search) -> bool:

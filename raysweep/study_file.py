@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from raysweep.errors import InputError
-from raysweep.spec import Clash, Study
+from raysweep.spec import Clash, EmergenceStudy, Study, StudyBase
 from raysweep.study_yaml import (
     Document,
     Fault,
@@ -27,6 +27,8 @@ from raysweep.study_yaml import (
     shown,
     write_document,
 )
+
+KINDS: Mapping[str, type[StudyBase]] = {"forcing": Study, "emergence": EmergenceStudy}
 
 Check = Callable[[Mapping[str, Any], Path], list[Fault]]
 
@@ -58,8 +60,8 @@ def load_study(
     path: str | Path,
     overrides: Sequence[str] = (),
     check: Check | None = None,
-    complete: Callable[[Study, Path], Study] | None = None,
-) -> Study:
+    complete: Callable[[StudyBase, Path], StudyBase] | None = None,
+) -> StudyBase:
     """Read and check a study file.
 
     Args:
@@ -89,8 +91,8 @@ def parse_study(
     folder: Path,
     overrides: Sequence[str] = (),
     check: Check | None = None,
-    complete: Callable[[Study, Path], Study] | None = None,
-) -> Study:
+    complete: Callable[[StudyBase, Path], StudyBase] | None = None,
+) -> StudyBase:
     """`load_study` for a text that is already at hand; ``source`` names it in messages."""
     try:
         document = read_document(text)
@@ -112,7 +114,7 @@ def parse_study(
     return complete(study, folder) if complete is not None else study
 
 
-def dump_study(study: Study) -> str:
+def dump_study(study: StudyBase) -> str:
     """The resolved study as YAML; `load_study` reads it back to an equal study."""
     plain = study.model_dump(mode="json")
     for part in (plain, *(p for p in plain.values() if isinstance(p, dict))):
@@ -122,7 +124,7 @@ def dump_study(study: Study) -> str:
     return write_document(plain)
 
 
-def _validated(document: Document) -> tuple[Study | None, list[Fault]]:
+def _validated(document: Document) -> tuple[StudyBase | None, list[Fault]]:
     """The study, or its faults.
 
     Values that clash can only be seen once each of them is valid. So what is faulty is taken out,
@@ -130,11 +132,12 @@ def _validated(document: Document) -> tuple[Study | None, list[Fault]]:
     taken out is no news.
     """
     value: dict[str, Any] = copy.deepcopy(document.value)
+    model = KINDS.get(str(value.get("kind")), Study)
     removed: list[Location] = []
     faults: list[Fault] = []
     for _ in range(_MOST_ROUNDS):
         try:
-            study = Study.model_validate(value)
+            study = model.model_validate(value)
             return (None if faults else study), faults
         except ValidationError as error:
             details = error.errors(include_url=False)
@@ -148,7 +151,7 @@ def _validated(document: Document) -> tuple[Study | None, list[Fault]]:
                 gone[: len(p)] == p or p[: len(gone)] == gone for gone in removed for p in places
             ):
                 given = [place for place in places if document.has(place)]
-                faults.append(Fault((given or places)[0], _message(detail, at)))
+                faults.append(Fault((given or places)[0], _message(detail, at, model)))
         for place in faulty:
             _mark(value, place)
         holders = dict.fromkeys(_holder(place) for place in faulty)
@@ -220,19 +223,25 @@ def _remove(value: dict[str, Any], place: Location) -> Location:
     return place
 
 
-def _message(detail: Any, at: Location) -> str:
+def _message(detail: Any, at: Location, study: type[StudyBase]) -> str:
     value, kind = detail["input"], detail["type"]
     message = detail["msg"].removeprefix("Value error, ")
     found = f"found {shown(value)}"
     match kind:
         case "extra_forbidden":
-            return unknown_name("key", str(at[-1]), _keys_at(at[:-1]))
+            key = str(at[-1])
+            other = next((k for k, kind in KINDS.items() if key in kind.model_fields), None)
+            if len(at) == 1 and other is not None:
+                own = study.model_fields["kind"].default
+                return f"a key of studies with kind: {other}; this one has kind: {own}"
+            return unknown_name("key", key, _keys_at(at[:-1], study))
         case "missing":
             return "missing; this key is required"
         case "too_short":
             return "the list is empty; give at least one value"
         case "literal_error":
             choices = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
+            choices = list(KINDS) if at == ("kind",) else choices
             return unknown_name("value", str(value), choices)
         case "value_error":
             plain = not isinstance(value, BaseModel | dict | list | tuple)
@@ -249,8 +258,8 @@ def unknown_name(what: str, name: str, choices: Sequence[str]) -> str:
     return f"unknown {what} {shown(name)}{hint}; choose from {', '.join(choices)}"
 
 
-def _keys_at(location: Location) -> list[str]:
-    model: Any = Study
+def _keys_at(location: Location, study: type[StudyBase]) -> list[str]:
+    model: Any = study
     names = iter(location)
     for part in names:
         if isinstance(part, int):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from raysweep.cells import Cell, expand, varying
 from raysweep.packing import Pack, pack_trials
 from raysweep.search import Outcome, Proposal, choose, propose
 from raysweep.seeds import content_key, derive_seed
-from raysweep.spec import Search, Study
+from raysweep.spec import Search, Study, StudyBase
 from raysweep.trials import Arm, Stage, Status, Trial, TrialResult
 
 # Raised when the same trial would give other numbers than before, so that old results are not mixed
@@ -35,6 +36,9 @@ class CellState(StrEnum):
     CONFIRMING = "confirming"
     DONE = "done"
     NO_STRENGTH = "no usable strength"
+    TUNING = "tuning"
+    MEASURING = "measuring"
+    NO_RATES = "no usable learning rate"
     FAILED = "failed"
 
 
@@ -58,7 +62,7 @@ class CellPlan:
     state: CellState
 
 
-def science_digest(study: Study) -> str:
+def science_digest(study: StudyBase) -> str:
     """Digest of what a trial's numbers depend on besides the trial itself."""
     return content_key([SCIENCE_VERSION, study.science()])
 
@@ -130,14 +134,32 @@ class Sweep:
     study: Study
     results: dict[str, TrialResult] = field(default_factory=dict)
 
+    urgency: ClassVar[tuple[CellState, ...]] = (CellState.CONFIRMING, CellState.SEARCHING)
+
     def __post_init__(self) -> None:
         self.cells = expand(self.study)
         self.labels = varying(self.cells)
-        self._plans = {c.id: plan_cell(self.study, c, self.results) for c in self.cells}
+        self._plans: dict[str, CellPlan] = {}
+        self._plan_all()
         self._out: dict[str, Pack] = {}
         self._running: dict[str, Pack] = {}
         self._failed: dict[str, str] = {}
         self.finished_packs = 0
+
+    def _plan_all(self) -> None:
+        """Make the plans of all cells."""
+        self._plans = {c.id: plan_cell(self.study, c, self.results) for c in self.cells}
+
+    def _plan_after(self, pack: Pack) -> None:
+        """Bring up to date the plans that the results of a pack change."""
+        cell = pack.trials[0].cell
+        plan = self._plans[cell.id]
+        left = tuple(other for other in plan.packs if other.key != pack.key)
+        if left and all(trial.key in self.results for trial in pack.trials):
+            # Nothing new is decided before a generation or a stage is whole.
+            self._plans[cell.id] = replace(plan, packs=left)
+        else:
+            self._plans[cell.id] = plan_cell(self.study, cell, self.results)
 
     def next_pack(self) -> Pack | None:
         """A pack to run now, or None while there is none; it is not handed out again.
@@ -145,7 +167,7 @@ class Sweep:
         Cells nearest to their end come first, so that verdicts come in early; the order has no
         influence on any result.
         """
-        for state in (CellState.CONFIRMING, CellState.SEARCHING):
+        for state in self.urgency:
             for plan in self._plans.values():
                 if plan.state is not state:
                     continue
@@ -168,14 +190,7 @@ class Sweep:
         self.results.update((result.key, result) for result in results)
         self._take_back(pack)
         self.finished_packs += 1
-        cell = pack.trials[0].cell
-        plan = self._plans[cell.id]
-        left = tuple(other for other in plan.packs if other.key != pack.key)
-        if left and all(trial.key in self.results for trial in pack.trials):
-            # Nothing new is decided before a generation or a stage is whole.
-            self._plans[cell.id] = replace(plan, packs=left)
-        else:
-            self._plans[cell.id] = plan_cell(self.study, cell, self.results)
+        self._plan_after(pack)
 
     def fail(self, pack: Pack, reason: str) -> None:
         """Give a pack up for this run; a later run tries it again."""

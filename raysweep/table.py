@@ -54,7 +54,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("seed", "int64", "", "initial weights and batch order; equal seeds pair the arms"),
     Column("strength", "float64", "", "regularization strength: weight of the alignment loss"),
     Column("arm", "string", "none, forced, placebo", "placebo: the loss sees shuffled pairs"),
-    Column("stage", "string", "search, confirm", "only confirm rows are tested"),
+    Column(
+        "stage",
+        "string",
+        "search, confirm; tune, measure",
+        "of a forcing study (only confirm rows are tested); of an emergence study",
+    ),
     Column("status", "string", "ok, diverged", "diverged: a NaN or infinity in training"),
     Column("reason", "string", "", "why a trial is not ok; empty otherwise"),
     Column(
@@ -65,6 +70,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("generation", "int64", "", "generation of the search; -1 for strength 0 and confirm"),
     Column("number", "int64", "", "number of the proposal in its cell; -1 as above"),
+    Column("modality", "int64", "1, 2", "tune: whose encoder is trained; 0: both"),
     Column("objective", "string", "alignment, performance, both", "what the search maximized"),
     Column("data", "string", "", "dataset"),
     Column("R", "int64", "features", "redundant task features: shared by both modalities"),
@@ -102,7 +108,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("depth_2", "int64", "layers", "hidden layers of encoder 2"),
     Column("width_1", "int64", "units", "width of encoder 1"),
     Column("width_2", "int64", "units", "width of encoder 2"),
-    Column("parameters", "int64", "", "trained numbers: both encoders and the three heads"),
+    Column("parameters", "int64", "", "trained numbers: both encoders and their heads"),
     Column("loss", "string", "", "alignment loss"),
     Column(
         "option_<name>",
@@ -113,9 +119,23 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("learning_rate", "float64", "", "step size of AdamW"),
     Column("weight_decay", "float64", "", "of AdamW, decoupled"),
+    Column(
+        "<learning_rate|weight_decay>_<1|2>",
+        "float64",
+        "",
+        "emergence: those of one modality's encoders",
+        r"(learning_rate|weight_decay)_(1|2)",
+    ),
     Column("batch_size", "int64", "rows", "rows per step"),
     Column("epochs", "int64", "", "passes over the training rows"),
     Column("best_epoch", "int64", "", "epoch of the checkpoint that was measured, from 1"),
+    Column(
+        "<epochs|best_epoch>_<1|2>",
+        "int64",
+        "",
+        "emergence: passes and checkpoint of one modality's encoder",
+        r"(epochs|best_epoch)_(1|2)",
+    ),
     Column("diverged_step", "int64", "steps", "step of the first NaN or infinity; -1 if none"),
     Column(
         "gradient_ratio", "float64", "", "gradient norm at what is aligned, alignment over task"

@@ -33,10 +33,16 @@ class Arm(StrEnum):
 
 
 class Stage(StrEnum):
-    """Why a trial was run: to find a strength, or to test the one that was found."""
+    """Why a trial was run.
+
+    In a forcing study to find a strength, or to test the one that was found; in an emergence study
+    to find learning rates, or to measure the encoders trained with those that were found.
+    """
 
     SEARCH = "search"
     CONFIRM = "confirm"
+    TUNE = "tune"
+    MEASURE = "measure"
 
 
 class Status(StrEnum):

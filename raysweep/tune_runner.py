@@ -31,7 +31,7 @@ from raysweep.packing import Pack
 from raysweep.progress import Observer, Silent
 from raysweep.ray_cluster import last_line
 from raysweep.run_folder import RunFolder
-from raysweep.spec import Study
+from raysweep.spec import StudyBase
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
 from raysweep.table import PART_SUFFIX, PARTS, Row, read_parts, write_part
@@ -47,7 +47,7 @@ class _PackTrainable(tune.Trainable):
     """Runs one pack per trial; the actor is reused for the next one."""
 
     def setup(
-        self, config: dict[str, Any], study: Study, location: str, pack_limit_s: float | None
+        self, config: dict[str, Any], study: StudyBase, location: str, pack_limit_s: float | None
     ) -> None:
         prepare_process(study)
         self._study, self._limit_s = study, pack_limit_s
@@ -239,7 +239,7 @@ class _Watcher(tune.Callback):
 
 
 def run(
-    study: Study,
+    study: StudyBase,
     folder: RunFolder,
     observer: Observer | None = None,
     address: str = "local",

@@ -6,14 +6,14 @@ from pathlib import PurePosixPath
 from raysweep.display import RunDisplay
 from raysweep.packing import Pack
 from raysweep.run_folder import FAILURES, Driver, RunFolder
-from raysweep.spec import Study
+from raysweep.spec import StudyBase
 from raysweep.sweep import Sweep
 from raysweep.table import PART_SUFFIX, PARTS, read_parts
 
 EVERY_S = 1.0
 
 
-def left_sweep(folder: RunFolder, study: Study) -> Sweep:
+def left_sweep(folder: RunFolder, study: StudyBase) -> Sweep:
     """The sweep as runs have left it: with all results, and the packs that were given up."""
     sweep = folder.open_sweep(study)
     reasons = folder.failures()
@@ -52,7 +52,7 @@ class _Follower:
     """Repeats a driver's run from the files that it leaves."""
 
     def __init__(
-        self, folder: RunFolder, study: Study, driver: Driver | None, display: RunDisplay
+        self, folder: RunFolder, study: StudyBase, driver: Driver | None, display: RunDisplay
     ) -> None:
         self._folder, self._display = folder, display
         output = folder.output

@@ -27,7 +27,7 @@ from raysweep.cli.terminal import (
 )
 from raysweep.errors import InputError
 from raysweep.run_folder import STUDY_NAME, RunFolder
-from raysweep.spec import Study
+from raysweep.spec import StudyBase
 from raysweep.storage import Output
 
 RunnerOption = Annotated[
@@ -174,7 +174,7 @@ class _How:
     mlflow: bool
 
 
-def _run(study: Study, folder: RunFolder, how: _How) -> None:
+def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
     if how.runner not in ("ray", "local"):
         raise InputError(f"--runner {how.runner}: expected ray or local")
     if how.runner == "local" and how.pack_limit is not None:
@@ -261,7 +261,7 @@ def _companion(folder: RunFolder, how: _How) -> Iterator[None]:
         stderr.print(companion.finish(timeout_s=60.0), highlight=False)
 
 
-def _print_verdict(folder: RunFolder, study: Study) -> None:
+def _print_verdict(folder: RunFolder, study: StudyBase) -> None:
     from raysweep.conclusion import conclude
     from raysweep.display import verdict_table
 

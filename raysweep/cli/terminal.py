@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from raysweep.bundled import find_study
-from raysweep.spec import Study
+from raysweep.spec import StudyBase
 
 INTERRUPTED = 130
 _PIPE_WIDTH = 124
@@ -49,7 +49,7 @@ WaitOption = Annotated[
 ]
 
 
-def load(name: str, overrides: list[str] | None) -> Study:
+def load(name: str, overrides: list[str] | None) -> StudyBase:
     """The resolved study of a file or a bundled name, all its faults told at once."""
     from raysweep import vocabulary
     from raysweep.study_file import load_study

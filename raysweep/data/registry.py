@@ -13,19 +13,27 @@ from raysweep.data.digits import PARAMETERS as DIGITS_PARAMETERS
 from raysweep.data.digits import digits
 from raysweep.data.synthetic import PARAMETERS as SYNTHETIC_PARAMETERS
 from raysweep.data.synthetic import synthetic
+from raysweep.data.transforms import PARAMETERS as TRANSFORM_PARAMETERS
 from raysweep.data.views import Information, PairedViews
 from raysweep.errors import InputError
 from raysweep.options import Option, Value, resolve
 
+HETEROGENEITY = tuple(parameter.name for parameter in TRANSFORM_PARAMETERS)
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset by its name: how to load it, what it is, which parameters it takes."""
+    """A dataset by its name: how to load it, what it is, which parameters it takes.
+
+    ``heterogeneity`` names those that change how the modalities encode the rows, not the rows: an
+    emergence study trains a modality that they leave as it is once for all their values.
+    """
 
     name: str
     loader: Callable[..., PairedViews]
     description: str
     parameters: tuple[Option, ...]
+    heterogeneity: tuple[str, ...] = ()
 
     def check(self, given: Mapping[str, object]) -> dict[str, Value]:
         """All parameters, checked and with defaults filled in.
@@ -44,12 +52,14 @@ DATASETS: dict[str, Dataset] = {
             synthetic,
             "16 bits in two views and a label of 8 of them (the paper's generator)",
             SYNTHETIC_PARAMETERS,
+            HETEROGENEITY,
         ),
         Dataset(
             "channels",
             channels,
             "a label of four sub-labels: redundancy, uniqueness and synergy set directly",
             CHANNELS_PARAMETERS,
+            HETEROGENEITY,
         ),
         Dataset(
             "digits",

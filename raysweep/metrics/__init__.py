@@ -5,10 +5,12 @@ from raysweep.metrics.best_pair import best_over_layers as best_over_layers
 from raysweep.metrics.calibration import Calibration as Calibration
 from raysweep.metrics.calibration import calibrate as calibrate
 from raysweep.metrics.calibration import calibrate_layers as calibrate_layers
+from raysweep.metrics.calibration import calibration_of as calibration_of
 from raysweep.metrics.features import distinct_rows as distinct_rows
 from raysweep.metrics.features import distinct_rows_of_layers as distinct_rows_of_layers
 from raysweep.metrics.measurement import measure as measure
 from raysweep.metrics.measurement import measure_layers as measure_layers
+from raysweep.metrics.measurement import score_orders as score_orders
 from raysweep.metrics.metric import Metric as Metric
 from raysweep.metrics.neighbours import tied_share as tied_share
 from raysweep.metrics.preprocessing import NONE as NONE

@@ -16,6 +16,7 @@ from raysweep.errors import InputError
 from raysweep.metrics.best_pair import best_over_layers
 from raysweep.metrics.features import check_layers
 from raysweep.metrics.measurement import check_pair, score_orders
+from raysweep.metrics.metric import Metric
 from raysweep.metrics.preprocessing import NONE, Preprocessing
 from raysweep.metrics.registry import find_metric
 
@@ -131,7 +132,23 @@ def calibrate_layers(
     scores = score_orders(
         name, xs, ys, torch.from_numpy(orders).to(xs[0].device), options or {}, preprocessing
     )
+    return calibration_of(metric, scores)
+
+
+def calibration_of(metric: Metric, scores: Tensor) -> Calibration:
+    """The calibration of scores that are there.
+
+    Args:
+        metric: what was scored.
+        scores: [1 + permutations, m, L1, L2], the true order of the rows first (`score_orders`);
+            without permutations there are only the score and its layers, all else is NaN.
+    """
+    permutations = len(scores) - 1
     best = best_over_layers(scores[0], metric.higher_is_better)
+    if not permutations or metric.ideal is None:
+        unknown = torch.full_like(best.value, torch.nan)
+        pair = best.layer_1, best.layer_2
+        return Calibration(best.value, *pair, unknown, unknown, unknown, unknown, permutations)
     null = torch.stack(
         [best_over_layers(score, metric.higher_is_better).value for score in scores[1:]]
     )

@@ -5,6 +5,14 @@ Names that depend on a registry (datasets, metrics, alignment losses) are checke
 ``vocabulary``; everything that can be checked without one is checked here.
 """
 
+from raysweep.spec.base import StudyBase
+from raysweep.spec.emergence import (
+    EmergenceStudy,
+    EmergentEvaluation,
+    EncoderTraining,
+    LogRange,
+    Tuning,
+)
 from raysweep.spec.grids import DataGrid, ModelGrid
 from raysweep.spec.parts import (
     Alignment,
@@ -30,7 +38,11 @@ __all__ = [
     "Clash",
     "Confirm",
     "DataGrid",
+    "EmergenceStudy",
+    "EmergentEvaluation",
+    "EncoderTraining",
     "Evaluation",
+    "LogRange",
     "MeasuredPerformance",
     "ModelGrid",
     "Objective",
@@ -43,6 +55,8 @@ __all__ = [
     "Seed",
     "StrengthRange",
     "Study",
+    "StudyBase",
     "Training",
+    "Tuning",
     "Verdict",
 ]

@@ -1,61 +1,34 @@
-"""A whole study: its parts together, and what they must agree on."""
+"""A forcing study: its parts together, and what they must agree on."""
 
-import math
-import re
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import model_validator
 
-from raysweep.spec.grids import DataGrid, ModelGrid
+from raysweep.spec.base import StudyBase
 from raysweep.spec.parts import (
     Alignment,
     Confirm,
-    Evaluation,
-    Resources,
     Search,
     Training,
     Verdict,
 )
-from raysweep.spec.values import Clash, Part, Seed, as_list, listed
-
-MOST_CELLS = 100_000
+from raysweep.spec.values import Clash, listed
 
 
-class Study(Part):
-    """A whole study: one YAML file.
+class Study(StudyBase):
+    """A forcing study: pairs trained together, with and without an alignment loss."""
 
-    ``files`` is filled in when the study is resolved: file, or dotted path of a user's own loss, ->
-    digest of its content.
-    """
-
-    name: str
-    description: str = ""
     kind: Literal["forcing"] = "forcing"
-    seed: Seed = 0
-    data: Annotated[tuple[DataGrid, ...], BeforeValidator(as_list), Field(min_length=1)]
-    model: ModelGrid = ModelGrid()
     training: Training = Training()
     alignment: Alignment = Alignment()
-    evaluation: Evaluation = Evaluation()
     search: Search = Search()
     confirm: Confirm = Confirm()
     verdict: Verdict = Verdict()
-    resources: Resources = Resources()
-    files: dict[str, str] = Field(default_factory=dict)
 
     @property
     def metric(self) -> str:
         """The alignment metric that the search maximizes."""
         return self.search.metric or next(iter(self.evaluation.metrics))
-
-    @field_validator("name")
-    @classmethod
-    def _plain_name(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", value):
-            raise ValueError(
-                "expected 1 to 100 letters, digits, '_', '.' or '-', a letter or digit first"
-            )
-        return value
 
     @model_validator(mode="after")
     def _seeds_apart(self) -> Self:
@@ -77,16 +50,6 @@ class Study(Part):
                 f"{listed(self.evaluation.metrics)}",
                 ("search", "metric"),
                 ("evaluation", "metrics"),
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _engine_on_its_device(self) -> Self:
-        if self.training.engine == "kernel" and self.resources.gpus_per_pack > 0:
-            raise Clash(
-                "engine kernel runs on CPUs, and resources.gpus_per_pack asks for GPUs; take auto",
-                ("training", "engine"),
-                ("resources", "gpus_per_pack"),
             )
         return self
 
@@ -119,14 +82,6 @@ class Study(Part):
                 ("training", "engine"),
                 ("alignment", "layer"),
             )
-        return self
-
-    @model_validator(mode="after")
-    def _cells_countable(self) -> Self:
-        points = sum(math.prod(len(v) for v in block.axes.values()) for block in self.data)
-        cells = points * len(self.model.pairs("depth", 1)) * len(self.model.pairs("width", 1))
-        if cells > MOST_CELLS:
-            raise Clash(f"{cells} cells; a study has at most {MOST_CELLS}", ("data",), ("model",))
         return self
 
     def science(self) -> dict[str, Any]:

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from raysweep.cells import Cell
 from raysweep.errors import InputError
-from raysweep.spec import Study
+from raysweep.spec import Study, StudyBase
 
 
-def check_files(study: Study, cell: Cell) -> None:
+def check_files(study: StudyBase, cell: Cell) -> None:
     """Check that the files a cell's trials depend on hold what they held when it was planned.
 
     Raises:
         InputError: a file has changed or is gone since the study was resolved.
     """
     used = {**dict(cell.contents)}
-    if study.alignment.loss in study.files:
+    if isinstance(study, Study) and study.alignment.loss in study.files:
         used[str(source_of(study.alignment.loss))] = study.files[study.alignment.loss]
     for path, digest in used.items():
         try:

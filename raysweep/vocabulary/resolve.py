@@ -6,12 +6,12 @@ from typing import Any
 from raysweep.data.registry import DATASETS
 from raysweep.metrics import REGISTRY
 from raysweep.options import Option, resolve
-from raysweep.spec import OptionRange, Study
+from raysweep.spec import OptionRange, Study, StudyBase
 from raysweep.vocabulary.files import file_digest, resolved_path, source_of
 from raysweep.vocabulary.losses import declared_options
 
 
-def resolve_files(study: Study, folder: Path) -> Study:
+def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
     """The study with all defaults filled in, absolute paths and digests of the files it names.
 
     So equal content has equal cell ids however it is written, and a stored study means the same
@@ -35,21 +35,23 @@ def resolve_files(study: Study, folder: Path) -> Study:
     plain["evaluation"]["metrics"] = {
         name: REGISTRY[name].resolve(options) for name, options in study.evaluation.metrics.items()
     }
-    loss, options = study.alignment.loss, study.alignment.options
-    known = declared_options(loss)
-    if ":" in loss:
-        files[loss] = file_digest(source_of(loss))
-    else:
-        resolved = resolve(list(known.values()), options, f"loss {loss}")
-        # A default that the search replaces is none.
-        plain["alignment"]["options"] = {
-            name: value for name, value in resolved.items() if name not in study.search.options
+    if isinstance(study, Study):
+        loss, options = study.alignment.loss, study.alignment.options
+        known = declared_options(loss)
+        if ":" in loss:
+            files[loss] = file_digest(source_of(loss))
+        else:
+            resolved = resolve(list(known.values()), options, f"loss {loss}")
+            # A default that the search replaces is none.
+            plain["alignment"]["options"] = {
+                name: value for name, value in resolved.items() if name not in study.search.options
+            }
+        plain["search"]["options"] = {
+            name: _searched(known.get(name), wanted)
+            for name, wanted in study.search.options.items()
         }
-    plain["search"]["options"] = {
-        name: _searched(known.get(name), wanted) for name, wanted in study.search.options.items()
-    }
     # Built anew from plain values, so that every part is checked as it was when it was read.
-    return Study.model_validate({**plain, "data": data, "files": files})
+    return type(study).model_validate({**plain, "data": data, "files": files})
 
 
 def _searched(option: Option | None, wanted: OptionRange | tuple[Any, ...]) -> Any:

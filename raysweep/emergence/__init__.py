@@ -1,0 +1,1 @@
+"""Emergence studies: encoders trained without partners, aligned afterwards."""

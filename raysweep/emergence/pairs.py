@@ -1,0 +1,119 @@
+"""Alignment of many pairs of encoders at once: every layer is prepared once, not once a pair."""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raysweep.metrics import REGISTRY, calibration_of, score_orders
+from raysweep.metrics.preprocessing import NONE
+from raysweep.seeds import derive_seed
+from raysweep.spec import EmergentEvaluation
+
+K = TypeVar("K", bound=Hashable)
+
+_MOST_ORDERS = 64
+"""Permutations that are compared at once."""
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """One alignment metric of one pair of encoders.
+
+    Attributes:
+        value: the best over pairs of layers; None where undefined.
+        layers: the pair that gave it, counted from 1, such as ``2-3``; empty where undefined.
+        chance: mean of the value under permuted rows; None without calibration or undefined.
+        corrected: the value above chance, as a share of the way to ideal.
+        p_value: of the permutation test, the best over layers taken in each permutation too.
+    """
+
+    value: float | None
+    layers: str
+    chance: float | None = None
+    corrected: float | None = None
+    p_value: float | None = None
+
+
+@dataclass(frozen=True)
+class _Stacked(Generic[K]):
+    """The layers of several encoders one after another, and where each encoder's are."""
+
+    layers: list[Tensor]
+    places: dict[K, slice]
+
+    @classmethod
+    def of(cls, encoders: Mapping[K, Sequence[Tensor]]) -> "_Stacked[K]":
+        layers: list[Tensor] = []
+        places = {}
+        for key, own in encoders.items():
+            places[key] = slice(len(layers), len(layers) + len(own))
+            layers += [layer[None] for layer in own]
+        return cls(layers, places)
+
+
+def align_pairs(
+    encoders_1: Mapping[K, Sequence[Tensor]],
+    encoders_2: Mapping[K, Sequence[Tensor]],
+    pairs: Sequence[tuple[K, K]],
+    evaluation: EmergentEvaluation,
+    split: str,
+) -> dict[str, list[PairScore]]:
+    """Every metric of the study, the best over pairs of layers, of the pairs asked for.
+
+    Args:
+        encoders_1: encoder of modality 1 -> its layers [n, width], already preprocessed.
+        encoders_2: the same of modality 2, on the same rows.
+        pairs: keys of both sides.
+        evaluation: metrics, layers and calibration of the study.
+        split: names the rows; permutations are drawn for it.
+
+    Returns:
+        Metric -> one score a pair, in their order.
+    """
+    first, second = _Stacked.of(encoders_1), _Stacked.of(encoders_2)
+    rows = first.layers[0].shape[1]
+    found = {}
+    for name, options in evaluation.metrics.items():
+        scores = torch.cat(
+            [
+                score_orders(name, first.layers, second.layers, orders, options, NONE)[:, 0]
+                for orders in _orders(rows, evaluation.calibrate, split)
+            ]
+        )
+        found[name] = [
+            _score(name, scores[:, None, first.places[one], second.places[two]], evaluation.layers)
+            for one, two in pairs
+        ]
+    return found
+
+
+def _orders(rows: int, permutations: int, split: str) -> Iterator[Tensor]:
+    """The true order, then the permutations, in parts; the same for every pair and run."""
+    draw = np.random.default_rng(derive_seed("calibration", split))
+    shuffled = (draw.permutation(rows) for _ in range(permutations))
+    whole = [np.arange(rows), *shuffled]
+    for start in range(0, len(whole), _MOST_ORDERS):
+        yield torch.from_numpy(np.stack(whole[start : start + _MOST_ORDERS]))
+
+
+def _score(name: str, scores: Tensor, layers: str) -> PairScore:
+    """The score of a pair from those [orders, 1, L1, L2] of its layers in every order."""
+    found = calibration_of(REGISTRY[name], scores)
+    value = _number(found.raw)
+    pair = ""
+    if value is not None and layers == "best":
+        pair = f"{int(found.layer_1) + 1}-{int(found.layer_2) + 1}"
+    if found.permutations == 0:
+        return PairScore(value, pair)
+    return PairScore(
+        value, pair, _number(found.chance), _number(found.corrected), _number(found.p_value)
+    )
+
+
+def _number(value: Tensor) -> float | None:
+    number = float(value)
+    return number if np.isfinite(number) else None
