@@ -5,6 +5,7 @@ from analysis.contrasts import forcing_effects
 from analysis.doses import dose_response, dose_shapes
 from analysis.draws import draw_effects
 from analysis.emergence import alignment_performance, emergence_trends
+from analysis.emergence_summary import emergence_summary
 from analysis.load import load_trials
 from analysis.moderation import moderators
 from analysis.sample_size import power
@@ -15,6 +16,7 @@ __all__ = [
     "dose_response",
     "dose_shapes",
     "draw_effects",
+    "emergence_summary",
     "emergence_trends",
     "forcing_effects",
     "load_trials",

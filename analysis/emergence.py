@@ -52,7 +52,7 @@ def emergent(
         raise InputError("the trial table has no alignment column; emergence is about alignment")
     if depth not in descriptors(trials):
         raise InputError(f"depth = {depth!r} is not in the trial table")
-    use = (trials["arm"].astype(str) == "none") & (trials["status"].astype(str) == "ok")
+    use = _measured(trials)
     names = [n for n in descriptors(trials) if n != "data"]
     rows = trials.loc[use, ["study", "cell", "draw", "seed", *names]].assign(
         data=trials.loc[use, "data"] if "data" in trials else "",
@@ -218,7 +218,7 @@ def alignment_by_draw(
     measure = alignment_column(trials, f"alignment_{split}", alignment)
     if measure is None:
         raise InputError("the trial table has no alignment column; emergence is about alignment")
-    use = (trials["arm"].astype(str) == "none") & (trials["status"].astype(str) == "ok")
+    use = _measured(trials)
     rows = trials[use].assign(a=values_of(trials, measure)[use])
     if "data" not in rows:
         rows["data"] = ""
@@ -231,6 +231,12 @@ def alignment_by_draw(
     cells = rows.groupby([*keys, "cell"], sort=True, dropna=False)["a"].mean()
     units = cells.groupby(level=keys, sort=True, dropna=False).agg(reduce)
     return units.rename("alignment").reset_index(), measure
+
+
+def _measured(trials: pd.DataFrame) -> pd.Series:
+    """Rows of pairs of encoders that nothing forced together."""
+    none, ok = trials["arm"].astype(str) == "none", trials["status"].astype(str) == "ok"
+    return none & ok & (trials["stage"].astype(str) != "tune")
 
 
 def _data_keys(rows: pd.DataFrame) -> list[str]:

@@ -14,7 +14,7 @@ Source = str | Path | pd.DataFrame
 
 CHOICES = {
     "arm": ("none", "forced", "placebo"),
-    "stage": ("search", "confirm"),
+    "stage": ("search", "confirm", "tune", "measure"),
     "status": ("ok", "diverged", "failed"),
 }
 CRITERIA = ("alignment", "performance")
@@ -25,7 +25,9 @@ _NOT_DESCRIPTORS = frozenset(
     {
         *REQUIRED,
         *("reason", "chosen_by", "objective", "generation", "number"),
-        *("gradient_ratio", "best_epoch", "diverged_step"),
+        *("gradient_ratio", "best_epoch", "best_epoch_1", "best_epoch_2", "diverged_step"),
+        # Chosen by the tuning of an emergence study.
+        *("modality", "learning_rate_1", "learning_rate_2", "weight_decay_1", "weight_decay_2"),
     }
 )
 # Options of the loss that the search proposed: they differ within a cell.

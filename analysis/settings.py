@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.load import Source
 from analysis.pairs import Unit
 from analysis.plan import PLAN_NAME, AnalysisPlan, read_plan
+from raysweep.spec import Study
 from raysweep.storage import Output
 from raysweep.study_file import parse_study
 
@@ -74,6 +75,9 @@ def measured_alignment(settings: Settings, trials: pd.DataFrame) -> str | None:
 
 def _settings(text: str, folder: str) -> Settings:
     study = parse_study(text, f"{folder}/{STUDY_NAME}", Path.cwd())
+    if not isinstance(study, Study):
+        metric = next(iter(study.evaluation.metrics))
+        return Settings(performance="performance_2_test", alignment=f"alignment_{metric}_test")
     split = study.verdict.performance.rsplit("_", 1)[-1]
     # alignment is measured on rows, so there is none of the population
     split = "test" if split == "population" else split

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from raysweep.cells import expand
 from raysweep.run_folder import RunFolder
-from raysweep.spec import Study
+from raysweep.spec import Study, StudyBase
 from raysweep.storage import Output
 from raysweep.sweep import science_digest
 from raysweep.table import PART_SUFFIX, PARTS
@@ -28,24 +28,30 @@ class Conclusion:
 
     Attributes:
         effects: the verdicts, one row per cell and criterion; empty without a confirm stage.
+        emergence: emergent alignment in one row per value of a characteristic; empty in a forcing
+            study.
         sentences: the answer in plain words, most important first.
         report: where the page is.
     """
 
     effects: "pd.DataFrame"
+    emergence: "pd.DataFrame"
     sentences: tuple[str, ...]
     report: str
 
 
-def register_plan(folder: RunFolder, study: Study) -> str:
+def register_plan(folder: RunFolder, study: StudyBase) -> str:
     """Store what the study commits itself to, with its hash, before the first trial.
 
     A folder that has results already keeps the plan it has, or has none: what was seen cannot be
     planned any more. An extension of a study is therefore reported as a deviation from its plan.
 
     Returns:
-        The hash of the plan that holds, empty if there is none.
+        The hash of the plan that holds, empty if there is none. An emergence study tests nothing
+        that it chose before, so it has none.
     """
+    if not isinstance(study, Study):
+        return ""
     from analysis.plan import PLAN_NAME, AnalysisPlan, read_plan, register
 
     stored = folder.output.read(PLAN_NAME)
@@ -71,15 +77,18 @@ def register_plan(folder: RunFolder, study: Study) -> str:
     return plan.digest
 
 
-def detectable_effect(study: Study, power: float = 0.8) -> float:
+def detectable_effect(study: StudyBase, power: float = 0.8) -> float | None:
     """The smallest standardised effect (d_z) that the study would find in a cell.
 
     With the confirm seeds as units, or the draws where a cell has several, at the level of Holm's
     first step over all comparisons: what the worst cell needs.
 
     Returns:
-        d_z: the true mean difference over its standard deviation between units; NaN for one unit.
+        d_z: the true mean difference over its standard deviation between units; NaN for one unit,
+        None for a study that forces nothing.
     """
+    if not isinstance(study, Study):
+        return None
     from analysis.inference import detectable_effect as smallest
 
     cells = expand(study)
@@ -107,7 +116,7 @@ def conclude(folder: RunFolder) -> Conclusion:
             _upload(Path(scratch), folder.output)
     found = files.findings
     lines = found.answer.lines() if found.answer is not None else found.emergence
-    return Conclusion(found.effects, tuple(lines), f"{location}/{REPORT_NAME}")
+    return Conclusion(found.effects, found.summary, tuple(lines), f"{location}/{REPORT_NAME}")
 
 
 def _upload(folder: Path, output: Output) -> None:

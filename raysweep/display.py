@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.table import Table as RichTable
 
 from raysweep.cells import Cell
+from raysweep.emergence.plan import EmergenceSweep
+from raysweep.emergence.status import family_table
 from raysweep.packing import Pack
 from raysweep.sweep import CellState, Sweep
 from raysweep.table import Row
@@ -112,15 +114,21 @@ class RunDisplay:
         if self._fresh and done < planned:
             rate = self._fresh / elapsed
             parts.append(f"about {duration((planned - done) / rate)} left")
-            parts.append(f"{2 * rate:.1f} encoders/s")
+            if not isinstance(sweep, EmergenceSweep):  # where pairs share their encoders
+                parts.append(f"{2 * rate:.1f} encoders/s")
         return ", ".join(parts)
 
 
-_ENDED = (CellState.DONE, CellState.NO_STRENGTH, CellState.FAILED)
+_ENDED = (CellState.DONE, CellState.NO_STRENGTH, CellState.NO_RATES, CellState.FAILED)
 
 
 def status_table(sweep: Sweep) -> RichTable:
-    """One row per cell: state, search and confirm progress, the best strength so far."""
+    """One row per cell: state, search and confirm progress, the best strength so far.
+
+    Of an emergence study one row per family of data.
+    """
+    if isinstance(sweep, EmergenceSweep):
+        return family_table(sweep)
     table = RichTable(
         title=sweep.study.name,
         title_justify="left",
@@ -176,6 +184,46 @@ def verdict_table(effects: Any, performance: str) -> RichTable:
             f"{_number(row['alignment_none'], '{:.2f}')} to "
             f"{_number(row['alignment_forced'], '{:.2f}')}",
             f"[{style}]{verdict}[/{style}]",
+        )
+    return table
+
+
+def emergence_table(summary: Any) -> RichTable:
+    """Emergent alignment as a table for the screen.
+
+    Args:
+        summary: what `analysis.emergence_summary` returned.
+    """
+    along = str(summary.columns[1])
+    table = RichTable(
+        title=f"Does alignment emerge? ({summary['alignment'].iloc[0]})",
+        title_justify="left",
+        caption="best over models, mean over datasets and seeds; then medians of Pearson's "
+        "correlations over models of one dataset and seed",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    shown = {
+        "best": "best alignment",
+        "chance": "by chance",
+        "corrected": "above chance",
+        "alignment_performance": "with performance",
+        "given_depth": "given depth",
+        "performance_depth": "performance, depth",
+        "alignment_depth": "alignment, depth",
+    }
+    names = [name for name in shown if summary[name].notna().any()]
+    for name in ("data", along, "draws", "seeds", *(shown[name] for name in names)):
+        justify: Literal["left", "right"] = "left" if name == "data" else "right"
+        table.add_column(name, justify=justify, no_wrap=name == "data")
+    for _, row in summary.iterrows():
+        table.add_row(
+            str(row["data"]),
+            f"{row[along]:g}",
+            f"{row['draws']:g}",
+            f"{row['seeds']:g}",
+            *(_number(row[name], "{:.2f}") for name in names),
         )
     return table
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from raysweep.emergence.size import emergence_size
 from raysweep.execute import run_pack
 from raysweep.packing import Pack, pack_trials
-from raysweep.spec import Study
+from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.sweep import Sweep, trials_of_cell
 from raysweep.trials import Trial
 
@@ -22,7 +23,7 @@ class StudySize:
 
     Attributes:
         cells, trials, packs: counts of the whole study.
-        encoders: models to train: two encoders per trial.
+        encoders: models to train: two per trial; in an emergence study each encoder once.
         seconds: estimated time of one worker, s; None if it was not measured.
     """
 
@@ -33,7 +34,7 @@ class StudySize:
     seconds: float | None
 
 
-def study_size(study: Study, measure_time: bool = True) -> StudySize:
+def study_size(study: StudyBase, measure_time: bool = True) -> StudySize:
     """Count a study's parts; time it by training a few members for a few epochs.
 
     Per data block and model shape, the first cell is run with 1 and with 3 epochs; time grows
@@ -42,6 +43,10 @@ def study_size(study: Study, measure_time: bool = True) -> StudySize:
     Raises:
         InputError: a dataset cannot be loaded.
     """
+    if isinstance(study, EmergenceStudy):
+        size = emergence_size(study, measure_time)
+        return StudySize(size.cells, size.trials, size.packs, size.encoders, size.seconds)
+    assert isinstance(study, Study)
     sweep = Sweep(study)
     trials, packs = 0, 0
     seconds: float | None = 0.0 if measure_time else None

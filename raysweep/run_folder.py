@@ -24,6 +24,7 @@ from raysweep.storage import Output
 from raysweep.study_file import dump_study, parse_study
 from raysweep.sweep import Sweep
 from raysweep.table import Parts, compact, read_parts
+from raysweep.trials import TrialResult
 
 STUDY_NAME = "study.yaml"
 FAILURES = "failures"
@@ -111,11 +112,7 @@ class RunFolder:
 
         Part files that are cut short or damaged count as missing; the pack is run again.
         """
-        results = self._parts().results()
-        if isinstance(study, EmergenceStudy):
-            return EmergenceSweep(study, results)  # type: ignore[arg-type]
-        assert isinstance(study, Study)
-        return Sweep(study, results)
+        return sweep_of(study, self._parts().results())
 
     def compact(self, sweep: Sweep) -> int:
         """Write ``trials.parquet``; returns its number of rows."""
@@ -196,6 +193,14 @@ class RunFolder:
             lock.write(f"host {socket.gethostname()}, process {os.getpid()}")
             lock.flush()
             yield
+
+
+def sweep_of(study: StudyBase, results: dict[str, TrialResult]) -> Sweep:
+    """The sweep that the study's kind asks for, with these results."""
+    if isinstance(study, EmergenceStudy):
+        return EmergenceSweep(study, results)  # type: ignore[arg-type]
+    assert isinstance(study, Study)
+    return Sweep(study, results)
 
 
 def _take(lock: IO[str]) -> None:

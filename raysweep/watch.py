@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from raysweep.display import RunDisplay
 from raysweep.packing import Pack
-from raysweep.run_folder import FAILURES, Driver, RunFolder
+from raysweep.run_folder import FAILURES, Driver, RunFolder, sweep_of
 from raysweep.spec import StudyBase
 from raysweep.sweep import Sweep
 from raysweep.table import PART_SUFFIX, PARTS, read_parts
@@ -60,7 +60,7 @@ class _Follower:
         since = driver.since_ns if driver is not None else time.time_ns()
         self._seen = {name: at for name, at in parts.items() if at < since}
         self._failed = {name: at for name, at in failures.items() if at < since}
-        self.sweep = Sweep(study, read_parts(output, sorted(self._seen)).results())
+        self.sweep = sweep_of(study, read_parts(output, sorted(self._seen)).results())
         gone_s = max(time.time() - since / 1e9, 0.0)
         who = f"run by {driver.name}" if driver is not None else "from now on"
         display.started(self.sweep, who, gone_s)
@@ -87,10 +87,12 @@ class _Follower:
     def _take_in_part(self, name: str) -> None:
         parts = read_parts(self._folder.output, [name])
         rows = parts.table.to_pylist()
-        plan = self.sweep.plans.get(rows[0]["cell"]) if rows else None
-        if plan is None:
+        plans = self.sweep.plans
+        # A pack of an emergence study has rows of many cells.
+        cells = dict.fromkeys(row["cell"] for row in rows if row["cell"] in plans)
+        if not cells:
             return
-        planned = {trial.key: trial for trial in plan.trials}
+        planned = {trial.key: trial for cell in cells for trial in plans[cell].trials}
         trials = tuple(planned[row["key"]] for row in rows if row["key"] in planned)
         if trials:
             pack = Pack(trials)

@@ -13,6 +13,7 @@ from analysis.contrasts import forcing_effects
 from analysis.doses import doses
 from analysis.draws import MODEL_SCALE
 from analysis.emergence import alignment_performance, emergence_trends, medians
+from analysis.emergence_summary import emergence_summary
 from analysis.inference import paired_t
 from analysis.load import Source, alignment_column, descriptors, is_information, load_trials
 from analysis.moderation import moderators
@@ -44,6 +45,8 @@ class Findings:
         correlations, correlation_medians, trends: emergence.
         answer: in sentences; None without a forced arm.
         emergence: sentences on emergent alignment.
+        summary: emergent alignment in one row per value of the characteristic.
+        along: the characteristic that emergence is followed along; empty if none.
     """
 
     trials: pd.DataFrame
@@ -63,6 +66,7 @@ class Findings:
     trends: pd.DataFrame
     answer: Answer | None
     emergence: tuple[str, ...]
+    summary: pd.DataFrame
     along: str
 
     @property
@@ -78,6 +82,7 @@ class Findings:
             "power": self.needs,
             "alignment_performance": self.correlations,
             "emergence_trends": self.trends,
+            "emergence": self.summary,
             "counts": self.counts,
         }
         return {name: table for name, table in named.items() if len(table)}
@@ -149,6 +154,7 @@ def find(source: Source | Sequence[Source], settings: Settings | None = None) ->
         trends=trends,
         answer=said,
         emergence=tuple(emergence_answer(trends, middle)) if len(trends) else (),
+        summary=emergence_summary(trials, correlations, along) if len(trends) else none,
         along=along,
     )
 
@@ -228,7 +234,7 @@ def _along(trials: pd.DataFrame) -> str:
 
 def _emergence(trials: pd.DataFrame) -> bool:
     """Whether models of four depths or more were trained on one dataset."""
-    none = trials[trials["arm"].astype(str) == "none"]
+    none = trials[(trials["arm"].astype(str) == "none") & (trials["stage"].astype(str) != "tune")]
     return (
         "depth_2" in none
         and none["depth_2"].nunique() >= 4

@@ -70,6 +70,19 @@ seeds for an inverted U.</li>
 </ul>
 """
 
+_EMERGENCE_METHOD = """
+<p>Every encoder was trained alone, on its own modality and the task; the checkpoint is its own best
+on the validation split. Alignment was then measured between encoders that never met.</p>
+<ul>
+<li><b>Best over layers and models</b> grows by selection alone. <i>Chance</i> takes the same best
+over shuffled pairs of rows; <i>corrected</i> is 0 there and 1 at the ideal.</li>
+<li><b>Trends</b> along a data characteristic: Spearman's rho and Jonckheere and Terpstra's J, labels
+permuted within dataset draws. One draw says nothing of other data with its characteristics.</li>
+<li><b>Correlations</b> over the models of one dataset and seed. Depth drives alignment and
+performance both, so the correlation given depth stands beside.</li>
+</ul>
+"""
+
 _LIMITS = (
     "Verdicts hold for the encoders, the loss and the training that the study file describes.",
     "An interval is for its own row; looking at many rows, some intervals miss.",
@@ -94,8 +107,8 @@ def page(found: Findings, drawn: Iterable[Picture]) -> str:
     body = "\n".join(part for part in sections if part)
     return (
         "<!doctype html>\n"
-        f'<html lang="en"><head><meta charset="utf-8"><title>{escape(study)}: does forcing '
-        'alignment help?</title><meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<html lang="en"><head><meta charset="utf-8"><title>{escape(study)}: '
+        f'{_question(found)}</title><meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'; img-src data:\">"
         f"<style>{css()}{_STYLE}</style></head>\n<body><main>\n{body}\n</main></body></html>\n"
@@ -124,7 +137,7 @@ def _head(found: Findings, study: str) -> str:
     for name, n in lost.items():
         words += f", {n} {name.replace('_', ' ')}" if n else ""
     return (
-        f"<header><h1>{escape(study)}: does forcing alignment help?</h1>"
+        f"<header><h1>{escape(study)}: {_question(found)}</h1>"
         f'<p class="lead" style="color:var(--ink)">{escape(lead)}</p></header>{answer}'
         f"{_registered(found)}<p class=note>{words}.</p>"
         "<nav><a href='#figures'>Figures</a><a href='#tables'>Tables</a>"
@@ -132,8 +145,14 @@ def _head(found: Findings, study: str) -> str:
     )
 
 
+def _question(found: Findings) -> str:
+    return "does alignment emerge?" if found.answer is None else "does forcing alignment help?"
+
+
 def _registered(found: Findings) -> str:
     plan = found.plan
+    if found.answer is None:
+        return ""
     if plan.confirmatory:
         return (
             "<p><span class='tag yes'>confirmatory</span>The plan was registered before the first "
@@ -191,6 +210,12 @@ def _tables(found: Findings) -> str:
             "difference where there is none. sd and effect: in the unit of the column (0.01 is a "
             "point of accuracy).</p>"
         )
+    if len(found.summary):
+        known = [str(c) for c in found.summary if found.summary[c].notna().any()]
+        parts.append(
+            f"<h3>Emergent alignment along {escape(found.along)}</h3>"
+            + tables.plain_table(found.summary, known)
+        )
     if len(found.trends):
         columns = ["data", *[n for n in ("D_phi",) if n in found.trends], "along", "rho", "p_rho"]
         columns += ["J", "p_J", "n_levels", "n_draws", "note"]
@@ -212,6 +237,8 @@ def _tables(found: Findings) -> str:
 
 def _method(found: Findings) -> str:
     settings = found.settings
+    if found.answer is None:
+        return f"<section id=method><h2>Method</h2>{_EMERGENCE_METHOD}</section>"
     factor, unit = scale_of(settings.performance)
     text = _METHOD.format(
         alpha=settings.alpha,

@@ -27,7 +27,7 @@ from raysweep.cli.terminal import (
 )
 from raysweep.errors import InputError
 from raysweep.run_folder import STUDY_NAME, RunFolder
-from raysweep.spec import StudyBase
+from raysweep.spec import Study, StudyBase
 from raysweep.storage import Output
 
 RunnerOption = Annotated[
@@ -132,12 +132,14 @@ def plan(
         f"models to train   {size.encoders} encoders, each with its head",
     ]
     smallest = detectable_effect(resolved)
-    lines.append(
-        f"finds             effects of {smallest:.2f} standard deviations between units with 80 % "
-        "power, in the worst cell"
-        if math.isfinite(smallest)
-        else "finds             nothing: one unit per cell has no spread; give more confirm.seeds"
-    )
+    if smallest is not None:
+        lines.append(
+            f"finds             effects of {smallest:.2f} standard deviations between units with "
+            "80 % power, in the worst cell"
+            if math.isfinite(smallest)
+            else "finds             nothing: one unit per cell has no spread; give more "
+            "confirm.seeds"
+        )
     if size.seconds is not None:
         count = workers or os.cpu_count() or 1
         lines.append(
@@ -263,11 +265,13 @@ def _companion(folder: RunFolder, how: _How) -> Iterator[None]:
 
 def _print_verdict(folder: RunFolder, study: StudyBase) -> None:
     from raysweep.conclusion import conclude
-    from raysweep.display import verdict_table
+    from raysweep.display import emergence_table, verdict_table
 
     conclusion = conclude(folder)
-    if len(conclusion.effects):
+    if len(conclusion.effects) and isinstance(study, Study):
         stdout.print(verdict_table(conclusion.effects, study.verdict.performance))
+    if len(conclusion.emergence):
+        stdout.print(emergence_table(conclusion.emergence))
     for sentence in conclusion.sentences:
         stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
     stdout.print(f"Report: {conclusion.report}", highlight=False, soft_wrap=True)

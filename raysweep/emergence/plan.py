@@ -74,35 +74,40 @@ def plan_family(study: EmergenceStudy, family: Family, results: Results) -> Fami
         return FamilyPlan(family, tuple(trials), tuple(packs), rates_found, CellState.TUNING)
     if first is None or second is None:
         return FamilyPlan(family, tuple(trials), (), rates_found, CellState.NO_RATES)
-    groups = []
-    for draw in family.draws:
-        for seed in study.seeds:
-            groups.append(
-                [
-                    EncoderTrial(
-                        cell,
-                        draw,
-                        seed,
-                        0.0,
-                        Arm.NONE,
-                        Stage.MEASURE,
-                        science,
-                        rates=(first, second),
-                    )
-                    for cell in family.cells
-                    if draw in cell.draws
-                ]
-            )
-    trials += [trial for group in groups for trial in group]
-    seeds_per_pack = max(1, study.resources.members_per_pack // family.variants)
     whole = []
-    for start in range(0, len(groups), len(study.seeds)):
-        of_draw = groups[start : start + len(study.seeds)]
-        for at in range(0, len(of_draw), seeds_per_pack):
-            whole.append(Pack(tuple(t for g in of_draw[at : at + seeds_per_pack] for t in g)))
+    step = seeds_per_pack(study, family)
+    for draw in family.draws:
+        groups = [
+            measured_trials(study, family, draw, seed, (first, second), science)
+            for seed in study.seeds
+        ]
+        trials += [trial for group in groups for trial in group]
+        for start in range(0, len(groups), step):
+            whole.append(Pack(tuple(t for g in groups[start : start + step] for t in g)))
     packs = _missing(whole, results)
     state = CellState.MEASURING if packs else CellState.DONE
     return FamilyPlan(family, tuple(trials), tuple(packs), rates_found, state)
+
+
+def measured_trials(
+    study: EmergenceStudy,
+    family: Family,
+    draw: int,
+    seed: int,
+    rates: tuple[Rates, Rates],
+    science: str,
+) -> list[EncoderTrial]:
+    """The pairs of one draw and seed."""
+    return [
+        EncoderTrial(cell, draw, seed, 0.0, Arm.NONE, Stage.MEASURE, science, rates=rates)
+        for cell in family.cells
+        if draw in cell.draws
+    ]
+
+
+def seeds_per_pack(study: EmergenceStudy, family: Family) -> int:
+    """As many seeds as ``members_per_pack`` encoders of one shape allow, at least one."""
+    return max(1, study.resources.members_per_pack // family.variants)
 
 
 class EmergenceSweep(Sweep):

@@ -98,6 +98,11 @@ def family_bytes(study: EmergenceStudy, pack: Pack, device: str = "cpu") -> int:
     return data + stack * size + layers
 
 
+def pack_seconds(rows: Sequence[Row]) -> float:
+    """How long the encoders behind the rows of a pack were trained, s."""
+    return sum(value for row in rows if isinstance(value := row["train_seconds"], float))
+
+
 def _aligned(
     study: EmergenceStudy, trials: Sequence[EncoderTrial], encoders: Encoders
 ) -> dict[str, Values]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raysweep.cells import Cell, varying
-from raysweep.spec import Study
+from raysweep.spec import Study, StudyBase
 from raysweep.trials import Arm
 
 _ALWAYS = ("R", "U", "D_phi", "overlap")
@@ -54,7 +54,7 @@ class EffectNames:
     effects: tuple[tuple[Arm, str, str], ...]
 
 
-def study_facts(study: Study, cells: Sequence[Cell]) -> StudyFacts:
+def study_facts(study: StudyBase, cells: Sequence[Cell]) -> StudyFacts:
     """Parameters and labels of all cells of a study."""
     labels = varying(list(cells))
     full = {cell.id: _params(study, cell) for cell in cells}
@@ -111,7 +111,7 @@ def text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _params(study: Study, cell: Cell) -> dict[str, str]:
+def _params(study: StudyBase, cell: Cell) -> dict[str, str]:
     # A file is known by its content here, too: its path may change.
     files = {path: digest[:12] for path, digest in cell.contents}
     facts = {
@@ -122,6 +122,6 @@ def _params(study: Study, cell: Cell) -> dict[str, str]:
         "depth_2": cell.depth_2,
         "width_1": cell.width_1,
         "width_2": cell.width_2,
-        "loss": study.alignment.loss,
+        **({"loss": study.alignment.loss} if isinstance(study, Study) else {}),
     }
     return {name: text(value) for name, value in facts.items()}

@@ -8,24 +8,29 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raysweep import __version__
 from raysweep.cells import expand
+from raysweep.emergence.families import families
+from raysweep.emergence.plan import EmergenceSweep, trials_of_family
 from raysweep.run_folder import STUDY_NAME, RunFolder
 from raysweep.seeds import content_key
+from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.sweep import CellPlan, plan_cell, science_digest, trials_of_cell
 from raysweep.table import PART_SUFFIX, PARTS, Parts, read_parts
 from raysweep.tracking.address import Address, TrackingUnavailable, page, remember, resolve_address
 from raysweep.tracking.facts import study_facts
 from raysweep.tracking.runs import RunRecord, runs_of_cell, summary_run
 from raysweep.tracking.views import view_tags
+from raysweep.trials import TrialResult
 
 if TYPE_CHECKING:
     from raysweep.tracking.store import Known, Store
@@ -83,7 +88,7 @@ class Mirror:
         self._cells = {cell.id: cell for cell in expand(self.study)}
         self._facts = study_facts(self.study, list(self._cells.values()))
         self._digest = content_key(self.study.model_dump(mode="json"))
-        self._planned = sum(trials_of_cell(self.study, c) for c in self._cells.values())
+        self._planned = _planned(self.study)
         self._read: set[str] = set()
         self._pieces: dict[str, list[pa.Table]] = {}
         self._plans: dict[str, CellPlan] = {}
@@ -115,18 +120,35 @@ class Mirror:
             if parts.damaged or not parts.table.num_rows:
                 continue
             self._read.add(name)
-            cell = parts.table.column("cell")[0].as_py()
-            if cell in self._cells:
-                self._pieces.setdefault(cell, []).append(parts.table)
-                touched.add(cell)
+            for cell, table in _by_cell(parts.table):
+                if cell in self._cells:
+                    self._pieces.setdefault(cell, []).append(table)
+                    touched.add(cell)
         for cell in touched:
             self._pieces[cell] = [_concatenated(self._pieces[cell])]
-            table = self._pieces[cell][0]
-            plan = plan_cell(self.study, self._cells[cell], Parts(table, ()).results())
+        for cell, plan in self._plans_of(touched).items():
             self._plans[cell] = plan
+            table = self._pieces[cell][0]
             self._records[cell] = runs_of_cell(
                 self.study, plan, self._facts.cells[cell], self.science, table
             )
+
+    def _plans_of(self, cells: Collection[str]) -> dict[str, CellPlan]:
+        """The plans of these cells from the rows that are there."""
+        if isinstance(self.study, EmergenceStudy):
+            results: dict[str, TrialResult] = {}
+            for pieces in self._pieces.values():
+                for piece in pieces:
+                    results.update(Parts(piece, ()).results())
+            plans = EmergenceSweep(self.study, results).plans  # type: ignore[arg-type]
+            return {cell: plans[cell] for cell in self._cells if cell in cells}
+        assert isinstance(self.study, Study)
+        return {
+            cell: plan_cell(
+                self.study, self._cells[cell], Parts(self._pieces[cell][0], ()).results()
+            )
+            for cell in cells
+        }
 
     def _write(self) -> SyncReport:
         from raysweep.tracking.store import Store
@@ -270,6 +292,23 @@ def working_copy_commit() -> str | None:
         return git("rev-parse", "HEAD")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _planned(study: StudyBase) -> int:
+    """Trials of the whole study, at most."""
+    if isinstance(study, EmergenceStudy):
+        return sum(trials_of_family(study, family) for family in families(study))
+    assert isinstance(study, Study)
+    return sum(trials_of_cell(study, cell) for cell in expand(study))
+
+
+def _by_cell(table: pa.Table) -> list[tuple[str, pa.Table]]:
+    """The rows of each cell; a pack of a forcing study has one."""
+    cells = table.column("cell")
+    names = cells.unique().to_pylist()
+    if len(names) == 1:
+        return [(names[0], table)]
+    return [(name, table.filter(pc.equal(cells, name))) for name in names]
 
 
 def _concatenated(pieces: list[pa.Table]) -> pa.Table:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from raysweep.search import Proposal
 from raysweep.seeds import content_key
-from raysweep.spec import Study
+from raysweep.spec import Study, StudyBase
 from raysweep.sweep import CellPlan, CellState
 from raysweep.table import COLUMNS, CURVE, CURVE_EPOCHS
 from raysweep.tracking.facts import CellFacts, effect_names, text
@@ -116,7 +116,7 @@ class _Rows:
 
 
 def runs_of_cell(
-    study: Study, plan: CellPlan, facts: CellFacts, science: str, table: pa.Table
+    study: StudyBase, plan: CellPlan, facts: CellFacts, science: str, table: pa.Table
 ) -> list[RunRecord]:
     """The runs of a cell, the parent first.
 
@@ -135,7 +135,7 @@ def runs_of_cell(
 
 
 def summary_run(
-    study: Study,
+    study: StudyBase,
     science: str,
     digest: str,
     parents: Sequence[RunRecord],
@@ -162,9 +162,7 @@ def summary_run(
         status="FINISHED" if done else "RUNNING",
         params={
             **{name: text(value) for name, value in training.items()},
-            "loss": study.alignment.loss,
-            "objective": study.search.objective,
-            "metric": study.metric,
+            **_forcing(study),
         },
         metrics={
             "cells": float(cells),
@@ -175,6 +173,16 @@ def summary_run(
         tags={"level": "study", "raysweep.science": science, "study_digest": digest},
         seconds=sum(p.seconds for p in parents),
     )
+
+
+def _forcing(study: StudyBase) -> dict[str, str]:
+    if not isinstance(study, Study):
+        return {"metric": next(iter(study.evaluation.metrics))}
+    return {
+        "loss": study.alignment.loss,
+        "objective": study.search.objective,
+        "metric": study.metric,
+    }
 
 
 def _groups(plan: CellPlan, rows: _Rows) -> list[_Group]:
@@ -251,7 +259,7 @@ def _child(group: _Group, rows: _Rows, parent: str, facts: CellFacts, science: s
 
 
 def _parent(
-    study: Study,
+    study: StudyBase,
     plan: CellPlan,
     identity: str,
     facts: CellFacts,
@@ -262,6 +270,7 @@ def _parent(
     there = np.concatenate([g.rows for g in groups]) if groups else np.zeros(0, np.int64)
     metrics = {"trials": float(len(there)), "diverged": float(np.sum(~rows.ok[there]))}
     for criterion, proposal in plan.chosen.items():
+        assert isinstance(study, Study)  # nothing is chosen where nothing is forced
         names = effect_names(study, criterion)
         metrics[names.strength] = proposal.strength
         for arm, column, name in names.effects:
@@ -273,7 +282,7 @@ def _parent(
         if mean is not None:
             metrics[name] = mean
     done = plan.state is CellState.DONE
-    failed = plan.state is CellState.NO_STRENGTH
+    failed = plan.state in (CellState.NO_STRENGTH, CellState.NO_RATES)
     chosen = ", ".join(f"{v} (by {k})" for k, v in plan.chosen.items())
     return RunRecord(
         identity=identity,
@@ -288,12 +297,20 @@ def _parent(
             "state": plan.state.value,
             "mlflow.note.content": (
                 f"Cell **{facts.label}** of study {study.name}: {plan.state.value}. "
-                f"Chosen strength: {chosen or 'none yet'}. "
-                "Verdicts are in the report, not here: means of runs are not a test."
+                f"{_note(study, chosen)}"
             ),
             "raysweep.science": science,
         },
         seconds=_total(rows.seconds[there]),
+    )
+
+
+def _note(study: StudyBase, chosen: str) -> str:
+    if not isinstance(study, Study):
+        return "Encoders were trained without partners; trends and correlations are in the report."
+    return (
+        f"Chosen strength: {chosen or 'none yet'}. "
+        "Verdicts are in the report, not here: means of runs are not a test."
     )
 
 
@@ -317,6 +334,8 @@ def _paired_differences(
 
 
 def _name(group: _Group) -> str:
+    if group.stage in (Stage.TUNE, Stage.MEASURE):
+        return {Stage.TUNE: "tuning", Stage.MEASURE: "independent encoders"}[group.stage]
     if group.stage is Stage.SEARCH:
         return " ".join([f"search strength={group.strength:g}", *option_words(group.options)])
     if group.arm is Arm.NONE:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raysweep.spec import Study
+from raysweep.spec import Study, StudyBase
 from raysweep.tracking.facts import StudyFacts, criteria, effect_names
 
 PREFIX = "mlflow.sharedViewState.raysweep-"
@@ -33,7 +33,7 @@ class _View:
     charts: Sequence[Mapping[str, Any]]
 
 
-def view_tags(study: Study, facts: StudyFacts) -> dict[str, str]:
+def view_tags(study: StudyBase, facts: StudyFacts) -> dict[str, str]:
     """Tags of the experiment that make the views of a study.
 
     Args:
@@ -50,7 +50,11 @@ def view_tags(study: Study, facts: StudyFacts) -> dict[str, str]:
             },
             sort_keys=True,
         )
-        for i, view in enumerate(_views(study, facts.varying, facts.common))
+        for i, view in enumerate(
+            _views(study, facts.varying, facts.common)
+            if isinstance(study, Study)
+            else _emergence_views(study, facts.varying, facts.common)
+        )
     }
 
 
@@ -124,6 +128,27 @@ def _views(study: Study, varying: Sequence[str], common: Sequence[str]) -> list[
                 *map(_curve, _CURVES),
             ],
         ),
+    ]
+
+
+def _emergence_views(
+    study: StudyBase, varying: Sequence[str], common: Sequence[str]
+) -> list[_View]:
+    aligned = [f"alignment_{name}_test" for name in study.evaluation.metrics]
+    performed = ["performance_1_test", "performance_2_test"]
+    return [
+        _View(
+            id="pairs",
+            name="Pairs of independent encoders",
+            filter="tags.stage = 'measure'",
+            columns=[*map(_param, varying), *map(_metric, [*aligned, *performed, "seeds"])],
+            order_by=_metric(aligned[0]),
+            ascending=False,
+            charts=[
+                _parallel(common, [aligned[0], performed[1]]),
+                *(_scatter(name, performed[1]) for name in aligned),
+            ],
+        )
     ]
 
 
