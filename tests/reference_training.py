@@ -64,6 +64,47 @@ class Tower(nn.Module):
         return x, self.head(x)
 
 
+def linears_of(module: nn.Module) -> list[nn.Linear]:
+    """All linear layers in the order of the packed buffer."""
+    return [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+
+
+def train_tower(
+    tower: Tower,
+    initial: torch.Tensor,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    clip_norm: float,
+    epochs: int,
+    batch_size: int,
+    order_seed: int,
+    after_epoch: Callable[[Tower], None] = lambda tower: None,
+) -> Tower:
+    """Train an encoder and its head alone, from one member's row of the packed buffer."""
+    tower.double()
+    at = 0
+    for layer in linears_of(tower):
+        rows, columns = layer.weight.shape
+        block = initial[at : at + rows * (columns + 1)].view(rows, columns + 1)
+        layer.weight.data.copy_(block[:, :-1])
+        layer.bias.data.copy_(block[:, -1])
+        at += block.numel()
+    assert at == len(initial)
+    optimizer = torch.optim.AdamW(tower.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    order = torch.Generator().manual_seed(order_seed)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(x), generator=order).split(batch_size):
+            optimizer.zero_grad()
+            functional.cross_entropy(tower(x[batch])[1], y[batch]).backward()
+            nn.utils.clip_grad_norm_(tower.parameters(), clip_norm)
+            optimizer.step()
+        after_epoch(tower)
+    return tower
+
+
 class Pair(nn.Module):
     """Two towers and the fused head."""
 
@@ -97,7 +138,7 @@ class Pair(nn.Module):
 
     def linears(self) -> list[nn.Linear]:
         """All linear layers in the order of the packed buffer."""
-        return [layer for layer in self.modules() if isinstance(layer, nn.Linear)]
+        return linears_of(self)
 
 
 @dataclass

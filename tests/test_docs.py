@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from raysweep.bundled import bundled_studies
 from raysweep.cli import app
-from raysweep.spec import Study
+from raysweep.spec import EmergenceStudy, Study
 from raysweep.study_file import parse_study
 from tests.rewrite_guide import rewritten
 
@@ -53,7 +53,10 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert [link for link in local if not (path.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("field", [f for f in fields(Study) if f != "files"])
+@pytest.mark.parametrize(
+    "field",
+    dict.fromkeys(f for kind in (Study, EmergenceStudy) for f in fields(kind) if f != "files"),
+)
 def test_every_field_of_a_study_is_in_the_guide(field: str) -> None:
     assert documented(field)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_emergence
 from tiny_runs import TESTS, assert_same_table, misbehaving, opened, study, table
 
 from raysweep import local_runner
@@ -15,7 +16,7 @@ from raysweep.attempt import attempt
 from raysweep.errors import InputError
 from raysweep.execute import pack_bytes, run_pack
 from raysweep.packing import Pack
-from raysweep.spec import Study
+from raysweep.spec import Study, StudyBase
 from raysweep.sweep import CellState, Sweep
 from raysweep.table import TIMING_COLUMNS, Row
 
@@ -44,13 +45,13 @@ def ray_here() -> Iterator[None]:
     sys.path[:] = path
 
 
-def run_ray(wanted: Study, folder: Path, **options: float) -> Sweep:
+def run_ray(wanted: StudyBase, folder: Path, **options: float) -> Sweep:
     from raysweep import tune_runner
 
     return tune_runner.run(wanted, opened(folder, wanted), **options)
 
 
-def run_local(wanted: Study, folder: Path) -> Sweep:
+def run_local(wanted: StudyBase, folder: Path) -> Sweep:
     return local_runner.run(wanted, opened(folder, wanted))
 
 
@@ -71,6 +72,16 @@ def test_both_runners_give_the_same_rows_and_workers_are_reused(
     (switch / "processes").unlink()
     run_local(wanted, tmp_path / "local")
     assert processes(switch) == {str(os.getpid())}
+    assert_same_table(table(tmp_path / "local"), table(tmp_path / "ray"))
+
+
+@pytest.mark.ray
+def test_both_runners_give_the_same_rows_of_an_emergence_study(
+    ray_here: None, tmp_path: Path
+) -> None:
+    wanted = tiny_emergence.study(tuning=tiny_emergence.TUNING)
+    assert run_ray(wanted, tmp_path / "ray").finished
+    run_local(wanted, tmp_path / "local")
     assert_same_table(table(tmp_path / "local"), table(tmp_path / "ray"))
 
 
@@ -196,7 +207,7 @@ def test_pieces_keep_the_order_of_the_rows(tmp_path: Path) -> None:
     assert pack is not None
     sizes: list[int] = []
 
-    def execute(_: Study, piece: object, device: str) -> list[dict[str, str]]:
+    def execute(_: StudyBase, piece: object, device: str) -> list[dict[str, str]]:
         sizes.append(len(piece.trials))  # type: ignore[attr-defined]
         return [{"key": trial.key} for trial in piece.trials]  # type: ignore[attr-defined]
 

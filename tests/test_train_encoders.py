@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from reference_training import Tower
+from reference_training import Tower, linears_of, train_tower
 from test_train import make_data, make_members
-from torch.nn import functional
 
 from raysweep.errors import InputError
 from raysweep.models.shape import EncoderShape, PairShape
@@ -76,31 +75,21 @@ def test_equals_modules_trained_by_autograd_one_by_one(engine: str) -> None:
     alone, data = trained(1, engine, members, checkpoint="last", epochs=2)
     initial = ALONE[0].initial_parameters(members.init_seed)
     for index in range(3):
-        tower = Tower(5, 3, 6, 3).double()
-        linears = [layer for layer in tower.modules() if isinstance(layer, torch.nn.Linear)]
-        at = 0
-        for layer in linears:
-            rows, columns = layer.weight.shape
-            block = initial[index, at : at + rows * (columns + 1)].view(rows, columns + 1)
-            layer.weight.data.copy_(block[:, :-1])
-            layer.bias.data.copy_(block[:, -1])
-            at += block.numel()
-        optimizer = torch.optim.AdamW(
-            tower.parameters(),
-            lr=float(members.learning_rate[index]),
+        tower = train_tower(
+            Tower(5, 3, 6, 3),
+            initial[index],
+            torch.as_tensor(data.x1_train[data.dataset[index]]),
+            torch.as_tensor(data.y_train[data.dataset[index]]),
+            learning_rate=float(members.learning_rate[index]),
             weight_decay=float(members.weight_decay[index]),
+            clip_norm=float(members.clip_norm[index]),
+            epochs=2,
+            batch_size=16,
+            order_seed=int(members.order_seed[index]),
         )
-        order = torch.Generator().manual_seed(int(members.order_seed[index]))
-        x = torch.as_tensor(data.x1_train[data.dataset[index]])
-        y = torch.as_tensor(data.y_train[data.dataset[index]])
-        for _ in range(2):
-            for batch in torch.randperm(len(x), generator=order).split(16):
-                optimizer.zero_grad()
-                functional.cross_entropy(tower(x[batch])[1], y[batch]).backward()
-                torch.nn.utils.clip_grad_norm_(tower.parameters(), members.clip_norm[index])
-                optimizer.step()
-        expected = torch.cat([torch.cat((m.weight, m.bias[:, None]), 1).flatten() for m in linears])
-        torch.testing.assert_close(alone.parameters[index], expected.detach(), atol=1e-9, rtol=0)
+        blocks = [torch.cat((m.weight, m.bias[:, None]), 1).flatten() for m in linears_of(tower)]
+        expected = torch.cat(blocks).detach()
+        torch.testing.assert_close(alone.parameters[index], expected, atol=1e-9, rtol=0)
 
 
 @ENGINES

@@ -76,8 +76,9 @@ on the validation split. Alignment was then measured between encoders that never
 <ul>
 <li><b>Best over layers and models</b> grows by selection alone. <i>Chance</i> takes the same best
 over shuffled pairs of rows; <i>corrected</i> is 0 there and 1 at the ideal.</li>
-<li><b>Trends</b> along a data characteristic: Spearman's rho and Jonckheere and Terpstra's J, labels
-permuted within dataset draws. One draw says nothing of other data with its characteristics.</li>
+<li><b>Trends</b> along a data characteristic: Spearman's rho, Jonckheere and Terpstra's J; labels
+are permuted within dataset draws. One draw says nothing of other data with its
+characteristics.</li>
 <li><b>Correlations</b> over the models of one dataset and seed. Depth drives alignment and
 performance both, so the correlation given depth stands beside.</li>
 </ul>
@@ -108,7 +109,8 @@ def page(found: Findings, drawn: Iterable[Picture]) -> str:
     return (
         "<!doctype html>\n"
         f'<html lang="en"><head><meta charset="utf-8"><title>{escape(study)}: '
-        f'{_question(found)}</title><meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"{_question(found)}</title>"
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'; img-src data:\">"
         f"<style>{css()}{_STYLE}</style></head>\n<body><main>\n{body}\n</main></body></html>\n"

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -26,10 +26,12 @@ class StudyBase(Part):
     seed: Seed = 0
     data: Annotated[tuple[DataGrid, ...], BeforeValidator(as_list), Field(min_length=1)]
     model: ModelGrid = ModelGrid()
-    training: Any = None
-    evaluation: Evaluation = Evaluation()
-    resources: Resources = Resources()
-    files: dict[str, str] = Field(default_factory=dict)
+    if TYPE_CHECKING:
+        # Each kind has these among its own, in the order in which a study is written.
+        training: Any = None
+        evaluation: Evaluation = Evaluation()
+        resources: Resources = Resources()
+        files: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("name")
     @classmethod

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from raysweep.spec.base import StudyBase
-from raysweep.spec.parts import Evaluation
+from raysweep.spec.parts import Evaluation, Resources
 from raysweep.spec.values import (
     CONFIRM_SEEDS_FROM,
     Clash,
@@ -142,6 +142,8 @@ class EmergenceStudy(StudyBase):
     evaluation: EmergentEvaluation = EmergentEvaluation()
     seeds: tuple[Seed, ...] = (0, 1, 2, 3, 4)
     tuning: Tuning | None = None
+    resources: Resources = Resources()
+    files: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("seeds", mode="before")
     @classmethod

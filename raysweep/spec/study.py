@@ -2,12 +2,14 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from raysweep.spec.base import StudyBase
 from raysweep.spec.parts import (
     Alignment,
     Confirm,
+    Evaluation,
+    Resources,
     Search,
     Training,
     Verdict,
@@ -21,9 +23,12 @@ class Study(StudyBase):
     kind: Literal["forcing"] = "forcing"
     training: Training = Training()
     alignment: Alignment = Alignment()
+    evaluation: Evaluation = Evaluation()
     search: Search = Search()
     confirm: Confirm = Confirm()
     verdict: Verdict = Verdict()
+    resources: Resources = Resources()
+    files: dict[str, str] = Field(default_factory=dict)
 
     @property
     def metric(self) -> str:
