@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from raysweep.columns import REQUIRED
 from raysweep.errors import InputError
-from raysweep.table import REQUIRED, read_table
+from raysweep.table import read_table
 
 Source = str | Path | pd.DataFrame
 

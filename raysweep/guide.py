@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from raysweep.columns import columns_markdown
 from raysweep.data.registry import DATASETS
 from raysweep.metrics import REGISTRY
 from raysweep.objective import COMMON_OPTIONS, LOSSES
 from raysweep.options import Option
-from raysweep.table import columns_markdown
 
 
 def datasets_markdown() -> str:

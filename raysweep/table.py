@@ -1,4 +1,4 @@
-"""The trial table: its columns, its part files, and the one Parquet file they are compacted to.
+"""The trial table: its part files, and the one Parquet file they are compacted to.
 
 A pack writes one part file with all its rows; the part files are the only truth. ``trials.parquet``
 is made from them and can be made again at any time.
@@ -6,7 +6,6 @@ is made from them and can be made again at any time.
 
 import hashlib
 import io
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raysweep.columns import COLUMNS, REQUIRED
 from raysweep.errors import InputError
 from raysweep.storage import Output
 from raysweep.trials import Stage, Status, Trial, TrialResult
@@ -27,192 +27,6 @@ _DIGEST = hashlib.sha256
 _DIGEST_BYTES = _DIGEST().digest_size
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the trial table; ``pattern`` is a regular expression where names vary.
-
-    ``kind`` is a type of Arrow; columns of any other kind have the type of their values.
-    """
-
-    name: str
-    kind: str
-    unit: str
-    meaning: str
-    pattern: str | None = None
-
-    def describes(self, name: str) -> bool:
-        """Whether this entry documents the column ``name``."""
-        return name == self.name if self.pattern is None else bool(re.fullmatch(self.pattern, name))
-
-
-_SPLITS = "(validation|test|population)"
-COLUMNS: tuple[Column, ...] = (
-    Column("key", "string", "", "name of the trial, made from all that its numbers depend on"),
-    Column("study", "string", "", "name of the study"),
-    Column("cell", "string", "", "data characteristics x model scale; equal content, equal id"),
-    Column("draw", "int64", "", "which draw of the dataset"),
-    Column("seed", "int64", "", "initial weights and batch order; equal seeds pair the arms"),
-    Column("strength", "float64", "", "regularization strength: weight of the alignment loss"),
-    Column("arm", "string", "none, forced, placebo", "placebo: the loss sees shuffled pairs"),
-    Column(
-        "stage",
-        "string",
-        "search, confirm; tune, measure",
-        "of a forcing study (only confirm rows are tested); of an emergence study",
-    ),
-    Column("status", "string", "ok, diverged", "diverged: a NaN or infinity in training"),
-    Column("reason", "string", "", "why a trial is not ok; empty otherwise"),
-    Column(
-        "chosen_by",
-        "string",
-        "alignment, performance",
-        "confirm: criterion that chose the strength; joined by + where both chose it",
-    ),
-    Column("generation", "int64", "", "generation of the search; -1 for strength 0 and confirm"),
-    Column("number", "int64", "", "number of the proposal in its cell; -1 as above"),
-    Column("modality", "int64", "1, 2", "tune: whose encoder is trained; 0: both"),
-    Column("objective", "string", "alignment, performance, both", "what the search maximized"),
-    Column("data", "string", "", "dataset"),
-    Column("R", "int64", "features", "redundant task features: shared by both modalities"),
-    Column("U", "int64", "features", "unique task features: seen by one modality only"),
-    Column("U1", "int64", "features", "unique task features of modality 1"),
-    Column("U2", "int64", "features", "unique task features of modality 2"),
-    Column("D_phi", "int64", "layers", "heterogeneity depth"),
-    Column("file", "string", "", "the user's own data: name of the file"),
-    Column("n_train", "int64", "rows", "training rows"),
-    Column("n_validation", "int64", "rows", "validation rows"),
-    Column("n_test", "int64", "rows", "test rows"),
-    Column("classes", "int64", "", "number of classes"),
-    Column("I1", "float64", "nats", "I(X1;Y), exact"),
-    Column("I2", "float64", "nats", "I(X2;Y), exact"),
-    Column("I12", "float64", "nats", "I(X1,X2;Y), exact"),
-    Column("I_shared", "float64", "nats", "information of the shared features about Y, exact"),
-    Column("I_X1X2", "float64", "nats", "I(X1;X2), exact"),
-    Column("pid_R", "float64", "nats", "redundancy (BROJA)"),
-    Column("pid_U1", "float64", "nats", "uniqueness of modality 1 (BROJA)"),
-    Column("pid_U2", "float64", "nats", "uniqueness of modality 2 (BROJA)"),
-    Column("pid_S", "float64", "nats", "synergy (BROJA)"),
-    Column("bayes_1", "float64", "0..1", "accuracy of the Bayes classifier on modality 1"),
-    Column("bayes_2", "float64", "0..1", "accuracy of the Bayes classifier on modality 2"),
-    Column("bayes_fused", "float64", "0..1", "accuracy of the Bayes classifier on both"),
-    Column(
-        "<information>_estimated",
-        "float64",
-        "nats or 0..1",
-        "an information column where the distribution is unknown: estimated from the rows, low by "
-        "up to a third where modalities are heterogeneous",
-        r"(I1|I2|I12|pid_R|pid_U1|pid_U2|pid_S|bayes_1|bayes_2|bayes_fused)_estimated",
-    ),
-    Column("encoder", "string", "", "architecture of the encoders"),
-    Column("depth_1", "int64", "layers", "hidden layers of encoder 1"),
-    Column("depth_2", "int64", "layers", "hidden layers of encoder 2"),
-    Column("width_1", "int64", "units", "width of encoder 1"),
-    Column("width_2", "int64", "units", "width of encoder 2"),
-    Column("parameters", "int64", "", "trained numbers: both encoders and their heads"),
-    Column("loss", "string", "", "alignment loss"),
-    Column(
-        "option_<name>",
-        "as the option",
-        "",
-        "option of the loss that the search proposed; empty at strength 0",
-        r"option_\w+",
-    ),
-    Column("learning_rate", "float64", "", "step size of AdamW"),
-    Column("weight_decay", "float64", "", "of AdamW, decoupled"),
-    Column(
-        "<learning_rate|weight_decay>_<1|2>",
-        "float64",
-        "",
-        "emergence: those of one modality's encoders",
-        r"(learning_rate|weight_decay)_(1|2)",
-    ),
-    Column("batch_size", "int64", "rows", "rows per step"),
-    Column("epochs", "int64", "", "passes over the training rows"),
-    Column("best_epoch", "int64", "", "epoch of the checkpoint that was measured, from 1"),
-    Column(
-        "<epochs|best_epoch>_<1|2>",
-        "int64",
-        "",
-        "emergence: passes and checkpoint of one modality's encoder",
-        r"(epochs|best_epoch)_(1|2)",
-    ),
-    Column("diverged_step", "int64", "steps", "step of the first NaN or infinity; -1 if none"),
-    Column(
-        "gradient_ratio", "float64", "", "gradient norm at what is aligned, alignment over task"
-    ),
-    Column("train_seconds", "float64", "s", "training time of the pack divided by its members"),
-    Column(
-        "alignment_<metric>_<split>",
-        "float64",
-        "see metric",
-        "alignment of the two encoders",
-        rf"alignment_(?!layers_)\w+_{_SPLITS}",
-    ),
-    Column(
-        "alignment_layers_<metric>_<split>",
-        "string",
-        "",
-        "the pair of layers (1-based, modality 1-modality 2) that was measured",
-        rf"alignment_layers_\w+_{_SPLITS}",
-    ),
-    Column(
-        "chance_<metric>_<split>",
-        "float64",
-        "see metric",
-        "mean alignment of shuffled pairs, the best over layers taken in each shuffle too",
-        rf"chance_(?!p_)\w+_{_SPLITS}",
-    ),
-    Column(
-        "corrected_<metric>_<split>",
-        "float64",
-        "0: chance, 1: ideal",
-        "alignment above chance, as a share of what is above chance",
-        rf"corrected_\w+_{_SPLITS}",
-    ),
-    Column(
-        "chance_p_<metric>_<split>",
-        "float64",
-        "0..1",
-        "p-value of the permutation test against shuffled pairs",
-        rf"chance_p_\w+_{_SPLITS}",
-    ),
-    Column(
-        "distinct_rows_<1|2>_<split>",
-        "int64",
-        "rows",
-        "different representations among the rows measured, beside metrics of neighbours: with "
-        "few of them neighbours are mostly ties",
-        rf"distinct_rows_(1|2)_{_SPLITS}",
-    ),
-    Column(
-        "performance_<1|2|fused>_<split>",
-        "float64",
-        "0..1",
-        "accuracy of modality 1, modality 2 or both together; population: exact expectation",
-        rf"performance_(1|2|fused)_{_SPLITS}",
-    ),
-    Column(
-        "loss_<1|2|fused>_<split>",
-        "float64",
-        "nats",
-        "cross-entropy",
-        rf"loss_(1|2|fused)_{_SPLITS}",
-    ),
-)
-REQUIRED = (
-    "key",
-    "study",
-    "cell",
-    "draw",
-    "seed",
-    "strength",
-    "arm",
-    "stage",
-    "status",
-)
-# What a table says of time differs from run to run; everything else is reproducible.
-TIMING_COLUMNS = ("train_seconds",)
-
 _NUMBERS = {pa.int64(), pa.float64()}
 
 # Learning curves lie in the part files beside the columns of the table, as lists: one entry per
@@ -221,19 +35,6 @@ CURVE = "curve_"
 CURVE_EPOCHS = f"{CURVE}epoch"
 
 Row = Mapping[str, int | float | str | Sequence[float | None] | None]
-
-
-def columns_markdown() -> str:
-    """The documented columns as a Markdown table; characteristics of datasets are not listed."""
-
-    def cell(text: str) -> str:
-        return text.replace("|", "\\|")
-
-    lines = ["| column | type | unit or values | meaning |", "| --- | --- | --- | --- |"]
-    for column in COLUMNS:
-        name = cell(column.name)
-        lines.append(f"| `{name}` | {column.kind} | {cell(column.unit)} | {cell(column.meaning)} |")
-    return "\n".join(lines)
 
 
 def write_part(output: Output, name: str, rows: Sequence[Row]) -> None:
@@ -362,7 +163,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """Read a trial table: a Parquet file, or a run's output folder that holds ``trials.parquet``.
 
     Returns:
-        One row per trial, columns as documented in `COLUMNS`.
+        One row per trial, columns as documented in `raysweep.columns.COLUMNS`.
 
     Raises:
         InputError: there is no table, it cannot be read, or required columns are missing.

@@ -9,6 +9,7 @@ from conftest import StudyFactory
 
 from raysweep import vocabulary
 from raysweep.cells import Cell, expand
+from raysweep.columns import REQUIRED
 from raysweep.data.registry import load
 from raysweep.errors import InputError
 from raysweep.execute import CURVE_POINTS, run_pack
@@ -17,7 +18,7 @@ from raysweep.packing import Pack
 from raysweep.spec import Study
 from raysweep.study_file import load_study
 from raysweep.sweep import science_digest
-from raysweep.table import REQUIRED, Row
+from raysweep.table import Row
 from raysweep.trials import Arm, Stage, Trial
 
 TOLERANCE = 1e-10

@@ -13,12 +13,13 @@ from tiny_runs import TESTS, assert_same_table, misbehaving, opened, study, tabl
 
 from raysweep import local_runner
 from raysweep.attempt import attempt
+from raysweep.columns import TIMING_COLUMNS
 from raysweep.errors import InputError
 from raysweep.execute import pack_bytes, run_pack
 from raysweep.packing import Pack
 from raysweep.spec import Study, StudyBase
 from raysweep.sweep import CellState, Sweep
-from raysweep.table import TIMING_COLUMNS, Row
+from raysweep.table import Row
 
 CPUS = 2
 

@@ -13,11 +13,12 @@ import pandas as pd
 import yaml
 
 from raysweep import vocabulary
+from raysweep.columns import TIMING_COLUMNS
 from raysweep.run_folder import RunFolder
 from raysweep.spec import Study
 from raysweep.storage import Output
 from raysweep.study_file import parse_study
-from raysweep.table import PART_SUFFIX, TIMING_COLUMNS, read_table
+from raysweep.table import PART_SUFFIX, read_table
 
 TESTS = Path(__file__).parent
 TINY: Mapping[str, Any] = {

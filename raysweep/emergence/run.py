@@ -29,7 +29,7 @@ def run_family(study: EmergenceStudy, pack: Pack, device: str = "cpu") -> list[R
         device: a torch device.
 
     Returns:
-        One row per trial, in the pack's order, with the columns of `raysweep.table.COLUMNS`.
+        One row per trial, in the pack's order, with the columns of `raysweep.columns.COLUMNS`.
 
     Raises:
         InputError: the dataset cannot be loaded, a file has changed since the study was resolved,

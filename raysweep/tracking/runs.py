@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from raysweep.columns import COLUMNS
 from raysweep.search import Proposal
 from raysweep.seeds import content_key
 from raysweep.spec import Study, StudyBase
 from raysweep.sweep import CellPlan, CellState
-from raysweep.table import COLUMNS, CURVE, CURVE_EPOCHS
+from raysweep.table import CURVE, CURVE_EPOCHS
 from raysweep.tracking.facts import CellFacts, effect_names, text
 from raysweep.trials import Arm, Options, Stage, Status, Trial, option_words
 
