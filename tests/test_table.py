@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysweep.cells import Cell
+from raysweep.columns import COLUMNS, REQUIRED, columns_markdown
 from raysweep.data.registry import DATASETS, load
 from raysweep.errors import InputError
 from raysweep.execute import run_pack
@@ -20,14 +21,11 @@ from raysweep.spec import Study
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
 from raysweep.table import (
-    COLUMNS,
     CURVE,
     PART_SUFFIX,
     PARTS,
-    REQUIRED,
     TABLE_NAME,
     Row,
-    columns_markdown,
     compact,
     read_parts,
     read_table,
