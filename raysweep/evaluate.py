@@ -18,7 +18,7 @@ from raysweep.metrics import (
     calibrate_layers,
     measure_layers,
 )
-from raysweep.models.trained import TrainedPack
+from raysweep.models.trained import PairForward, TrainedPack
 from raysweep.seeds import derive_seed
 from raysweep.spec import Evaluation
 
@@ -133,7 +133,7 @@ def alignment_rows(views: PairedViews, split: str, most: int) -> np.ndarray:
 
 
 def alignment(
-    trained: TrainedPack, views: Sequence[PairedViews], split: str, evaluation: Evaluation
+    trained: PairForward, views: Sequence[PairedViews], split: str, evaluation: Evaluation
 ) -> dict[str, AlignmentScore]:
     """Every metric of the study on the `alignment_rows` of a split.
 

@@ -1,31 +1,31 @@
 """Runs one pack: loads its data, trains it, measures it, and makes its rows."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
 import numpy as np
 
 from raysweep import evaluate
 from raysweep.cells import Cell
+from raysweep.curves import AlignmentCurve, learning_curves
 from raysweep.data.registry import find_dataset, load, load_estimate
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
 from raysweep.metrics import REGISTRY
 from raysweep.models.memory import PackSize
 from raysweep.models.shape import PairShape
-from raysweep.models.trained import History, TrainedPack
+from raysweep.models.trained import TrainedPack
 from raysweep.objective import build_loss
 from raysweep.packing import Pack
 from raysweep.seeds import derive_seed
 from raysweep.spec import Study
-from raysweep.table import CURVE, CURVE_EPOCHS, Row
+from raysweep.table import Row
 from raysweep.train import train_pack
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.trials import Arm, Options, Status, Trial
 from raysweep.vocabulary import check_files
 
 MEASURED_SPLITS = ("validation", "test")
-CURVE_POINTS = 25
 
 
 def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
@@ -45,11 +45,13 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
     """
     trials = pack.trials
     views, dataset, shape = _loaded(study, trials)
+    curve = AlignmentCurve(study, shape, views, dataset)
     trained = train_pack(
         shape,
         _members(study, trials),
         _data(views, dataset),
         train_settings(study, device, pack.options),
+        observe=curve.observe,
     )
     measured = _measure(study, trained, views)
     return [
@@ -57,7 +59,7 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
             **_descriptive(study, trial, views[dataset[i]], shape),
             **_training(trained, i, len(trials)),
             **measured[i],
-            **_curves(trained, i, study.training.evaluate_every),
+            **learning_curves(study, trained, curve, i),
         }
         for i, trial in enumerate(trials)
     ]
@@ -279,18 +281,3 @@ def _training(trained: TrainedPack, i: int, members: int) -> dict[str, int | flo
         "gradient_ratio": ratio if np.isfinite(ratio) else None,
         "train_seconds": trained.train_seconds / members,
     }
-
-
-def _curves(trained: TrainedPack, i: int, every: int) -> dict[str, list[float | None]]:
-    """What was seen in each epoch; of many epochs a selection, evenly spread, the last included."""
-    epochs = np.arange(trained.history.task_loss.shape[1])
-    if len(epochs) > CURVE_POINTS:
-        validated = epochs[(epochs + 1) % every == 0]
-        epochs = np.union1d(validated if len(validated) else epochs, epochs[-1:])
-        chosen = np.linspace(0, len(epochs) - 1, min(CURVE_POINTS, len(epochs)))
-        epochs = epochs[np.unique(chosen.round().astype(int))]
-    curves: dict[str, list[float | None]] = {CURVE_EPOCHS: [int(epoch) + 1 for epoch in epochs]}
-    for curve in fields(History):
-        seen = getattr(trained.history, curve.name)[i, epochs]
-        curves[f"{CURVE}{curve.name}"] = [float(v) if np.isfinite(v) else None for v in seen]
-    return curves

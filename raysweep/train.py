@@ -16,7 +16,7 @@ from raysweep.models.trained import TrainedEncoders, TrainedPack
 from raysweep.objective import AlignmentLoss, build_loss
 from raysweep.training.engine import PackEngine
 from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
-from raysweep.training.loop import run_epochs
+from raysweep.training.loop import Observe, run_epochs
 from raysweep.training.order import BatchOrder
 from raysweep.training.passes import Alone, ByAutograd, HandWritten
 from raysweep.training.torch_engine import TorchEngine
@@ -28,6 +28,7 @@ def train_pack(
     data: PackData,
     settings: TrainSettings,
     loss: AlignmentLoss | None = None,
+    observe: Observe | None = None,
 ) -> TrainedPack:
     """Train all members of a pack together.
 
@@ -49,6 +50,7 @@ def train_pack(
         data: the datasets, inputs already standardised.
         settings: the same for all members.
         loss: the alignment loss; by default the one that the settings name.
+        observe: see `raysweep.training.loop.run_epochs`.
 
     Returns:
         The trained members. One whose loss, gradient or parameters stop being finite is marked
@@ -73,7 +75,7 @@ def train_pack(
     order = BatchOrder(members.order_seed, np.shape(data.y_train)[1])
     with torch.no_grad(), _precision(settings):
         engine = _engine(shape, settings, layer)(shape, members, data, settings, loss, parameters)
-        outcome = run_epochs(engine, order, settings)
+        outcome = run_epochs(engine, order, settings, observe)
     return TrainedPack(
         shape=shape,
         dataset=np.asarray(data.dataset, dtype=np.int64),

@@ -10,9 +10,10 @@ from conftest import StudyFactory
 from raysweep import vocabulary
 from raysweep.cells import Cell, expand
 from raysweep.columns import REQUIRED
+from raysweep.curves import CURVE_POINTS
 from raysweep.data.registry import load
 from raysweep.errors import InputError
-from raysweep.execute import CURVE_POINTS, run_pack
+from raysweep.execute import run_pack
 from raysweep.models.shape import PairShape
 from raysweep.packing import Pack
 from raysweep.spec import Study
@@ -140,6 +141,16 @@ def test_rows_have_learning_curves(mixed: tuple[Study, list[Trial], list[Row]]) 
         assert max(found["curve_performance_fused"]) == row["performance_fused_validation"]
         assert np.isfinite(found["curve_task_loss"]).all()
         assert np.isfinite(found["curve_alignment_loss"]).all() == (row["strength"] != 0.0)
+
+
+def test_alignment_is_followed_up_to_what_is_measured_at_the_end(study_of: StudyFactory) -> None:
+    study = study_of("training.epochs=5", "training.checkpoint=last")
+    trials = [trial(study, strength) for strength in (0.0, 0.5, 3.0)]
+    for row in rows_of(study, trials):
+        followed = curves(row)["curve_alignment"]
+        assert np.isfinite(followed).tolist() == [False, True, False, False, True]
+        assert followed[-1] == pytest.approx(row["alignment_unbiased_cka_validation"])
+        assert followed[1] != pytest.approx(followed[-1])
 
 
 @pytest.mark.parametrize("every", [1, 7])

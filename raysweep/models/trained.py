@@ -34,42 +34,18 @@ class History:
 
 
 @dataclass(frozen=True)
-class TrainedPack:
-    """The members of a pack after training.
+class PairForward:
+    """Pairs of encoders at some point of their training, for their forward pass.
 
     Attributes:
         shape: the members' shape.
         dataset: [m], int64 index of each member's dataset.
-        parameters: [m, P + alignment parameters], the checkpoint of each member; NaN for one that
-            diverged.
-        status: [m], "ok" or "diverged".
-        diverged_step: [m], the first step (from 0) at which a loss, a gradient norm or a
-            parameter was not finite; -1 if none.
-        best_epoch: [m], the epoch (from 0) that the parameters come from; -1 if diverged.
-        steps: [m], steps taken.
-        history: what was seen in each epoch.
-        train_seconds: wall-clock time of the whole pack, s.
-        gradient_ratio: [m], strength times the alignment loss's gradient at the two layers that
-            it compares over the task's gradient there: the ratio of root mean squares over the
-            first batch of every epoch (Euclidean norms over both layers and the batch's rows);
-            0 at strength 0.
+        parameters: [m, P + alignment parameters].
     """
 
     shape: Architecture
     dataset: np.ndarray
     parameters: torch.Tensor
-    status: np.ndarray
-    diverged_step: np.ndarray
-    best_epoch: np.ndarray
-    steps: np.ndarray
-    history: History
-    train_seconds: float
-    gradient_ratio: np.ndarray
-
-    @property
-    def alignment_parameters(self) -> torch.Tensor:
-        """The alignment loss's own parameters, [m, Pa]."""
-        return self.parameters[:, self.shape.parameter_count :]
 
     def forward(
         self, modality: int, x: torch.Tensor | np.ndarray
@@ -107,6 +83,42 @@ class TrainedPack:
     def fused(self, h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
         """Logits [m, classes, n] of the fused head on representations [m, width, n]."""
         return self.shape.fused(self.parameters, h1, h2)
+
+
+@dataclass(frozen=True)
+class TrainedPack(PairForward):
+    """The members of a pack after training.
+
+    Attributes:
+        shape: the members' shape.
+        dataset: [m], int64 index of each member's dataset.
+        parameters: [m, P + alignment parameters], the checkpoint of each member; NaN for one that
+            diverged.
+        status: [m], "ok" or "diverged".
+        diverged_step: [m], the first step (from 0) at which a loss, a gradient norm or a
+            parameter was not finite; -1 if none.
+        best_epoch: [m], the epoch (from 0) that the parameters come from; -1 if diverged.
+        steps: [m], steps taken.
+        history: what was seen in each epoch.
+        train_seconds: wall-clock time of the whole pack, s.
+        gradient_ratio: [m], strength times the alignment loss's gradient at the two layers that
+            it compares over the task's gradient there: the ratio of root mean squares over the
+            first batch of every epoch (Euclidean norms over both layers and the batch's rows);
+            0 at strength 0.
+    """
+
+    status: np.ndarray
+    diverged_step: np.ndarray
+    best_epoch: np.ndarray
+    steps: np.ndarray
+    history: History
+    train_seconds: float
+    gradient_ratio: np.ndarray
+
+    @property
+    def alignment_parameters(self) -> torch.Tensor:
+        """The alignment loss's own parameters, [m, Pa]."""
+        return self.parameters[:, self.shape.parameter_count :]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The loop over epochs that every engine shares: checkpoints, early stopping, divergence."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,17 +24,26 @@ class Outcome:
     gradient_ratio: np.ndarray
 
 
+Observe = Callable[[int, np.ndarray, torch.Tensor], None]
+
 COMPACT_BELOW = 0.75
 """Share of running members below which a pack is compacted (see `_compaction_pays`)."""
 
 
-def run_epochs(engine: PackEngine, order: BatchOrder, settings: TrainSettings) -> Outcome:
+def run_epochs(
+    engine: PackEngine,
+    order: BatchOrder,
+    settings: TrainSettings,
+    observe: Observe | None = None,
+) -> Outcome:
     """Train to the end, each member by itself: its checkpoint, its stop, its divergence.
 
     Args:
         engine: holds the members at their initial parameters.
         order: the members' batch orders.
         settings: epochs, checkpoint, evaluate_every, patience and batch_size count here.
+        observe: called after a look at the validation split with the epoch (from 0), the indices
+            of the members still training and their parameters, which it leaves as they are.
     """
     m = engine.parameters.shape[0]
     steps_per_epoch = -(-order.rows // settings.batch_size)
@@ -70,6 +80,8 @@ def run_epochs(engine: PackEngine, order: BatchOrder, settings: TrainSettings) -
             for head, values in zip(engine.heads, accuracies, strict=True):
                 seen[f"performance_{head}"][members, epoch] = values[alive]
             deciding = accuracies[-1]
+            if observe is not None and len(members):
+                observe(epoch, members, engine.parameters[torch.from_numpy(alive)])
             risen = alive.copy()
             risen[alive] = deciding[alive] > best_performance[members]
             best_performance[packed[risen]] = deciding[risen]
