@@ -59,6 +59,8 @@ def cluster() -> Iterator[str]:
     command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block"]
     command += ["--node-ip-address=127.0.0.1", f"--port={free_port()}", "--num-cpus=2"]
     command += [f"--dashboard-port={port}", f"--temp-dir={folder}"]
+    # By default a fixed one, which the Ray of another test may have.
+    command += [f"--dashboard-agent-listen-port={free_port()}"]
     with open(folder / "log", "wb") as log:
         head = subprocess.Popen(
             [str(word) for word in command], stdout=log, stderr=log, start_new_session=True
@@ -93,6 +95,7 @@ def name_of(log: Path) -> str:
     return found.group(1) if found else ""
 
 
+@pytest.mark.faults
 def test_a_study_outlives_the_terminal_it_was_sent_from(cluster: str, tmp_path: Path) -> None:
     changes = misbehaving(tmp_path / "switch", "slow", 0.02, data__U=[0, 8])
     own = Path(__file__).with_name("misbehaving.py")
@@ -125,6 +128,7 @@ def test_a_study_outlives_the_terminal_it_was_sent_from(cluster: str, tmp_path: 
     assert_same_table(table(out), table(tmp_path / "here"))
 
 
+@pytest.mark.faults
 def test_a_job_is_stopped_and_ends_who_listens(cluster: str, tmp_path: Path) -> None:
     write_study(tmp_path / "tiny.yaml", confirm__seeds=2000)
     out, log = tmp_path / "out", tmp_path / "log"
@@ -176,6 +180,7 @@ for ask in (
 """
 
 
+@pytest.mark.faults
 def test_a_job_or_a_server_that_is_not_there_is_told(cluster: str) -> None:
     # In a process of its own: Ray remembers which token it had first.
     done = subprocess.run(
