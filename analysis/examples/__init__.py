@@ -1,0 +1,12 @@
+"""Walks from a trial table to every figure, on tables that come with the package."""
+
+from pathlib import Path
+
+EMERGENCE = Path(__file__).parent / "emergence.parquet"
+"""Pairs of the study ``paper/figure4_6_7_9``, as far as it was run (see RESULTS.md beside it)."""
+
+DRAWS = Path(__file__).parent / "draws.parquet"
+"""Pairs of the study ``paper/figure4_6_7_9_small``: three dataset draws."""
+
+FORCING = Path(__file__).parent / "forcing.parquet"
+"""Search and confirm rows of the study ``forcing``, as far as it was run."""
