@@ -9,11 +9,11 @@ import torch
 from raysweep.emergence.size import emergence_size
 from raysweep.execute import run_pack
 from raysweep.packing import Pack, pack_trials
+from raysweep.probe import epoch_cost
 from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.sweep import Sweep, trials_of_cell
 from raysweep.trials import Trial
 
-_PROBE_EPOCHS = (1, 3)
 _PROBE_MEMBERS = 8
 
 
@@ -37,8 +37,8 @@ class StudySize:
 def study_size(study: StudyBase, measure_time: bool = True) -> StudySize:
     """Count a study's parts; time it by training a few members for a few epochs.
 
-    Per data block and model shape, the first cell is run with 1 and with 3 epochs; time grows
-    linearly from there in epochs and members. Expect the truth within a factor of two.
+    Per data block and model shape, the first cell is run with 1 epoch and with some more; time
+    grows linearly from there in epochs and members. Expect the truth within a factor of two.
 
     Raises:
         InputError: a dataset cannot be loaded.
@@ -89,18 +89,18 @@ def _seconds_per_member(study: Study, planned: tuple[Trial, ...]) -> float:
     forced = [t for t in planned if t.strength > 0]
     forced = [t for t in forced if t.options == forced[0].options]
     members = tuple(itertools.islice(itertools.cycle(forced), _PROBE_MEMBERS))
-    times = []
+
+    def seconds_of(epochs: int) -> float:
+        started = time.perf_counter()
+        run_pack(_with_epochs(study, epochs), Pack(members))
+        return time.perf_counter() - started
+
     try:
         run_pack(_with_epochs(study, 1), Pack(members[:1]))  # loads the data, warms up
-        for epochs in _PROBE_EPOCHS:
-            started = time.perf_counter()
-            run_pack(_with_epochs(study, epochs), Pack(members))
-            times.append(time.perf_counter() - started)
+        cost = epoch_cost(seconds_of)
     finally:
         torch.set_num_threads(threads)
-    per_epoch = max(times[1] - times[0], 0.0) / (_PROBE_EPOCHS[1] - _PROBE_EPOCHS[0])
-    fixed = max(times[0] - per_epoch, 0.0)
-    return (fixed + per_epoch * study.training.epochs) / _PROBE_MEMBERS
+    return cost.seconds(study.training.epochs) / _PROBE_MEMBERS
 
 
 def _with_epochs(study: Study, epochs: int) -> Study:

@@ -6,6 +6,7 @@ from simulate_packs import measured, run
 
 from raysweep.estimate import study_size
 from raysweep.packing import Pack
+from raysweep.probe import epoch_cost
 from raysweep.spec import Study
 from raysweep.sweep import Sweep
 
@@ -60,11 +61,26 @@ def test_counts_are_those_of_a_whole_run(
 
 def test_time_is_measured_without_leaving_a_trace(study_of: StudyFactory) -> None:
     study = study_of("data.U=[2]")
-    short = study_size(study).seconds
-    long = study_size(study_of("data.U=[2]", "training.epochs=20000")).seconds
-    assert short is not None
-    assert long is not None
-    assert 0 < short < 60
-    # 10,000 times as many epochs take longer, however noisy the machine is.
-    assert long > 3 * short
+    seconds = study_size(study).seconds
+    assert seconds is not None
+    assert 0 < seconds < 600
     assert Sweep(study).results == {}
+
+
+@pytest.mark.parametrize("per_epoch", [1e-3, 0.03, 2.0])
+def test_cost_of_an_epoch_from_runs_on_a_busy_machine(per_epoch: float) -> None:
+    runs: list[int] = []
+
+    def seconds_of(epochs: int) -> float:
+        runs.append(epochs)
+        return 1.5 + per_epoch * epochs + 0.02 * (-1) ** len(runs)
+
+    cost = epoch_cost(seconds_of)
+    assert cost.per_epoch == pytest.approx(per_epoch, rel=0.2)
+    assert cost.seconds(1000) == pytest.approx(1.5 + 1000 * per_epoch, rel=0.2)
+    assert sum(runs) * per_epoch < 10 * max(1, per_epoch)
+
+
+def test_epochs_that_cost_nothing_end_the_probe() -> None:
+    cost = epoch_cost(lambda epochs: 3.0)
+    assert (cost.fixed, cost.per_epoch) == (3.0, 0.0)

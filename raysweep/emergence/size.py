@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -18,9 +19,9 @@ from raysweep.emergence.plan import (
 )
 from raysweep.emergence.run import pack_seconds, run_family
 from raysweep.packing import Pack
+from raysweep.probe import epoch_cost
 from raysweep.spec import EmergenceStudy
 
-_PROBE_EPOCHS = (1, 3)
 _RATES = Rates(1e-3, 0.0)
 
 Shape = tuple[int, int, int]
@@ -116,12 +117,8 @@ def _seconds(study: EmergenceStudy, family: Family, shapes: Counter[Shape], grou
         total = groups * (time.perf_counter() - started - trained)
         for (modality, depth, width), count in shapes.items():
             trial = _of_shape(trials, modality, depth, width)
-            times = [
-                _train_seconds(_with_epochs(study, epochs), trial, modality)
-                for epochs in _PROBE_EPOCHS
-            ]
-            per_epoch = max(times[1] - times[0], 0.0) / (_PROBE_EPOCHS[1] - _PROBE_EPOCHS[0])
-            total += count * per_epoch * study.training.of(modality, "epochs")
+            cost = epoch_cost(partial(_train_seconds, study, trial, modality))
+            total += count * cost.per_epoch * study.training.of(modality, "epochs")
         return total
     finally:
         torch.set_num_threads(threads)
@@ -138,7 +135,9 @@ def _of_shape(trials: list[EncoderTrial], modality: int, depth: int, width: int)
     return trials[0]  # a shape that another family alone has
 
 
-def _train_seconds(study: EmergenceStudy, trial: EncoderTrial, modality: int) -> float:
+def _train_seconds(
+    study: EmergenceStudy, trial: EncoderTrial, modality: int, epochs: int
+) -> float:
     cell = trial.cell
     view = load(cell.dataset, dict(cell.parameters), trial.draw)
     alone = EncoderTrial(
@@ -153,7 +152,7 @@ def _train_seconds(study: EmergenceStudy, trial: EncoderTrial, modality: int) ->
         modality=modality,
     )
     views = {(cell.parameters, trial.draw): view}
-    return Encoders(study, [alone], views, "cpu").train_seconds
+    return Encoders(_with_epochs(study, epochs), [alone], views, "cpu").train_seconds
 
 
 def _with_epochs(study: EmergenceStudy, epochs: int) -> EmergenceStudy:
