@@ -135,9 +135,7 @@ def _of_shape(trials: list[EncoderTrial], modality: int, depth: int, width: int)
     return trials[0]  # a shape that another family alone has
 
 
-def _train_seconds(
-    study: EmergenceStudy, trial: EncoderTrial, modality: int, epochs: int
-) -> float:
+def _train_seconds(study: EmergenceStudy, trial: EncoderTrial, modality: int, epochs: int) -> float:
     cell = trial.cell
     view = load(cell.dataset, dict(cell.parameters), trial.draw)
     alone = EncoderTrial(
