@@ -171,11 +171,15 @@ def tuning_cells(tuning: Tuning, family: Family, modality: int) -> list[Cell]:
     """The cells whose encoders of one modality a proposal is judged by, one for each encoder.
 
     Modality 2 at the heterogeneities D_phi = depth - offset; at all of the family's where there is
-    none of those.
+    none of those. ``tuning.D_phi`` takes out what else the grid has, of a family that has any.
     """
     matched: dict[object, Cell] = {}
     rest: dict[object, Cell] = {}
-    for cell in family.cells:
+    wanted: Sequence[Cell] = family.cells
+    if tuning.D_phi is not None:
+        kept = (None, *tuning.D_phi)
+        wanted = [cell for cell in wanted if heterogeneity_depth(cell) in kept] or wanted
+    for cell in wanted:
         depth = (cell.depth_1, cell.depth_2)[modality - 1]
         width = (cell.width_1, cell.width_2)[modality - 1]
         if depth not in tuning.depths:
