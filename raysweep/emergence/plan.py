@@ -35,6 +35,7 @@ class FamilyPlan:
         trials: the trials planned so far, in the order of the final table.
         packs: packs of those trials that are not there yet.
         rates: of each modality, None while they are tuned.
+        outcomes: finished proposals of each modality's tuning, in the order of asking.
         state: how far the family is.
     """
 
@@ -42,6 +43,7 @@ class FamilyPlan:
     trials: tuple[EncoderTrial, ...]
     packs: tuple[Pack, ...]
     rates: tuple[Rates | None, Rates | None]
+    outcomes: tuple[tuple[TunedRates, ...], tuple[TunedRates, ...]]
     state: CellState
 
 
@@ -55,6 +57,7 @@ def plan_family(study: EmergenceStudy, family: Family, results: Results) -> Fami
     trials: list[EncoderTrial] = []
     packs: list[Pack] = []
     found: list[Rates | None] = []
+    tried: list[tuple[TunedRates, ...]] = []
     for modality in MODALITIES:
         if study.tuning is None:
             found.append(
@@ -63,17 +66,19 @@ def plan_family(study: EmergenceStudy, family: Family, results: Results) -> Fami
                     study.training.of(modality, "weight_decay"),
                 )
             )
+            tried.append(())
             continue
-        tuned, missing, rates = _tune(study, study.tuning, family, modality, science, results)
+        tuned, missing, outcomes = _tune(study, study.tuning, family, modality, science, results)
         trials += tuned
         packs += missing
-        found.append(rates)
+        found.append(None if missing else choose_rates(outcomes))
+        tried.append(tuple(outcomes))
     first, second = found
-    rates_found = (first, second)
+    known = (first, second), (tried[0], tried[1])
     if packs:
-        return FamilyPlan(family, tuple(trials), tuple(packs), rates_found, CellState.TUNING)
+        return FamilyPlan(family, tuple(trials), tuple(packs), *known, CellState.TUNING)
     if first is None or second is None:
-        return FamilyPlan(family, tuple(trials), (), rates_found, CellState.NO_RATES)
+        return FamilyPlan(family, tuple(trials), (), *known, CellState.NO_RATES)
     whole = []
     step = seeds_per_pack(study, family)
     for draw in family.draws:
@@ -86,7 +91,7 @@ def plan_family(study: EmergenceStudy, family: Family, results: Results) -> Fami
             whole.append(Pack(tuple(t for g in groups[start : start + step] for t in g)))
     packs = _missing(whole, results)
     state = CellState.MEASURING if packs else CellState.DONE
-    return FamilyPlan(family, tuple(trials), tuple(packs), rates_found, state)
+    return FamilyPlan(family, tuple(trials), tuple(packs), *known, state)
 
 
 def measured_trials(
@@ -201,8 +206,8 @@ def _tune(
     modality: int,
     science: str,
     results: Results,
-) -> tuple[list[EncoderTrial], list[Pack], Rates | None]:
-    """The trials of a modality's tuning so far, the packs that are missing, the rates if found."""
+) -> tuple[list[EncoderTrial], list[Pack], list[TunedRates]]:
+    """The trials of a modality's tuning so far, the packs that are missing, what is found."""
     seed = derive_seed(study.seed, "tuning", family.key, modality)
     cells = tuning_cells(tuning, family, modality)
     trials: list[EncoderTrial] = []
@@ -235,11 +240,11 @@ def _tune(
         limit = study.resources.members_per_pack
         missing = _missing(pack_trials([[t] for t in unique], limit), results)
         if missing:
-            return trials, missing, None
+            return trials, missing, outcomes
         for number, rates in enumerate(proposed, start):
             of_proposal = [t for t in now if t.number == number]
             outcomes.append(TunedRates(rates, _performance(of_proposal, modality, results)))
-    return trials, [], choose_rates(outcomes)
+    return trials, [], outcomes
 
 
 def _performance(trials: Sequence[EncoderTrial], modality: int, results: Results) -> float:
