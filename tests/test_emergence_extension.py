@@ -112,6 +112,7 @@ def test_what_no_rate_depends_on_may_still_grow() -> None:
         small({}, model__depth_2=[1, 3, 7]),
         small({"D_phi": [1, 3]}, data__D_phi=[1, 3, 4], model__depth_2=[1, 3, 7]),
         small({"depths": [1, 3, 9]}),
+        small({}, model__depth_1=[1, 9]),
     ):
         assert extends(before, after)
     for other in (small({"trials": 7}), small({"weight_decay": [0]}), small({"depths": [1]})):

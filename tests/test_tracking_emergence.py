@@ -85,7 +85,7 @@ def test_every_proposal_and_modality_has_a_run(uri: str, rows: pd.DataFrame) -> 
         assert metrics[f"{column}_sd"] == pytest.approx(group[column].std(), abs=1e-12)
         assert f"performance_{3 - m}_validation" not in metrics
         words = f"learning_rate={p['learning_rate']} weight_decay={p['weight_decay']}"
-        assert run.info.run_name.startswith(f"tune modality {m} {words} · synthetic U=")
+        assert run.info.run_name.startswith(f"tune modality {m} {words} · synthetic ")
     assert not groups
 
 

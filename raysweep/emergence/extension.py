@@ -111,5 +111,5 @@ def _heterogeneities(study: EmergenceStudy) -> tuple[int, ...]:
 
 def _depths(study: EmergenceStudy) -> tuple[int, ...]:
     assert study.tuning is not None
-    there = {depth for pair in study.model.pairs("depth", 1) for depth in pair}
+    there = {depth for pair in study.pairs("depth", 1) for depth in pair}
     return tuple(depth for depth in study.tuning.depths if depth in there)

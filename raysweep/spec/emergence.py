@@ -1,6 +1,6 @@
 """An emergence study: encoders trained without partners, aligned afterwards."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
@@ -139,7 +139,10 @@ class EmergenceStudy(StudyBase):
     """A study of the alignment that emerges between encoders that never met.
 
     ``seeds`` is a count (0, 1, ...) or a list; ``tuning`` is left out where the rates are given.
+    Every encoder of one modality is paired with every one of the other.
     """
+
+    every_pair: ClassVar[bool] = True
 
     kind: Literal["emergence"] = "emergence"
     training: EncoderTraining = EncoderTraining()
@@ -176,7 +179,7 @@ class EmergenceStudy(StudyBase):
         if self.tuning is None:
             return self
         for modality in (0, 1):
-            there = {pair[modality] for pair in self.model.pairs("depth", 1)}
+            there = {pair[modality] for pair in self.pairs("depth", 1)}
             if not there & set(self.tuning.depths):
                 raise Clash(
                     f"no encoder of modality {modality + 1} has one of these depths; the model "
