@@ -1,5 +1,6 @@
 """What to run next in an emergence study: a pure function of the study and what is there."""
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class FamilyPlan:
 def plan_family(study: EmergenceStudy, family: Family, results: Results) -> FamilyPlan:
     """Plan a family from the results that are there: the tuning of each modality, then the pairs.
 
-    Pairs of one draw and seed are measured together: a pack has whole seeds, as many as
+    Pairs of one draw and seed are measured together: a pack has whole groups of these, as many as
     ``members_per_pack`` encoders of one shape allow.
     """
     science = science_digest(study)
@@ -79,16 +80,17 @@ def plan_family(study: EmergenceStudy, family: Family, results: Results) -> Fami
         return FamilyPlan(family, tuple(trials), tuple(packs), *known, CellState.TUNING)
     if first is None or second is None:
         return FamilyPlan(family, tuple(trials), (), *known, CellState.NO_RATES)
-    whole = []
-    step = seeds_per_pack(study, family)
-    for draw in family.draws:
-        groups = [
-            measured_trials(study, family, draw, seed, (first, second), science)
-            for seed in study.seeds
-        ]
-        trials += [trial for group in groups for trial in group]
-        for start in range(0, len(groups), step):
-            whole.append(Pack(tuple(t for g in groups[start : start + step] for t in g)))
+    groups = [
+        measured_trials(study, family, draw, seed, (first, second), science)
+        for draw in family.draws
+        for seed in study.seeds
+    ]
+    trials += itertools.chain(*groups)
+    step = groups_per_pack(study, family)
+    whole = [
+        Pack(tuple(itertools.chain(*groups[start : start + step])))
+        for start in range(0, len(groups), step)
+    ]
     packs = _missing(whole, results)
     state = CellState.MEASURING if packs else CellState.DONE
     return FamilyPlan(family, tuple(trials), tuple(packs), *known, state)
@@ -110,8 +112,8 @@ def measured_trials(
     ]
 
 
-def seeds_per_pack(study: EmergenceStudy, family: Family) -> int:
-    """As many seeds as ``members_per_pack`` encoders of one shape allow, at least one."""
+def groups_per_pack(study: EmergenceStudy, family: Family) -> int:
+    """As many (draw, seed) as ``members_per_pack`` encoders of one shape allow, at least one."""
     return max(1, study.resources.members_per_pack // family.variants)
 
 
