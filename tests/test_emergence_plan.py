@@ -171,6 +171,21 @@ def test_proposals_are_those_of_an_undisturbed_search() -> None:
     assert choose_rates([TunedRates(Rates(0.1, 0.0), math.nan)]) is None
 
 
+def test_a_proposal_that_comes_again_is_not_trained_again() -> None:
+    few = {**TUNING, "trials": 6, "learning_rate": [0.01], "weight_decay": [0, 0.1]}
+    sweep = EmergenceSweep(study(data__U=0, tuning=few))
+    packs = finished(sweep)
+    tuned = [t for pack in packs for t in pack.trials if t.modality]
+    assert len(tuned) == len({t.key for t in tuned}) <= 2 * (1 + 2)
+    (family,) = sweep.families
+    outcomes = sweep.family_plans[family.key].outcomes
+    for modality, of in enumerate(outcomes, 1):
+        assert len(of) == 6
+        encoders = len({t.cell for t in tuned if t.modality == modality})
+        distinct = len({o.rates for o in of})
+        assert len([t for t in tuned if t.modality == modality]) == encoders * distinct
+
+
 def test_a_family_without_usable_rates_ends() -> None:
     sweep = EmergenceSweep(study(data__U=0, tuning=TUNING))
     while (pack := sweep.next_pack()) is not None:
