@@ -68,7 +68,7 @@ def expand(study: StudyBase) -> list[Cell]:
             given = zip(names, values, strict=True)
             parameters = {name: value for name, value in given if value is not None}
             for depths, widths in itertools.product(
-                study.model.pairs("depth", DEFAULT_DEPTH), study.model.pairs("width", DEFAULT_WIDTH)
+                study.pairs("depth", DEFAULT_DEPTH), study.pairs("width", DEFAULT_WIDTH)
             ):
                 used = {v for v in parameters.values() if isinstance(v, str)}
                 cell = Cell(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from raysweep.cells import expand
+from raysweep.emergence.extension import same_search, tuning_moved
 from raysweep.emergence.plan import EmergenceSweep
 from raysweep.errors import InputError
 from raysweep.packing import Pack
@@ -89,6 +90,11 @@ class RunFolder:
         """
         before = self.study()
         if before is not None and not extends(before, study):
+            searched = tuning_moved(before, study) if _extended(before, study) else ""
+            advice = searched or (
+                "A study may be extended (more trials, seeds, draws or grid values); for anything "
+                "else give another --out"
+            )
             change = "\n".join(
                 difflib.unified_diff(
                     dump_study(before).splitlines(),
@@ -101,9 +107,7 @@ class RunFolder:
             )
             raise InputError(
                 f"{self.output.location}: holds the results of another study; the change is\n"
-                f"{change}\n"
-                "A study may be extended (more trials, seeds, draws or grid values); for anything "
-                "else give another --out"
+                f"{change}\n{advice}"
             )
         self.output.write(STUDY_NAME, dump_study(study).encode())
 
@@ -217,8 +221,14 @@ def extends(before: StudyBase, after: StudyBase) -> bool:
     """Whether every result of ``before`` keeps its meaning in ``after``.
 
     True where only the grids, draws, trials, seeds, resources, texts or the verdict's settings
-    differ, and none of the cells, draws, seeds or trials of ``before`` is gone.
+    differ, and none of the cells, draws, seeds or trials of ``before`` is gone. Where learning
+    rates are searched, they must be searched on the same encoders.
     """
+    return _extended(before, after) and not tuning_moved(before, after)
+
+
+def _extended(before: StudyBase, after: StudyBase) -> bool:
+    """`extends`, but for the encoders that rates are searched on."""
     if before.kind != after.kind or before.name != after.name:
         return False
     if before.science() != after.science():
@@ -275,7 +285,7 @@ def _search_draws_kept(before: tuple[int, ...] | None, after: tuple[int, ...] | 
 
 
 def _emergence_extended(before: EmergenceStudy, after: EmergenceStudy) -> bool:
-    if not set(before.seeds) <= set(after.seeds) or before.tuning != after.tuning:
+    if not set(before.seeds) <= set(after.seeds) or not same_search(before.tuning, after.tuning):
         return False
     # Where rates are tuned, those given here are never used.
     return before.tuning is not None or before.training == after.training

@@ -54,19 +54,36 @@ def test_a_family_is_what_heterogeneity_alone_tells_apart() -> None:
     assert all(len(values) == 1 for values in varying)
 
 
-def test_every_pair_is_planned_once_and_whole_seeds_stay_together() -> None:
-    wanted = study(data__draws=2, seeds=5, resources__members_per_pack=4)
+def test_every_pair_is_planned_once_and_packs_fill_up_over_draws_and_seeds() -> None:
+    wanted = study(data__draws=3, seeds=3, resources__members_per_pack=4)
     sweep = EmergenceSweep(wanted)
     packs = finished(sweep)
     trials = [t for pack in packs for t in pack.trials]
-    assert len(trials) == len({t.key for t in trials}) == sweep.trials_planned() == 8 * 2 * 5
-    assert Counter(len({t.seed for t in pack.trials}) for pack in packs) == {2: 8, 1: 4}
-    for pack in packs:
-        assert len({t.draw for t in pack.trials}) == 1
-        for seed in {t.seed for t in pack.trials}:
-            assert len([t for t in pack.trials if t.seed == seed]) == 4
+    assert len(trials) == len({t.key for t in trials}) == sweep.trials_planned() == 8 * 3 * 3
+    # Each of the two families has nine groups of a draw and a seed, and a pack takes two.
+    groups = [Counter((t.draw, t.seed) for t in pack.trials) for pack in packs]
+    assert Counter(map(len, groups)) == {2: 8, 1: 2}
+    assert all(set(group.values()) == {4} for group in groups)
+    assert sum(len({draw for draw, _ in group}) == 2 for group in groups) == 2
+    assert emergence_size(wanted, measure_time=False).packs == len(packs)
     assert list(sweep.order()) == [t.key for c in sweep.cells for t in sweep.plans[c.id].trials]
     assert {sweep.state(cell) for cell in sweep.cells} == {CellState.DONE}
+
+
+def test_depths_and_widths_for_both_give_every_pair_of_encoders() -> None:
+    one = study(data__U=0, data__D_phi=1, model={"depth": 2, "width": 6})
+    many = study(data__U=0, data__D_phi=1, model={"depth": [2, 1], "width": [6, 12]}, tuning=TUNING)
+    sweep = EmergenceSweep(many)
+    finished(sweep)
+    sizes = [(c.depth_1, c.width_1, c.depth_2, c.width_2) for c in sweep.cells]
+    shapes = [(2, 6), (2, 12), (1, 6), (1, 12)]
+    assert Counter(sizes) == Counter((*a, *b) for a in shapes for b in shapes)
+    assert one.every_pair
+    assert [c.id for c in EmergenceSweep(one).cells] == [sweep.cells[0].id]
+    assert emergence_size(many, measure_time=False).encoders == 2 * 2 * 4 + 2 * 3 * 2
+    axes = {"depth_1": [2, 1], "depth_2": [2, 1], "width_1": [6, 12], "width_2": [6, 12]}
+    same = study(data__U=0, data__D_phi=1, model=axes)
+    assert [c.id for c in EmergenceSweep(same).cells] == [c.id for c in sweep.cells]
 
 
 def test_only_missing_rows_are_run_again_and_an_extension_keeps_all() -> None:
@@ -154,6 +171,21 @@ def test_proposals_are_those_of_an_undisturbed_search() -> None:
     assert choose_rates([TunedRates(Rates(0.1, 0.0), math.nan)]) is None
 
 
+def test_a_proposal_that_comes_again_is_not_trained_again() -> None:
+    few = {**TUNING, "trials": 6, "learning_rate": [0.01], "weight_decay": [0, 0.1]}
+    sweep = EmergenceSweep(study(data__U=0, tuning=few))
+    packs = finished(sweep)
+    tuned = [t for pack in packs for t in pack.trials if t.modality]
+    assert len(tuned) == len({t.key for t in tuned}) <= 2 * (1 + 2)
+    (family,) = sweep.families
+    outcomes = sweep.family_plans[family.key].outcomes
+    for modality, of in enumerate(outcomes, 1):
+        assert len(of) == 6
+        encoders = len({t.cell for t in tuned if t.modality == modality})
+        distinct = len({o.rates for o in of})
+        assert len([t for t in tuned if t.modality == modality]) == encoders * distinct
+
+
 def test_a_family_without_usable_rates_ends() -> None:
     sweep = EmergenceSweep(study(data__U=0, tuning=TUNING))
     while (pack := sweep.next_pack()) is not None:
@@ -192,6 +224,10 @@ def test_the_size_counts_what_a_sweep_runs() -> None:
         (
             {"evaluation": {"calibrate": 9, "metrics": ["uniformity"]}},
             "uniformity: has no level of chance",
+        ),
+        (
+            {"model": {"width": [6, 12]}, "evaluation": {"metrics": ["alignment"], "rows": 24}},
+            "compares equal widths only, the model has 6 and 12",
         ),
         ({"training": {"batch_size": 128}}, "128 rows do not fit"),
     ],

@@ -36,6 +36,9 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[EmergenceStudy, Pat
     return wanted, folder
 
 
+DIGITS = {"dataset": "digits", "overlap": 2, "draws": 3, "train": 64, "validation": 32, "test": 64}
+
+
 class Slow:
     """Every encoder trained by modules and autograd, kept at its best validation epoch."""
 
@@ -186,6 +189,22 @@ def test_pieces_of_a_pack_give_the_same_rows(tuned: tuple[EmergenceStudy, Path])
     pd.testing.assert_frame_equal(
         whole.drop(columns="train_seconds"), pieces.drop(columns="train_seconds"), atol=1e-10
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "packs"),
+    [({"data__draws": 3, "data__U": 0}, [6, 3, 1]), ({"data": DIGITS}, [2, 2, 1])],
+    ids=["synthetic", "digits"],
+)
+def test_rows_do_not_depend_on_the_packs(changes: dict, packs: list[int], tmp_path: Path) -> None:
+    found = []
+    for members, count in zip((3, 4, 100), packs, strict=True):
+        wanted = study(resources__members_per_pack=members, evaluation__calibrate=4, **changes)
+        rows = run(wanted, tmp_path / str(members))
+        found.append(rows)
+        assert len(parts(tmp_path / str(members))) == count
+    for rows in found[1:]:
+        pd.testing.assert_frame_equal(rows, found[0], check_exact=True)
 
 
 def test_a_diverging_encoder_is_told_and_the_others_stay(tmp_path: Path) -> None:

@@ -81,6 +81,9 @@ def test_models_pair_depths_and_widths() -> None:
     assert grid.pairs("depth", 9) == [(1, 3), (2, 3)]
     assert grid.pairs("width", 9) == [(8, 8), (16, 16)]
     assert ModelGrid().pairs("depth", 9) == [(9, 9)]
+    assert grid.pairs("depth", 9, crossed=True) == grid.pairs("depth", 9)
+    assert grid.pairs("width", 9, crossed=True) == [(8, 8), (8, 16), (16, 8), (16, 16)]
+    assert ModelGrid().pairs("depth", 9, crossed=True) == [(9, 9)]
 
 
 def test_axes_keep_their_order_and_take_single_values() -> None:

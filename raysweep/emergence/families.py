@@ -7,7 +7,7 @@ of modality 1 for every heterogeneity of modality 2.
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from raysweep.cells import Cell, expand
+from raysweep.cells import Cell, expand, varying
 from raysweep.data.registry import find_dataset
 from raysweep.seeds import content_key
 from raysweep.spec import EmergenceStudy, Scalar
@@ -87,6 +87,13 @@ def families(study: EmergenceStudy) -> list[Family]:
         }
         members.setdefault(content_key([cell.dataset, shared]), []).append(cell)
     return [Family(key, tuple(cells)) for key, cells in members.items()]
+
+
+def family_labels(families: list[Family]) -> dict[str, str]:
+    """Key -> a short name that tells the families apart."""
+    first: list[Cell] = [family.cells[0] for family in families]
+    labels = varying(first)
+    return {family.key: labels[cell.id] for family, cell in zip(families, first, strict=True)}
 
 
 def heterogeneity_depth(cell: Cell) -> Scalar | None:

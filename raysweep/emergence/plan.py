@@ -1,5 +1,6 @@
 """What to run next in an emergence study: a pure function of the study and what is there."""
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class FamilyPlan:
         trials: the trials planned so far, in the order of the final table.
         packs: packs of those trials that are not there yet.
         rates: of each modality, None while they are tuned.
+        outcomes: finished proposals of each modality's tuning, in the order of asking.
         state: how far the family is.
     """
 
@@ -42,19 +44,21 @@ class FamilyPlan:
     trials: tuple[EncoderTrial, ...]
     packs: tuple[Pack, ...]
     rates: tuple[Rates | None, Rates | None]
+    outcomes: tuple[tuple[TunedRates, ...], tuple[TunedRates, ...]]
     state: CellState
 
 
 def plan_family(study: EmergenceStudy, family: Family, results: Results) -> FamilyPlan:
     """Plan a family from the results that are there: the tuning of each modality, then the pairs.
 
-    Pairs of one draw and seed are measured together: a pack has whole seeds, as many as
+    Pairs of one draw and seed are measured together: a pack has whole groups of these, as many as
     ``members_per_pack`` encoders of one shape allow.
     """
     science = science_digest(study)
     trials: list[EncoderTrial] = []
     packs: list[Pack] = []
     found: list[Rates | None] = []
+    tried: list[tuple[TunedRates, ...]] = []
     for modality in MODALITIES:
         if study.tuning is None:
             found.append(
@@ -63,30 +67,33 @@ def plan_family(study: EmergenceStudy, family: Family, results: Results) -> Fami
                     study.training.of(modality, "weight_decay"),
                 )
             )
+            tried.append(())
             continue
-        tuned, missing, rates = _tune(study, study.tuning, family, modality, science, results)
+        tuned, missing, outcomes = _tune(study, study.tuning, family, modality, science, results)
         trials += tuned
         packs += missing
-        found.append(rates)
+        found.append(None if missing else choose_rates(outcomes))
+        tried.append(tuple(outcomes))
     first, second = found
-    rates_found = (first, second)
+    known = (first, second), (tried[0], tried[1])
     if packs:
-        return FamilyPlan(family, tuple(trials), tuple(packs), rates_found, CellState.TUNING)
+        return FamilyPlan(family, tuple(trials), tuple(packs), *known, CellState.TUNING)
     if first is None or second is None:
-        return FamilyPlan(family, tuple(trials), (), rates_found, CellState.NO_RATES)
-    whole = []
-    step = seeds_per_pack(study, family)
-    for draw in family.draws:
-        groups = [
-            measured_trials(study, family, draw, seed, (first, second), science)
-            for seed in study.seeds
-        ]
-        trials += [trial for group in groups for trial in group]
-        for start in range(0, len(groups), step):
-            whole.append(Pack(tuple(t for g in groups[start : start + step] for t in g)))
+        return FamilyPlan(family, tuple(trials), (), *known, CellState.NO_RATES)
+    groups = [
+        measured_trials(study, family, draw, seed, (first, second), science)
+        for draw in family.draws
+        for seed in study.seeds
+    ]
+    trials += itertools.chain(*groups)
+    step = groups_per_pack(study, family)
+    whole = [
+        Pack(tuple(itertools.chain(*groups[start : start + step])))
+        for start in range(0, len(groups), step)
+    ]
     packs = _missing(whole, results)
     state = CellState.MEASURING if packs else CellState.DONE
-    return FamilyPlan(family, tuple(trials), tuple(packs), rates_found, state)
+    return FamilyPlan(family, tuple(trials), tuple(packs), *known, state)
 
 
 def measured_trials(
@@ -105,8 +112,8 @@ def measured_trials(
     ]
 
 
-def seeds_per_pack(study: EmergenceStudy, family: Family) -> int:
-    """As many seeds as ``members_per_pack`` encoders of one shape allow, at least one."""
+def groups_per_pack(study: EmergenceStudy, family: Family) -> int:
+    """As many (draw, seed) as ``members_per_pack`` encoders of one shape allow, at least one."""
     return max(1, study.resources.members_per_pack // family.variants)
 
 
@@ -171,11 +178,15 @@ def tuning_cells(tuning: Tuning, family: Family, modality: int) -> list[Cell]:
     """The cells whose encoders of one modality a proposal is judged by, one for each encoder.
 
     Modality 2 at the heterogeneities D_phi = depth - offset; at all of the family's where there is
-    none of those.
+    none of those. ``tuning.D_phi`` takes out what else the grid has, of a family that has any.
     """
     matched: dict[object, Cell] = {}
     rest: dict[object, Cell] = {}
-    for cell in family.cells:
+    wanted: Sequence[Cell] = family.cells
+    if tuning.D_phi is not None:
+        kept = (None, *tuning.D_phi)
+        wanted = [cell for cell in wanted if heterogeneity_depth(cell) in kept] or wanted
+    for cell in wanted:
         depth = (cell.depth_1, cell.depth_2)[modality - 1]
         width = (cell.width_1, cell.width_2)[modality - 1]
         if depth not in tuning.depths:
@@ -197,8 +208,8 @@ def _tune(
     modality: int,
     science: str,
     results: Results,
-) -> tuple[list[EncoderTrial], list[Pack], Rates | None]:
-    """The trials of a modality's tuning so far, the packs that are missing, the rates if found."""
+) -> tuple[list[EncoderTrial], list[Pack], list[TunedRates]]:
+    """The trials of a modality's tuning so far, the packs that are missing, what is found."""
     seed = derive_seed(study.seed, "tuning", family.key, modality)
     cells = tuning_cells(tuning, family, modality)
     trials: list[EncoderTrial] = []
@@ -231,11 +242,11 @@ def _tune(
         limit = study.resources.members_per_pack
         missing = _missing(pack_trials([[t] for t in unique], limit), results)
         if missing:
-            return trials, missing, None
+            return trials, missing, outcomes
         for number, rates in enumerate(proposed, start):
             of_proposal = [t for t in now if t.number == number]
             outcomes.append(TunedRates(rates, _performance(of_proposal, modality, results)))
-    return trials, [], choose_rates(outcomes)
+    return trials, [], outcomes
 
 
 def _performance(trials: Sequence[EncoderTrial], modality: int, results: Results) -> float:

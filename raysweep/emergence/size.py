@@ -12,8 +12,8 @@ from raysweep.emergence.encoders import Encoders
 from raysweep.emergence.families import EncoderTrial, Family, Rates, families
 from raysweep.emergence.plan import (
     MODALITIES,
+    groups_per_pack,
     measured_trials,
-    seeds_per_pack,
     trials_of_family,
     tuning_cells,
 )
@@ -58,9 +58,9 @@ def emergence_size(study: EmergenceStudy, measure_time: bool = True) -> Emergenc
     shapes: Counter[Shape] = Counter()
     packs, groups = 0, 0
     for family in found:
-        per_draw = -(-len(study.seeds) // seeds_per_pack(study, family))
-        packs += per_draw * len(family.draws) + _tuning_packs(study, family)
-        groups += len(family.draws) * len(study.seeds)
+        own = len(family.draws) * len(study.seeds)
+        packs += -(-own // groups_per_pack(study, family)) + _tuning_packs(study, family)
+        groups += own
         shapes.update(_encoders(study, family))
     seconds = _seconds(study, found[0], shapes, groups) if measure_time else None
     return EmergenceSize(

@@ -5,8 +5,7 @@ from typing import Literal
 from rich import box
 from rich.table import Table
 
-from raysweep.cells import Cell, varying
-from raysweep.emergence.families import Family
+from raysweep.emergence.families import family_labels
 from raysweep.emergence.plan import EmergenceSweep
 from raysweep.sweep import CellState
 from raysweep.trials import Stage
@@ -47,10 +46,3 @@ def family_table(sweep: EmergenceSweep) -> Table:
             "; ".join(rates),
         )
     return table
-
-
-def family_labels(families: list[Family]) -> dict[str, str]:
-    """Key -> a short name that tells the families apart."""
-    first: list[Cell] = [family.cells[0] for family in families]
-    labels = varying(first)
-    return {family.key: labels[cell.id] for family, cell in zip(families, first, strict=True)}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from raysweep.emergence.families import Rates
 from raysweep.seeds import derive_seed
@@ -51,18 +51,8 @@ def propose_rates(tuning: Tuning, seed: int, outcomes: Sequence[TunedRates]) -> 
         constant_liar=True,
     )
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    distributions = {name: _distribution(getattr(tuning, name)) for name in _NAMES}
-    for outcome in outcomes:
-        params = {name: getattr(outcome.rates, name) for name in _NAMES}
-        failed = not math.isfinite(outcome.performance)
-        study.add_trial(
-            create_trial(
-                state=TrialState.FAIL if failed else TrialState.COMPLETE,
-                value=None if failed else outcome.performance,
-                params=params,
-                distributions=distributions,
-            )
-        )
+    study.add_trials(told(tuning, outcomes))
+    distributions = _distributions(tuning)
     asks = [study.ask(distributions) for _ in range(tuning.generation)]
     return [
         Rates(*(_rounded(ask.params[name], getattr(tuning, name)) for name in _NAMES))
@@ -74,6 +64,27 @@ def choose_rates(outcomes: Sequence[TunedRates]) -> Rates | None:
     """The best rates, the earliest of equals; None if an encoder of every proposal diverged."""
     usable = [o for o in outcomes if math.isfinite(o.performance)]
     return max(usable, key=lambda o: o.performance).rates if usable else None
+
+
+def told(tuning: Tuning, outcomes: Sequence[TunedRates]) -> list[FrozenTrial]:
+    """The outcomes as Optuna's trials; one of which an encoder diverged has failed."""
+    distributions = _distributions(tuning)
+    found = []
+    for outcome in outcomes:
+        failed = not math.isfinite(outcome.performance)
+        found.append(
+            create_trial(
+                state=TrialState.FAIL if failed else TrialState.COMPLETE,
+                value=None if failed else outcome.performance,
+                params={name: getattr(outcome.rates, name) for name in _NAMES},
+                distributions=distributions,
+            )
+        )
+    return found
+
+
+def _distributions(tuning: Tuning) -> dict[str, BaseDistribution]:
+    return {name: _distribution(getattr(tuning, name)) for name in _NAMES}
 
 
 def _distribution(values: LogRange | tuple[float, ...]) -> BaseDistribution:

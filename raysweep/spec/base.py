@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -33,6 +33,13 @@ class StudyBase(Part):
         resources: Resources = Resources()
         files: dict[str, str] = Field(default_factory=dict)
 
+    # Whether depths and widths given for both modalities stand for all pairs of them.
+    every_pair: ClassVar[bool] = False
+
+    def pairs(self, name: Literal["depth", "width"], default: int) -> list[tuple[int, int]]:
+        """The (modality 1, modality 2) values of ``depth`` or ``width`` in the model grid."""
+        return self.model.pairs(name, default, self.every_pair)
+
     @field_validator("name")
     @classmethod
     def _plain_name(cls, value: str) -> str:
@@ -45,7 +52,7 @@ class StudyBase(Part):
     @model_validator(mode="after")
     def _cells_countable(self) -> Self:
         points = sum(math.prod(len(v) for v in block.axes.values()) for block in self.data)
-        cells = points * len(self.model.pairs("depth", 1)) * len(self.model.pairs("width", 1))
+        cells = points * len(self.pairs("depth", 1)) * len(self.pairs("width", 1))
         if cells > MOST_CELLS:
             raise Clash(f"{cells} cells; a study has at most {MOST_CELLS}", ("data",), ("model",))
         return self

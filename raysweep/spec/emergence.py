@@ -1,6 +1,6 @@
 """An emergence study: encoders trained without partners, aligned afterwards."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
@@ -85,7 +85,8 @@ class Tuning(Part):
     """The search of learning rate and weight decay, for each modality of each family of data.
 
     Each is a list of choices, or a range. A proposal's value is the mean validation accuracy of the
-    encoders of these depths; of modality 2 at the heterogeneity D_phi = depth - offset.
+    encoders of these depths; of modality 2 at the heterogeneity D_phi = depth - offset. Where
+    ``D_phi`` is given, only data of these heterogeneities are used, however many more the grid has.
     """
 
     learning_rate: ChoicesOrRange = (1e-3, 5e-3, 1e-2, 5e-2)
@@ -99,12 +100,15 @@ class Tuning(Part):
         4,
     )
     offsets: Annotated[tuple[Whole, ...], BeforeValidator(as_list), Field(min_length=1)] = (0, -1)
+    D_phi: Annotated[tuple[Whole, ...], BeforeValidator(as_list), Field(min_length=1)] | None = None
     seeds: tuple[Seed, ...] = (CONFIRM_SEEDS_FROM,)
 
-    @field_validator("learning_rate", "weight_decay", "depths", "offsets")
+    @field_validator("learning_rate", "weight_decay", "depths", "offsets", "D_phi")
     @classmethod
-    def _values_distinct(cls, value: LogRange | tuple[float, ...]) -> LogRange | tuple[float, ...]:
-        return value if isinstance(value, LogRange) else distinct(value)
+    def _values_distinct(
+        cls, value: LogRange | tuple[float, ...] | None
+    ) -> LogRange | tuple[float, ...] | None:
+        return distinct(value) if isinstance(value, tuple) else value
 
     @field_validator("learning_rate")
     @classmethod
@@ -135,7 +139,10 @@ class EmergenceStudy(StudyBase):
     """A study of the alignment that emerges between encoders that never met.
 
     ``seeds`` is a count (0, 1, ...) or a list; ``tuning`` is left out where the rates are given.
+    Every encoder of one modality is paired with every one of the other.
     """
+
+    every_pair: ClassVar[bool] = True
 
     kind: Literal["emergence"] = "emergence"
     training: EncoderTraining = EncoderTraining()
@@ -172,7 +179,7 @@ class EmergenceStudy(StudyBase):
         if self.tuning is None:
             return self
         for modality in (0, 1):
-            there = {pair[modality] for pair in self.model.pairs("depth", 1)}
+            there = {pair[modality] for pair in self.pairs("depth", 1)}
             if not there & set(self.tuning.depths):
                 raise Clash(
                     f"no encoder of modality {modality + 1} has one of these depths; the model "
@@ -180,6 +187,21 @@ class EmergenceStudy(StudyBase):
                     ("tuning", "depths"),
                     ("model",),
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _tuned_heterogeneities_exist(self) -> Self:
+        if self.tuning is None or self.tuning.D_phi is None:
+            return self
+        there = {value: None for block in self.data for value in block.axes.get("D_phi", ())}
+        unknown = [value for value in self.tuning.D_phi if value not in there]
+        if unknown:
+            raise Clash(
+                f"no data have D_phi {listed(unknown)}; the data grid has "
+                f"{listed(there) or 'no D_phi'}",
+                ("tuning", "D_phi"),
+                ("data",),
+            )
         return self
 
     def science(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The grids of a study: data characteristics and model scale."""
 
+import itertools
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
@@ -51,8 +52,9 @@ class DataGrid(BaseModel):
 class ModelGrid(Part):
     """Encoders: depth counts hidden layers, width the units of each.
 
-    ``depth`` and ``width`` set both modalities alike; ``depth_1``/``depth_2`` and
-    ``width_1``/``width_2`` make separate axes.
+    ``depth`` and ``width`` set both modalities alike; where encoders are trained apart they give
+    every pair of their values. ``depth_1``/``depth_2`` and ``width_1``/``width_2`` make separate
+    axes.
     """
 
     encoder: Literal["mlp"] = "mlp"
@@ -83,10 +85,20 @@ class ModelGrid(Part):
                 )
         return self
 
-    def pairs(self, name: Literal["depth", "width"], default: int) -> list[tuple[int, int]]:
-        """The (modality 1, modality 2) values of ``depth`` or ``width`` in the grid."""
+    def pairs(
+        self, name: Literal["depth", "width"], default: int, crossed: bool = False
+    ) -> list[tuple[int, int]]:
+        """The (modality 1, modality 2) values of ``depth`` or ``width`` in the grid.
+
+        Args:
+            name: ``depth`` or ``width``.
+            default: the value of both where the grid gives none.
+            crossed: whether values for both modalities stand for all pairs of them, as where
+                encoders are trained apart, instead of for equal ones.
+        """
         one, two = getattr(self, f"{name}_1"), getattr(self, f"{name}_2")
         if one is not None and two is not None:
             return [(a, b) for a in one for b in two]
         both = getattr(self, name)
-        return [(v, v) for v in (both if both is not None else (default,))]
+        values: tuple[int, ...] = both if both is not None else (default,)
+        return list(itertools.product(values, values)) if crossed else [(v, v) for v in values]

@@ -1,6 +1,7 @@
-"""What MLflow is to show of a cell: a parent run, and a run per stage, arm and strength."""
+"""What MLflow is to show of a cell: a parent run, and a run per stage, arm, strength or rates."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +15,8 @@ from raysweep.spec import Study, StudyBase
 from raysweep.sweep import CellPlan, CellState
 from raysweep.table import CURVE, CURVE_EPOCHS
 from raysweep.tracking.facts import CellFacts, effect_names, text
-from raysweep.trials import Arm, Options, Stage, Status, Trial, option_words
+from raysweep.tracking.groups import Group, group_trials
+from raysweep.trials import Arm, Stage, Status
 
 # Raised when runs are to be written anew though their rows have not changed.
 FORMAT = 2
@@ -35,11 +37,12 @@ _EXACT = (
     "bayes_fused",
 )
 INFORMATION = (*_EXACT, *(f"{name}_estimated" for name in _EXACT))
-_MEAN_ONLY = ("gradient_ratio", "best_epoch", "train_seconds")
+_MEAN_ONLY = ("gradient_ratio", "best_epoch", "best_epoch_1", "best_epoch_2", "train_seconds")
 _TIMING = ("train_seconds",)
-_FAMILIES = ("alignment_", "corrected_", "performance_", "loss_")
-_Of = tuple[Stage, Arm, float, Options]
+_WITHOUT_SD = ("loss_", "chance_")
+_FAMILIES = ("alignment_", "corrected_", "performance_", "chance_", "loss_")
 _MEASURED = tuple(c for c in COLUMNS if c.name.startswith(_FAMILIES) and c.kind == "float64")
+_LAYERS = tuple(c for c in COLUMNS if c.name.startswith("alignment_layers_"))
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,6 @@ class RunRecord:
         object.__setattr__(self, "digest", content_key(content))
 
 
-@dataclass(frozen=True)
-class _Group:
-    """The trials of one stage, arm, strength and options, and the rows that are there."""
-
-    stage: Stage
-    arm: Arm
-    strength: float
-    options: Options
-    trials: tuple[Trial, ...]
-    rows: np.ndarray
-
-
 class _Rows:
     """The rows of one cell: lookup by key, columns as arrays."""
 
@@ -105,6 +96,7 @@ class _Rows:
         self.seconds = self.numbers("train_seconds")
         names = table.column_names
         self.measured = [n for n in names if any(c.describes(n) for c in _MEASURED)]
+        self.layers = [n for n in names if any(c.describes(n) for c in _LAYERS)]
 
     def numbers(self, name: str) -> np.ndarray:
         """A column as float64, NaN where there is no value."""
@@ -114,6 +106,11 @@ class _Rows:
                 values = self.table.column(name).cast(pa.float64()).to_numpy()
             self._numbers[name] = values
         return self._numbers[name]
+
+    def words(self, name: str, at: np.ndarray) -> list[str]:
+        """The texts of a column in some rows; rows without one are left out."""
+        found = self.table.column(name).take(pa.array(at)).to_pylist()
+        return [word for word in found if word]
 
 
 def runs_of_cell(
@@ -130,7 +127,7 @@ def runs_of_cell(
     """
     rows = _Rows(table)
     parent = content_key(["cell", science, plan.cell.id])
-    groups = _groups(plan, rows)
+    groups = group_trials(plan, rows.position)
     children = [_child(group, rows, parent, facts, science) for group in groups if len(group.rows)]
     return [_parent(study, plan, parent, facts, science, groups, rows), *children]
 
@@ -186,36 +183,15 @@ def _forcing(study: StudyBase) -> dict[str, str]:
     }
 
 
-def _groups(plan: CellPlan, rows: _Rows) -> list[_Group]:
-    members: dict[_Of, dict[str, Trial]] = {}
-    for trial in plan.trials:
-        of = (trial.stage, trial.arm, trial.strength, trial.options)
-        group = members.setdefault(of, {})
-        group.setdefault(trial.key, trial)
-    return [
-        _Group(
-            *of,
-            tuple(trials.values()),
-            np.array([rows.position[k] for k in trials if k in rows.position], dtype=np.int64),
-        )
-        for of, trials in sorted(members.items(), key=_display_order)
-    ]
-
-
-def _display_order(item: tuple[_Of, object]) -> tuple[int, int, float, str]:
-    (stage, arm, strength, options), _ = item
-    words = " ".join(option_words(options))
-    return (-list(Stage).index(stage), list(Arm).index(arm), strength, words)
-
-
-def _child(group: _Group, rows: _Rows, parent: str, facts: CellFacts, science: str) -> RunRecord:
+def _child(group: Group, rows: _Rows, parent: str, facts: CellFacts, science: str) -> RunRecord:
+    about = group.about
     ok = group.rows[rows.ok[group.rows]]
     metrics: dict[str, float] = {}
     # The UI keeps this order, and its comparison starts with the first.
     for name in sorted(rows.measured, key=_importance):
         values = rows.numbers(name)[ok]
-        metrics.update(_mean_and_sd(name, values, with_sd=not name.startswith("loss_")))
-    metrics["strength"] = group.strength
+        metrics.update(_mean_and_sd(name, values, with_sd=not name.startswith(_WITHOUT_SD)))
+    metrics["strength"] = about.strength
     metrics["seeds"] = float(len(ok))
     metrics["diverged"] = float(len(group.rows) - len(ok))
     for name in _MEAN_ONLY:
@@ -227,28 +203,18 @@ def _child(group: _Group, rows: _Rows, parent: str, facts: CellFacts, science: s
     keys = [rows.keys[i] for i in group.rows]
     curves = _curves(rows, ok) if complete else {}
     return RunRecord(
-        identity=content_key(
-            [
-                *(parent, group.stage.value, group.arm.value, group.strength.hex()),
-                *([dict(group.options)] if group.options else []),
-            ]
-        ),
+        identity=about.identity(parent),
         parent=parent,
-        name=f"{_name(group)} · {facts.label}",
+        name=f"{about.name} · {facts.label}",
         status="RUNNING" if not complete else "FINISHED" if len(ok) else "FAILED",
-        params={
-            "stage": group.stage.value,
-            "arm": group.arm.value,
-            "strength": text(group.strength),
-            **{f"option_{name}": text(value) for name, value in group.options},
-            **facts.params,
-        },
+        params={**about.params, **facts.params},
         metrics=metrics,
         tags={
             "level": "strength",
-            "stage": group.stage.value,
-            "arm": group.arm.value,
+            "stage": about.stage.value,
+            "arm": about.arm.value,
             "cell": facts.label,
+            **{name: _counted(w) for name in rows.layers if (w := rows.words(name, ok))},
             **({"chosen_by": chosen_by} if chosen_by else {}),
             "raysweep.science": science,
             **({CURVES_TAG: content_key(sorted(keys))} if curves else {}),
@@ -265,7 +231,7 @@ def _parent(
     identity: str,
     facts: CellFacts,
     science: str,
-    groups: Sequence[_Group],
+    groups: Sequence[Group],
     rows: _Rows,
 ) -> RunRecord:
     there = np.concatenate([g.rows for g in groups]) if groups else np.zeros(0, np.int64)
@@ -316,16 +282,17 @@ def _note(study: StudyBase, chosen: str) -> str:
 
 
 def _paired_differences(
-    groups: Sequence[_Group], rows: _Rows, arm: Arm, proposal: Proposal, column: str
+    groups: Sequence[Group], rows: _Rows, arm: Arm, proposal: Proposal, column: str
 ) -> np.ndarray:
     """Differences from arm none of the confirm stage, over (draw, seed) where both trained."""
     values = rows.numbers(column)
     found: dict[Arm, dict[tuple[int, int], float]] = {arm: {}, Arm.NONE: {}}
     for group in groups:
-        forced = Proposal(group.strength, group.options) == proposal
-        wanted = group.strength == 0.0 if group.arm is Arm.NONE else forced
-        if group.stage is Stage.CONFIRM and group.arm in found and wanted:
-            found[group.arm] = {
+        about = group.about
+        forced = Proposal(about.strength, about.options) == proposal
+        wanted = about.strength == 0.0 if about.arm is Arm.NONE else forced
+        if about.stage is Stage.CONFIRM and about.arm in found and wanted:
+            found[about.arm] = {
                 (t.draw, t.seed): values[rows.position[t.key]]
                 for t in group.trials
                 if t.key in rows.position and rows.ok[rows.position[t.key]]
@@ -334,19 +301,21 @@ def _paired_differences(
     return np.array([found[arm][p] - found[Arm.NONE][p] for p in sorted(pairs)])
 
 
-def _name(group: _Group) -> str:
-    if group.stage in (Stage.TUNE, Stage.MEASURE):
-        return {Stage.TUNE: "tuning", Stage.MEASURE: "independent encoders"}[group.stage]
-    if group.stage is Stage.SEARCH:
-        return " ".join([f"search strength={group.strength:g}", *option_words(group.options)])
-    if group.arm is Arm.NONE:
-        return "confirm none"
-    words = [f"confirm {group.arm.value} {group.strength:g}", *option_words(group.options)]
-    return " ".join(words)
+def _importance(name: str) -> tuple[bool, bool, bool, bool]:
+    return (
+        name.startswith("loss_"),
+        name.startswith("chance_"),
+        name.startswith("performance_"),
+        not name.endswith("_test"),
+    )
 
 
-def _importance(name: str) -> tuple[bool, bool, bool]:
-    return (name.startswith("loss_"), name.startswith("performance_"), not name.endswith("_test"))
+def _counted(words: Sequence[str]) -> str:
+    """What stands there, the most frequent first, such as ``1-3 (4 of 5), 1-2 (1 of 5)``."""
+    counts = sorted(Counter(words).items(), key=lambda item: (-item[1], item[0]))
+    if len(counts) == 1:
+        return counts[0][0]
+    return ", ".join(f"{word} ({count} of {len(words)})" for word, count in counts)
 
 
 def _mean_and_sd(name: str, values: np.ndarray, with_sd: bool) -> dict[str, float]:

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raysweep.spec import Study, StudyBase
+from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.tracking.facts import StudyFacts, criteria, effect_names
 
 PREFIX = "mlflow.sharedViewState.raysweep-"
 # Lists of views are sorted by this time, latest first; a fixed one keeps a second copy silent.
 _CREATED_MS = 1_767_225_600_000
-_WIDTHS = {"params": 90, "metrics": 230}
+_WIDTHS = {"params": 90, "metrics": 230, "tags": 120}
 _CURVES = ("curve_task_loss", "curve_alignment_loss", "curve_performance_fused")
 _SECTIONS = ("The study", "Model metrics", "System metrics")
 
@@ -134,14 +134,33 @@ def _views(study: Study, varying: Sequence[str], common: Sequence[str]) -> list[
 def _emergence_views(
     study: StudyBase, varying: Sequence[str], common: Sequence[str]
 ) -> list[_View]:
+    assert isinstance(study, EmergenceStudy)
     aligned = [f"alignment_{name}_test" for name in study.evaluation.metrics]
     performed = ["performance_1_test", "performance_2_test"]
-    return [
+    of_chance = [
+        f"{prefix}_{name}_test"
+        for name in study.evaluation.metrics
+        for prefix in ("corrected", "chance", "chance_p")
+        if study.evaluation.calibrate
+    ]
+    layers = [
+        f"tags.`alignment_layers_{name}_test`"
+        for name in study.evaluation.metrics
+        if study.evaluation.layers == "best"
+    ]
+    rates = ["learning_rate", "weight_decay"]
+    both = [f"{name}_{modality}" for modality in (1, 2) for name in rates]
+    views = [
         _View(
             id="pairs",
             name="Pairs of independent encoders",
             filter="tags.stage = 'measure'",
-            columns=[*map(_param, varying), *map(_metric, [*aligned, *performed, "seeds"])],
+            columns=[
+                *map(_param, varying),
+                *map(_metric, [*aligned, *of_chance, *performed, "seeds"]),
+                *layers,
+                *map(_param, both),
+            ],
             order_by=_metric(aligned[0]),
             ascending=False,
             charts=[
@@ -150,6 +169,27 @@ def _emergence_views(
             ],
         )
     ]
+    if study.tuning is not None:
+        views += [
+            _View(
+                id=f"tuning-{modality}",
+                name=f"Tuning of modality {modality}: every proposal",
+                filter=f"tags.stage = 'tune' and params.modality = '{modality}'",
+                columns=[
+                    *map(_param, varying),
+                    *map(_param, rates),
+                    *map(_metric, [f"performance_{modality}_validation", "seeds", "diverged"]),
+                ],
+                order_by=_metric(f"performance_{modality}_validation"),
+                ascending=False,
+                charts=[
+                    _parallel([*common, *rates], [f"performance_{modality}_validation"]),
+                    _scatter(f"best_epoch_{modality}", f"performance_{modality}_validation"),
+                ],
+            )
+            for modality in (1, 2)
+        ]
+    return views
 
 
 def _state(view: _View) -> dict[str, Any]:

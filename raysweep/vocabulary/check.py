@@ -44,10 +44,10 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
             if any(v.population is None for v in views):
                 faults += check_population(raw.get("verdict"), str(block.get("dataset")))
         faults += found
-    faults += check_metrics(raw.get("evaluation"), widths_of(raw.get("model")))
+    faults += check_metrics(raw.get("evaluation"), widths_of(raw))
     faults += check_calibration(raw.get("evaluation"))
     if raw.get("kind") != "emergence":
-        faults += check_loss(raw.get("alignment"), raw.get("search"), widths_of(raw.get("model")))
+        faults += check_loss(raw.get("alignment"), raw.get("search"), widths_of(raw))
         faults += check_objective(raw.get("search"), raw.get("evaluation"))
     if sizes:
         smallest = {split: min(s[split] for s in sizes) for split in sizes[0]}

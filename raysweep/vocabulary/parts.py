@@ -1,7 +1,7 @@
 """Parts of a study that may be malformed elsewhere, and options against what declares them."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -47,10 +47,11 @@ def check_value(option: Option, value: object, at: Location) -> list[Fault]:
     return []
 
 
-def widths_of(model: object) -> list[tuple[int, int]]:
+def widths_of(raw: Mapping[str, Any]) -> list[tuple[int, int]]:
     """Widths of the two encoders, for each shape of the model grid; none where it is faulty."""
-    grid = part_of(ModelGrid, model)
-    return [] if grid is None else grid.pairs("width", DEFAULT_WIDTH)
+    grid = part_of(ModelGrid, raw.get("model"))
+    crossed = raw.get("kind") == "emergence"
+    return [] if grid is None else grid.pairs("width", DEFAULT_WIDTH, crossed)
 
 
 def part_of(kind: type[P], raw: object) -> P | None:

@@ -1,0 +1,119 @@
+"""Which trials of a cell are one run of MLflow, and what the run is called."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from raysweep.emergence.families import EncoderTrial
+from raysweep.seeds import content_key
+from raysweep.sweep import CellPlan
+from raysweep.tracking.facts import text
+from raysweep.trials import Arm, Options, Stage, Trial, option_words
+
+_RATES = ("learning_rate", "weight_decay")
+
+
+@dataclass(frozen=True)
+class About:
+    """What the trials of one run have in common: all but draw and seed.
+
+    Attributes:
+        stage, arm, strength, options: of the trials.
+        modality: the one whose encoder is trained while rates are tuned; else 0.
+        rates: (name, value) of the learning rates and weight decays that a search may have chosen.
+    """
+
+    stage: Stage
+    arm: Arm
+    strength: float
+    options: Options
+    modality: int = 0
+    rates: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Readable, and different for different runs of a cell."""
+        if self.stage is Stage.MEASURE:
+            return "independent encoders"
+        if self.stage is Stage.TUNE:
+            return " ".join([f"tune modality {self.modality}", *option_words(self.rates)])
+        words = option_words(self.options)
+        if self.stage is Stage.SEARCH:
+            return " ".join([f"search strength={self.strength:g}", *words])
+        if self.arm is Arm.NONE:
+            return "confirm none"
+        return " ".join([f"confirm {self.arm.value} {self.strength:g}", *words])
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The run's own parameters, as MLflow shows them."""
+        return {
+            "stage": self.stage.value,
+            "arm": self.arm.value,
+            "strength": text(self.strength),
+            **{f"option_{name}": text(value) for name, value in self.options},
+            **({"modality": str(self.modality)} if self.modality else {}),
+            **{name: text(value) for name, value in self.rates},
+        }
+
+    def identity(self, parent: str) -> str:
+        """The run's identity under its parent's; the same for as long as the run grows."""
+        return content_key(
+            [
+                *(parent, self.stage.value, self.arm.value, float(self.strength).hex()),
+                *([dict(self.options)] if self.options else []),
+                *([self.modality, {n: v.hex() for n, v in self.rates}] if self.rates else []),
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Group:
+    """The trials of one run, and which rows of the cell's table are theirs."""
+
+    about: About
+    trials: tuple[Trial, ...]
+    rows: np.ndarray
+
+
+def group_trials(plan: CellPlan, position: Mapping[str, int]) -> list[Group]:
+    """The planned trials of a cell as runs, in the order in which they are shown.
+
+    Args:
+        plan: the cell's plan.
+        position: key of a trial -> its row in the cell's table, of those that are there.
+    """
+    members: dict[About, dict[str, Trial]] = {}
+    for trial in plan.trials:
+        members.setdefault(_about(trial), {}).setdefault(trial.key, trial)
+    return [
+        Group(
+            about,
+            tuple(trials.values()),
+            np.array([position[key] for key in trials if key in position], dtype=np.int64),
+        )
+        for about, trials in sorted(members.items(), key=lambda item: _display_order(item[0]))
+    ]
+
+
+def _about(trial: Trial) -> About:
+    of = (trial.stage, trial.arm, trial.strength, trial.options)
+    if not isinstance(trial, EncoderTrial):
+        return About(*of)
+    if trial.modality:
+        rates = trial.rates[trial.modality - 1]
+        return About(*of, trial.modality, tuple((n, getattr(rates, n)) for n in _RATES))
+    both = ((f"{n}_{m}", getattr(r, n)) for m, r in enumerate(trial.rates, 1) for n in _RATES)
+    return About(*of, 0, tuple(both))
+
+
+def _display_order(about: About) -> tuple[int, int, float, str, int, tuple[float, ...]]:
+    return (
+        -list(Stage).index(about.stage),
+        list(Arm).index(about.arm),
+        about.strength,
+        " ".join(option_words(about.options)),
+        about.modality,
+        tuple(value for _, value in about.rates),
+    )
