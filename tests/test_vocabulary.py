@@ -211,8 +211,11 @@ def test_every_combination_of_the_axes_is_checked(study_of: StudyFactory) -> Non
     ]
     assert len(faults(study_of, "data={dataset: digits, overlap: 2, train: [99, 1700]}")) == 1
     # Faults of the rows are told beside them.
-    both = faults(study_of, "data.U1=[0, 4]", "training.batch_size=65")
-    assert [fault.partition(":")[0] for fault in both] == ["data.U1.1", "training.batch_size"]
+    both = faults(study_of, "data.U1=[0, 3]", "training.batch_size=65")
+    assert [fault.partition(": ")[0] for fault in both] == [
+        *2 * ["--set data.U1=[0, 3]"],
+        "training.batch_size",
+    ]
 
 
 def test_faults_of_combinations_name_the_line(tmp_path: Path) -> None:
