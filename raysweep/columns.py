@@ -157,8 +157,8 @@ COLUMNS: tuple[Column, ...] = (
         "distinct_rows_<1|2>_<split>",
         "int64",
         "rows",
-        "different representations among the rows measured, beside metrics of neighbours: with "
-        "few of them neighbours are mostly ties",
+        "different rows, after preprocessing, of the layers that metrics of neighbours report (the "
+        "fewest of several metrics): with few of them neighbours are mostly ties",
         rf"distinct_rows_(1|2)_{_SPLITS}",
     ),
     Column(

@@ -11,7 +11,6 @@ from raysweep.curves import AlignmentCurve, learning_curves
 from raysweep.data.registry import find_dataset, load, load_estimate
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
-from raysweep.metrics import REGISTRY
 from raysweep.models.memory import PackSize
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
@@ -197,12 +196,11 @@ def _measure(
             if study.evaluation.layers == "best":
                 for i, row in enumerate(rows):
                     row[f"alignment_layers_{name}_{split}"] = score.layers[i]
-        if any(option.name == "topk" for name in scores for option in REGISTRY[name].options):
-            counts = evaluate.distinct_representations(trained, views, split, study.evaluation.rows)
-            for modality, of_members in enumerate(counts, start=1):
-                for i, row in enumerate(rows):
-                    count = int(of_members[i]) if usable[i] else None
-                    row[f"distinct_rows_{modality}_{split}"] = count
+        counted = [score.distinct for score in scores.values() if score.distinct is not None]
+        for modality, counts in enumerate(zip(*counted, strict=True), start=1):
+            fewest = np.minimum.reduce(counts)
+            for i, row in enumerate(rows):
+                row[f"distinct_rows_{modality}_{split}"] = int(fewest[i]) if usable[i] else None
     return rows
 
 

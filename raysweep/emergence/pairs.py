@@ -1,14 +1,14 @@
 """Alignment of many pairs of encoders at once: every layer is prepared once, not once a pair."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from raysweep.metrics import REGISTRY, calibration_of, score_orders
+from raysweep.metrics import REGISTRY, calibration_of, distinguishable_rows, score_orders
 from raysweep.metrics.preprocessing import NONE
 from raysweep.seeds import derive_seed
 from raysweep.spec import EmergentEvaluation
@@ -26,6 +26,9 @@ class PairScore:
     Attributes:
         value: the best over pairs of layers; None where undefined.
         layers: the pair that gave it, counted from 1, such as ``2-3``; empty where undefined.
+        distinct: of a metric of neighbours, how many different rows that pair of layers has; where
+            undefined, the last layers.
+        at: that pair as indices into the layers; (-1, -1) where undefined.
         chance: mean of the value under permuted rows; None without calibration or undefined.
         corrected: the value above chance, as a share of the way to ideal.
         p_value: of the permutation test, the best over layers taken in each permutation too.
@@ -33,6 +36,8 @@ class PairScore:
 
     value: float | None
     layers: str
+    at: tuple[int, int]
+    distinct: tuple[int, int] | None = None
     chance: float | None = None
     corrected: float | None = None
     p_value: float | None = None
@@ -53,6 +58,10 @@ class _Stacked(Generic[K]):
             places[key] = slice(len(layers), len(layers) + len(own))
             layers += [layer[None] for layer in own]
         return cls(layers, places)
+
+    def distinct_rows(self) -> list[int]:
+        """Different rows of every layer."""
+        return [int(distinguishable_rows(layer)) for layer in self.layers]
 
 
 def align_pairs(
@@ -76,7 +85,10 @@ def align_pairs(
     """
     first, second = _Stacked.of(encoders_1), _Stacked.of(encoders_2)
     rows = first.layers[0].shape[1]
-    found = {}
+    counts = None
+    if any(REGISTRY[name].of_neighbours for name in evaluation.metrics):
+        counts = first.distinct_rows(), second.distinct_rows()
+    found: dict[str, list[PairScore]] = {}
     for name, options in evaluation.metrics.items():
         scores = torch.cat(
             [
@@ -84,10 +96,14 @@ def align_pairs(
                 for orders in _orders(rows, evaluation.calibrate, split)
             ]
         )
-        found[name] = [
-            _score(name, scores[:, None, first.places[one], second.places[two]], evaluation.layers)
-            for one, two in pairs
-        ]
+        found[name] = []
+        for one, two in pairs:
+            at = first.places[one], second.places[two]
+            score = _score(name, scores[:, None, at[0], at[1]], evaluation.layers)
+            if counts is not None and REGISTRY[name].of_neighbours:
+                own = [of[place] for of, place in zip(counts, at, strict=True)]
+                score = replace(score, distinct=(own[0][score.at[0]], own[1][score.at[1]]))
+            found[name].append(score)
     return found
 
 
@@ -107,10 +123,16 @@ def _score(name: str, scores: Tensor, layers: str) -> PairScore:
     pair = ""
     if value is not None and layers == "best":
         pair = f"{int(found.layer_1) + 1}-{int(found.layer_2) + 1}"
+    at = int(found.layer_1), int(found.layer_2)
     if found.permutations == 0:
-        return PairScore(value, pair)
+        return PairScore(value, pair, at)
     return PairScore(
-        value, pair, _number(found.chance), _number(found.corrected), _number(found.p_value)
+        value,
+        pair,
+        at,
+        chance=_number(found.chance),
+        corrected=_number(found.corrected),
+        p_value=_number(found.p_value),
     )
 
 

@@ -51,6 +51,11 @@ class Metric:
     undefined: str = "a side has no variation left"
     options: tuple[Option, ...] = ()
 
+    @property
+    def of_neighbours(self) -> bool:
+        """Whether it looks at nearest neighbours, which may be tied."""
+        return any(option.name == "topk" for option in self.options)
+
     def resolve(self, options: Mapping[str, object]) -> dict[str, object]:
         """Fills in defaults and checks every given option.
 
