@@ -122,7 +122,7 @@ COLUMNS: tuple[Column, ...] = (
         "alignment_<metric>_<split>",
         "float64",
         "see metric",
-        "alignment of the two encoders",
+        "alignment of the two encoders; empty where undefined (a constant layer, say)",
         rf"alignment_(?!layers_)\w+_{_SPLITS}",
     ),
     Column(

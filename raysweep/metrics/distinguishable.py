@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raysweep.metrics.features import is_finite, unit_scaled
 from raysweep.seeds import derive_seed
 
 
@@ -16,12 +17,13 @@ def distinguishable_rows(features: Tensor) -> Tensor:
     """
     generator = np.random.default_rng(derive_seed("distinct rows"))
     direction = torch.from_numpy(generator.normal(size=features.shape[2])).to(features.device)
-    wide = features.double()
+    finite = is_finite(features)
+    wide, _ = unit_scaled(torch.where(finite[:, None, None], features, 0.0).double())
     along = (wide @ direction).sort(dim=1).values
     size = wide.square().sum(dim=2).amax(dim=1).sqrt()
     tolerance = 8 * torch.finfo(features.dtype).eps * size[:, None]
     counts = 1 + (along.diff(dim=1) > tolerance).sum(dim=1)
-    return torch.where(size.isfinite(), counts, 0)
+    return torch.where(finite, counts, 0)
 
 
 def distinguishable_rows_of(layers: list[Tensor], chosen: Tensor) -> Tensor:

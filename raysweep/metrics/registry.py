@@ -25,6 +25,7 @@ _KERNEL = (
         choices=("absolute", "median"),
     ),
 )
+_ABSOLUTE_KERNEL = {"kernel": "rbf", "sigma_unit": "absolute"}
 _TOPK = Option("topk", 10, "number of neighbours k, below n", low=1)
 _SIMILARITY = Option("similarity", "cosine", "what makes neighbours near", choices=SIMILARITIES)
 _TIES = Option("tie_seed", 0, "seed of the order of ties", low=0)
@@ -47,6 +48,7 @@ _KERNELS = (
         cost="n d1 d2; rbf: n^2 (d1 + d2)",
         invariances=_ROTATION_SCALE_TRANSLATION,
         options=_KERNEL,
+        absolute=_ABSOLUTE_KERNEL,
     ),
     Metric(
         name="unbiased_cka",
@@ -58,6 +60,7 @@ _KERNELS = (
         invariances=_ROTATION_SCALE_TRANSLATION,
         undefined="all rows of a side are equally far from each other",
         options=_KERNEL,
+        absolute=_ABSOLUTE_KERNEL,
     ),
     Metric(
         name="cmd",
