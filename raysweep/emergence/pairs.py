@@ -8,7 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raysweep.metrics import REGISTRY, calibration_of, distinguishable_rows, score_orders
+from raysweep.metrics import (
+    REGISTRY,
+    calibration_of,
+    distinguishable_rows,
+    score_orders,
+    self_scores,
+)
 from raysweep.metrics.preprocessing import NONE
 from raysweep.seeds import derive_seed
 from raysweep.spec import EmergentEvaluation
@@ -96,10 +102,14 @@ def align_pairs(
                 for orders in _orders(rows, evaluation.calibrate, split)
             ]
         )
+        selves: list[Tensor] = []
+        if evaluation.calibrate and REGISTRY[name].ideal_from_self:
+            selves = [self_scores(name, side.layers, options, NONE) for side in (first, second)]
         found[name] = []
         for one, two in pairs:
             at = first.places[one], second.places[two]
-            score = _score(name, scores[:, None, at[0], at[1]], evaluation.layers)
+            ideal = tuple(of[:, place] for of, place in zip(selves, at, strict=False))
+            score = _score(name, scores[:, None, at[0], at[1]], evaluation.layers, ideal or None)
             if counts is not None and REGISTRY[name].of_neighbours:
                 own = [of[place] for of, place in zip(counts, at, strict=True)]
                 score = replace(score, distinct=(own[0][score.at[0]], own[1][score.at[1]]))
@@ -116,9 +126,9 @@ def _orders(rows: int, permutations: int, split: str) -> Iterator[Tensor]:
         yield torch.from_numpy(np.stack(whole[start : start + _MOST_ORDERS]))
 
 
-def _score(name: str, scores: Tensor, layers: str) -> PairScore:
+def _score(name: str, scores: Tensor, layers: str, own: tuple[Tensor, ...] | None) -> PairScore:
     """The score of a pair from those [orders, 1, L1, L2] of its layers in every order."""
-    found = calibration_of(REGISTRY[name], scores)
+    found = calibration_of(REGISTRY[name], scores, own)
     value = _number(found.raw)
     pair = ""
     if value is not None and layers == "best":

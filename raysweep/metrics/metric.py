@@ -27,6 +27,8 @@ class Metric:
             factor per row), `linear` (any invertible map).
         ideal: the value of perfect alignment, that of a representation with itself when there
             are no ties; None if there is no such value.
+        ideal_from_self: whether a representation falls short of ``ideal`` with itself even without
+            ties; a calibration then takes what the two sides reach with themselves for ideal.
         paired: whether the value depends on which rows belong together; if not, permuting rows
             tells nothing.
         equal_widths: whether both sides must have the same number of features.
@@ -48,6 +50,7 @@ class Metric:
     symmetric: bool = True
     invariances: frozenset[str] = frozenset()
     ideal: float | None = 1.0
+    ideal_from_self: bool = False
     paired: bool = True
     equal_widths: bool = False
     undefined: str = "a side has no variation left"
