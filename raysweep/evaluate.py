@@ -138,12 +138,17 @@ def alignment_rows(views: PairedViews, split: str, most: int) -> np.ndarray:
 
 
 def alignment(
-    trained: PairForward, views: Sequence[PairedViews], split: str, evaluation: Evaluation
+    trained: PairForward,
+    views: Sequence[PairedViews],
+    split: str,
+    evaluation: Evaluation,
+    aligned: int | None = None,
 ) -> dict[str, AlignmentScore]:
     """Every metric of the study on the `alignment_rows` of a split.
 
     ``layers: last`` compares the representations, ``layers: best`` takes the best over all pairs of
-    layers, under permuted rows, too.
+    layers, under permuted rows, too. ``layers: aligned`` compares the layer that the loss compared:
+    ``aligned``, counted from 1, or the representations if None.
     """
     chosen = [alignment_rows(view, split, evaluation.rows) for view in views]
     whole = slice(None)
@@ -151,11 +156,12 @@ def alignment(
         trained.forward(modality, _stack(views, chosen, side, whole))[0]
         for modality, side in ((1, "x1"), (2, "x2"))
     )
-    if evaluation.layers == "last":
-        first = (len(xs), len(ys))
-        xs, ys = xs[-1:], ys[-1:]
-    else:
+    if evaluation.layers == "best":
         first = (1, 1)
+    else:
+        named = aligned if evaluation.layers == "aligned" else None
+        first = (named or len(xs), named or len(ys))
+        xs, ys = xs[first[0] - 1 : first[0]], ys[first[1] - 1 : first[1]]
     preprocessing = Preprocessing(
         clip_quantile=evaluation.preprocessing.clip_quantile,
         normalize=evaluation.preprocessing.normalize,

@@ -7,7 +7,7 @@ import numpy as np
 
 from raysweep import evaluate
 from raysweep.cells import Cell
-from raysweep.curves import AlignmentCurve, learning_curves
+from raysweep.curves import AlignmentCurve, aligned_layer, learning_curves
 from raysweep.data.registry import find_dataset, load, load_estimate
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
@@ -18,6 +18,7 @@ from raysweep.objective import build_loss
 from raysweep.packing import Pack
 from raysweep.seeds import derive_seed
 from raysweep.spec import Study
+from raysweep.spec.values import OptionValue
 from raysweep.table import Row
 from raysweep.train import train_pack
 from raysweep.training.inputs import Members, PackData, TrainSettings
@@ -123,7 +124,7 @@ def train_settings(study: Study, device: str = "cpu", options: Options = ()) -> 
         batch_size=training.batch_size,
         loss=study.alignment.loss,
         loss_options={**study.alignment.options, **dict(options)},
-        layer=None if study.alignment.layer == "last" else study.alignment.layer,
+        layer=aligned_layer(study),
         fusion=training.fusion,
         dtype=training.dtype,
         device=device,
@@ -186,7 +187,7 @@ def _measure(
                 put(f"performance_{head}_{split}", found.accuracy[head])
                 put(f"loss_{head}_{split}", found.loss[head])
     for split in MEASURED_SPLITS:
-        scores = evaluate.alignment(trained, views, split, study.evaluation)
+        scores = evaluate.alignment(trained, views, split, study.evaluation, aligned_layer(study))
         for name, score in scores.items():
             put(f"alignment_{name}_{split}", score.value)
             if score.calibration is not None:
@@ -206,7 +207,7 @@ def _measure(
 
 def _descriptive(
     study: Study, trial: Trial, view: PairedViews, shape: PairShape
-) -> dict[str, int | float | str]:
+) -> dict[str, int | float | str | None]:
     cell = trial.cell
     return {
         "key": trial.key,
@@ -229,12 +230,19 @@ def _descriptive(
         "width_2": cell.width_2,
         "parameters": shape.parameter_count,
         "loss": study.alignment.loss,
-        **{f"option_{name}": value for name, value in trial.options},
+        "alignment_layer": str(study.alignment.layer),
+        **{f"option_{name}": value for name, value in _options(study, trial).items()},
         "learning_rate": study.training.learning_rate,
         "weight_decay": study.training.weight_decay,
         "batch_size": study.training.batch_size,
         "epochs": study.training.epochs,
     }
+
+
+def _options(study: Study, trial: Trial) -> dict[str, OptionValue | None]:
+    """The options of the loss that are given, fixed or searched; the fixed ones empty without it."""
+    fixed = {n: v if trial.strength > 0 else None for n, v in study.alignment.options.items()}
+    return {**fixed, **dict(trial.options)}
 
 
 def data_facts(cell: Cell, draw: int, view: PairedViews) -> dict[str, int | float | str]:

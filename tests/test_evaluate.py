@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from raysweep import evaluate
 from raysweep.data.views import PairedViews, Population, Splits
-from raysweep.metrics import Preprocessing, measure
+from raysweep.metrics import PAPER, Preprocessing, measure
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import History, TrainedPack
 from raysweep.seeds import derive_seed
@@ -301,6 +301,23 @@ def test_few_different_inputs_have_few_different_representations(dtype: str) -> 
     # Two rows may lie as near along one direction as float32 tells apart.
     assert (counts[1] <= 365).all()
     assert (counts[1] >= (365 if dtype == "float64" else 363)).all()
+
+
+def test_the_aligned_layer_is_the_one_that_is_named() -> None:
+    best = Evaluation.model_validate({"metrics": ["cka"], "layers": "aligned"})
+    pack, rows = pack_of(), [view.splits.test for view in VIEWS]
+    for named, one, two in ((1, 1, 1), (2, 2, 2), (None, 2, 3)):
+        score = evaluate.alignment(pack, VIEWS, "test", best, named)["cka"]
+        assert score.layers == (f"{one}-{two}",) * MEMBERS
+        for member, which in enumerate(DATASET):
+            first = tower(pack, member, 1, VIEWS[which].x1[rows[which]])[one - 1]
+            second = tower(pack, member, 2, VIEWS[which].x2[rows[which]])[two - 1]
+            expected = measure("cka", first, second, preprocessing=PAPER)
+            assert score.value[member] == pytest.approx(expected, rel=1e-9)
+    last = best.model_copy(update={"layers": "last"})
+    plain = evaluate.alignment(pack, VIEWS, "test", last)["cka"].value
+    named = evaluate.alignment(pack, VIEWS, "test", last, 1)["cka"].value
+    np.testing.assert_array_equal(plain, named)
 
 
 def test_distinct_rows_are_those_of_the_layers_that_are_reported() -> None:
