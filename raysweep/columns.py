@@ -76,8 +76,8 @@ COLUMNS: tuple[Column, ...] = (
         "<information>_estimated",
         "float64",
         "nats or 0..1",
-        "an information column where the distribution is unknown: estimated from the rows; measured "
-        "errors: I1, I2, I12 low by up to a third, the parts off by up to half or a quarter nat",
+        "an information column where the distribution is unknown: estimated from the rows, with "
+        "measured errors: I1, I2, I12 low by up to a third, the parts off by up to half or a quarter nat",
         r"(I1|I2|I12|pid_R|pid_U1|pid_U2|pid_S|bayes_1|bayes_2|bayes_fused)_estimated",
     ),
     Column("encoder", "string", "", "architecture of the encoders"),
