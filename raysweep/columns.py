@@ -77,7 +77,8 @@ COLUMNS: tuple[Column, ...] = (
         "float64",
         "nats or 0..1",
         "an information column where the distribution is unknown: estimated from the rows, with "
-        "measured errors: I1, I2, I12 low by up to a third, the parts off by up to half or a quarter nat",
+        "measured errors: I1, I2, I12 low by up to a third, the parts off by up to half or a "
+        "quarter nat",
         r"(I1|I2|I12|pid_R|pid_U1|pid_U2|pid_S|bayes_1|bayes_2|bayes_fused)_estimated",
     ),
     Column("encoder", "string", "", "architecture of the encoders"),

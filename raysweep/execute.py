@@ -240,7 +240,7 @@ def _descriptive(
 
 
 def _options(study: Study, trial: Trial) -> dict[str, OptionValue | None]:
-    """The options of the loss that are given, fixed or searched; without force the former are empty."""
+    """The options of the loss that are given, fixed or searched; the former empty at strength 0."""
     fixed = {n: v if trial.strength > 0 else None for n, v in study.alignment.options.items()}
     return {**fixed, **dict(trial.options)}
 

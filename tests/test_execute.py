@@ -217,7 +217,6 @@ def test_rows_say_what_was_forced_and_measure_it_there(study_of: StudyFactory) -
     assert baseline["option_temperature"] is None
     assert row["loss_1_test"] == at_last["loss_1_test"]
     assert row["alignment_unbiased_cka_test"] != at_last["alignment_unbiased_cka_test"]
-    assert row["alignment_unbiased_cka_test"] > baseline["alignment_unbiased_cka_test"]
     # Nothing that was keyed before has another key.
     assert "aligned" not in str(last.science())
     assert trial(last, 3.0).key != trial(study, 3.0).key
