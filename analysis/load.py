@@ -31,7 +31,7 @@ _NOT_DESCRIPTORS = frozenset(
         *("modality", "learning_rate_1", "learning_rate_2", "weight_decay_1", "weight_decay_2"),
     }
 )
-# Options of the loss that the search proposed: they differ within a cell.
+# Options of the loss: those that the search proposed differ within a cell.
 OPTION_PREFIX = "option_"
 _OUTCOME_PREFIXES = (
     *("alignment_", "chance_", "corrected_", "distinct_rows_"),
@@ -89,7 +89,7 @@ def descriptors(trials: pd.DataFrame) -> list[str]:
 
 
 def searched_options(trials: pd.DataFrame) -> pd.Series:
-    """The loss options that the search proposed, in words such as `temperature=0.1`.
+    """The loss options that a study fixes or its search proposed, in words: `temperature=0.1`.
 
     Numbers have three digits; the columns `option_*` are exact. Empty where there are none.
     """

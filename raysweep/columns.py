@@ -76,8 +76,9 @@ COLUMNS: tuple[Column, ...] = (
         "<information>_estimated",
         "float64",
         "nats or 0..1",
-        "an information column where the distribution is unknown: estimated from the rows, low by "
-        "up to a third where modalities are heterogeneous",
+        "an information column where the distribution is unknown: estimated from the rows, with "
+        "measured errors: I1, I2, I12 low by up to a third, the parts off by up to half or a "
+        "quarter nat",
         r"(I1|I2|I12|pid_R|pid_U1|pid_U2|pid_S|bayes_1|bayes_2|bayes_fused)_estimated",
     ),
     Column("encoder", "string", "", "architecture of the encoders"),
@@ -88,10 +89,16 @@ COLUMNS: tuple[Column, ...] = (
     Column("parameters", "int64", "", "trained numbers: both encoders and their heads"),
     Column("loss", "string", "", "alignment loss"),
     Column(
+        "alignment_layer",
+        "string",
+        "last, 1, 2, ...",
+        "hidden layer of both encoders that the loss compares; last: the representation",
+    ),
+    Column(
         "option_<name>",
         "as the option",
         "",
-        "option of the loss that the search proposed; empty at strength 0",
+        "option of the loss, fixed by the study or proposed by the search; empty at strength 0",
         r"option_\w+",
     ),
     Column("learning_rate", "float64", "", "step size of AdamW"),
@@ -122,7 +129,7 @@ COLUMNS: tuple[Column, ...] = (
         "alignment_<metric>_<split>",
         "float64",
         "see metric",
-        "alignment of the two encoders",
+        "alignment of the two encoders; empty where undefined (a constant layer, say)",
         rf"alignment_(?!layers_)\w+_{_SPLITS}",
     ),
     Column(
@@ -157,8 +164,8 @@ COLUMNS: tuple[Column, ...] = (
         "distinct_rows_<1|2>_<split>",
         "int64",
         "rows",
-        "different representations among the rows measured, beside metrics of neighbours: with "
-        "few of them neighbours are mostly ties",
+        "different rows, after preprocessing, of the layers that metrics of neighbours report (the "
+        "fewest of several metrics): with few of them neighbours are mostly ties",
         rf"distinct_rows_(1|2)_{_SPLITS}",
     ),
     Column(

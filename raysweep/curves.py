@@ -34,10 +34,11 @@ class AlignmentCurve:
     ) -> None:
         self._metric, self._shape, self._views, self._dataset = study.metric, shape, views, dataset
         given = study.evaluation
+        self._aligned = aligned_layer(study)
         self._evaluation = given.model_copy(
             update={
                 "metrics": {self._metric: given.metrics[self._metric]},
-                "layers": "last",
+                "layers": "aligned" if given.layers == "aligned" else "last",
                 "rows": min(given.rows, ALIGNMENT_ROWS),
                 "calibrate": 0,
             }
@@ -52,8 +53,13 @@ class AlignmentCurve:
         if epoch not in self._column:
             return
         now = PairForward(self._shape, self._dataset[members], parameters)
-        scores = evaluate.alignment(now, self._views, "validation", self._evaluation)
+        scores = evaluate.alignment(now, self._views, "validation", self._evaluation, self._aligned)
         self.values[members, self._column[epoch]] = scores[self._metric].value
+
+
+def aligned_layer(study: Study) -> int | None:
+    """The hidden layer that the loss compares, counted from 1; None: the representation."""
+    return None if study.alignment.layer == "last" else study.alignment.layer
 
 
 def curve_epochs(study: Study) -> list[int]:

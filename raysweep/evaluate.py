@@ -16,6 +16,7 @@ from raysweep.metrics import (
     Preprocessing,
     best_over_layers,
     calibrate_layers,
+    distinguishable_rows_of,
     measure_layers,
 )
 from raysweep.models.trained import PairForward, TrainedPack
@@ -48,11 +49,15 @@ class AlignmentScore:
         value: [m] float64; NaN where the metric is not defined (a constant representation, say).
         layers: for each member the measured pair of layers, ``"2-3"`` for layer 2 of modality 1
             and layer 3 of modality 2, counted from 1; empty where undefined.
+        distinct: of a metric of neighbours, how many different rows that pair of layers has after
+            preprocessing (`distinguishable_rows`), int64 [m] for each modality; where undefined,
+            of the last layers.
         calibration: the value against its distribution under permuted rows, if it was asked for.
     """
 
     value: np.ndarray
     layers: tuple[str, ...]
+    distinct: tuple[np.ndarray, np.ndarray] | None = None
     calibration: Calibration | None = None
 
 
@@ -133,12 +138,17 @@ def alignment_rows(views: PairedViews, split: str, most: int) -> np.ndarray:
 
 
 def alignment(
-    trained: PairForward, views: Sequence[PairedViews], split: str, evaluation: Evaluation
+    trained: PairForward,
+    views: Sequence[PairedViews],
+    split: str,
+    evaluation: Evaluation,
+    aligned: int | None = None,
 ) -> dict[str, AlignmentScore]:
     """Every metric of the study on the `alignment_rows` of a split.
 
     ``layers: last`` compares the representations, ``layers: best`` takes the best over all pairs of
-    layers, under permuted rows, too.
+    layers, under permuted rows, too. ``layers: aligned`` compares the layer that the loss compared:
+    ``aligned``, counted from 1, or the representations if None.
     """
     chosen = [alignment_rows(view, split, evaluation.rows) for view in views]
     whole = slice(None)
@@ -146,11 +156,12 @@ def alignment(
         trained.forward(modality, _stack(views, chosen, side, whole))[0]
         for modality, side in ((1, "x1"), (2, "x2"))
     )
-    if evaluation.layers == "last":
-        first = (len(xs), len(ys))
-        xs, ys = xs[-1:], ys[-1:]
-    else:
+    if evaluation.layers == "best":
         first = (1, 1)
+    else:
+        named = aligned if evaluation.layers == "aligned" else None
+        first = (named or len(xs), named or len(ys))
+        xs, ys = xs[first[0] - 1 : first[0]], ys[first[1] - 1 : first[1]]
     preprocessing = Preprocessing(
         clip_quantile=evaluation.preprocessing.clip_quantile,
         normalize=evaluation.preprocessing.normalize,
@@ -167,6 +178,12 @@ def alignment(
             f"{first[0] + int(a)}-{first[1] + int(b)}" if a >= 0 else ""
             for a, b in zip(best.layer_1, best.layer_2, strict=True)
         )
+        distinct = None
+        if REGISTRY[name].of_neighbours:
+            distinct = (
+                distinguishable_rows_of(layers_1, best.layer_1).cpu().numpy(),
+                distinguishable_rows_of(layers_2, best.layer_2).cpu().numpy(),
+            )
         calibration = None
         if evaluation.calibrate:
             calibration = calibrate_layers(
@@ -177,36 +194,8 @@ def alignment(
                 permutations=evaluation.calibrate,
                 seed=derive_seed("calibration", split),
             )
-        scores[name] = AlignmentScore(best.value.cpu().numpy(), layers, calibration)
+        scores[name] = AlignmentScore(best.value.cpu().numpy(), layers, distinct, calibration)
     return scores
-
-
-def distinct_representations(
-    trained: TrainedPack, views: Sequence[PairedViews], split: str, most: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """How many different representations the `alignment_rows` of a split have, int64 [m] each.
-
-    With few of them neighbours are mostly ties, which a metric of neighbours cannot tell. Rows are
-    told apart along a fixed random direction, up to rounding: equal inputs need not give equal bits
-    in a stacked product. Where they are not defined the count is 0.
-    """
-    chosen = [alignment_rows(view, split, most) for view in views]
-    first, second = (
-        trained.forward(modality, _stack(views, chosen, side, slice(None)))[0][-1].mT
-        for modality, side in ((1, "x1"), (2, "x2"))
-    )
-    return _distinct(first), _distinct(second)
-
-
-def _distinct(rows: Tensor) -> np.ndarray:
-    """Different rows of every member of [m, n, d]."""
-    generator = np.random.default_rng(derive_seed("distinct rows"))
-    direction = torch.from_numpy(generator.normal(size=rows.shape[2])).to(rows.device)
-    along = (rows.double() @ direction).sort(dim=1).values
-    size = rows.double().square().sum(dim=2).amax(dim=1).sqrt()
-    tolerance = 8 * torch.finfo(rows.dtype).eps * size[:, None]
-    counts = 1 + (along.diff(dim=1) > tolerance).sum(dim=1)
-    return torch.where(size.isfinite(), counts, 0).cpu().numpy()
 
 
 def population_joint(population: Population, modality: int) -> np.ndarray:

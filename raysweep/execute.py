@@ -7,11 +7,10 @@ import numpy as np
 
 from raysweep import evaluate
 from raysweep.cells import Cell
-from raysweep.curves import AlignmentCurve, learning_curves
+from raysweep.curves import AlignmentCurve, aligned_layer, learning_curves
 from raysweep.data.registry import find_dataset, load, load_estimate
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
-from raysweep.metrics import REGISTRY
 from raysweep.models.memory import PackSize
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
@@ -19,6 +18,7 @@ from raysweep.objective import build_loss
 from raysweep.packing import Pack
 from raysweep.seeds import derive_seed
 from raysweep.spec import Study
+from raysweep.spec.values import OptionValue
 from raysweep.table import Row
 from raysweep.train import train_pack
 from raysweep.training.inputs import Members, PackData, TrainSettings
@@ -124,7 +124,7 @@ def train_settings(study: Study, device: str = "cpu", options: Options = ()) -> 
         batch_size=training.batch_size,
         loss=study.alignment.loss,
         loss_options={**study.alignment.options, **dict(options)},
-        layer=None if study.alignment.layer == "last" else study.alignment.layer,
+        layer=aligned_layer(study),
         fusion=training.fusion,
         dtype=training.dtype,
         device=device,
@@ -187,7 +187,7 @@ def _measure(
                 put(f"performance_{head}_{split}", found.accuracy[head])
                 put(f"loss_{head}_{split}", found.loss[head])
     for split in MEASURED_SPLITS:
-        scores = evaluate.alignment(trained, views, split, study.evaluation)
+        scores = evaluate.alignment(trained, views, split, study.evaluation, aligned_layer(study))
         for name, score in scores.items():
             put(f"alignment_{name}_{split}", score.value)
             if score.calibration is not None:
@@ -197,18 +197,17 @@ def _measure(
             if study.evaluation.layers == "best":
                 for i, row in enumerate(rows):
                     row[f"alignment_layers_{name}_{split}"] = score.layers[i]
-        if any(option.name == "topk" for name in scores for option in REGISTRY[name].options):
-            counts = evaluate.distinct_representations(trained, views, split, study.evaluation.rows)
-            for modality, of_members in enumerate(counts, start=1):
-                for i, row in enumerate(rows):
-                    count = int(of_members[i]) if usable[i] else None
-                    row[f"distinct_rows_{modality}_{split}"] = count
+        counted = [score.distinct for score in scores.values() if score.distinct is not None]
+        for modality, counts in enumerate(zip(*counted, strict=True), start=1):
+            fewest = np.minimum.reduce(counts)
+            for i, row in enumerate(rows):
+                row[f"distinct_rows_{modality}_{split}"] = int(fewest[i]) if usable[i] else None
     return rows
 
 
 def _descriptive(
     study: Study, trial: Trial, view: PairedViews, shape: PairShape
-) -> dict[str, int | float | str]:
+) -> dict[str, int | float | str | None]:
     cell = trial.cell
     return {
         "key": trial.key,
@@ -231,12 +230,19 @@ def _descriptive(
         "width_2": cell.width_2,
         "parameters": shape.parameter_count,
         "loss": study.alignment.loss,
-        **{f"option_{name}": value for name, value in trial.options},
+        "alignment_layer": str(study.alignment.layer),
+        **{f"option_{name}": value for name, value in _options(study, trial).items()},
         "learning_rate": study.training.learning_rate,
         "weight_decay": study.training.weight_decay,
         "batch_size": study.training.batch_size,
         "epochs": study.training.epochs,
     }
+
+
+def _options(study: Study, trial: Trial) -> dict[str, OptionValue | None]:
+    """The options of the loss that are given, fixed or searched; the former empty at strength 0."""
+    fixed = {n: v if trial.strength > 0 else None for n, v in study.alignment.options.items()}
+    return {**fixed, **dict(trial.options)}
 
 
 def data_facts(cell: Cell, draw: int, view: PairedViews) -> dict[str, int | float | str]:

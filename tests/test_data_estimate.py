@@ -33,6 +33,24 @@ def test_synthetic_cells(U, tolerance):
     assert np.isnan(estimated.I_shared)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "parameters"),
+    [
+        ("synthetic", {"U": 4, "D_phi": 1}),
+        ("synthetic", {"U": 0, "synergy": 0.7, "D_phi": 3}),
+        ("channels", {"pid_R": 0.4, "pid_U1": 0.3, "pid_U2": 0.2, "pid_S": 0.5}),
+    ],
+)
+def test_the_limits_that_are_stated_hold(dataset, parameters):
+    """Behind networks, and with synergy: totals to a third, parts to half or a quarter nat."""
+    views = load(dataset, {**parameters, "train": 1400, "validation": 300, "test": 300})
+    exact, found = numbers(views.information), numbers(estimate_information(views))
+    assert (found[:3] >= exact[:3] * 2 / 3 - 0.02).all()
+    assert (found[:3] <= exact[:3] + 0.06).all()
+    assert (np.abs(found[3:] - exact[3:]) <= np.maximum(exact[3:] / 2, 0.25)).all()
+    assert found[6] >= 0.5 * exact[6]
+
+
 def test_parts_add_up_and_find_what_is_there():
     """Uniqueness of one side alone, and synergy alone."""
     unique = {"U": 4, "U1": 4, "transformed": "none", **ROWS}

@@ -114,6 +114,12 @@ def test_rows_equal_encoders_trained_one_by_one(tuned: tuple[EmergenceStudy, Pat
                 best = max(scores, key=scores.__getitem__)
                 assert row[f"alignment_{name}_{split}"] == pytest.approx(scores[best], abs=1e-9)
                 assert row[f"alignment_layers_{name}_{split}"] == best
+                if name == "mutual_knn":
+                    reported = [int(layer) - 1 for layer in best.split("-")]
+                    for modality, layer in enumerate(reported, 1):
+                        h = PAPER(torch.as_tensor((first, second)[modality - 1][layer])).numpy()
+                        different = len(np.unique(h.round(9), axis=0))
+                        assert row[f"distinct_rows_{modality}_{split}"] == different
                 chance = calibrate_layers(
                     name,
                     [torch.as_tensor(layer)[None] for layer in first],

@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from raysweep import evaluate
 from raysweep.data.views import PairedViews, Population, Splits
-from raysweep.metrics import Preprocessing, measure
+from raysweep.metrics import PAPER, Preprocessing, measure
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import History, TrainedPack
 from raysweep.seeds import derive_seed
@@ -292,11 +292,64 @@ def test_chance_is_the_same_aggregate_over_permuted_rows(layers: str) -> None:
 def test_few_different_inputs_have_few_different_representations(dtype: str) -> None:
     view = views_of(0, rows=400)
     repeated = dataclasses.replace(view, x1=view.x1[np.arange(400) % 5])
-    counts = evaluate.distinct_representations(pack_of(dtype), [repeated] * 3, "test", 365)
+    evaluation = Evaluation.model_validate({"metrics": ["cka", "mutual_knn"]})
+    scores = evaluate.alignment(pack_of(dtype), [repeated] * 3, "test", evaluation)
+    assert scores["cka"].distinct is None
+    counts = scores["mutual_knn"].distinct
+    assert counts is not None
     assert counts[0].tolist() == [5] * MEMBERS
     # Two rows may lie as near along one direction as float32 tells apart.
     assert (counts[1] <= 365).all()
     assert (counts[1] >= (365 if dtype == "float64" else 363)).all()
+
+
+def test_the_aligned_layer_is_the_one_that_is_named() -> None:
+    best = Evaluation.model_validate({"metrics": ["cka"], "layers": "aligned"})
+    pack, rows = pack_of(), [view.splits.test for view in VIEWS]
+    for named, one, two in ((1, 1, 1), (2, 2, 2), (None, 2, 3)):
+        score = evaluate.alignment(pack, VIEWS, "test", best, named)["cka"]
+        assert score.layers == (f"{one}-{two}",) * MEMBERS
+        for member, which in enumerate(DATASET):
+            first = tower(pack, member, 1, VIEWS[which].x1[rows[which]])[one - 1]
+            second = tower(pack, member, 2, VIEWS[which].x2[rows[which]])[two - 1]
+            expected = measure("cka", first, second, preprocessing=PAPER)
+            assert score.value[member] == pytest.approx(expected, rel=1e-9)
+    last = best.model_copy(update={"layers": "last"})
+    plain = evaluate.alignment(pack, VIEWS, "test", last)["cka"].value
+    named = evaluate.alignment(pack, VIEWS, "test", last, 1)["cka"].value
+    np.testing.assert_array_equal(plain, named)
+
+
+def test_distinct_rows_are_those_of_the_layers_that_are_reported() -> None:
+    """Rows of equal direction and other lengths are equal once normalised; layer 2 has two left."""
+    pack = pack_of()
+    size, columns = SHAPE.width_1, SHAPE.d1 + 1
+    first = pack.parameters[:, : size * columns].view(MEMBERS, size, columns)
+    second = pack.parameters[:, size * columns : size * (columns + size + 1)]
+    second = second.view(MEMBERS, size, size + 1)
+    # Without biases a row of twice the length stays so; layer 2 of rank one has two directions.
+    first[:, :, -1] = second[:, :, -1] = 0
+    second[:, :, :-1] = second[:, :, :1] * second[:, :1, :-1]
+    view = views_of(0, rows=200)
+    lengths = np.random.default_rng(5).choice([1.0, 2.0], 200)[:, None]
+    view = dataclasses.replace(view, x1=view.x1[np.arange(200) % 9] * lengths)
+    expected = {}
+    for layers in ("best", "last"):
+        evaluation = Evaluation.model_validate(
+            {
+                "metrics": {"mutual_knn": {"topk": 3}, "cka": {}},
+                "layers": layers,
+                "preprocessing": {"clip_quantile": 1.0},
+            }
+        )
+        score = evaluate.alignment(pack, [view] * 3, "test", evaluation)["mutual_knn"]
+        assert score.distinct is not None
+        # Undefined where both directions are one: constant.
+        expected[layers] = [{"1": 9, "2": 2, "": 1}[pair[:1]] for pair in score.layers]
+        assert score.distinct[0].tolist() == expected[layers]
+        assert score.distinct[1].tolist() == [165] * MEMBERS
+    assert 9 in expected["best"]
+    assert set(expected["last"]) <= {1, 2}
 
 
 def test_alignment_is_measured_on_some_rows_of_the_split() -> None:

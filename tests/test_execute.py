@@ -208,6 +208,20 @@ def test_chance_is_told_beside_every_alignment(study_of: StudyFactory) -> None:
     assert all(1 / 20 <= float(str(row[name])) <= 1 for name in added if "_p_" in name)
 
 
+def test_rows_say_what_was_forced_and_measure_it_there(study_of: StudyFactory) -> None:
+    overrides = ("model.depth=2", "alignment.layer=1", "alignment.options.temperature=0.2")
+    study, last = study_of(*overrides, "evaluation.layers=aligned"), study_of(*overrides)
+    [row], [at_last] = (rows_of(s, [trial(s, 3.0)]) for s in (study, last))
+    [baseline] = rows_of(study, [trial(study, 0.0, arm=Arm.NONE)])
+    assert (row["alignment_layer"], row["option_temperature"]) == ("1", 0.2)
+    assert baseline["option_temperature"] is None
+    assert row["loss_1_test"] == at_last["loss_1_test"]
+    assert row["alignment_unbiased_cka_test"] != at_last["alignment_unbiased_cka_test"]
+    # Nothing that was keyed before has another key.
+    assert "aligned" not in str(last.science())
+    assert trial(last, 3.0).key != trial(study, 3.0).key
+
+
 def test_arms_of_a_seed_start_and_learn_alike(tiny_study: Study) -> None:
     # At strength 0 the arms differ in nothing: same weights, same batches, same steps.
     arms = [

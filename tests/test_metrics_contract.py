@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
+from raysweep.errors import InputError
 from raysweep.metrics import REGISTRY, Preprocessing, calibrate, measure, measure_layers
 
 METRICS = sorted(REGISTRY)
@@ -180,6 +181,75 @@ def test_a_pack_of_layers_is_a_loop_of_pairs(name, key, n, d1, d2):
             for m in range(members)
         ]
         np.testing.assert_allclose(batch.numpy(), loop, rtol=1e-10, atol=1e-10)
+
+
+EXTREMES = (1e-300, 1e-200, 1e-170, 1e-150, 1e155, 1e200, 1e300)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_extreme_scales_change_nothing(name):
+    """Squares of such numbers overflow or vanish; a power of two changes no digit of them."""
+    x, y = pair(name, 3, 30, 4, 5)
+    both = Preprocessing(clip_quantile=0.9, normalize=True)
+    clipped = Preprocessing(clip_quantile=0.9)
+    for preprocessing in (Preprocessing(), clipped, both):
+        expected = measure(name, x, y, preprocessing=preprocessing, **options_of(name))
+        for factor in EXTREMES:
+            for left, right in ((x * factor, y), (x, y * factor), (x * factor, y / factor)):
+                found = measure(name, left, right, preprocessing=preprocessing, **options_of(name))
+                assert found == close(expected), factor
+        exact = measure(name, x * 2.0**-700, y * 2.0**900, **options_of(name))
+        assert exact == measure(name, x, y, **options_of(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *(("mutual_knn", {"similarity": s, "topk": 7}) for s in ("inner", "euclidean")),
+        *(("rsa", {"dissimilarity": d}) for d in ("cosine", "euclidean")),
+        *((n, {"kernel": "rbf", "sigma_unit": "median"}) for n in ("cka", "unbiased_cka")),
+        ("cknna", {"similarity": "inner", "topk": 7}),
+        ("svcca", {"standardize": False}),
+        ("effective_rank_1", {"centered": False}),
+        ("linear_stitching", {"ridge": 0.0}),
+    ],
+)
+def test_extreme_scales_with_other_options(name, options):
+    x, y = pair(name, 4, 30, 4, 5)
+    for factor in EXTREMES:
+        found = measure(name, x * factor, y, **options)
+        assert found == close(measure(name, x, y, **options)), factor
+
+
+def test_an_absolute_bandwidth_goes_with_the_scale():
+    """Kernels of features and bandwidth scaled alike are equal; far apart rows are unlike all."""
+    x, y = pair("cka", 5, 30, 4, 4)
+    for factor in (1e-5, 1e5):
+        scaled = measure("cka", x * factor, y * factor, kernel="rbf", sigma=2 * factor)
+        assert scaled == close(measure("cka", x, y, kernel="rbf", sigma=2.0))
+    assert abs(scaled - measure("cka", x, y, kernel="rbf", sigma=0.1)) > 1e-3
+    # Nothing near: both kernels are the identity. All near: the kernel is constant.
+    assert measure("cka", x * 1e200, y * 1e160, kernel="rbf") == close(1.0)
+    with pytest.raises(InputError, match="a side has no variation left"):
+        measure("cka", x * 1e-170, y, kernel="rbf")
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_member_of_extreme_scale_touches_no_other(name):
+    x, y = pair(name, 0, 30, 4, 4)
+    factors = (1.0, 1e200, 1.0, 1e-200)
+    expected = measure(name, x, y, **options_of(name))
+    xs = [torch.tensor(np.stack([x * factor for factor in factors]))]
+    ys = [torch.tensor(np.stack([y, y, y * 1e200, y]))]
+    for preprocessing in (Preprocessing(), Preprocessing(normalize=True)):
+        found = measure_layers(name, xs, ys, options_of(name), preprocessing=preprocessing)
+        own = measure(name, x, y, preprocessing=preprocessing, **options_of(name))
+        np.testing.assert_allclose(found.flatten(), [own] * 4, rtol=1e-9, atol=1e-9)
+    # Nor does one that is bad altogether, at any scale.
+    xs[0][1, 3, 0] = torch.inf
+    found = measure_layers(name, xs, ys, options_of(name)).flatten()
+    assert torch.isnan(found).tolist() == [False, True, False, False]
+    np.testing.assert_allclose(found[[0, 2, 3]], [expected] * 3, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -11,6 +11,8 @@ from raysweep.errors import InputError
 from raysweep.metrics import (
     distinct_rows,
     distinct_rows_of_layers,
+    distinguishable_rows,
+    distinguishable_rows_of,
     measure,
     measure_layers,
     tied_share,
@@ -172,3 +174,17 @@ def test_bits_count_common_members(key, rows, members):
 def test_tied_share_says_what_is_wrong(arguments, message):
     with pytest.raises(InputError, match=message):
         tied_share(np.eye(5), **arguments)
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1.0, 1e200])
+def test_distinguishable_rows_at_any_scale(factor):
+    draw = np.random.default_rng(3)
+    x = torch.tensor(draw.normal(size=(3, 40, 5))) * factor
+    x[0] = x[0, torch.arange(40) % 7]
+    x[2, 1, 1] = torch.nan
+    assert distinguishable_rows(x).tolist() == [7, 40, 0]
+    rounded = x[:2] * (1 + 1e-16 * torch.tensor(draw.normal(size=(2, 40, 5))))
+    assert distinguishable_rows(rounded).tolist() == [7, 40]
+    chosen = torch.tensor([1, -1, 0])
+    assert distinguishable_rows_of([x, x.flip(0)], chosen).tolist() == [0, 40, 0]
+    assert distinguishable_rows_of([x, x.flip(0)], chosen - 2).tolist() == [0, 40, 0]

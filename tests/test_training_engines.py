@@ -105,6 +105,33 @@ def test_gradients_of_a_step(
 
 
 @ENGINES
+@pytest.mark.parametrize("loss", ["infonce", "mse", "cosine"])
+def test_a_placebo_has_no_loss_in_a_batch_of_one_row(
+    make: Callable[..., PackEngine], loss: str
+) -> None:
+    """Shifted by one, a single row is its own partner: the pair that a placebo must not see."""
+    shape = SHAPES[2]
+    members = make_members(5, clip_norm=np.inf)
+    members = dataclasses.replace(members, strength=np.ones(5), placebo=np.arange(5) % 2 == 1)
+    data = make_data(5, shape, rows=1)
+    settings = TrainSettings(1, batch_size=32, loss=loss, dtype="float64")
+    pulled, log = one_epoch(make, shape, data, settings, members=members)
+    alone, _ = one_epoch(
+        make, shape, data, settings, members=dataclasses.replace(members, strength=np.zeros(5))
+    )
+    count = shape.parameter_count
+    same = (pulled.gradients[:, :count] == alone.gradients[:, :count]).all(dim=1)
+    assert same[members.placebo].all()
+    assert log.alignment_loss.isnan().tolist() == members.placebo.tolist()
+    assert (log.failed_step == -1).all()
+    if loss != "infonce":  # of which a single pair has the value 0
+        assert not same[~members.placebo].any()
+    # With a second row there is a partner to be shifted to.
+    _, log = one_epoch(make, shape, make_data(5, shape, rows=2), settings, members=members)
+    assert not log.alignment_loss.isnan().any()
+
+
+@ENGINES
 def test_float32_gradients_are_those_of_float64_rounded(make: Callable[..., PackEngine]) -> None:
     shape = SHAPES[2]
     data = make_data(5, shape, rows=200)

@@ -1,4 +1,6 @@
+import itertools
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ from conftest import StudyFactory
 
 from raysweep import vocabulary
 from raysweep.cells import expand
+from raysweep.data.label_model import LabelSettings
 from raysweep.data.registry import DATASETS
+from raysweep.data.registry import load as load_data
 from raysweep.errors import InputError
 from raysweep.metrics import REGISTRY
 from raysweep.objective import LOSSES
@@ -152,6 +156,15 @@ def test_population_performance_needs_a_population(study_of: StudyFactory) -> No
     digits = ("data={dataset: digits, overlap: 2}", "data.test=200")
     study_of(*digits)
     assert "dataset digits cannot be listed" in faults(study_of, *digits, wanted)[0]
+    # Not the first value of the axis, and two axes at once.
+    axes = ("data.noise_1=[0.0, 0.1]", "data.nuisance=[1.0, 0.5]", "data.U=[0, 2]")
+    study_of(*axes)
+    assert [fault.partition(", so")[0] for fault in faults(study_of, *axes, wanted)] == [
+        "verdict.performance: the inputs of dataset synthetic cannot be listed where noise_1 is "
+        "0.1, expected 0",
+        "verdict.performance: the inputs of dataset synthetic cannot be listed where nuisance is "
+        "0.5, expected 1 when U is 2",
+    ]
 
 
 def test_rows_must_suffice(study_of: StudyFactory) -> None:
@@ -183,6 +196,86 @@ def test_combinations_that_a_dataset_refuses(study_of: StudyFactory) -> None:
     assert "there are 1797" in fault
     [fault] = faults(study_of, "data.U1=4")
     assert "expected 0..2 when U is 2" in fault
+
+
+def test_every_combination_of_the_axes_is_checked(study_of: StudyFactory) -> None:
+    block = "data={dataset: synthetic, U: [4, 6], U1: [0, 2], D_phi: [1, 12], "
+    block += "activation: [tanh, sigmoid], train: 64, validation: 32, test: 32}"
+    found = sorted(faults(study_of, block))
+    own = "; give what goes together in data blocks of its own)"
+    assert found == [
+        "data.D_phi.1: D_phi is 12, expected at most 10 with sigmoid layers (float64 cannot tell "
+        "the inputs apart after more) (in the combination D_phi: 12, activation: 'sigmoid'" + own,
+        "data.U1.0: dataset synthetic: U1 is 0, expected 2..4 when U is 6 (at most 4 unique bits "
+        "of each modality) (in the combination U1: 0, U: 6" + own,
+    ]
+    assert len(faults(study_of, "data={dataset: digits, overlap: 2, train: [99, 1700]}")) == 1
+    # Faults of the rows are told beside them.
+    both = faults(study_of, "data.U1=[0, 3]", "training.batch_size=65")
+    assert [fault.partition(": ")[0] for fault in both] == [
+        *2 * ["--set data.U1=[0, 3]"],
+        "training.batch_size",
+    ]
+
+
+def test_faults_of_combinations_name_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("name: a\ndata:\n- dataset: synthetic\n  U: [4, 6]\n  U1:\n  - 2\n  - 0\n")
+    with pytest.raises(StudyFileError, match=r"line 7: data\.0\.U1\.1: .* U: 6; give what goes"):
+        load(path)
+
+
+def test_a_class_prior_that_no_label_has_is_found_in_every_draw(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(settings: LabelSettings, draw: int) -> None:
+        if settings.imbalance > 1 and draw == 3:
+            raise InputError("dataset synthetic: the class prior stays .1 from its target")
+
+    monkeypatch.setattr("raysweep.data.synthetic.label_model", refuse)
+    rules = DATASETS["synthetic"].rules
+    axes = {p.name: (p.default,) for p in DATASETS["synthetic"].parameters}
+    axes |= {"U": (2, 4), "imbalance": (1.0, 5.0)}
+    found = [fault for rule in rules for fault in rule.faults(axes, [0, 3])]
+    assert [(chosen["U"], chosen["imbalance"]) for chosen, _ in found] == [(2, 5.0)]
+
+
+def test_an_array_of_splits_leaves_one_draw(arrays_yaml: Path) -> None:
+    split = np.repeat(["train", "validation", "test"], 40)
+    write_arrays(arrays_yaml.parent / "mine.npz", split=split)
+    load(arrays_yaml)
+    with pytest.raises(StudyFileError, match="has its own splits, so draw is 1"):
+        load(arrays_yaml, "data.draws=2")
+
+
+@pytest.mark.parametrize("dataset", ["synthetic", "channels"])
+def test_rules_say_what_loading_says(dataset: str) -> None:
+    """Both ways to know: by the rules alone, and by drawing the rows."""
+    axes: dict[str, list[Any]] = {
+        "synthetic": {
+            "U": [0, 6],
+            "U1": [None, 0, 3],
+            "D_phi": [12],
+            "activation": ["tanh", "sigmoid"],
+            "noise_2": [0.0, 0.1],
+            "nuisance": [0.5, 1.0],
+        },
+        "channels": {"D_phi": [2, 12], "activation": ["tanh", "sigmoid"], "nuisance_bits": [1]},
+    }[dataset]
+    known = DATASETS[dataset]
+    defaults = {p.name: (p.default,) for p in known.parameters}
+    for values in itertools.product(*axes.values()):
+        parameters = dict(zip(axes, values, strict=True))
+        one = {**defaults, **{name: (value,) for name, value in parameters.items()}}
+        refused = [f for rule in known.rules for f in rule.faults(one, [0])]
+        parameters |= {"train": 8, "validation": 8, "test": 8}
+        if refused:
+            with pytest.raises(InputError, match=re.escape(refused[0][1])):
+                load_data(dataset, parameters)
+            continue
+        views = load_data(dataset, parameters)
+        unlisted = [f for rule in known.listed for f in rule.faults(one, [0])]
+        assert (views.population is None) == bool(unlisted)
 
 
 # A user's own loss

@@ -20,6 +20,7 @@ from raysweep.data.observation import binary_entropy
 from raysweep.data.parameters import split_sizes
 from raysweep.data.rows import draw_rows, split_rows
 from raysweep.data.transforms import PARAMETERS as TRANSFORM_PARAMETERS
+from raysweep.data.transforms import RULES as TRANSFORM_RULES
 from raysweep.data.transforms import Heterogeneity, apply_network, random_networks
 from raysweep.data.views import Floats, Information, PairedViews, Population, z_scaling
 from raysweep.options import Option
@@ -51,6 +52,8 @@ PARAMETERS = (
     *TRANSFORM_PARAMETERS,
     *split_sizes(45_875, 9_830, 9_831),
 )
+
+RULES = TRANSFORM_RULES
 
 
 def flip_probability(capacity: float) -> float:

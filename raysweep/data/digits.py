@@ -6,6 +6,7 @@ Digits", test set). ``overlap`` columns are in both views, so redundancy is turn
 
 import numpy as np
 
+from raysweep.data.combinations import Rule
 from raysweep.data.parameters import split_sizes
 from raysweep.data.stratify import stratified_splits
 from raysweep.data.streams import stream
@@ -31,6 +32,17 @@ PARAMETERS = (
 )
 
 
+def _check_rows(train: int, validation: int, test: int) -> None:
+    wanted = train + validation + test
+    if wanted > ROWS:
+        raise InputError(
+            f"dataset digits: train + validation + test = {wanted} rows, there are {ROWS}"
+        )
+
+
+RULES = (Rule(("train", "validation", "test"), _check_rows),)
+
+
 def _scaling(train: Floats) -> Scaling:
     """Centres each pixel, and divides by one sd for all of them.
 
@@ -54,11 +66,7 @@ def digits(
     # Late, as whoever only wants PARAMETERS need not wait a second for scikit-learn.
     from sklearn.datasets import load_digits
 
-    wanted = train + validation + test
-    if wanted > ROWS:
-        raise InputError(
-            f"dataset digits: train + validation + test = {wanted} rows, there are {ROWS}"
-        )
+    _check_rows(train, validation, test)
     images, y = load_digits(return_X_y=True)
     images = images.astype(np.float64).reshape(ROWS, COLUMNS, COLUMNS)
     y = y.astype(np.int64)

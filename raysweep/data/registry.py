@@ -8,10 +8,15 @@ from pathlib import Path
 from raysweep.data.arrays import PARAMETERS as ARRAYS_PARAMETERS
 from raysweep.data.arrays import arrays
 from raysweep.data.channels import PARAMETERS as CHANNELS_PARAMETERS
+from raysweep.data.channels import RULES as CHANNELS_RULES
 from raysweep.data.channels import channels
+from raysweep.data.combinations import Rule
 from raysweep.data.digits import PARAMETERS as DIGITS_PARAMETERS
+from raysweep.data.digits import RULES as DIGITS_RULES
 from raysweep.data.digits import digits
+from raysweep.data.synthetic import LISTED as SYNTHETIC_LISTED
 from raysweep.data.synthetic import PARAMETERS as SYNTHETIC_PARAMETERS
+from raysweep.data.synthetic import RULES as SYNTHETIC_RULES
 from raysweep.data.synthetic import synthetic
 from raysweep.data.transforms import PARAMETERS as TRANSFORM_PARAMETERS
 from raysweep.data.views import Information, PairedViews
@@ -27,6 +32,8 @@ class Dataset:
 
     ``heterogeneity`` names those that change how the modalities encode the rows, not the rows: an
     emergence study trains a modality that they leave as it is once for all their values.
+    ``rules`` say which parameters go together, ``listed`` what the inputs can be listed with (None:
+    never); both say so without drawing a row, and the loader holds to them.
     """
 
     name: str
@@ -34,6 +41,8 @@ class Dataset:
     description: str
     parameters: tuple[Option, ...]
     heterogeneity: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    listed: tuple[Rule, ...] | None = None
 
     def check(self, given: Mapping[str, object]) -> dict[str, Value]:
         """All parameters, checked and with defaults filled in.
@@ -53,6 +62,8 @@ DATASETS: dict[str, Dataset] = {
             "16 bits in two views and a label of 8 of them (the paper's generator)",
             SYNTHETIC_PARAMETERS,
             HETEROGENEITY,
+            SYNTHETIC_RULES,
+            SYNTHETIC_LISTED,
         ),
         Dataset(
             "channels",
@@ -60,12 +71,15 @@ DATASETS: dict[str, Dataset] = {
             "a label of four sub-labels: redundancy, uniqueness and synergy set directly",
             CHANNELS_PARAMETERS,
             HETEROGENEITY,
+            CHANNELS_RULES,
+            listed=(),
         ),
         Dataset(
             "digits",
             digits,
             "handwritten digits, the left and the right columns of each image",
             DIGITS_PARAMETERS,
+            rules=DIGITS_RULES,
         ),
         Dataset(
             "arrays",

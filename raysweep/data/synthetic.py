@@ -11,8 +11,11 @@ paper, rows are drawn with replacement and the splits have the same class propor
 split has the proportions of the population, rounded, so that more training rows change no test row.
 """
 
+from typing import Any
+
 import numpy as np
 
+from raysweep.data.combinations import Rule
 from raysweep.data.information import exact_information
 from raysweep.data.label_model import (
     TASK_BITS,
@@ -27,6 +30,7 @@ from raysweep.data.observation import FEATURES, MISSING, Observation, flip_masks
 from raysweep.data.parameters import split_sizes
 from raysweep.data.rows import SPLIT_NAMES, draw_rows, split_rows
 from raysweep.data.transforms import PARAMETERS as TRANSFORM_PARAMETERS
+from raysweep.data.transforms import RULES as TRANSFORM_RULES
 from raysweep.data.transforms import Heterogeneity, apply_network, random_networks
 from raysweep.data.views import Floats, Integers, PairedViews, Population, z_scaling
 from raysweep.errors import InputError
@@ -121,6 +125,52 @@ def _unique_counts(U: int, U1: int | None) -> tuple[int, int]:
             f"(at most {UNIQUE_BITS} unique bits of each modality)"
         )
     return first, U - first
+
+
+def _check_label(U: int, U1: int | None, draw: int, **settings: Any) -> None:
+    """Whether there is such a label; what ``_unique_counts`` says is left to it."""
+    try:
+        counts = _unique_counts(U, U1)
+    except InputError:
+        return
+    label_model(LabelSettings(*counts, **settings), draw)
+
+
+def _check_flips(**noise: float) -> None:
+    for name, chance in noise.items():
+        if chance > 0:
+            raise InputError(f"{name} is {chance:g}, expected 0")
+
+
+def _check_loose(nuisance: float, U: int) -> None:
+    if nuisance < 1 and U > 0:
+        raise InputError(f"nuisance is {nuisance:g}, expected 1 when U is {U}")
+
+
+RULES = (
+    Rule(("U1", "U"), _unique_counts),
+    *TRANSFORM_RULES,
+    Rule(
+        (
+            "temperature",
+            "prior_tolerance",
+            "classes",
+            "imbalance",
+            "synergy",
+            "label_noise",
+            "U",
+            "U1",
+        ),
+        _check_label,
+        drawn=True,
+    ),
+)
+# Flipped or loose bits make the inputs too many (2^24) to list.
+LISTED = (
+    Rule(("noise_1",), _check_flips),
+    Rule(("noise_2",), _check_flips),
+    Rule(("nuisance", "U"), _check_loose),
+)
 
 
 def _observed_rows(

@@ -6,6 +6,7 @@ from math import sqrt
 
 import numpy as np
 
+from raysweep.data.combinations import Rule
 from raysweep.data.streams import stream
 from raysweep.data.views import Floats
 from raysweep.errors import InputError
@@ -70,6 +71,9 @@ class Heterogeneity:
                 f"D_phi is {self.D_phi}, expected at most {DEEPEST_SIGMOID} with sigmoid layers "
                 "(float64 cannot tell the inputs apart after more)"
             )
+
+
+RULES = (Rule(("D_phi", "activation", "transform"), Heterogeneity),)
 
 
 class _PublishedUniforms:

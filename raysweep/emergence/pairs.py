@@ -1,14 +1,20 @@
 """Alignment of many pairs of encoders at once: every layer is prepared once, not once a pair."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from raysweep.metrics import REGISTRY, calibration_of, score_orders
+from raysweep.metrics import (
+    REGISTRY,
+    calibration_of,
+    distinguishable_rows,
+    score_orders,
+    self_scores,
+)
 from raysweep.metrics.preprocessing import NONE
 from raysweep.seeds import derive_seed
 from raysweep.spec import EmergentEvaluation
@@ -26,6 +32,9 @@ class PairScore:
     Attributes:
         value: the best over pairs of layers; None where undefined.
         layers: the pair that gave it, counted from 1, such as ``2-3``; empty where undefined.
+        distinct: of a metric of neighbours, how many different rows that pair of layers has; where
+            undefined, the last layers.
+        at: that pair as indices into the layers; (-1, -1) where undefined.
         chance: mean of the value under permuted rows; None without calibration or undefined.
         corrected: the value above chance, as a share of the way to ideal.
         p_value: of the permutation test, the best over layers taken in each permutation too.
@@ -33,6 +42,8 @@ class PairScore:
 
     value: float | None
     layers: str
+    at: tuple[int, int]
+    distinct: tuple[int, int] | None = None
     chance: float | None = None
     corrected: float | None = None
     p_value: float | None = None
@@ -53,6 +64,10 @@ class _Stacked(Generic[K]):
             places[key] = slice(len(layers), len(layers) + len(own))
             layers += [layer[None] for layer in own]
         return cls(layers, places)
+
+    def distinct_rows(self) -> list[int]:
+        """Different rows of every layer."""
+        return [int(distinguishable_rows(layer)) for layer in self.layers]
 
 
 def align_pairs(
@@ -76,7 +91,10 @@ def align_pairs(
     """
     first, second = _Stacked.of(encoders_1), _Stacked.of(encoders_2)
     rows = first.layers[0].shape[1]
-    found = {}
+    counts = None
+    if any(REGISTRY[name].of_neighbours for name in evaluation.metrics):
+        counts = first.distinct_rows(), second.distinct_rows()
+    found: dict[str, list[PairScore]] = {}
     for name, options in evaluation.metrics.items():
         scores = torch.cat(
             [
@@ -84,10 +102,18 @@ def align_pairs(
                 for orders in _orders(rows, evaluation.calibrate, split)
             ]
         )
-        found[name] = [
-            _score(name, scores[:, None, first.places[one], second.places[two]], evaluation.layers)
-            for one, two in pairs
-        ]
+        selves: list[Tensor] = []
+        if evaluation.calibrate and REGISTRY[name].ideal_from_self:
+            selves = [self_scores(name, side.layers, options, NONE) for side in (first, second)]
+        found[name] = []
+        for one, two in pairs:
+            at = first.places[one], second.places[two]
+            ideal = tuple(of[:, place] for of, place in zip(selves, at, strict=False))
+            score = _score(name, scores[:, None, at[0], at[1]], evaluation.layers, ideal or None)
+            if counts is not None and REGISTRY[name].of_neighbours:
+                own = [of[place] for of, place in zip(counts, at, strict=True)]
+                score = replace(score, distinct=(own[0][score.at[0]], own[1][score.at[1]]))
+            found[name].append(score)
     return found
 
 
@@ -100,17 +126,23 @@ def _orders(rows: int, permutations: int, split: str) -> Iterator[Tensor]:
         yield torch.from_numpy(np.stack(whole[start : start + _MOST_ORDERS]))
 
 
-def _score(name: str, scores: Tensor, layers: str) -> PairScore:
+def _score(name: str, scores: Tensor, layers: str, own: tuple[Tensor, ...] | None) -> PairScore:
     """The score of a pair from those [orders, 1, L1, L2] of its layers in every order."""
-    found = calibration_of(REGISTRY[name], scores)
+    found = calibration_of(REGISTRY[name], scores, own)
     value = _number(found.raw)
     pair = ""
     if value is not None and layers == "best":
         pair = f"{int(found.layer_1) + 1}-{int(found.layer_2) + 1}"
+    at = int(found.layer_1), int(found.layer_2)
     if found.permutations == 0:
-        return PairScore(value, pair)
+        return PairScore(value, pair, at)
     return PairScore(
-        value, pair, _number(found.chance), _number(found.corrected), _number(found.p_value)
+        value,
+        pair,
+        at,
+        chance=_number(found.chance),
+        corrected=_number(found.corrected),
+        p_value=_number(found.p_value),
     )
 
 

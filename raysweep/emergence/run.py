@@ -1,7 +1,7 @@
 """Runs one pack of an emergence study: trains its encoders, aligns its pairs, makes its rows."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -134,6 +134,10 @@ def _aligned(
             for name, of_pairs in scores.items():
                 for (trial, _, _), score in zip(usable, of_pairs, strict=True):
                     found[trial.key].update(_columns(study, name, split, score))
+            for (trial, _, _), of_metrics in zip(
+                usable, zip(*scores.values(), strict=True), strict=True
+            ):
+                found[trial.key].update(_distinct(split, of_metrics))
     return found
 
 
@@ -147,6 +151,15 @@ def _columns(
         yield f"chance_{name}_{split}", score.chance
         yield f"corrected_{name}_{split}", score.corrected
         yield f"chance_p_{name}_{split}", score.p_value
+
+
+def _distinct(split: str, scores: Iterable[PairScore]) -> Values:
+    """The fewest different rows that the metrics of neighbours report."""
+    counted = [score.distinct for score in scores if score.distinct is not None]
+    return {
+        f"distinct_rows_{modality}_{split}": min(counts)
+        for modality, counts in enumerate(zip(*counted, strict=True), start=1)
+    }
 
 
 def _plan(study: EmergenceStudy, trial: EncoderTrial) -> Values:

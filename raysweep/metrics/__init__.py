@@ -6,6 +6,9 @@ from raysweep.metrics.calibration import Calibration as Calibration
 from raysweep.metrics.calibration import calibrate as calibrate
 from raysweep.metrics.calibration import calibrate_layers as calibrate_layers
 from raysweep.metrics.calibration import calibration_of as calibration_of
+from raysweep.metrics.calibration import self_scores as self_scores
+from raysweep.metrics.distinguishable import distinguishable_rows as distinguishable_rows
+from raysweep.metrics.distinguishable import distinguishable_rows_of as distinguishable_rows_of
 from raysweep.metrics.features import distinct_rows as distinct_rows
 from raysweep.metrics.features import distinct_rows_of_layers as distinct_rows_of_layers
 from raysweep.metrics.measurement import measure as measure

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from raysweep.errors import InputError
-from raysweep.metrics.best_pair import best_over_layers
+from raysweep.metrics.best_pair import BestPair, best_over_layers
 from raysweep.metrics.features import check_layers
 from raysweep.metrics.measurement import check_pair, score_orders
 from raysweep.metrics.metric import Metric
@@ -36,7 +36,8 @@ class Calibration:
         chance_std: its standard deviation; chance is known to chance_std / sqrt(permutations).
         p_value: (1 + permutations at least as good) / (1 + permutations).
         corrected: (raw - chance) / (ideal - chance): 0 at chance, 1 at identity; NaN where chance
-            already is ideal.
+            already is ideal. Ideal is what the metric says, or, where it says so
+            (`Metric.ideal_from_self`), the mean of the two layers' scores with themselves.
         permutations: how many.
     """
 
@@ -132,16 +133,35 @@ def calibrate_layers(
     scores = score_orders(
         name, xs, ys, torch.from_numpy(orders).to(xs[0].device), options or {}, preprocessing
     )
-    return calibration_of(metric, scores)
+    own = None
+    if metric.ideal_from_self:
+        own = tuple(self_scores(name, side, options or {}, preprocessing) for side in (xs, ys))
+    return calibration_of(metric, scores, own)
 
 
-def calibration_of(metric: Metric, scores: Tensor) -> Calibration:
+def self_scores(
+    name: str, layers: Sequence[Tensor], options: Mapping[str, object], preprocessing: Preprocessing
+) -> Tensor:
+    """The score of every layer [m, n, d] with itself, [m, L]."""
+    identity = torch.arange(layers[0].shape[1], device=layers[0].device)[None]
+    found = [
+        score_orders(name, [layer], [layer], identity, options, preprocessing)[0, :, 0, 0]
+        for layer in layers
+    ]
+    return torch.stack(found, dim=1)
+
+
+def calibration_of(
+    metric: Metric, scores: Tensor, own: tuple[Tensor, ...] | None = None
+) -> Calibration:
     """The calibration of scores that are there.
 
     Args:
         metric: what was scored.
         scores: [1 + permutations, m, L1, L2], the true order of the rows first (`score_orders`);
             without permutations there are only the score and its layers, all else is NaN.
+        own: the `self_scores` of both sides, [m, L1] and [m, L2], of a metric with
+            ``ideal_from_self``.
     """
     permutations = len(scores) - 1
     best = best_over_layers(scores[0], metric.higher_is_better)
@@ -160,7 +180,7 @@ def calibration_of(metric: Metric, scores: Tensor) -> Calibration:
     count = (~missing).sum(dim=0).to(torch.float64)
     chance = defined.sum(dim=0) / count
     around = torch.where(missing, 0.0, null - chance)
-    room = metric.ideal - chance
+    room = _ideal(metric, best, own) - chance
     undefined = torch.isnan(best.value)
     p_value = (1 + as_good.sum(dim=0).to(torch.float64)) / (1 + permutations)
     return Calibration(
@@ -173,3 +193,17 @@ def calibration_of(metric: Metric, scores: Tensor) -> Calibration:
         corrected=(best.value - chance) / torch.where(room.abs() > ROUNDING, room, torch.nan),
         permutations=permutations,
     )
+
+
+def _ideal(metric: Metric, best: BestPair, own: tuple[Tensor, ...] | None) -> Tensor:
+    """What the best pair of layers would score if it were one representation, [m]."""
+    if not metric.ideal_from_self:
+        assert metric.ideal is not None
+        return torch.full_like(best.value, metric.ideal)
+    assert own is not None
+    chosen = (best.layer_1, best.layer_2)
+    sides = [
+        scores.gather(1, layer.clamp(min=0)[:, None])[:, 0]
+        for scores, layer in zip(own, chosen, strict=True)
+    ]
+    return (sides[0] + sides[1]) / 2

@@ -66,11 +66,34 @@ def center(features: Tensor) -> Tensor:
     return wide - wide.mean(dim=-2, keepdim=True)
 
 
+def unit_scaled(features: Tensor, dim: int | tuple[int, ...] = (-2, -1)) -> tuple[Tensor, Tensor]:
+    """Features over the power of two above their largest magnitude, and its exponent.
+
+    So squares neither overflow nor vanish, and no digit changes: the magnitudes end up in 0..1, the
+    largest in 0.5..1.
+
+    Args:
+        features: [..., n, d], finite.
+        dim: what shares a scale: all of a member [n, d], or each row (-1).
+    """
+    largest = features.abs().amax(dim=dim, keepdim=True).to(torch.float64)
+    exponent = torch.frexp(largest).exponent
+    return times_power_of_two(features, -exponent), exponent
+
+
+def times_power_of_two(features: Tensor, exponent: Tensor) -> Tensor:
+    """Features times 2^exponent, which itself may be out of range."""
+    half = torch.div(exponent, 2, rounding_mode="floor")
+    for part in (half, exponent - half):
+        features = features * torch.exp2(part.to(features.dtype))
+    return features
+
+
 def normalize_rows(features: Tensor) -> Tensor:
     """Rows divided by their Euclidean norm, shape [..., n, d] kept; rows of zeros stay zero."""
-    norm = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
-    # Rows of tiny numbers would square to zero inside the norm; they count as zero rows.
-    return torch.where(norm > 0, features / torch.where(norm > 0, norm, 1.0), 0.0)
+    rows, _ = unit_scaled(features, -1)
+    norm = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows / torch.where(norm > 0, norm, 1.0)
 
 
 def is_finite(features: Tensor) -> Tensor:
@@ -87,10 +110,7 @@ def is_constant(features: Tensor) -> Tensor:
     Args:
         features: [m, n, d], finite.
     """
-    # The largest entry is divided out first: squares of tiny or huge features under- or overflow.
-    wide = features.to(torch.float64)
-    largest = wide.abs().flatten(1).amax(dim=1)
-    scaled = wide / torch.where(largest > 0, largest, 1.0)[:, None, None]
+    scaled, _ = unit_scaled(features.to(torch.float64))
     total = scaled.square().flatten(1).sum(dim=1)
     around_mean = center(scaled).square().flatten(1).sum(dim=1)
     return around_mean <= resolution(features) ** 2 * total

@@ -3,7 +3,13 @@
 import torch
 from torch import Tensor
 
-from raysweep.metrics.features import center, normalize_rows, resolution
+from raysweep.metrics.features import (
+    center,
+    normalize_rows,
+    resolution,
+    times_power_of_two,
+    unit_scaled,
+)
 
 
 def squared_distances(features: Tensor) -> Tensor:
@@ -55,12 +61,16 @@ def rbf_kernel(features: Tensor, sigma: float, sigma_unit: str) -> Tensor:
         sigma_unit: `absolute`: s = sigma. `median`: s = sigma x the median distance between two
             rows (Kornblith et al. 2019), which makes the kernel invariant to scale.
     """
-    distances = squared_distances(features)
-    width = torch.tensor(float(sigma), dtype=torch.float64, device=distances.device)
-    if sigma_unit == "median":
+    # Both in units of the largest entry, as squares of tiny or huge features are no numbers.
+    scaled, exponent = unit_scaled(features.to(torch.float64))
+    distances = squared_distances(scaled)
+    width = torch.full((), float(sigma), dtype=torch.float64, device=distances.device)
+    if sigma_unit == "absolute":
+        width = times_power_of_two(width, -exponent[0, 0])
+    else:
         ordered = off_diagonal(distances).sqrt().sort().values
         width = width * (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-    return torch.exp(-distances / (2 * width.square()))
+    return torch.exp(-(distances / width) / (2 * width))
 
 
 def centred_kernel(kernel: Tensor) -> Tensor:

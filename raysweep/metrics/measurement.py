@@ -13,6 +13,7 @@ from raysweep.metrics.features import (
     check_layers,
     is_constant,
     is_finite,
+    unit_scaled,
 )
 from raysweep.metrics.metric import Metric
 from raysweep.metrics.preprocessing import NONE, Preprocessing
@@ -122,8 +123,9 @@ def score_orders(
     resolved = metric.resolve(options)
     rows = check_layers(xs, ys)[1]
     _check_fit(metric, resolved, xs, ys, rows)
-    usable_xs, defined_x = _usable(xs, preprocessing)
-    usable_ys, defined_y = _usable(ys, preprocessing)
+    absolute = metric.depends_on_scale(resolved)
+    usable_xs, defined_x = _usable(xs, preprocessing, absolute)
+    usable_ys, defined_y = _usable(ys, preprocessing, absolute)
     scores = metric.score(usable_xs, usable_ys, orders, **resolved)
     return torch.where(defined_x[:, :, None] & defined_y[:, None, :], scores, torch.nan)
 
@@ -150,8 +152,13 @@ def _check_fit(
             )
 
 
-def _usable(layers: Sequence[Tensor], preprocessing: Preprocessing) -> tuple[list[Tensor], Tensor]:
+def _usable(
+    layers: Sequence[Tensor], preprocessing: Preprocessing, absolute: bool
+) -> tuple[list[Tensor], Tensor]:
     """Preprocessed layers that every metric can take, and which are defined: bool [m, L].
+
+    Unless their absolute size matters, each member's layer is scaled by a power of two, which
+    changes no digit: metrics square features, and squares of 1e155 or 1e-170 are no numbers.
 
     An undefined layer of one member is replaced by made-up features, so that nothing of it can
     reach another layer through a shared product, or stop a decomposition.
@@ -163,7 +170,7 @@ def _usable(layers: Sequence[Tensor], preprocessing: Preprocessing) -> tuple[lis
         varies = finite & ~is_constant(clean)
         if not bool(varies.all()):
             clean = torch.where(varies[:, None, None], clean, _made_up(clean))
-        usable.append(clean)
+        usable.append(clean if absolute else unit_scaled(clean)[0])
         defined.append(varies)
     return usable, torch.stack(defined, dim=1)
 

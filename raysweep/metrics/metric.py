@@ -1,7 +1,7 @@
 """What a metric is: its function, its options and its properties."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -27,9 +27,13 @@ class Metric:
             factor per row), `linear` (any invertible map).
         ideal: the value of perfect alignment, that of a representation with itself when there
             are no ties; None if there is no such value.
+        ideal_from_self: whether a representation falls short of ``ideal`` with itself even without
+            ties; a calibration then takes what the two sides reach with themselves for ideal.
         paired: whether the value depends on which rows belong together; if not, permuting rows
             tells nothing.
         equal_widths: whether both sides must have the same number of features.
+        absolute: the values of options with which the value depends on how large the features are;
+            else they come scaled to entries of at most 1, each member and layer by itself.
         undefined: why the value can be NaN for finite features that are not constant.
         cost: leading cost of one pair of layers.
         source: where the definition comes from.
@@ -46,10 +50,22 @@ class Metric:
     symmetric: bool = True
     invariances: frozenset[str] = frozenset()
     ideal: float | None = 1.0
+    ideal_from_self: bool = False
     paired: bool = True
     equal_widths: bool = False
     undefined: str = "a side has no variation left"
     options: tuple[Option, ...] = ()
+    absolute: Mapping[str, object] = field(default_factory=dict)
+
+    def depends_on_scale(self, options: Mapping[str, object]) -> bool:
+        """Whether it does with these options (all of them, resolved)."""
+        found = [options.get(name) == value for name, value in self.absolute.items()]
+        return bool(found) and all(found)
+
+    @property
+    def of_neighbours(self) -> bool:
+        """Whether it looks at nearest neighbours, which may be tied."""
+        return any(option.name == "topk" for option in self.options)
 
     def resolve(self, options: Mapping[str, object]) -> dict[str, object]:
         """Fills in defaults and checks every given option.

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from raysweep.errors import InputError
 from raysweep.metrics.bits import count_common, pack
-from raysweep.metrics.features import as_features, normalize_rows, resolution
+from raysweep.metrics.features import as_features, normalize_rows, resolution, unit_scaled
 
 SIMILARITIES = ("cosine", "inner", "euclidean")
 
@@ -165,7 +165,7 @@ def tied_share(features: object, topk: int = 10, similarity: str = "cosine") -> 
         raise InputError(f"similarity: expected one of {choices}, got {similarity!r}")
     if not 1 <= topk < len(table):
         raise InputError(f"topk: expected 1 to n - 1 = {len(table) - 1}, got {topk}")
-    space = Space(table, similarity)
+    space = Space(unit_scaled(table)[0], similarity)
     tied = 0
     for start in range(0, len(table), ROWS_AT_ONCE):
         stop = min(start + ROWS_AT_ONCE, len(table))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from raysweep.errors import InputError
-from raysweep.metrics.features import normalize_rows
+from raysweep.metrics.features import normalize_rows, times_power_of_two, unit_scaled
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,10 @@ class Preprocessing:
 
     def __call__(self, features: Tensor) -> Tensor:
         """Applies both steps to [..., n, d]; the dtype is kept, the arithmetic is in float64."""
-        wide = features.to(torch.float64)
+        wide, exponent = unit_scaled(features.to(torch.float64))
         if self.clip_quantile is not None and self.clip_quantile < 1:
             wide = clip_outliers(wide, self.clip_quantile)
-        if self.normalize:
-            wide = normalize_rows(wide)
+        wide = normalize_rows(wide) if self.normalize else times_power_of_two(wide, exponent)
         return wide.to(features.dtype)
 
 

@@ -25,6 +25,7 @@ _KERNEL = (
         choices=("absolute", "median"),
     ),
 )
+_ABSOLUTE_KERNEL = {"kernel": "rbf", "sigma_unit": "absolute"}
 _TOPK = Option("topk", 10, "number of neighbours k, below n", low=1)
 _SIMILARITY = Option("similarity", "cosine", "what makes neighbours near", choices=SIMILARITIES)
 _TIES = Option("tie_seed", 0, "seed of the order of ties", low=0)
@@ -47,6 +48,7 @@ _KERNELS = (
         cost="n d1 d2; rbf: n^2 (d1 + d2)",
         invariances=_ROTATION_SCALE_TRANSLATION,
         options=_KERNEL,
+        absolute=_ABSOLUTE_KERNEL,
     ),
     Metric(
         name="unbiased_cka",
@@ -58,6 +60,7 @@ _KERNELS = (
         invariances=_ROTATION_SCALE_TRANSLATION,
         undefined="all rows of a side are equally far from each other",
         options=_KERNEL,
+        absolute=_ABSOLUTE_KERNEL,
     ),
     Metric(
         name="cmd",
@@ -105,6 +108,7 @@ _NEIGHBOUR_METRICS = (
         name="cycle_knn",
         score=cycle_knn,
         summary="Share of rows that come back from their y-neighbours' x-neighbours.",
+        ideal_from_self=True,
         source="code of Huh et al. 2024, arXiv 2405.07987; ties: seeded",
         cost="n^2 (d1 + d2)",
         symmetric=False,
@@ -206,6 +210,7 @@ _SUBSPACES = (
         name="linear_stitching",
         score=linear_stitching,
         summary="Held-out R2 of a linear map from x to y.",
+        ideal_from_self=True,
         source="Bansal et al. 2021, arXiv 2106.07682; Kornblith et al. 2019, arXiv 1905.00414",
         cost="folds n d1^2 + folds n^2 d2",
         range=(-math.inf, 1.0),

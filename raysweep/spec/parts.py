@@ -76,7 +76,7 @@ class Evaluation(Part):
     metrics: dict[str, dict[str, OptionValue]] = Field(
         default={"unbiased_cka": {}, "mutual_knn": {"topk": 10}}, min_length=1
     )
-    layers: Literal["last", "best"] = "last"
+    layers: Literal["last", "best", "aligned"] = "last"
     rows: Whole = Field(1024, ge=16)
     calibrate: Whole = Field(0, ge=0, le=10_000)
     preprocessing: Preprocessing = Preprocessing()

@@ -1,11 +1,12 @@
 """What the loop over epochs asks of an engine, and what an engine reports."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 
 from raysweep.objective import AlignmentLoss, LossOutput
+from raysweep.objective.base import where_defined
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,9 @@ class AlignedMembers:
     ) -> LossOutput:
         """The loss of these members and its gradients times their strengths.
 
+        In a batch of one row, which shifted by one is the true pair, placebo members have no loss:
+        the value is NaN and the gradients are 0.
+
         Args:
             loss: the alignment loss.
             h1: their activations [a, d1, b] of the layer that is compared.
@@ -101,9 +105,14 @@ class AlignedMembers:
         grad_2 = output.grad_2 * self.strength
         if len(self.placebo):
             grad_2[self.placebo] = grad_2[self.placebo].roll(-1, dims=2)
-        return LossOutput(
+        found = LossOutput(
             output.value,
             output.grad_1 * self.strength,
             grad_2,
             output.grad_parameters * self.strength[:, :, 0],
         )
+        if len(self.placebo) and h1.shape[2] == 1:
+            found = where_defined(
+                replace(found, value=found.value.index_fill(0, self.placebo, torch.nan))
+            )
+        return found

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from raysweep.data.views import PairedViews
 from raysweep.study_yaml import Fault, Location
 from raysweep.vocabulary.data import (
     check_block,
+    check_combinations,
     check_loading,
     check_population,
     smallest_splits,
@@ -24,7 +26,8 @@ from raysweep.vocabulary.parts import widths_of
 def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
     """All faults of a raw study that only the registries can tell.
 
-    One cell of every data block is loaded, so that a file that cannot be used is found here.
+    Every combination of a data block's axes is checked against the dataset's rules, and one cell of
+    it loaded, so that a file that cannot be used is found here.
 
     Args:
         raw: the study as read from YAML; it may be malformed elsewhere.
@@ -39,10 +42,12 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
         at: Location = ("data", index)
         found = check_block(block, at, folder)
         if not found and isinstance(block.get("dataset"), str):
-            found, views = check_loading(block, at, folder)
-            sizes += [smallest_splits(block, v) for v in views]
-            if any(v.population is None for v in views):
-                faults += check_population(raw.get("verdict"), str(block.get("dataset")))
+            found = check_combinations(block, at)
+            loaded: list[PairedViews] = []
+            if not found:
+                found, loaded = check_loading(block, at, folder)
+            sizes += smallest_splits(block, loaded)
+            faults += check_population(raw.get("verdict"), block)
         faults += found
     faults += check_metrics(raw.get("evaluation"), widths_of(raw))
     faults += check_calibration(raw.get("evaluation"))

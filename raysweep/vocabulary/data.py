@@ -1,7 +1,7 @@
 """Checks the data blocks of a study file: names, values, files, and that they can be loaded."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from raysweep.data.registry import DATASETS, load
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
-from raysweep.options import Option
+from raysweep.options import Option, Value
 from raysweep.spec import DataGrid
 from raysweep.study_file import unknown_name
 from raysweep.study_yaml import Fault, Location, shown
@@ -77,48 +77,110 @@ def _check_value(parameter: Option, value: object, at: Location, folder: Path) -
     return []
 
 
+def check_combinations(block: Mapping[str, Any], at: Location) -> list[Fault]:
+    """The combinations of a block's axes that the dataset refuses, without loading any."""
+    grid = _grid(block)
+    if grid is None:
+        return []
+    axes = _all_values(grid)
+    found: dict[Fault, None] = {}
+    for rule in DATASETS[grid.dataset].rules:
+        for chosen, message in rule.faults(axes, grid.draws):
+            given = {name: value for name, value in chosen.items() if name in block}
+            found[Fault(_place(block, at, given), message + _among(grid, given))] = None
+    return list(found)
+
+
+def _grid(block: Mapping[str, Any]) -> DataGrid | None:
+    try:
+        return DataGrid.model_validate(dict(block))
+    except ValidationError:
+        return None  # spec says what is wrong
+
+
+def _all_values(grid: DataGrid) -> dict[str, tuple[Value, ...]]:
+    """Parameter -> its values, plain and checked; of those left out the default."""
+    return {
+        p.name: tuple(p.parse(v) for v in grid.axes[p.name])
+        if p.name in grid.axes
+        else (p.default,)
+        for p in DATASETS[grid.dataset].parameters
+    }
+
+
+def _place(block: Mapping[str, Any], at: Location, given: Mapping[str, object]) -> Location:
+    """Where the first of the given parameters has its value."""
+    for name, value in given.items():
+        written = block[name]
+        if isinstance(written, list):
+            return (*at, name, written.index(value))
+        return (*at, name)
+    return at
+
+
+def _among(grid: DataGrid, given: Mapping[str, object]) -> str:
+    """Which combination it is, where the axes have several."""
+    if all(len(grid.axes[name]) == 1 for name in given):
+        return ""
+    words = ", ".join(f"{name}: {shown(value)}" for name, value in given.items())
+    return f" (in the combination {words}; give what goes together in data blocks of its own)"
+
+
 def check_loading(
     block: Mapping[str, Any], at: Location, folder: Path
 ) -> tuple[list[Fault], list[PairedViews]]:
     """Load the first cell of a block, and one for each of its files."""
-    try:
-        grid = DataGrid.model_validate(dict(block))
-    except ValidationError:
+    grid = _grid(block)
+    if grid is None:
         return [], []
     dataset = DATASETS[grid.dataset]
     axes = dict(grid.axes)
     files = [p.name for p in dataset.parameters if p.kind == "path" and p.name in axes]
+    # A file may bring its splits along, and then there is no other draw than the first.
+    draw = max(grid.draws) if files else grid.draws[0]
     faults, views = [], []
     for paths in itertools.product(*(axes[name] for name in files)):
         resolved = [str(resolved_path(str(path), folder)) for path in paths]
         first = {name: values[0] for name, values in axes.items()}
         first.update(zip(files, resolved, strict=True))
         try:
-            views.append(load(grid.dataset, first, grid.draws[0]))
+            views.append(load(grid.dataset, first, draw))
         except InputError as error:
             faults.append(Fault((*at, *files[:1]), str(error)))
     return faults, views
 
 
-def smallest_splits(block: Mapping[str, Any], views: PairedViews) -> dict[str, int]:
-    """Split -> the fewest rows that a cell of the block has in it."""
-    sizes = {}
-    for split in _SPLITS:
-        given = block.get(split)
-        values = given if isinstance(given, list) else [given]
-        sizes[split] = len(getattr(views.splits, split)) if given is None else min(values)
-    return sizes
-
-
-def check_population(verdict: object, dataset: str) -> list[Fault]:
-    """The fault of testing what only data whose inputs can be listed have."""
-    given = verdict.get("performance") if isinstance(verdict, Mapping) else None
-    if not str(given).endswith("_population"):
+def smallest_splits(block: Mapping[str, Any], views: Sequence[PairedViews]) -> list[dict[str, int]]:
+    """Split -> the fewest rows in it of any cell of the block, or the rows that each file has."""
+    grid = _grid(block)
+    if grid is None:
         return []
+    values = _all_values(grid)
+    if all(split in values for split in _SPLITS):
+        return [{split: min(int(str(v)) for v in values[split]) for split in _SPLITS}]
+    return [{split: len(getattr(v.splits, split)) for split in _SPLITS} for v in views]
+
+
+def check_population(verdict: object, block: Mapping[str, Any]) -> list[Fault]:
+    """The faults of testing what only data whose inputs can be listed have."""
+    given = verdict.get("performance") if isinstance(verdict, Mapping) else None
+    grid = _grid(block)
+    if grid is None or not str(given).endswith("_population"):
+        return []
+    listed = DATASETS[grid.dataset].listed
+    if listed is None:
+        reasons = [""]
+    else:
+        axes = _all_values(grid)
+        reasons = [
+            f" where {message}" for rule in listed for _, message in rule.faults(axes, grid.draws)
+        ]
+    instead = str(given).replace("population", "test")
     return [
         Fault(
             ("verdict", "performance"),
-            f"the inputs of dataset {dataset} cannot be listed with these characteristics, so "
-            f"there is no {given}; choose {str(given).replace('population', 'test')}",
+            f"the inputs of dataset {grid.dataset} cannot be listed{reason}, so there is no "
+            f"{given}; choose {instead}",
         )
+        for reason in reasons
     ]

@@ -170,7 +170,8 @@ def _align(
         value = infonce(mem, sides, b, columns, stride, term.inverse_temperature)
     else:
         value = cka(mem, sides, b, columns, stride, term.loss == UNBIASED_CKA)
-    if value == value:
+    # A placebo's only row, shifted by one, would be the true pair.
+    if value == value and not (member.placebo and b == 1):
         by_1, by_2 = member.strength * term.pull_1, member.strength * term.pull_2
         square = add_side(mem, sides.grad_u, by_1, sides.width_1, b, stride, 0, sides.at_1)
         square += add_side(
