@@ -118,7 +118,7 @@ def test_rows_are_complete(mixed: tuple[Study, list[Trial], list[Row]]) -> None:
     }
     assert {name: row[name] for name in facts} == facts
     assert view.information is not None
-    for name, value in dataclasses.asdict(view.information).items():
+    for name, value in view.information.columns().items():
         assert row[name] == value
     assert 1 <= int(str(row["best_epoch"])) <= 4
     assert all(float(str(r["train_seconds"])) > 0 for r in rows)

@@ -106,8 +106,13 @@ def estimate_information(views: PairedViews) -> Information:
     5 to 30 s on one core. ``bayes_*`` are the accuracies of the best learners.
 
     Raises:
-        InputError: fewer than two classes with at least three rows.
+        InputError: fewer than two classes with at least three rows, or more than two modalities.
     """
+    if len(views.inputs) > 2:
+        raise InputError(
+            f"estimated information: the data have {len(views.inputs)} modalities; the estimate is "
+            "of two"
+        )
     rows = _usable_rows(views)
     _, y = np.unique(views.y[rows], return_inverse=True)
     y = y.reshape(-1).astype(np.int64)

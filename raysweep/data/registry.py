@@ -12,7 +12,7 @@ from raysweep.data.channels import channels
 from raysweep.data.digits import PARAMETERS as DIGITS_PARAMETERS
 from raysweep.data.digits import digits
 from raysweep.data.synthetic import PARAMETERS as SYNTHETIC_PARAMETERS
-from raysweep.data.synthetic import synthetic
+from raysweep.data.synthetic import synthetic, unique_counts
 from raysweep.data.transforms import PARAMETERS as TRANSFORM_PARAMETERS
 from raysweep.data.views import Information, PairedViews
 from raysweep.errors import InputError
@@ -27,6 +27,7 @@ class Dataset:
 
     ``heterogeneity`` names those that change how the modalities encode the rows, not the rows: an
     emergence study trains a modality that they leave as it is once for all their values.
+    ``together`` checks the parameters that restrict one another, by name; it raises InputError.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Dataset:
     description: str
     parameters: tuple[Option, ...]
     heterogeneity: tuple[str, ...] = ()
+    together: Callable[..., object] | None = None
 
     def check(self, given: Mapping[str, object]) -> dict[str, Value]:
         """All parameters, checked and with defaults filled in.
@@ -50,9 +52,10 @@ DATASETS: dict[str, Dataset] = {
         Dataset(
             "synthetic",
             synthetic,
-            "16 bits in two views and a label of 8 of them (the paper's generator)",
+            "8 bits in all views, 4 in each alone, a label of 8 of them (the paper's generator)",
             SYNTHETIC_PARAMETERS,
             HETEROGENEITY,
+            unique_counts,
         ),
         Dataset(
             "channels",

@@ -23,7 +23,10 @@ CURVES_TAG = "raysweep.curves"
 _EXACT = (
     "I1",
     "I2",
+    "I3",
+    "I4",
     "I12",
+    "I_all",
     "I_shared",
     "I_X1X2",
     "pid_R",
@@ -32,12 +35,14 @@ _EXACT = (
     "pid_S",
     "bayes_1",
     "bayes_2",
+    "bayes_3",
+    "bayes_4",
     "bayes_fused",
 )
 INFORMATION = (*_EXACT, *(f"{name}_estimated" for name in _EXACT))
 _MEAN_ONLY = ("gradient_ratio", "best_epoch", "train_seconds")
 _TIMING = ("train_seconds",)
-_FAMILIES = ("alignment_", "corrected_", "performance_", "loss_")
+_FAMILIES = ("alignment_", "pair_", "corrected_", "performance_", "loss_")
 _Of = tuple[Stage, Arm, float, Options]
 _MEASURED = tuple(c for c in COLUMNS if c.name.startswith(_FAMILIES) and c.kind == "float64")
 

@@ -8,7 +8,10 @@ from raysweep.study_yaml import Fault, Location
 from raysweep.vocabulary.data import (
     check_block,
     check_loading,
+    check_pairs,
     check_population,
+    check_several,
+    check_together,
     smallest_splits,
 )
 from raysweep.vocabulary.evaluation import (
@@ -39,10 +42,14 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
         at: Location = ("data", index)
         found = check_block(block, at, folder)
         if not found and isinstance(block.get("dataset"), str):
+            found = check_together(block, at)
+            if raw.get("kind") == "emergence":
+                found += check_pairs(block, at)
+        if not found and isinstance(block.get("dataset"), str):
             found, views = check_loading(block, at, folder)
             sizes += [smallest_splits(block, v) for v in views]
-            if any(v.population is None for v in views):
-                faults += check_population(raw.get("verdict"), str(block.get("dataset")))
+            faults += check_population(raw.get("verdict"), str(block.get("dataset")), views)
+            faults += check_several(raw, views)
         faults += found
     faults += check_metrics(raw.get("evaluation"), widths_of(raw.get("model")))
     faults += check_calibration(raw.get("evaluation"))

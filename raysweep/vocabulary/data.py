@@ -1,7 +1,8 @@
 """Checks the data blocks of a study file: names, values, files, and that they can be loaded."""
 
+import inspect
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +78,42 @@ def _check_value(parameter: Option, value: object, at: Location, folder: Path) -
     return []
 
 
+def check_together(block: Mapping[str, Any], at: Location) -> list[Fault]:
+    """The fault of values that are valid alone and not together, in any cell of a valid block."""
+    dataset = DATASETS[str(block["dataset"])]
+    if dataset.together is None:
+        return []
+    names = [n for n in inspect.signature(dataset.together).parameters if n in block]
+    axes = [block[n] if isinstance(block[n], list) else [block[n]] for n in names]
+    for values in itertools.product(*axes):
+        try:
+            dataset.together(**dict(zip(names, values, strict=True)))
+        except InputError as error:
+            # The message says which parameter is what: its line is the place.
+            said = str(error)
+            named = sorted((n for n in names if f" {n} is " in said), key=said.index)
+            return [Fault((*at, *named[:1]), said)]
+    return []
+
+
+def check_pairs(block: Mapping[str, Any], at: Location) -> list[Fault]:
+    """The fault of an emergence study of more than two modalities: it is about pairs."""
+    given = block.get("modalities")
+    values = given if isinstance(given, list) else [given]
+    return [
+        Fault(
+            (*at, "modalities", index) if isinstance(given, list) else (*at, "modalities"),
+            f"emergence studies compare the two encoders of a pair: expected 2, found {value}",
+        )
+        for index, value in enumerate(values)
+        if isinstance(value, int) and value > 2
+    ]
+
+
 def check_loading(
     block: Mapping[str, Any], at: Location, folder: Path
 ) -> tuple[list[Fault], list[PairedViews]]:
-    """Load the first cell of a block, and one for each of its files."""
+    """Load the first cell of a block, and one for each of its files and numbers of modalities."""
     try:
         grid = DataGrid.model_validate(dict(block))
     except ValidationError:
@@ -89,10 +122,11 @@ def check_loading(
     axes = dict(grid.axes)
     files = [p.name for p in dataset.parameters if p.kind == "path" and p.name in axes]
     faults, views = [], []
-    for paths in itertools.product(*(axes[name] for name in files)):
-        resolved = [str(resolved_path(str(path), folder)) for path in paths]
+    varied = [*files, *(["modalities"] if "modalities" in axes else [])]
+    for given in itertools.product(*(axes[name] for name in varied)):
         first = {name: values[0] for name, values in axes.items()}
-        first.update(zip(files, resolved, strict=True))
+        first.update(zip(varied, given, strict=True))
+        first.update({name: str(resolved_path(str(first[name]), folder)) for name in files})
         try:
             views.append(load(grid.dataset, first, grid.draws[0]))
         except InputError as error:
@@ -110,15 +144,32 @@ def smallest_splits(block: Mapping[str, Any], views: PairedViews) -> dict[str, i
     return sizes
 
 
-def check_population(verdict: object, dataset: str) -> list[Fault]:
+def check_population(verdict: object, dataset: str, views: Sequence[PairedViews]) -> list[Fault]:
     """The fault of testing what only data whose inputs can be listed have."""
     given = verdict.get("performance") if isinstance(verdict, Mapping) else None
     if not str(given).endswith("_population"):
+        return []
+    known = [view.population for view in views if view.population is not None]
+    listed = len(known) == len(views)
+    if given == "performance_fused_population":
+        listed = listed and all(population.joint is not None for population in known)
+    if listed:
         return []
     return [
         Fault(
             ("verdict", "performance"),
             f"the inputs of dataset {dataset} cannot be listed with these characteristics, so "
-            f"there is no {given}; choose {str(given).replace('population', 'test')}",
+            f"there is no {given} in every cell; choose {str(given).replace('population', 'test')}",
         )
     ]
+
+
+def check_several(raw: Mapping[str, Any], views: Sequence[PairedViews]) -> list[Fault]:
+    """The fault of an engine that cannot train as many modalities as the data have."""
+    training = raw.get("training")
+    engine = training.get("engine") if isinstance(training, Mapping) else None
+    most = max((len(view.inputs) for view in views), default=0)
+    if engine != "kernel" or most <= 2:
+        return []
+    message = f"engine kernel trains two modalities, and the data have {most}; take auto"
+    return [Fault(("training", "engine"), message)]
