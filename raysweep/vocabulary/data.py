@@ -159,7 +159,7 @@ def check_population(verdict: object, dataset: str, views: Sequence[PairedViews]
         Fault(
             ("verdict", "performance"),
             f"the inputs of dataset {dataset} cannot be listed with these characteristics, so "
-            f"there is no {given} in every cell; choose {str(given).replace('population', 'test')}",
+            f"there is no {given}; choose {str(given).replace('population', 'test')}",
         )
     ]
 
