@@ -51,8 +51,8 @@ class DataGrid(BaseModel):
 class ModelGrid(Part):
     """Encoders: depth counts hidden layers, width the units of each.
 
-    ``depth`` and ``width`` set both modalities alike; ``depth_1``/``depth_2`` and
-    ``width_1``/``width_2`` make separate axes.
+    ``depth`` and ``width`` set all modalities alike; ``depth_1``/``depth_2`` and
+    ``width_1``/``width_2`` make separate axes, the second of modality 2 and every further one.
     """
 
     encoder: Literal["mlp"] = "mlp"
