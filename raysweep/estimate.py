@@ -11,7 +11,7 @@ from raysweep.execute import run_pack
 from raysweep.packing import Pack, pack_trials
 from raysweep.probe import epoch_cost
 from raysweep.spec import EmergenceStudy, Study, StudyBase
-from raysweep.sweep import Sweep, trials_of_cell
+from raysweep.sweep import Sweep, search_draws, trials_of_cell
 from raysweep.trials import Trial
 
 _PROBE_MEMBERS = 8
@@ -55,7 +55,7 @@ def study_size(study: StudyBase, measure_time: bool = True) -> StudySize:
         count = trials_of_cell(study, cell)
         trials += count
         encoders += count * cell.modalities
-        packs += _packs_of_cell(study, sweep.plans[cell.id].trials[0], len(cell.draws))
+        packs += _packs_of_cell(study, sweep.plans[cell.id].trials[0])
         if seconds is None:
             continue
         rows = dict(cell.parameters).get("train")
@@ -67,9 +67,10 @@ def study_size(study: StudyBase, measure_time: bool = True) -> StudySize:
     return StudySize(len(sweep.cells), trials, packs, encoders, seconds)
 
 
-def _packs_of_cell(study: Study, trial: Trial, draws: int) -> int:
+def _packs_of_cell(study: Study, trial: Trial) -> int:
     """Packs of a cell, at most: two criteria choose two proposals, of which none share options."""
-    limit, seeds = study.resources.members_per_pack, len(study.search.seeds) * draws
+    limit, cell = study.resources.members_per_pack, trial.cell
+    seeds = len(study.search.seeds) * len(search_draws(study, cell))
     packs, asked = 0, 0
     while asked < study.search.trials:
         count = min(study.search.generation, study.search.trials - asked)
@@ -81,7 +82,7 @@ def _packs_of_cell(study: Study, trial: Trial, draws: int) -> int:
     arms = [5 if study.search.objective == "both" else 3]
     if study.search.options and study.search.objective == "both":
         arms = [3, 2]
-    pairs = len(study.confirm.seeds) * draws
+    pairs = len(study.confirm.seeds) * len(cell.draws)
     return packs + sum(len(pack_trials([[trial] * n] * pairs, limit)) for n in arms)
 
 

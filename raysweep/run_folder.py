@@ -256,14 +256,22 @@ class _Remembering(Output):
 
 
 def _forcing_extended(before: Study, after: Study) -> bool:
-    fixed = {"trials", "seeds"}
+    fixed = {"trials", "seeds", "draws"}
     if _without(before.search, fixed) != _without(after.search, fixed):
         return False
     if not _trials_extended(before.search, after.search):
         return False
     if not set(before.search.seeds) <= set(after.search.seeds):
         return False
+    if not _search_draws_kept(before.search.draws, after.search.draws):
+        return False
     return set(before.confirm.seeds) <= set(after.confirm.seeds)
+
+
+def _search_draws_kept(before: tuple[int, ...] | None, after: tuple[int, ...] | None) -> bool:
+    if before is None or after is None:
+        return before == after
+    return set(before) <= set(after)
 
 
 def _emergence_extended(before: EmergenceStudy, after: EmergenceStudy) -> bool:

@@ -77,6 +77,7 @@ def plan_cell(study: Study, cell: Cell, results: Results) -> CellPlan:
     science = science_digest(study)
     seed = derive_seed(study.seed, "search", cell.id)
     search, limit = study.search, study.resources.members_per_pack
+    draws = search_draws(study, cell)
     trials: list[Trial] = []
     outcomes: list[Outcome] = []
     while len(outcomes) < search.trials:
@@ -97,13 +98,13 @@ def plan_cell(study: Study, cell: Cell, results: Results) -> CellPlan:
                 options=proposal.options,
             )
             for number, proposal in asked
-            for draw in cell.draws
+            for draw in draws
             for s in search.seeds
         ]
         if generation == 0:
             now = [
                 Trial(cell, draw, s, 0.0, Arm.NONE, Stage.SEARCH, science)
-                for draw in cell.draws
+                for draw in draws
                 for s in search.seeds
             ] + now
         trials += now
@@ -255,10 +256,14 @@ class Sweep:
 def trials_of_cell(study: Study, cell: Cell) -> int:
     """Trials of a cell: the search with its baseline, then the arms of the confirm stage."""
     criteria = 2 if study.search.objective == "both" else 1
-    per_draw = (1 + study.search.trials) * len(study.search.seeds) + (1 + 2 * criteria) * len(
-        study.confirm.seeds
-    )
-    return per_draw * len(cell.draws)
+    searched = len(search_draws(study, cell)) * len(study.search.seeds)
+    confirmed = len(cell.draws) * len(study.confirm.seeds)
+    return (1 + study.search.trials) * searched + (1 + 2 * criteria) * confirmed
+
+
+def search_draws(study: Study, cell: Cell) -> tuple[int, ...]:
+    """The dataset draws that a cell's search runs on."""
+    return cell.draws if study.search.draws is None else study.search.draws
 
 
 def _confirm_groups(

@@ -55,6 +55,7 @@ def test_a_study_may_grow(change: dict[str, object]) -> None:
         {"alignment": {"loss": "cka"}},
         {"evaluation__rows": 16},
         {"search__objective": "performance"},
+        {"search__draws": 2},
         {"search__strength": {"low": 0.1, "high": 10}},
         {"search__generation": 4},
         {"seed": 1},

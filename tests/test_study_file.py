@@ -147,6 +147,12 @@ def test_a_clash_points_at_the_key_that_is_there() -> None:
     assert fault.startswith("line 12: search.seeds: seeds used twice: 1000")
 
 
+def test_draws_of_the_search_are_not_those_of_the_data() -> None:
+    [fault] = faults_of(TINY.replace("seeds: 1}", "seeds: 1, draws: [0, 7]}"))
+    assert fault.startswith("line 12: search.draws: draws used twice: 0 in both search.draws and")
+    assert parse(TINY.replace("seeds: 1}", "seeds: 1, draws: 2}")).search.draws == (1000, 1001)
+
+
 def test_single_blocks_and_lists_are_the_same(study_of: StudyFactory) -> None:
     block = TINY.replace("  dataset:", "- dataset:").replace("  train", "  train")
     assert parse(block) == study_of()

@@ -172,7 +172,8 @@ SearchedOption = Annotated[
 class Search(Part):
     """The search in every cell: of the strength and, if wanted, of options of the loss.
 
-    ``seeds`` is a count (0, 1, ...) or a list.
+    ``seeds`` is a count (0, 1, ...) or a list. ``draws`` are dataset draws that only search: a
+    count n means 1000 .. 1000 + n - 1; None searches on the draws that are confirmed.
     """
 
     strength: StrengthRange = StrengthRange()
@@ -186,16 +187,22 @@ class Search(Part):
         "performance_fused"
     )
     seeds: tuple[Seed, ...] = (0, 1)
+    draws: tuple[Seed, ...] | None = None
 
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_or_list(cls, value: object) -> object:
         return count_to_seeds(value, first=0)
 
-    @field_validator("seeds")
+    @field_validator("draws", mode="before")
     @classmethod
-    def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return checked_seeds(value)
+    def _count_or_list_of_draws(cls, value: object) -> object:
+        return None if value is None else count_to_seeds(value, first=CONFIRM_SEEDS_FROM)
+
+    @field_validator("seeds", "draws")
+    @classmethod
+    def _valid_seeds(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        return None if value is None else checked_seeds(value)
 
     @field_validator("options")
     @classmethod

@@ -48,6 +48,20 @@ class Study(StudyBase):
         return self
 
     @model_validator(mode="after")
+    def _draws_apart(self) -> Self:
+        confirmed = {draw for block in self.data for draw in block.draws}
+        shared = sorted(confirmed & set(self.search.draws or ()))
+        if shared:
+            raise Clash(
+                f"draws used twice: {listed(shared)} in both search.draws and the draws of the "
+                "data; give the search draws of its own, or leave search.draws out to search on "
+                "those that are confirmed",
+                ("search", "draws"),
+                ("data",),
+            )
+        return self
+
+    @model_validator(mode="after")
     def _metric_measured(self) -> Self:
         if self.search.metric is not None and self.search.metric not in self.evaluation.metrics:
             raise Clash(
