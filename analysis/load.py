@@ -34,17 +34,18 @@ _NOT_DESCRIPTORS = frozenset(
 # Options of the loss: those that the search proposed differ within a cell.
 OPTION_PREFIX = "option_"
 _OUTCOME_PREFIXES = (
-    *("alignment_", "chance_", "corrected_", "distinct_rows_"),
+    *("alignment_", "pair_", "chance_", "corrected_", "distinct_rows_"),
     *("performance_", "loss_", "regret_"),
 )
 _MACHINE_SUFFIXES = ("_seconds", "_s", "_gib", "_bytes")
 INFORMATION = (
-    *("I1", "I2", "I12", "I_shared", "I_X1X2"),
-    *("pid_R", "pid_U1", "pid_U2", "pid_S", "bayes_1", "bayes_2", "bayes_fused"),
+    *("I1", "I2", "I3", "I4", "I12", "I_all", "I_shared", "I_X1X2"),
+    *("pid_R", "pid_U1", "pid_U2", "pid_S"),
+    *("bayes_1", "bayes_2", "bayes_3", "bayes_4", "bayes_fused"),
 )
 # The order in which a reader looks for what a cell is.
 _LABEL_ORDER = (
-    *("data", "file", "U", "R", "overlap", "D_phi", "loss", "encoder"),
+    *("data", "file", "modalities", "U", "R", "overlap", "D_phi", "loss", "encoder"),
     *("width_1", "width_2", "depth_1", "depth_2", "n_train"),
 )
 
@@ -180,10 +181,10 @@ def cell_labels(cells: pd.DataFrame) -> pd.Series:
 
 
 def values_of(trials: pd.DataFrame, outcome: str) -> pd.Series:
-    """The numbers of an outcome column, or of `regret_<1|2|fused>_<split>`.
+    """The numbers of an outcome column, or of `regret_<1|2|3|4|fused>_<split>`.
 
     Regret is the Bayes accuracy of what the head sees minus the accuracy reached, so it exists
-    where the table knows `bayes_<1|2|fused>`.
+    where the table knows the `bayes_` of that head.
 
     Raises:
         InputError: no such column.

@@ -78,7 +78,7 @@ def default_covariates(units: pd.DataFrame) -> list[str]:
         *([first] if first else []),
         *("pid_S", "D_phi", "log2 width", "log2 depth", "log2 n_train", "I12"),
     ]
-    known = {*redundancy, "U1", "U2", "n_train", "parameters"}
+    known = {*redundancy, "U1", "U2", "U3", "U4", "n_train", "parameters"}
     known |= {f"{name}_{i}" for name in ("width", "depth") for i in (1, 2)}
     others = [
         n

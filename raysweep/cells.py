@@ -23,7 +23,7 @@ class Cell:
         dataset: name of the dataset in the registry.
         parameters: the dataset's characteristics at this point, sorted by name.
         draws: the dataset draws that are run in this cell.
-        depth_1, depth_2: hidden layers of the encoders of modality 1 and 2.
+        depth_1, depth_2: hidden layers of the encoders of modality 1, and of 2 and any further.
         width_1, width_2: units per hidden layer.
         identity: what the id is made from; a file's path is replaced by its content there.
     """
@@ -37,6 +37,12 @@ class Cell:
     width_1: int
     width_2: int
     contents: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def modalities(self) -> int:
+        """How many modalities the data have, and so encoders a trial: two unless it is said."""
+        given = dict(self.parameters).get("modalities", 2)
+        return given if isinstance(given, int) else 2
 
     @cached_property
     def id(self) -> str:

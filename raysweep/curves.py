@@ -1,7 +1,6 @@
 """Learning curves: what was seen over the epochs of a trial, thinned to a few points."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 
 import numpy as np
 import torch
@@ -9,7 +8,7 @@ import torch
 from raysweep import evaluate
 from raysweep.data.views import PairedViews
 from raysweep.models.shape import PairShape
-from raysweep.models.trained import History, PairForward, TrainedPack
+from raysweep.models.trained import PairForward, TrainedPack
 from raysweep.spec import Study
 from raysweep.table import CURVE, CURVE_EPOCHS
 
@@ -79,7 +78,12 @@ def learning_curves(
 ) -> dict[str, list[float | None]]:
     """A member's curves as columns of its row; null where nothing was seen."""
     epochs = curve_epochs(study)
-    seen = {c.name: getattr(trained.history, c.name)[member, epochs] for c in fields(History)}
+    history = trained.history
+    losses = {"task_loss": history.task_loss, "fused_loss": history.fused_loss}
+    seen = {name: values[member, epochs] for name, values in losses.items()}
+    seen["alignment_loss"] = history.alignment_loss[member, epochs]
+    for head, accuracies in history.performance.items():
+        seen[f"performance_{head}"] = accuracies[member, epochs]
     seen["alignment"] = alignment.values[member]
     curves: dict[str, list[float | None]] = {CURVE_EPOCHS: [epoch + 1 for epoch in epochs]}
     for name, values in seen.items():

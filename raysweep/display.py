@@ -115,7 +115,8 @@ class RunDisplay:
             rate = self._fresh / elapsed
             parts.append(f"about {duration((planned - done) / rate)} left")
             if not isinstance(sweep, EmergenceSweep):  # where pairs share their encoders
-                parts.append(f"{2 * rate:.1f} encoders/s")
+                encoders = sum(cell.modalities for cell in sweep.cells) / len(sweep.cells)
+                parts.append(f"{encoders * rate:.1f} encoders/s")
         return ", ".join(parts)
 
 

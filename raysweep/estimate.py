@@ -23,7 +23,7 @@ class StudySize:
 
     Attributes:
         cells, trials, packs: counts of the whole study.
-        encoders: models to train: two per trial; in an emergence study each encoder once.
+        encoders: models to train: one a modality and trial; in an emergence study each once.
         seconds: estimated time of one worker, s; None if it was not measured.
     """
 
@@ -48,21 +48,23 @@ def study_size(study: StudyBase, measure_time: bool = True) -> StudySize:
         return StudySize(size.cells, size.trials, size.packs, size.encoders, size.seconds)
     assert isinstance(study, Study)
     sweep = Sweep(study)
-    trials, packs = 0, 0
+    trials, packs, encoders = 0, 0, 0
     seconds: float | None = 0.0 if measure_time else None
     probed: dict[tuple[object, ...], float] = {}
     for cell in sweep.cells:
         count = trials_of_cell(study, cell)
         trials += count
+        encoders += count * cell.modalities
         packs += _packs_of_cell(study, sweep.plans[cell.id].trials[0])
         if seconds is None:
             continue
         rows = dict(cell.parameters).get("train")
-        kind = (cell.dataset, rows, cell.depth_1, cell.depth_2, cell.width_1, cell.width_2)
+        depths, widths = (cell.depth_1, cell.depth_2), (cell.width_1, cell.width_2)
+        kind = (cell.dataset, rows, depths, widths, cell.modalities)
         if kind not in probed:
             probed[kind] = _seconds_per_member(study, sweep.plans[cell.id].trials)
         seconds += count * probed[kind]
-    return StudySize(len(sweep.cells), trials, packs, 2 * trials, seconds)
+    return StudySize(len(sweep.cells), trials, packs, encoders, seconds)
 
 
 def _packs_of_cell(study: Study, trial: Trial) -> int:

@@ -9,31 +9,32 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from raysweep.data.views import PairedViews, Population
+from raysweep.data.views import PairedViews
 from raysweep.metrics import (
     REGISTRY,
     Calibration,
     Preprocessing,
-    best_over_layers,
-    calibrate_layers,
+    calibrate_modalities,
     distinguishable_rows_of,
-    measure_layers,
+    measure_modalities,
 )
+from raysweep.metrics.modalities import Layers, PairwiseScore
 from raysweep.models.trained import PairForward, TrainedPack
 from raysweep.seeds import derive_seed
 from raysweep.spec import Evaluation
 
-HEADS = ("1", "2", "fused")
 _CHUNK_BYTES = 2**28
 _LEAST_CHUNK_ROWS = 64
+_JOINT_ROWS = 2**17
+"""Joint inputs whose fused logits are held at once."""
 
 
 @dataclass(frozen=True)
 class Performance:
-    """What the three heads of every member reach on a split.
+    """What the heads of every member reach on a split.
 
     Attributes:
-        accuracy: head (``1``, ``2``, ``fused``) -> [m] float64 in 0..1.
+        accuracy: head (``1``, ``2``, ..., ``fused``) -> [m] float64 in 0..1.
         loss: head -> [m] float64, mean cross-entropy in nats.
     """
 
@@ -46,18 +47,22 @@ class AlignmentScore:
     """One alignment metric of every member.
 
     Attributes:
-        value: [m] float64; NaN where the metric is not defined (a constant representation, say).
+        value: [m] float64, the mean over the pairs of modalities; NaN where the metric is not
+            defined (a constant representation, say).
         layers: for each member the measured pair of layers, ``"2-3"`` for layer 2 of modality 1
-            and layer 3 of modality 2, counted from 1; empty where undefined.
-        distinct: of a metric of neighbours, how many different rows that pair of layers has after
-            preprocessing (`distinguishable_rows`), int64 [m] for each modality; where undefined,
-            of the last layers.
+            and layer 3 of modality 2, counted from 1; empty where undefined. Of several pairs of
+            modalities one after another, ``"2-3 1-3 1-1"`` for the pairs 1-2, 1-3 and 2-3.
+        distinct: of a metric of neighbours, how many different rows those layers have after
+            preprocessing (`distinguishable_rows`), int64 [m] for each modality, the fewest of its
+            pairs; where undefined, of the last layers.
         calibration: the value against its distribution under permuted rows, if it was asked for.
+        pairs: (a, b), counted from 1 -> [m] float64, the value of each pair of modalities.
     """
 
     value: np.ndarray
     layers: tuple[str, ...]
-    distinct: tuple[np.ndarray, np.ndarray] | None = None
+    pairs: dict[tuple[int, int], np.ndarray]
+    distinct: tuple[np.ndarray, ...] | None = None
     calibration: Calibration | None = None
 
 
@@ -73,19 +78,19 @@ def performance(trained: TrainedPack, views: Sequence[PairedViews], split: str) 
     rows = [getattr(v.splits, split) for v in views]
     labels = torch.as_tensor(np.stack([v.y[r] for v, r in zip(views, rows, strict=True)]))
     n, m = labels.shape[1], len(dataset)
-    hits = {head: torch.zeros(m, dtype=torch.float64) for head in HEADS}
-    losses = {head: torch.zeros(m, dtype=torch.float64) for head in HEADS}
+    heads = trained.shape.heads
+    hits = {head: torch.zeros(m, dtype=torch.float64) for head in heads}
+    losses = {head: torch.zeros(m, dtype=torch.float64) for head in heads}
     for part in _chunks(trained, n):
-        x1, x2 = (_stack(views, rows, side, part) for side in ("x1", "x2"))
         y = labels[dataset][:, part]
-        for head, logits in _logits(trained, x1, x2).items():
+        for head, logits in _logits(trained, _stacked(views, rows, part)).items():
             logits = logits.cpu()
             hits[head] += (logits.argmax(dim=1) == y).sum(dim=1)
             chosen = log_softmax(logits.double(), dim=1).gather(1, y[:, None, :])
             losses[head] -= chosen.sum(dim=(1, 2))
     return Performance(
-        {head: (hits[head] / n).numpy() for head in HEADS},
-        {head: (losses[head] / n).numpy() for head in HEADS},
+        {head: (hits[head] / n).numpy() for head in heads},
+        {head: (losses[head] / n).numpy() for head in heads},
     )
 
 
@@ -94,35 +99,54 @@ def population_performance(
 ) -> Performance | None:
     """Expected accuracy and cross-entropy over all inputs, weighted by their probability.
 
-    Free of test noise: every input of both modalities is run once, and the label's conditional
+    Free of test noise: every input of each modality is run once, and the label's conditional
     distribution takes the place of sampled labels.
 
     Returns:
-        None if the inputs of some dataset cannot be listed.
+        None if the inputs of some dataset cannot be listed; without the fused head if their joint
+        inputs cannot.
     """
     populations = [v.population for v in views]
     known = [p for p in populations if p is not None]
     if len(known) < len(populations):
         return None
     m = len(trained.dataset)
-    accuracy = {head: np.zeros(m) for head in HEADS}
-    loss = {head: np.zeros(m) for head in HEADS}
-    logits_1, part_1 = _on_inputs(trained, 1, np.stack([p.x1 for p in known]))
-    logits_2, part_2 = _on_inputs(trained, 2, np.stack([p.x2 for p in known]))
-    joints = [_joints(population) for population in known]
+    modalities = range(len(known[0].inputs))
+    ran = [_on_inputs(trained, i, np.stack([p.inputs[i] for p in known])) for i in modalities]
+    accuracy = {str(i + 1): np.zeros(m) for i in modalities}
+    loss = {str(i + 1): np.zeros(m) for i in modalities}
     for member, which in enumerate(trained.dataset):
-        population = known[which]
-        logits_of = {
-            "1": logits_1[member],
-            "2": logits_2[member],
-            "fused": part_1[member][population.pair_1] + part_2[member][population.pair_2],
-        }
-        for head, logits in logits_of.items():
-            joint = joints[which][head]
-            predicted = logits.argmax(axis=1)[:, None]
-            accuracy[head][member] = np.take_along_axis(joint, predicted, axis=1).sum()
-            loss[head][member] = -(joint * scipy.special.log_softmax(logits, axis=1)).sum()
+        for i in modalities:
+            accuracy[str(i + 1)][member], loss[str(i + 1)][member] = _expected(
+                ran[i][0][member], known[which].margins[i]
+            )
+    if all(population.joint is not None for population in known):
+        accuracy["fused"], loss["fused"] = np.zeros(m), np.zeros(m)
+        for member, which in enumerate(trained.dataset):
+            joint = known[which].joint
+            assert joint is not None
+            parts = [part[member] for _, part in ran]
+            for start in range(0, len(joint.weight), _JOINT_ROWS):
+                rows = slice(start, start + _JOINT_ROWS)
+                logits = sum(
+                    (
+                        part[pair[rows]]
+                        for part, pair in zip(parts[1:], joint.pairs[1:], strict=True)
+                    ),
+                    start=parts[0][joint.pairs[0][rows]],
+                )
+                table = joint.weight[rows, None] * joint.conditional[rows]
+                right, surprise = _expected(logits, table)
+                accuracy["fused"][member] += right
+                loss["fused"][member] += surprise
     return Performance(accuracy, loss)
+
+
+def _expected(logits: np.ndarray, joint: np.ndarray) -> tuple[float, float]:
+    """Accuracy and cross-entropy of logits [p, c] of inputs whose p(input, label) is [p, c]."""
+    predicted = logits.argmax(axis=1)[:, None]
+    right = np.take_along_axis(joint, predicted, axis=1).sum()
+    return float(right), -float((joint * scipy.special.log_softmax(logits, axis=1)).sum())
 
 
 def alignment_rows(views: PairedViews, split: str, most: int) -> np.ndarray:
@@ -151,77 +175,85 @@ def alignment(
     ``aligned``, counted from 1, or the representations if None.
     """
     chosen = [alignment_rows(view, split, evaluation.rows) for view in views]
-    whole = slice(None)
-    xs, ys = (
-        trained.forward(modality, _stack(views, chosen, side, whole))[0]
-        for modality, side in ((1, "x1"), (2, "x2"))
-    )
-    if evaluation.layers == "best":
-        first = (1, 1)
-    else:
+    hidden = [
+        trained.forward(modality, x)[0]
+        for modality, x in enumerate(_stacked(views, chosen, slice(None)), start=1)
+    ]
+    lowest = [1] * len(hidden)
+    if evaluation.layers != "best":
         named = aligned if evaluation.layers == "aligned" else None
-        first = (named or len(xs), named or len(ys))
-        xs, ys = xs[first[0] - 1 : first[0]], ys[first[1] - 1 : first[1]]
+        lowest = [named or len(of_modality) for of_modality in hidden]
+        hidden = [h[first - 1 : first] for h, first in zip(hidden, lowest, strict=True)]
     preprocessing = Preprocessing(
         clip_quantile=evaluation.preprocessing.clip_quantile,
         normalize=evaluation.preprocessing.normalize,
     )
     # Once for all metrics: sorting for the quantile costs as much as a metric does. In the dtype of
     # the network, which tells a metric what is rounding; the arithmetic is in float64 anyway.
-    layers_1 = [preprocessing(layer.mT) for layer in xs]
-    layers_2 = [preprocessing(layer.mT) for layer in ys]
+    layers = [[preprocessing(layer.mT) for layer in of_modality] for of_modality in hidden]
     scores = {}
     for name, options in evaluation.metrics.items():
-        pairs = measure_layers(name, layers_1, layers_2, options)
-        best = best_over_layers(pairs, REGISTRY[name].higher_is_better)
-        layers = tuple(
-            f"{first[0] + int(a)}-{first[1] + int(b)}" if a >= 0 else ""
-            for a, b in zip(best.layer_1, best.layer_2, strict=True)
-        )
-        distinct = None
-        if REGISTRY[name].of_neighbours:
-            distinct = (
-                distinguishable_rows_of(layers_1, best.layer_1).cpu().numpy(),
-                distinguishable_rows_of(layers_2, best.layer_2).cpu().numpy(),
-            )
+        found = measure_modalities(name, layers, options)
         calibration = None
         if evaluation.calibrate:
-            calibration = calibrate_layers(
+            calibration = calibrate_modalities(
                 name,
-                layers_1,
-                layers_2,
+                layers,
                 options,
                 permutations=evaluation.calibrate,
                 seed=derive_seed("calibration", split),
             )
-        scores[name] = AlignmentScore(best.value.cpu().numpy(), layers, distinct, calibration)
+        distinct = None
+        if REGISTRY[name].of_neighbours:
+            distinct = _distinct(layers, found)
+        scores[name] = AlignmentScore(
+            found.mean.cpu().numpy(),
+            _layer_words(found, lowest),
+            {pair: best.value.cpu().numpy() for pair, best in found.pairs.items()},
+            distinct,
+            calibration,
+        )
     return scores
 
 
-def population_joint(population: Population, modality: int) -> np.ndarray:
-    """p(input of a modality, label), [p, c] float64."""
-    joint = population.weight[:, None] * population.conditional
-    pair = (population.pair_1, population.pair_2)[modality - 1]
-    inputs = len((population.x1, population.x2)[modality - 1])
-    return np.stack([np.bincount(pair, column, inputs) for column in joint.T], axis=1)
+def _layer_words(found: PairwiseScore, lowest: Sequence[int]) -> tuple[str, ...]:
+    """`AlignmentScore.layers`; ``lowest`` are the numbers of the modalities' first layers."""
+    by_pair = [
+        [
+            f"{lowest[a - 1] + int(one)}-{lowest[b - 1] + int(two)}" if one >= 0 else ""
+            for one, two in zip(best.layer_1, best.layer_2, strict=True)
+        ]
+        for (a, b), best in found.pairs.items()
+    ]
+    return tuple(" ".join(of_member) for of_member in zip(*by_pair, strict=True))
+
+
+def _distinct(layers: Sequence[Layers], found: PairwiseScore) -> tuple[np.ndarray, ...]:
+    """`AlignmentScore.distinct`."""
+    counts: list[list[np.ndarray]] = [[] for _ in layers]
+    for (a, b), best in found.pairs.items():
+        for modality, layer in ((a, best.layer_1), (b, best.layer_2)):
+            own = distinguishable_rows_of(list(layers[modality - 1]), layer)
+            counts[modality - 1].append(own.cpu().numpy())
+    return tuple(np.minimum.reduce(of_modality) for of_modality in counts)
 
 
 def _on_inputs(
-    trained: TrainedPack, modality: int, inputs: np.ndarray
+    trained: TrainedPack, index: int, inputs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Head logits, and what the modality adds to the fused logits, of inputs [k, p, d].
 
     The fused head is linear: its logits of a joint input are one part per modality, added up. The
-    bias belongs to the part of modality 1. Both are [m, p, c] float64.
+    bias belongs to the part of modality 1 (index 0). Both are [m, p, c] float64.
     """
-    m, other = len(trained.status), (trained.shape.width_2, trained.shape.width_1)[modality - 1]
     logits, parts = [], []
     for rows in _chunks(trained, inputs.shape[1]):
-        h, head = _run(trained, modality, torch.as_tensor(inputs[:, rows]))
-        nothing = h.new_zeros(m, other, h.shape[2])
-        part = trained.fused(h, nothing) if modality == 1 else trained.fused(nothing, h)
-        if modality == 2:
-            part = part - trained.fused(torch.zeros_like(nothing), torch.zeros_like(h))
+        hidden, head = trained.forward(index + 1, torch.as_tensor(inputs[:, rows]))
+        h = hidden[-1]
+        nothing = [h.new_zeros(h.shape[0], width, h.shape[2]) for width in trained.shape.widths]
+        part = trained.fused(*nothing[:index], h, *nothing[index + 1 :])
+        if index > 0:
+            part = part - trained.fused(*nothing)
         logits.append(head.mT.double().cpu().numpy())
         parts.append(part.mT.double().cpu().numpy())
     return np.concatenate(logits, axis=1), np.concatenate(parts, axis=1)
@@ -230,37 +262,23 @@ def _on_inputs(
 def _chunks(trained: TrainedPack, rows: int) -> list[slice]:
     """Slices of the rows whose activations fit the memory budget together."""
     shape = trained.shape
-    units = shape.depth_1 * shape.width_1 + shape.depth_2 * shape.width_2
-    numbers = len(trained.status) * (units + 3 * shape.classes + shape.d1 + shape.d2)
+    units = sum(depth * width for depth, width in zip(shape.depths, shape.widths, strict=True))
+    numbers = units + len(shape.heads) * shape.classes + sum(shape.inputs)
+    numbers *= len(trained.status)
     size = max(_CHUNK_BYTES // (numbers * trained.parameters.element_size()), _LEAST_CHUNK_ROWS)
     return [slice(start, start + size) for start in range(0, rows, size)]
 
 
-def _run(trained: TrainedPack, modality: int, x: Tensor) -> tuple[Tensor, Tensor]:
-    hidden, logits = trained.forward(modality, x)
-    return hidden[-1], logits
+def _logits(trained: TrainedPack, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    ran = [trained.forward(modality, x) for modality, x in enumerate(inputs, start=1)]
+    fused = trained.fused(*(hidden[-1] for hidden, _ in ran))
+    return dict(zip(trained.shape.heads, (*(logits for _, logits in ran), fused), strict=True))
 
 
-def _logits(trained: TrainedPack, x1: Tensor, x2: Tensor) -> dict[str, Tensor]:
-    h1, logits_1 = _run(trained, 1, x1)
-    h2, logits_2 = _run(trained, 2, x2)
-    return {"1": logits_1, "2": logits_2, "fused": trained.fused(h1, h2)}
-
-
-def _stack(
-    views: Sequence[PairedViews], rows: Sequence[np.ndarray], side: str, part: slice
-) -> Tensor:
-    return torch.as_tensor(
-        np.stack([getattr(v, side)[r[part]] for v, r in zip(views, rows, strict=True)])
-    )
-
-
-def _joints(population: Population) -> dict[str, np.ndarray]:
-    """Head -> p(input, label) of the inputs it sees: [p1, c], [p2, c] and [q, c] for fused."""
-    joint = population.weight[:, None] * population.conditional
-
-    return {
-        "1": population_joint(population, 1),
-        "2": population_joint(population, 2),
-        "fused": joint,
-    }
+def _stacked(views: Sequence[PairedViews], rows: Sequence[np.ndarray], part: slice) -> list[Tensor]:
+    """Some rows of each modality, [k, n, d]."""
+    chosen = [(view.inputs, of_view[part]) for view, of_view in zip(views, rows, strict=True)]
+    return [
+        torch.as_tensor(np.stack([inputs[index][own] for inputs, own in chosen]))
+        for index in range(len(views[0].inputs))
+    ]

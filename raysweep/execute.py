@@ -1,7 +1,6 @@
 """Runs one pack: loads its data, trains it, measures it, and makes its rows."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from raysweep.errors import InputError
 from raysweep.models.memory import PackSize
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
-from raysweep.objective import build_loss
+from raysweep.objective import OverPairs, build_loss
 from raysweep.packing import Pack
 from raysweep.seeds import derive_seed
 from raysweep.spec import Study
@@ -83,9 +82,10 @@ def pack_bytes(study: Study, pack: Pack, device: str = "cpu") -> int:
         rows=(len(views[0].splits.train), len(views[0].splits.validation)),
         batch_size=settings.batch_size,
         itemsize=np.dtype(settings.dtype).itemsize,
-        alignment_parameters=loss.parameter_count(shape.width_1, shape.width_2),
+        alignment_parameters=sum(OverPairs(loss).parameter_counts(shape.widths)),
     )
-    if settings.engine == "torch" or device != "cpu" or settings.layer is not None:
+    several = len(shape.inputs) > 2
+    if settings.engine == "torch" or device != "cpu" or settings.layer is not None or several:
         return size.torch_bytes()
     return size.kernel_bytes(asked=settings.loss not in ("infonce", "cka", "unbiased_cka"))
 
@@ -98,14 +98,16 @@ def _loaded(
     check_files(study, cell)
     draws = sorted({trial.draw for trial in trials})
     views = [load(cell.dataset, dict(cell.parameters), draw) for draw in draws]
+    d1, d2, *further = (x.shape[1] for x in views[0].inputs)
     shape = PairShape(
-        d1=views[0].x1.shape[1],
-        d2=views[0].x2.shape[1],
+        d1=d1,
+        d2=d2,
         classes=views[0].classes,
         depth_1=cell.depth_1,
         depth_2=cell.depth_2,
         width_1=cell.width_1,
         width_2=cell.width_2,
+        further=tuple(further),
     )
     return views, np.array([draws.index(trial.draw) for trial in trials]), shape
 
@@ -152,16 +154,17 @@ def _members(study: Study, trials: Sequence[Trial]) -> Members:
 
 
 def _data(views: Sequence[PairedViews], dataset: np.ndarray) -> PackData:
-    def stack(side: str, split: str) -> np.ndarray:
-        return np.stack([getattr(v, side)[getattr(v.splits, split)] for v in views])
+    def sides(split: str) -> tuple[np.ndarray, ...]:
+        return tuple(
+            np.stack([v.inputs[index][getattr(v.splits, split)] for v in views])
+            for index in range(len(views[0].inputs))
+        )
 
     return PackData(
-        x1_train=stack("x1", "train"),
-        x2_train=stack("x2", "train"),
-        y_train=stack("y", "train"),
-        x1_validation=stack("x1", "validation"),
-        x2_validation=stack("x2", "validation"),
-        y_validation=stack("y", "validation"),
+        x_train=sides("train"),
+        y_train=np.stack([v.y[v.splits.train] for v in views]),
+        x_validation=sides("validation"),
+        y_validation=np.stack([v.y[v.splits.validation] for v in views]),
         dataset=dataset,
     )
 
@@ -183,13 +186,16 @@ def _measure(
         else:
             found = evaluate.performance(trained, views, split)
         if found is not None:
-            for head in evaluate.HEADS:
+            for head in found.accuracy:
                 put(f"performance_{head}_{split}", found.accuracy[head])
                 put(f"loss_{head}_{split}", found.loss[head])
     for split in MEASURED_SPLITS:
         scores = evaluate.alignment(trained, views, split, study.evaluation, aligned_layer(study))
         for name, score in scores.items():
             put(f"alignment_{name}_{split}", score.value)
+            if len(score.pairs) > 1:
+                for (a, b), values in score.pairs.items():
+                    put(f"pair_{a}-{b}_{name}_{split}", values)
             if score.calibration is not None:
                 put(f"chance_{name}_{split}", score.calibration.chance.cpu().numpy())
                 put(f"corrected_{name}_{split}", score.calibration.corrected.cpu().numpy())
@@ -266,12 +272,13 @@ def data_facts(cell: Cell, draw: int, view: PairedViews) -> dict[str, int | floa
 def _information(cell: Cell, draw: int, view: PairedViews) -> dict[str, float]:
     """Exact where the distribution is known, else estimated from the rows and named so."""
     if view.information is not None:
-        return asdict(view.information)
+        return view.information.columns()
     try:
         estimate = load_estimate(cell.dataset, dict(cell.parameters), draw)
     except InputError:
-        return {}  # too few rows to estimate from; nothing else depends on it
-    found = asdict(estimate)
+        # Too few rows to estimate from, or more than two modalities; nothing else depends on it.
+        return {}
+    found = estimate.columns()
     return {f"{name}_estimated": value for name, value in found.items() if np.isfinite(value)}
 
 

@@ -1,4 +1,4 @@
-"""Trains one pack of pairs of encoders, or of encoders alone; knows no Ray, MLflow or files."""
+"""Trains one pack of models, or of encoders alone; knows no Ray, MLflow or files."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from raysweep.models.architecture import Architecture
 from raysweep.models.initial import alignment_generator
 from raysweep.models.shape import EncoderShape, PairShape
 from raysweep.models.trained import TrainedEncoders, TrainedPack
-from raysweep.objective import AlignmentLoss, build_loss
+from raysweep.objective import AlignmentLoss, OverPairs, build_loss
 from raysweep.training.engine import PackEngine
 from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.loop import Observe, run_epochs
@@ -33,12 +33,13 @@ def train_pack(
     """Train all members of a pack together.
 
     Each member minimises CE_1 + CE_2 + strength x L(h1, h2), where h1 and h2 are the
-    representations, or for L the hidden layers that the settings name. Its fused head the
-    cross-entropy on [h1; h2]: on detached representations ("probe"), so that measuring it changes
-    nothing, or with its gradient let through ("joint"). Tower 1 (encoder and head), tower 2, the
-    fused head and the alignment loss's own parameters are clipped by their own norms, so that at
-    strength 0 a tower trains exactly as if it were alone. AdamW as torch's, moments per member;
-    weight decay acts on everything but the alignment loss's parameters.
+    representations, or for L the hidden layers that the settings name; of more modalities the sum
+    of all their CE, and the mean of L over their pairs (`raysweep.objective.OverPairs`). Its fused
+    head the cross-entropy on [h1; h2; ...]: on detached representations ("probe"), so that
+    measuring it changes nothing, or with its gradient let through ("joint"). Each tower (encoder
+    and head), the fused head and the alignment loss's own parameters are clipped by their own
+    norms, so that at strength 0 a tower trains exactly as if it were alone. AdamW as torch's,
+    moments per member; weight decay acts on everything but the alignment loss's parameters.
 
     A member's result depends on its own entries only. On the CPU the number of threads is the
     caller's business: one thread per worker and one worker per core
@@ -91,19 +92,17 @@ def train_pack(
 
 
 def _compared_layer(shape: Architecture, settings: TrainSettings) -> int | None:
-    """The hidden layer that the alignment loss compares; None for the last of both encoders.
+    """The hidden layer that the alignment loss compares; None for the last of all encoders.
 
     Raises:
         InputError: an encoder has no such layer.
     """
-    layer, depths = settings.layer, (shape.depth_1, shape.depth_2)
-    if layer is None or depths == (layer, layer):
+    layer, depths = settings.layer, shape.depths
+    if layer is None or set(depths) == {layer}:
         return None
     if layer > min(depths):
-        raise InputError(
-            f"layer is {layer}; both encoders need it, and their depths are {depths[0]} and "
-            f"{depths[1]}"
-        )
+        words = " and ".join(map(str, depths))
+        raise InputError(f"layer is {layer}; all encoders need it, and their depths are {words}")
     return layer
 
 
@@ -157,9 +156,15 @@ def _engine(
             raise InputError("engine is 'kernel', which trains MLP pairs only; take 'auto'")
         return partial(TorchEngine, ByAutograd(shape, joint, layer))
     on_cpu = torch.device(settings.device).type == "cpu"
+    several = isinstance(shape, PairShape) and len(shape.inputs) > 2
     passes = Alone(shape) if isinstance(shape, EncoderShape) else HandWritten(shape, joint, layer)
-    if named == "torch" or (named == "auto" and (not on_cpu or layer is not None)):
+    if named == "torch" or (named == "auto" and (not on_cpu or layer is not None or several)):
         return partial(TorchEngine, passes)
+    if several:
+        raise InputError(
+            f"engine is 'kernel' and there are {len(shape.heads) - 1} modalities; the kernel "
+            "trains two, take engine 'torch' or 'auto'"
+        )
     if layer is not None:
         raise InputError(
             f"engine is 'kernel' and layer is {layer}; the kernel aligns last layers only, take "
@@ -188,13 +193,13 @@ def _alignment_parameters(
     shape: Architecture, members: Members, loss: AlignmentLoss
 ) -> torch.Tensor:
     """Initial alignment parameters [m, Pa], float64."""
-    count = loss.parameter_count(shape.width_1, shape.width_2)
-    rows = torch.zeros(len(members), count, dtype=torch.float64)
-    if count:
+    pairs = OverPairs(loss)
+    counts = pairs.parameter_counts(shape.widths)
+    rows = torch.zeros(len(members), sum(counts), dtype=torch.float64)
+    if sum(counts):
         for index, seed in enumerate(members.init_seed):
-            rows[index] = loss.initial_parameters(
-                shape.width_1, shape.width_2, alignment_generator(int(seed))
-            )
+            generators = [alignment_generator(int(seed), pair) for pair in range(len(counts))]
+            rows[index] = pairs.initial_parameters(shape.widths, generators)
     return rows
 
 

@@ -172,7 +172,9 @@ def train_one(
     takes as a third argument.
     """
     which = data.dataset[index]
-    x1, x2, y = (torch.as_tensor(a[which]) for a in (data.x1_train, data.x2_train, data.y_train))
+    x1, x2, y = (
+        torch.as_tensor(a[which]) for a in (data.x_train[0], data.x_train[1], data.y_train)
+    )
     pair = Pair(shape)
     pair.load(initial)
     groups = [list(pair.tower_1.parameters()), list(pair.tower_2.parameters())]
@@ -244,8 +246,8 @@ def accuracy(pair: Pair, data: PackData, which: int) -> list[float]:
     """Validation accuracies of head 1, head 2 and the fused head."""
     y = torch.as_tensor(data.y_validation[which])
     with torch.no_grad():
-        h1, logits_1 = pair.tower_1(torch.as_tensor(data.x1_validation[which]))
-        h2, logits_2 = pair.tower_2(torch.as_tensor(data.x2_validation[which]))
+        h1, logits_1 = pair.tower_1(torch.as_tensor(data.x_validation[0][which]))
+        h2, logits_2 = pair.tower_2(torch.as_tensor(data.x_validation[1][which]))
         fused = pair.fused(torch.cat((h1, h2), dim=1))
     logits = torch.stack((logits_1, logits_2, fused))
     return (logits.argmax(2) == y).double().mean(dim=1).tolist()

@@ -50,7 +50,7 @@ def test_the_forest_has_a_row_per_cell_and_draws_intervals():
     figure = figures.effect_forest(effects)
     said = words(figure)
     assert said.count("3 draws") == 10
-    assert "accuracy of both modalities fused, test" in said
+    assert "accuracy of all modalities fused, test" in said
     low, high = (effects[["ci_low", "ci_high"]].iloc[0] * 100).tolist()
     drawn = [line.get_xdata() for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
     assert any(np.allclose(x, [low, high]) for x in drawn)

@@ -20,11 +20,11 @@ nats = st.floats(0, log(2))
 
 def tables(population):
     """p(x1, y), p(x2, y) and p(x1, x2, y) from the listed population."""
-    joint = population.conditional * population.weight[:, None]
+    joint = population.joint.conditional * population.joint.weight[:, None]
     table_1 = np.zeros((len(population.x1), joint.shape[1]))
     table_2 = np.zeros((len(population.x2), joint.shape[1]))
-    np.add.at(table_1, population.pair_1, joint)
-    np.add.at(table_2, population.pair_2, joint)
+    np.add.at(table_1, population.joint.pairs[0], joint)
+    np.add.at(table_2, population.joint.pairs[1], joint)
     return table_1, table_2, joint
 
 

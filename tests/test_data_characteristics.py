@@ -96,18 +96,20 @@ def test_population_with_missing_modalities(missing_2):
     parameters = {"U": 4, "missing_1": 0.2, "missing_2": missing_2, **SMALL}
     views = load("synthetic", parameters)
     population, known = views.population, views.information
-    assert population.weight.sum() == pytest.approx(1.0, abs=1e-12)
-    np.testing.assert_allclose(population.conditional.sum(axis=1), 1.0, atol=1e-12)
-    joint = population.conditional * population.weight[:, None]
+    assert population.joint.weight.sum() == pytest.approx(1.0, abs=1e-12)
+    np.testing.assert_allclose(population.joint.conditional.sum(axis=1), 1.0, atol=1e-12)
+    joint = population.joint.conditional * population.joint.weight[:, None]
     accuracies = []
-    for pair in (population.pair_1, population.pair_2, np.arange(len(joint))):
+    for pair in (population.joint.pairs[0], population.joint.pairs[1], np.arange(len(joint))):
         table = np.zeros((pair.max() + 1, 4))
         np.add.at(table, pair, joint)
         accuracies.append(table.max(axis=1).sum())
     expected = (known.bayes_1, known.bayes_2, known.bayes_fused)
     np.testing.assert_allclose(accuracies, expected, atol=1e-12)
     missing = (population.x1 == 0).all(axis=1)
-    assert population.weight[missing[population.pair_1]].sum() == pytest.approx(0.2, abs=1e-12)
+    assert population.joint.weight[missing[population.joint.pairs[0]]].sum() == pytest.approx(
+        0.2, abs=1e-12
+    )
 
 
 def test_rows_are_noisy_and_missing_as_often_as_asked():
@@ -171,7 +173,7 @@ def test_label_noise_mixes_the_label_with_its_prior():
 def test_classes_and_imbalance(classes, imbalance):
     parameters = {"U": 4, "classes": classes, "imbalance": imbalance, "prior_tolerance": 0.0}
     views = load("synthetic", {**parameters, **SMALL})
-    prior = views.population.weight @ views.population.conditional
+    prior = views.population.joint.weight @ views.population.joint.conditional
     np.testing.assert_allclose(prior, class_prior(classes, imbalance), atol=1e-12)
     assert prior[0] / prior[-1] == pytest.approx(imbalance)
     np.testing.assert_allclose(prior[1:] / prior[:-1], imbalance ** (-1 / (classes - 1)))

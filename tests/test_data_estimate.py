@@ -87,6 +87,6 @@ def test_digits_and_memory():
 def test_too_few_rows():
     rows = np.arange(8)
     x = np.random.default_rng(0).normal(size=(8, 2))
-    views = PairedViews(x, x, rows % 7, 7, Splits(rows[:4], rows[4:6], rows[6:]))
+    views = PairedViews((x, x), rows % 7, 7, Splits(rows[:4], rows[4:6], rows[6:]))
     with pytest.raises(InputError, match="fewer than two classes have 3 rows or more"):
         estimate_information(views)

@@ -36,7 +36,9 @@ def test_all_faults_are_listed_at_once():
     with pytest.raises(InputError) as caught:
         load("synthetic", given)
     message = str(caught.value)
-    assert message.startswith("dataset synthetic: no parameter 'u', valid are U, U1, D_phi")
+    assert message.startswith(
+        "dataset synthetic: no parameter 'u', valid are U, U1, modalities, D_phi"
+    )
     for fault in (
         "U is missing, expected an integer in 0..8",
         "D_phi is 1.5, expected an integer in 0..16",

@@ -146,7 +146,7 @@ def test_shapes_splits_and_scaling():
     for x in (views.x1, views.x2):
         np.testing.assert_allclose(x[views.splits.train].mean(axis=0), 0, atol=1e-9)
         np.testing.assert_allclose(x[views.splits.train].std(axis=0), 1, atol=1e-9)
-    prior = views.population.weight @ views.population.conditional
+    prior = views.population.joint.weight @ views.population.joint.conditional
     for rows in splits:
         counts = np.bincount(views.y[rows], minlength=4)
         assert np.abs(counts - len(rows) * prior).max() < 1
@@ -157,7 +157,9 @@ def test_rows_are_inputs_of_the_population_and_both_views_show_one_input():
     population = views.population
     row_1 = {x.tobytes(): i for i, x in enumerate(population.x1)}
     row_2 = {x.tobytes(): i for i, x in enumerate(population.x2)}
-    pairs = set(zip(population.pair_1.tolist(), population.pair_2.tolist(), strict=True))
+    pairs = set(
+        zip(population.joint.pairs[0].tolist(), population.joint.pairs[1].tolist(), strict=True)
+    )
     assert len(row_1) == len(row_2) == 4096
     assert len(pairs) == 65_536
     for x1, x2 in zip(views.x1, views.x2, strict=True):
@@ -217,7 +219,7 @@ def test_labels_follow_the_conditional():
 def test_information_is_that_of_the_population(U, draw, temperature):
     views = load("synthetic", {"U": U, "temperature": temperature, **SMALL}, draw)
     population, known = views.population, views.information
-    joint = population.conditional * population.weight[:, None]
+    joint = population.joint.conditional * population.joint.weight[:, None]
     prior = joint.sum(axis=0)
 
     def total_entropy(table):
@@ -229,8 +231,8 @@ def test_information_is_that_of_the_population(U, draw, temperature):
         bits = total_entropy(table.sum(axis=1)) + total_entropy(prior) - total_entropy(table)
         return bits, table.max(axis=1).sum()
 
-    assert seen(population.pair_1) == pytest.approx((known.I1, known.bayes_1), abs=1e-9)
-    assert seen(population.pair_2) == pytest.approx((known.I2, known.bayes_2), abs=1e-9)
+    assert seen(population.joint.pairs[0]) == pytest.approx((known.I1, known.bayes_1), abs=1e-9)
+    assert seen(population.joint.pairs[1]) == pytest.approx((known.I2, known.bayes_2), abs=1e-9)
     every = np.arange(len(joint))
     assert seen(every) == pytest.approx((known.I12, known.bayes_fused), abs=1e-9)
     assert known.bayes_fused >= max(known.bayes_1, known.bayes_2) - 1e-12

@@ -40,7 +40,7 @@ def pack_of(
         diverged_step=np.full(MEMBERS, -1),
         best_epoch=np.zeros(MEMBERS, dtype=int),
         steps=np.ones(MEMBERS, dtype=int),
-        history=History(*np.zeros((6, MEMBERS, 1))),
+        history=History(*np.zeros((3, MEMBERS, 1)), {}),
         train_seconds=0.0,
         gradient_ratio=np.zeros(MEMBERS),
     )
@@ -50,8 +50,7 @@ def views_of(draw: int, population: Population | None = None, rows: int = ROWS) 
     rng = np.random.default_rng(draw)
     order = rng.permutation(rows)
     return PairedViews(
-        x1=rng.normal(size=(rows, SHAPE.d1)),
-        x2=rng.normal(size=(rows, SHAPE.d2)),
+        inputs=(rng.normal(size=(rows, SHAPE.d1)), rng.normal(size=(rows, SHAPE.d2))),
         y=rng.integers(0, SHAPE.classes, rows),
         classes=SHAPE.classes,
         splits=Splits(order[:20], order[20:35], order[35:]),
@@ -111,7 +110,7 @@ def test_performance_is_that_of_scikit_learn_member_by_member(
             view = VIEWS[which]
             rows = getattr(view.splits, split)
             logits = logits_of(pack, member, view.x1[rows], view.x2[rows])
-            for head in evaluate.HEADS:
+            for head in SHAPE.heads:
                 y = view.y[rows]
                 accuracy = accuracy_score(y, logits[head].argmax(axis=1))
                 entropy = log_loss(y, softmax(logits[head]), labels=range(SHAPE.classes))
@@ -127,11 +126,9 @@ def population_of(seed: int) -> Population:
     rng = np.random.default_rng(seed + 50)
     joint = rng.permutation(20)[:9]
     weight = rng.dirichlet(np.ones(9))
-    return Population(
-        x1=rng.normal(size=(5, SHAPE.d1)),
-        x2=rng.normal(size=(4, SHAPE.d2)),
-        pair_1=joint // 4,
-        pair_2=joint % 4,
+    return Population.listed(
+        (rng.normal(size=(5, SHAPE.d1)), rng.normal(size=(4, SHAPE.d2))),
+        (joint // 4, joint % 4),
         weight=weight,
         conditional=rng.dirichlet(np.full(SHAPE.classes, 0.5), size=9),
     )
@@ -147,18 +144,18 @@ def test_population_performance_is_the_sum_over_all_that_can_happen() -> None:
     assert found is not None
     for member, which in enumerate(DATASET):
         population = POPULATIONS[which]
-        right = dict.fromkeys(evaluate.HEADS, 0.0)
-        surprise = dict.fromkeys(evaluate.HEADS, 0.0)
+        right = dict.fromkeys(SHAPE.heads, 0.0)
+        surprise = dict.fromkeys(SHAPE.heads, 0.0)
         for joint in range(9):
-            x1 = population.x1[population.pair_1[joint]][None]
-            x2 = population.x2[population.pair_2[joint]][None]
+            x1 = population.x1[population.joint.pairs[0][joint]][None]
+            x2 = population.x2[population.joint.pairs[1][joint]][None]
             for head, logits in logits_of(pack, member, x1, x2).items():
                 probability = softmax(logits)[0]
                 for label in range(SHAPE.classes):
-                    p = population.weight[joint] * population.conditional[joint, label]
+                    p = population.joint.weight[joint] * population.joint.conditional[joint, label]
                     right[head] += p * (probability.argmax() == label)
                     surprise[head] -= p * np.log(probability[label])
-        for head in evaluate.HEADS:
+        for head in SHAPE.heads:
             assert found.accuracy[head][member] == pytest.approx(right[head], abs=1e-12)
             assert found.loss[head][member] == pytest.approx(surprise[head], rel=1e-9)
 
@@ -167,17 +164,18 @@ def test_population_performance_is_the_limit_of_a_large_test_split() -> None:
     rng = np.random.default_rng(0)
     n, views = 100_000, []
     for population in POPULATIONS:
-        joint = rng.choice(9, size=n, p=population.weight)
-        steps = population.conditional[joint].cumsum(axis=1)
+        joint = rng.choice(9, size=n, p=population.joint.weight)
+        steps = population.joint.conditional[joint].cumsum(axis=1)
         y = (rng.random(n)[:, None] > steps[:, :-1]).sum(axis=1)
-        x1, x2 = population.x1[population.pair_1[joint]], population.x2[population.pair_2[joint]]
+        of_1, of_2 = population.joint.pairs
+        inputs = population.x1[of_1[joint]], population.x2[of_2[joint]]
         splits = Splits(np.arange(0), np.arange(0), np.arange(n))
-        views.append(PairedViews(x1, x2, y, SHAPE.classes, splits, population=population))
+        views.append(PairedViews(inputs, y, SHAPE.classes, splits, population=population))
     pack = pack_of(scale=0.3)
     exact = evaluate.population_performance(pack, views)
     sampled = evaluate.performance(pack, views, "test")
     assert exact is not None
-    for head in evaluate.HEADS:
+    for head in SHAPE.heads:
         # 4 standard errors of a share at 0.5; losses here have an sd of about 1.
         np.testing.assert_allclose(sampled.accuracy[head], exact.accuracy[head], atol=0.0065)
         np.testing.assert_allclose(sampled.loss[head], exact.loss[head], atol=0.03)
@@ -191,7 +189,7 @@ def test_population_inputs_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -
     pieces = evaluate.population_performance(pack, KNOWN)
     assert whole is not None
     assert pieces is not None
-    for head in evaluate.HEADS:
+    for head in SHAPE.heads:
         np.testing.assert_allclose(pieces.loss[head], whole.loss[head], rtol=1e-12)
         np.testing.assert_array_equal(pieces.accuracy[head], whole.accuracy[head])
 
@@ -291,7 +289,7 @@ def test_chance_is_the_same_aggregate_over_permuted_rows(layers: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_few_different_inputs_have_few_different_representations(dtype: str) -> None:
     view = views_of(0, rows=400)
-    repeated = dataclasses.replace(view, x1=view.x1[np.arange(400) % 5])
+    repeated = dataclasses.replace(view, inputs=(view.x1[np.arange(400) % 5], view.x2))
     evaluation = Evaluation.model_validate({"metrics": ["cka", "mutual_knn"]})
     scores = evaluate.alignment(pack_of(dtype), [repeated] * 3, "test", evaluation)
     assert scores["cka"].distinct is None
@@ -332,7 +330,7 @@ def test_distinct_rows_are_those_of_the_layers_that_are_reported() -> None:
     second[:, :, :-1] = second[:, :, :1] * second[:, :1, :-1]
     view = views_of(0, rows=200)
     lengths = np.random.default_rng(5).choice([1.0, 2.0], 200)[:, None]
-    view = dataclasses.replace(view, x1=view.x1[np.arange(200) % 9] * lengths)
+    view = dataclasses.replace(view, inputs=(view.x1[np.arange(200) % 9] * lengths, view.x2))
     expected = {}
     for layers in ("best", "last"):
         evaluation = Evaluation.model_validate(
@@ -373,8 +371,8 @@ def test_a_diverged_member_leaves_the_others_as_they_are() -> None:
             ("test", evaluate.performance(pack, KNOWN, "test")),
             ("population", population),
         ):
-            found |= {f"accuracy {name} {head}": part.accuracy[head] for head in evaluate.HEADS}
-            found |= {f"loss {name} {head}": part.loss[head] for head in evaluate.HEADS}
+            found |= {f"accuracy {name} {head}": part.accuracy[head] for head in SHAPE.heads}
+            found |= {f"loss {name} {head}": part.loss[head] for head in SHAPE.heads}
         for name, score in evaluate.alignment(pack, KNOWN, "validation", evaluation).items():
             found[name] = score.value
             found[f"layers {name}"] = np.array(score.layers)

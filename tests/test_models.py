@@ -21,7 +21,7 @@ def pack(m: int, dataset: list[int], dtype: torch.dtype = torch.float64) -> Trai
         diverged_step=np.full(m, -1),
         best_epoch=np.zeros(m, dtype=int),
         steps=np.zeros(m, dtype=int),
-        history=History(*[nothing] * 6),
+        history=History(*[nothing] * 3, {}),
         train_seconds=0.0,
         gradient_ratio=np.zeros(m),
     )
@@ -100,7 +100,7 @@ def test_inputs_without_a_dataset_axis_are_for_all_members() -> None:
 @pytest.mark.parametrize(
     ("modality", "size", "message"),
     [
-        (3, (7, 5), "modality is 3; it must be 1 or 2"),
+        (3, (7, 5), "modality is 3; it must be in 1..2"),
         (1, (7, 4), r"x has shape \(7, 4\); it must be \[n, 5\] or \[2, n, 5\]"),
         (2, (1, 7, 4), r"x has shape \(1, 7, 4\); it must be \[n, 4\] or \[2, n, 4\]"),
         (2, (4,), r"x has shape \(4,\)"),

@@ -23,7 +23,7 @@ def pack(engine, m, n, width, depth, batch, loss):
     draw, ones = np.random.default_rng(0), np.ones(m)
     def split(rows):
         x = draw.normal(size=(2, rows, 12))
-        return x, x, draw.integers(0, 4, (2, rows))
+        return (x, x), draw.integers(0, 4, (2, rows))
     return (
         PairShape(12, 12, 4, depth, depth, width, width),
         Members(np.arange(m), np.arange(m), ones * 1e-3, ones, ones, ones, ones < 0),

@@ -24,11 +24,11 @@ TOLERANCE = 1e-10
 def make_data(m: int, shape: PairShape = SHAPE, rows: int = ROWS, datasets: int = 3) -> PackData:
     rng = np.random.default_rng(7)
 
-    def split(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def split(n: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         y = rng.integers(0, shape.classes, (datasets, n))
         x1 = rng.normal(size=(datasets, n, shape.d1)) + y[..., None] * 0.5
         x2 = rng.normal(size=(datasets, n, shape.d2)) - y[..., None] * 0.4
-        return x1, x2, y
+        return (x1, x2), y
 
     return PackData(*split(rows), *split(40), dataset=np.arange(m) % datasets)
 
@@ -109,9 +109,9 @@ def test_every_member_follows_the_slow_trainer(loss: str, fusion: str, engine: s
         history = best.history
         np.testing.assert_allclose(history.task_loss[index], slow.task_loss, atol=TOLERANCE)
         accuracies = np.array(slow.accuracies).T
-        np.testing.assert_allclose(history.performance_1[index], accuracies[0])
-        np.testing.assert_allclose(history.performance_2[index], accuracies[1])
-        np.testing.assert_allclose(history.performance_fused[index], accuracies[2])
+        np.testing.assert_allclose(history.performance["1"][index], accuracies[0])
+        np.testing.assert_allclose(history.performance["2"][index], accuracies[1])
+        np.testing.assert_allclose(history.performance["fused"][index], accuracies[2])
         if members.strength[index] > 0:
             np.testing.assert_allclose(
                 history.alignment_loss[index], slow.alignment_loss, atol=1e-9
@@ -176,7 +176,7 @@ def test_any_encoder_trains_by_autograd_like_the_one_written_by_hand(
     torch.testing.assert_close(found.parameters, expected.parameters, atol=TOLERANCE, rtol=0)
     np.testing.assert_allclose(found.gradient_ratio, expected.gradient_ratio, rtol=1e-8)
     np.testing.assert_array_equal(found.best_epoch, expected.best_epoch)
-    x = data.x1_validation
+    x = data.x_validation[0]
     for mine, theirs in zip(found.forward(1, x)[0], expected.forward(1, x)[0], strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-8, rtol=0)
 
@@ -279,7 +279,7 @@ def test_a_diverging_member_leaves_the_others_bit_identical(dtype: str, engine: 
 def test_no_result_is_left_unfinished(dtype: str) -> None:
     trained = train(make_members(4), dtype=dtype, evaluate_every=4, epochs=6)
     assert str(trained.parameters.dtype) == f"torch.{dtype}"
-    seen = ~np.isnan(trained.history.performance_fused)
+    seen = ~np.isnan(trained.history.performance["fused"])
     assert (seen == (np.isin(np.arange(6), [3, 5]))).all()
     assert np.isin(trained.best_epoch, [3, 5]).all()
     assert np.isfinite(trained.history.task_loss).all()
@@ -292,7 +292,7 @@ def test_patience_stops_each_member_by_itself(engine: str) -> None:
     data = make_data(12)
     full = train(members, data=data, epochs=40, engine=engine)
     stopped = train(members, data=data, epochs=40, patience=3, engine=engine)
-    accuracy = full.history.performance_fused
+    accuracy = full.history.performance["fused"]
     for index in range(12):
         best, at = -1.0, -1
         stop = 40
@@ -347,7 +347,10 @@ def test_impossible_members_are_refused(change: dict[str, float], message: str) 
     [
         ({"dataset": np.array([0, 3])}, r"dataset must hold 2 indices in 0\.\.2; it is \[0 3\]"),
         ({"y_train": np.full((3, ROWS), 3)}, r"y_train runs from 3 to 3; labels must be 0\.\.2"),
-        ({"x1_train": np.zeros((3, ROWS, 4))}, r"x1_train has shape \(3, 75, 4\); it must be"),
+        (
+            {"x_train": (np.zeros((3, ROWS, 4)),) * 2},
+            r"x1_train has shape \(3, 75, 4\); it must be",
+        ),
         ({"y_validation": np.zeros((3, 0), int)}, r"y_validation has shape \(3, 0\)"),
     ],
 )

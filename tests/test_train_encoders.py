@@ -19,11 +19,10 @@ ENGINES = pytest.mark.parametrize("engine", ["torch", "kernel"])
 
 def side(data: PackData, modality: int) -> EncoderData:
     """One modality of a pair's data."""
-    inputs = ("x1", "x2")[modality - 1]
     return EncoderData(
-        getattr(data, f"{inputs}_train"),
+        data.x_train[modality - 1],
         data.y_train,
-        getattr(data, f"{inputs}_validation"),
+        data.x_validation[modality - 1],
         data.y_validation,
         data.dataset,
     )
@@ -50,21 +49,19 @@ def test_equals_the_tower_of_a_pair_at_strength_0(engine: str, modality: int) ->
     pair = train_pack(PAIR, members, data, settings(engine, checkpoint="last"))
     span = PAIR.towers[modality - 1].span
     torch.testing.assert_close(alone.parameters, pair.parameters[:, span], atol=1e-10, rtol=0)
-    name = f"performance_{modality}"
-    np.testing.assert_array_equal(getattr(alone.history, name), getattr(pair.history, name))
-    other = f"performance_{3 - modality}"
-    assert np.isnan(getattr(alone.history, other)).all()
-    assert np.isnan(alone.history.performance_fused).all()
+    head = str(modality)
+    np.testing.assert_array_equal(alone.history.performance[head], pair.history.performance[head])
+    assert list(alone.history.performance) == [head]
 
 
 @ENGINES
 def test_the_own_heads_validation_accuracy_chooses_the_checkpoint(engine: str) -> None:
     members = make_members(9, strength=0.0)
     alone, data = trained(2, engine, members, epochs=12)
-    accuracies = alone.history.performance_2
+    accuracies = alone.history.performance["2"]
     np.testing.assert_array_equal(alone.best_epoch, accuracies.argmax(axis=1))
     assert len(set(alone.best_epoch)) > 1
-    _, logits = alone.forward(data.x2_validation)
+    _, logits = alone.forward(data.x_validation[1])
     hits = logits.argmax(dim=1).numpy() == data.y_validation[data.dataset]
     np.testing.assert_allclose(hits.mean(axis=1), accuracies.max(axis=1), atol=1e-12)
 
@@ -78,7 +75,7 @@ def test_equals_modules_trained_by_autograd_one_by_one(engine: str) -> None:
         tower = train_tower(
             Tower(5, 3, 6, 3),
             initial[index],
-            torch.as_tensor(data.x1_train[data.dataset[index]]),
+            torch.as_tensor(data.x_train[0][data.dataset[index]]),
             torch.as_tensor(data.y_train[data.dataset[index]]),
             learning_rate=float(members.learning_rate[index]),
             weight_decay=float(members.weight_decay[index]),

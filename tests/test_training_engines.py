@@ -74,8 +74,8 @@ def expected_gradients(
         pair = Pair(shape)
         pair.load(initial[index])
         which = data.dataset[index]
-        h1, logits_1 = pair.tower_1(torch.as_tensor(data.x1_train[which]))
-        h2, logits_2 = pair.tower_2(torch.as_tensor(data.x2_train[which]))
+        h1, logits_1 = pair.tower_1(torch.as_tensor(data.x_train[0][which]))
+        h2, logits_2 = pair.tower_2(torch.as_tensor(data.x_train[1][which]))
         both = torch.cat((h1, h2), dim=1)
         fused = pair.fused(both if settings.fusion == "joint" else both.detach())
         y = torch.as_tensor(data.y_train[which])

@@ -38,7 +38,7 @@ def test_a_hidden_layer_must_be_there_and_the_last_one_is_the_default() -> None:
     shape = dataclasses.replace(SHAPE, depth_2=2)
     last, named = (train(members, shape, data, layer=layer) for layer in (None, 2))
     torch.testing.assert_close(last.parameters, named.parameters, atol=0, rtol=0)
-    with pytest.raises(InputError, match="layer is 3; both encoders need it, and their depths"):
+    with pytest.raises(InputError, match="layer is 3; all encoders need it, and their depths"):
         train(members, shape, data, layer=3)
     with pytest.raises(InputError, match="kernel aligns last layers only"):
         train(members, shape, data, layer=1, engine="kernel")

@@ -245,12 +245,12 @@ def scale_of(outcome: str) -> tuple[float, str]:
     return (1.0, "nats") if outcome.startswith("loss_") else (100.0, "points")
 
 
-_HEADS = {"1": "modality 1", "2": "modality 2", "fused": "both modalities fused"}
+_HEADS = {str(k): f"modality {k}" for k in range(1, 5)} | {"fused": "all modalities fused"}
 _KINDS = {"performance": "accuracy", "loss": "loss", "regret": "regret to the Bayes accuracy"}
 
 
 def outcome_words(outcome: str) -> str:
-    """`performance_fused_test` -> `accuracy of both modalities fused, test`."""
+    """`performance_fused_test` -> `accuracy of all modalities fused, test`."""
     parts = outcome.split("_")
     if len(parts) < 3 or parts[0] not in _KINDS:
         return outcome

@@ -89,7 +89,7 @@ def outcomes_table(outcomes: pd.DataFrame, primary: str) -> str:
     head = ["cell", "strength that"]
     for name in names:
         unit = scale_of(name)[1]
-        words = outcome_words(name).rsplit(",", 1)[0].replace("both modalities fused", "fused")
+        words = outcome_words(name).rsplit(",", 1)[0].replace("all modalities fused", "fused")
         head.append(f"{escape(words)} ({unit}){'*' if name == primary else ''}")
     rows = []
     for label, criterion in places[:_MOST_ROWS]:

@@ -216,8 +216,7 @@ def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> Paired
     if faults:
         return None
     return PairedViews(
-        x1=z_scaling(sides["x1"][splits.train])(sides["x1"]),
-        x2=z_scaling(sides["x2"][splits.train])(sides["x2"]),
+        inputs=tuple(z_scaling(x[splits.train])(x) for x in (sides["x1"], sides["x2"])),
         y=y,
         classes=len(names),
         splits=splits,

@@ -132,8 +132,7 @@ def channels(
         for seen in ([True, True, False, False], [True, False, True, False], [True] * 4)
     )
     return PairedViews(
-        x1=inputs_1[row_1],
-        x2=inputs_2[row_2],
+        inputs=(inputs_1[row_1], inputs_2[row_2]),
         y=y,
         classes=2**SUB_LABELS,
         splits=split_rows(sizes),
@@ -159,5 +158,5 @@ def channels(
             bayes_2=right_2,
             bayes_fused=right_both,
         ),
-        population=Population(inputs_1, inputs_2, pair_1, pair_2, weight, conditional),
+        population=Population.listed((inputs_1, inputs_2), (pair_1, pair_2), weight, conditional),
     )

@@ -75,8 +75,7 @@ def digits(
     x2 = images[:, :, COLUMNS - right :].reshape(ROWS, -1)
     splits = stratified_splits(y, train, validation, test, stream("digits", draw, "splits"))
     return PairedViews(
-        x1=_scaling(x1[splits.train])(x1),
-        x2=_scaling(x2[splits.train])(x2),
+        inputs=(_scaling(x1[splits.train])(x1), _scaling(x2[splits.train])(x2)),
         y=y,
         classes=10,
         splits=splits,

@@ -146,11 +146,17 @@ def estimate_information(views: PairedViews) -> Information:
     """Estimate in nats what both modalities of ``views`` tell about the label (module docstring).
 
     A pure function of the rows in the splits; at most 4,000 of them are used, at random. Takes
-    4 to 6 s of CPU time for 2,000 rows and few features, more with either. ``bayes_*`` are the accuracies of the best learners.
+    4 to 6 s of CPU time for 2,000 rows and few features, more with either. ``bayes_*`` are the
+    accuracies of the best learners.
 
     Raises:
-        InputError: fewer than two classes with at least three rows.
+        InputError: fewer than two classes with at least three rows, or more than two modalities.
     """
+    if len(views.inputs) > 2:
+        raise InputError(
+            f"estimated information: the data have {len(views.inputs)} modalities; the estimate is "
+            "of two"
+        )
     rows = _usable_rows(views)
     _, y = np.unique(views.y[rows], return_inverse=True)
     y = y.reshape(-1).astype(np.int64)

@@ -1,5 +1,9 @@
 """Exact information of a label that depends on bits of known distribution."""
 
+from collections.abc import Sequence
+from itertools import product
+from math import prod
+
 import numpy as np
 
 from raysweep.data.decomposition import decompose, mutual_information
@@ -22,15 +26,19 @@ def _flipped(joint: Floats, axes: range, chance: float) -> Floats:
     return joint
 
 
-def _seen_twice(joint: Floats, shared: int, chance_1: float, chance_2: float) -> Floats:
-    """Each of the first ``shared`` bit axes becomes two observations: [4 or 2] * shared + rest."""
-    if chance_1 == 0 or chance_2 == 0:
+def _seen_by_several(joint: Floats, shared: int, chances: Sequence[float]) -> Floats:
+    """Each of the first ``shared`` bit axes becomes what several modalities observe of it.
+
+    One that flips none of them tells them all: then they stay as they are.
+    """
+    if 0 in chances:
         return joint
-    flip_1 = np.array([[1 - chance_1, chance_1], [chance_1, 1 - chance_1]])
-    flip_2 = np.array([[1 - chance_2, chance_2], [chance_2, 1 - chance_2]])
-    twice = (flip_1[:, None, :] * flip_2[None, :, :]).reshape(4, 2)
+    seen = np.ones((1, 2))
+    for chance in chances:
+        flip = np.array([[1 - chance, chance], [chance, 1 - chance]])
+        seen = (seen[:, None, :] * flip[None, :, :]).reshape(-1, 2)
     for axis in range(shared):
-        joint = np.moveaxis(np.tensordot(twice, joint, (1, axis)), 0, axis)
+        joint = np.moveaxis(np.tensordot(seen, joint, (1, axis)), 0, axis)
     return joint
 
 
@@ -41,54 +49,90 @@ def _with_missing(joint: Floats, share: float) -> Floats:
     return np.concatenate([(1 - share) * joint, share * joint.sum(axis=0, keepdims=True)])
 
 
-def exact_information(model: LabelModel, observation: Observation) -> Information:
-    """Information of the two observed modalities about the label, by enumeration of the task bits.
+def _seen(model: LabelModel, observation: Observation, modalities: Sequence[int]) -> Floats:
+    """p(what these modalities show of the task bits, y), none of them missing: [p, c]."""
+    classes = model.table.shape[-1]
+    shared = len(model.shared)
+    joint = model.table / 2 ** (model.table.ndim - 1)
+    others = [k for k in range(1, len(model.unique) + 1) if k not in modalities]
+    gone = [axis for k in others for axis in model.axes(k)]
+    if not modalities:
+        return joint.reshape(-1, classes).sum(axis=0, keepdims=True)
+    joint = joint.sum(axis=tuple(gone))
+    chances = [observation.noise(k) for k in modalities]
+    if len(modalities) == 1:
+        joint = _flipped(joint, range(shared), chances[0])
+    start = shared
+    for k, chance in zip(modalities, chances, strict=True):
+        stop = start + len(model.unique[k - 1])
+        joint = _flipped(joint, range(start, stop), chance)
+        start = stop
+    if len(modalities) > 1:
+        joint = _seen_by_several(joint, shared, chances)
+    return joint.reshape(-1, classes)
+
+
+Cases = list[tuple[float, Floats]]
+
+
+def _cases(model: LabelModel, observation: Observation, modalities: Sequence[int]) -> Cases:
+    """What these modalities show, with its probability, for each set of them that is there."""
+    found = []
+    for there in product((True, False), repeat=len(modalities)):
+        chances = []
+        for k, present in zip(modalities, there, strict=True):
+            lack = observation.missing(k)
+            chances.append(1 - lack if present else lack)
+        if prod(chances) > 0:
+            present_ones = [k for k, present in zip(modalities, there, strict=True) if present]
+            found.append((prod(chances), _seen(model, observation, present_ones)))
+    return found
+
+
+def exact_information(
+    model: LabelModel, observation: Observation, with_all: bool = False
+) -> Information:
+    """Information of the observed modalities about the label, by enumeration of the task bits.
 
     Bits that the task does not need tell nothing and drop out. ``I_shared`` alone is of the bits
     as they are, before any is flipped or missing. Takes below .3 s for the paper's settings; at
     worst (U = 0, both modalities noisy, synergy, ten classes) seconds and half a gigabyte.
-    """
-    shared, only_1, only_2 = len(model.shared), len(model.unique_1), len(model.unique_2)
-    count = shared + only_1 + only_2
-    classes = model.table.shape[-1]
-    noise_1, noise_2 = observation.noise_1, observation.noise_2
-    joint = model.table / 2**count
-    bits_2 = tuple(range(shared + only_1, count))
-    clean_1 = joint.sum(axis=bits_2)
-    clean_2 = joint.sum(axis=tuple(range(shared, shared + only_1)))
-    joint_1 = _flipped(clean_1, range(shared + only_1), noise_1).reshape(-1, classes)
-    joint_2 = _flipped(clean_2, range(shared + only_2), noise_2).reshape(-1, classes)
-    both = _flipped(joint, range(shared, shared + only_1), noise_1)
-    both = _flipped(both, range(shared + only_1, count), noise_2)
-    both = _seen_twice(both, shared, noise_1, noise_2).reshape(-1, classes)
-    nothing = joint.reshape(-1, classes).sum(axis=0, keepdims=True)
 
-    lack_1, lack_2 = observation.missing_1, observation.missing_2
-    cases = (
-        ((1 - lack_1) * (1 - lack_2), both),
-        ((1 - lack_1) * lack_2, joint_1),
-        (lack_1 * (1 - lack_2), joint_2),
-        (lack_1 * lack_2, nothing),
-    )
-    seen_1, seen_2 = _with_missing(joint_1, lack_1), _with_missing(joint_2, lack_2)
-    information_12 = sum(chance * mutual_information(table) for chance, table in cases)
-    untouched = noise_1 == noise_2 == lack_1 == lack_2 == 0
-    parts = decompose(
-        seen_1, seen_2, information_12, nested=untouched and (only_1 == 0 or only_2 == 0)
-    )
+    Args:
+        model: the label.
+        observation: what is lost of the bits.
+        with_all: whether to give ``I_all``, too; it is there for more than two modalities anyway.
+    """
+    every = range(1, len(model.unique) + 1)
+    shared, classes = len(model.shared), model.table.shape[-1]
+    seen = [_with_missing(_seen(model, observation, [k]), observation.missing(k)) for k in every]
+    information = [mutual_information(table) for table in seen]
+    pair = _cases(model, observation, (1, 2))
+    everything = pair if len(every) == 2 else _cases(model, observation, every)
+    information_12 = sum(chance * mutual_information(table) for chance, table in pair)
+    untouched = not any(observation.noise(k) or observation.missing(k) for k in (1, 2))
+    nested = untouched and not (model.unique_1 and model.unique_2)
+    parts = decompose(seen[0], seen[1], information_12, nested=nested)
+    bits = model.table / 2 ** (model.table.ndim - 1)
+    bits = bits.sum(axis=tuple(range(shared, bits.ndim - 1)))
+    accuracy = [bayes_accuracy(table) for table in seen]
+    information_all = None
+    if with_all or len(every) > 2:
+        information_all = sum(chance * mutual_information(table) for chance, table in everything)
     return Information(
-        I1=mutual_information(seen_1),
-        I2=mutual_information(seen_2),
+        I1=information[0],
+        I2=information[1],
         I12=information_12,
-        I_shared=mutual_information(
-            joint.sum(axis=tuple(range(shared, count))).reshape(-1, classes)
-        ),
+        I_shared=mutual_information(bits.reshape(-1, classes)),
         I_X1X2=information_between(observation, shared),
         pid_R=parts.redundancy,
         pid_U1=parts.unique_1,
         pid_U2=parts.unique_2,
         pid_S=parts.synergy,
-        bayes_1=bayes_accuracy(seen_1),
-        bayes_2=bayes_accuracy(seen_2),
-        bayes_fused=sum(chance * bayes_accuracy(table) for chance, table in cases),
+        bayes_1=accuracy[0],
+        bayes_2=accuracy[1],
+        bayes_fused=sum(chance * bayes_accuracy(table) for chance, table in everything),
+        I_all=information_all,
+        I_further=tuple(information[2:]),
+        bayes_further=tuple(accuracy[2:]),
     )

@@ -6,7 +6,7 @@ Interactions, other class counts, imbalance and label noise are additions of thi
 defaults nothing of the paper's label changes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -35,6 +35,12 @@ class LabelSettings:
     imbalance: float = 1.0
     synergy: float = 0.0
     label_noise: float = 0.0
+    unique_further: tuple[int, ...] = ()
+
+    @property
+    def unique(self) -> tuple[int, ...]:
+        """Unique task bits of each modality."""
+        return (self.unique_1, self.unique_2, *self.unique_further)
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,36 @@ class LabelModel:
         unique_1: positions of the task bits in the block of 4 bits of modality 1.
         unique_2: positions of the task bits in the block of 4 bits of modality 2.
         table: [2] * (number of task bits) + [c] float64; the axes are the shared bits, then the
-            unique ones of modality 1, then those of modality 2, each in the order above.
+            unique ones of modality 1, then those of modality 2, and so on, each in the order above.
+        unique_further: the same positions for modality 3, 4, ...
     """
 
     shared: tuple[int, ...]
     unique_1: tuple[int, ...]
     unique_2: tuple[int, ...]
     table: Floats
+    unique_further: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def unique(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of each modality's task bits in its block of 4."""
+        return (self.unique_1, self.unique_2, *self.unique_further)
+
+    def axes(self, modality: int) -> range:
+        """The axes of ``table`` that are unique bits of a modality, counted from 1."""
+        start = len(self.shared) + sum(len(own) for own in self.unique[: modality - 1])
+        return range(start, start + len(self.unique[modality - 1]))
+
+    def of_first(self, modalities: int) -> "LabelModel":
+        """The label as the first so many modalities know it, two or more: the mean over others."""
+        if modalities == len(self.unique):
+            return self
+        gone = [axis for k in range(modalities, len(self.unique)) for axis in self.axes(k + 1)]
+        return replace(
+            self,
+            table=self.table.mean(axis=tuple(gone)),
+            unique_further=self.unique_further[: modalities - 2],
+        )
 
 
 def task_weights(classes: int, draw: int) -> Floats:
@@ -76,11 +105,12 @@ def interaction_weights(classes: int, draw: int) -> Floats:
     return weights / np.linalg.norm(weights, axis=1, keepdims=True)
 
 
-def task_positions(draw: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Orders of the 8 shared, 4 and 4 unique positions; the task takes the first of each.
+def task_positions(draw: int, modalities: int = 2) -> tuple[tuple[int, ...], ...]:
+    """Orders of the 8 shared, then of each modality's 4 unique positions; the task takes the first.
 
     Draw 0 continues RandomState(1) over the three blocks, as the paper does: its choice without
-    replacement is the head of a permutation, so the subsets are nested over U.
+    replacement is the head of a permutation, so the subsets are nested over U. Modalities 3, 4, ...
+    have streams of their own.
     """
     blocks = (SHARED_BITS, UNIQUE_BITS, UNIQUE_BITS)
     if draw == 0:
@@ -89,8 +119,9 @@ def task_positions(draw: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[i
     else:
         source = stream("synthetic", draw, "features")
         orders = [source.permutation(block) for block in blocks]
-    shared, unique_1, unique_2 = (tuple(int(i) for i in order) for order in orders)
-    return shared, unique_1, unique_2
+    for modality in range(3, modalities + 1):
+        orders.append(stream("synthetic", draw, f"features/{modality}").permutation(UNIQUE_BITS))
+    return tuple(tuple(int(i) for i in order) for order in orders)
 
 
 def all_bits(count: int) -> Floats:
@@ -162,55 +193,64 @@ def label_model(settings: LabelSettings, draw: int) -> LabelModel:
     """The label with so many unique task bits; the others of the eight are shared.
 
     logits = ((1 - synergy) bits @ W + synergy xors @ V) / temperature, where the two xors combine
-    the last two unique bits of each modality (the last that U makes task bits). Label noise then
-    replaces that share of the labels by draws from the class prior. All patterns of the task bits
-    are equally likely, so ``table`` is all there is to know.
+    the last two unique bits of modalities 1 and 2 (the last that U makes task bits). Label noise
+    then replaces that share of the labels by draws from the class prior. All patterns of the task
+    bits are equally likely, so ``table`` is all there is to know.
     """
-    s, linear_1, linear_2 = settings.synergy, settings.unique_1, settings.unique_2
-    linear_shared = TASK_BITS - linear_1 - linear_2
-    shared_order, order_1, order_2 = task_positions(draw)
+    s, counts = settings.synergy, settings.unique
+    linear_shared = TASK_BITS - sum(counts)
+    shared_order, *orders = task_positions(draw, len(counts))
     paired = range(UNIQUE_BITS - INTERACTIONS, UNIQUE_BITS) if s > 0 else range(0)
-    ranks_1 = sorted({*range(linear_1), *paired})
-    ranks_2 = sorted({*range(linear_2), *paired})
+    ranks = [
+        sorted({*range(count), *(paired if number < 2 else ())})
+        for number, count in enumerate(counts)
+    ]
 
-    bits = all_bits(linear_shared + len(ranks_1) + len(ranks_2))
-    shared, only_1, only_2 = np.split(bits, [linear_shared, linear_shared + len(ranks_1)], axis=1)
-    linear = np.concatenate([shared, only_1[:, :linear_1], only_2[:, :linear_2]], axis=1)
+    blocks = [linear_shared, *map(len, ranks)]
+    bits = all_bits(sum(blocks))
+    shared, *own = np.split(bits, np.cumsum(blocks)[:-1], axis=1)
+    of_task = [block[:, :count] for block, count in zip(own, counts, strict=True)]
+    linear = np.concatenate([shared, *of_task], axis=1)
     logits = linear @ task_weights(settings.classes, draw)
     if s > 0:
-        left = only_1[:, [ranks_1.index(rank) for rank in paired]]
-        right = only_2[:, [ranks_2.index(rank) for rank in paired]]
+        left, right = (own[i][:, [ranks[i].index(rank) for rank in paired]] for i in range(2))
         xors = np.abs(left - right)
         logits = (1 - s) * logits + s * (xors @ interaction_weights(settings.classes, draw))
     prior = class_prior(settings.classes, settings.imbalance)
     table = conditional_with_prior(logits / settings.temperature, prior, settings.prior_tolerance)
     if settings.label_noise > 0:
         table = (1 - settings.label_noise) * table + settings.label_noise * table.mean(axis=0)
+    first, second, *further = (
+        tuple(order[rank] for rank in of) for order, of in zip(orders, ranks, strict=True)
+    )
     return LabelModel(
         shared_order[:linear_shared],
-        tuple(order_1[rank] for rank in ranks_1),
-        tuple(order_2[rank] for rank in ranks_2),
+        first,
+        second,
         table.reshape((2,) * bits.shape[1] + (settings.classes,)),
+        tuple(further),
     )
 
 
-def joint_inputs(model: LabelModel) -> tuple[Integers, Integers, Floats]:
-    """Every joint input: its row of x1, its row of x2 (both of 4,096), and p(label | input).
+def bits_at(values: Integers, positions: tuple[int, ...], count: int) -> tuple[Integers, ...]:
+    """The bits of these values at positions of a block of ``count``, the first most significant."""
+    return tuple((values >> (count - 1 - position)) & 1 for position in positions)
 
-    Both modalities hold the 8 shared bits, then their 4 unique ones; a row is their number, the
-    first bit the most significant. Returns [65536], [65536] int64 and [65536, c] float64.
+
+def joint_inputs(model: LabelModel) -> tuple[tuple[Integers, ...], Floats]:
+    """Every joint input: its row of each modality (of 4,096), and p(label | input).
+
+    Every modality holds the 8 shared bits, then its 4 unique ones; a row is their number, the
+    first bit the most significant. Returns [q] int64 for each modality and [q, c] float64, where q
+    is 2^16 for two modalities, 2^20 for three, and too much for four.
     """
-    shared, only_1, only_2 = np.meshgrid(
+    shared, *own = np.meshgrid(
         np.arange(2**SHARED_BITS),
-        np.arange(2**UNIQUE_BITS),
-        np.arange(2**UNIQUE_BITS),
+        *[np.arange(2**UNIQUE_BITS)] * len(model.unique),
         indexing="ij",
     )
-    pair_1 = (shared * 2**UNIQUE_BITS + only_1).reshape(-1)
-    pair_2 = (shared * 2**UNIQUE_BITS + only_2).reshape(-1)
-    bits = (
-        *((shared >> (SHARED_BITS - 1 - position)) & 1 for position in model.shared),
-        *((only_1 >> (UNIQUE_BITS - 1 - position)) & 1 for position in model.unique_1),
-        *((only_2 >> (UNIQUE_BITS - 1 - position)) & 1 for position in model.unique_2),
-    )
-    return pair_1, pair_2, model.table[bits].reshape(len(pair_1), -1)
+    pairs = tuple((shared * 2**UNIQUE_BITS + block).reshape(-1) for block in own)
+    bits = list(bits_at(shared, model.shared, SHARED_BITS))
+    for block, positions in zip(own, model.unique, strict=True):
+        bits += bits_at(block, positions, UNIQUE_BITS)
+    return pairs, model.table[tuple(bits)].reshape(shared.size, -1)

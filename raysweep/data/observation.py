@@ -21,11 +21,14 @@ MISSING = 2**FEATURES
 class Observation:
     """What is lost between the bits and the rows; the defaults lose nothing.
 
+    Modalities 3, 4, ... lose nothing but, as modality 2, by loose nuisance bits.
+
     Attributes:
         noise_1: probability 0..0.5 that a bit of modality 1 is flipped, each on its own.
         noise_2: the same for modality 2.
         nuisance: correlation 0..1 between the modalities of the shared bits without use for the
-            task; modality 2's is flipped with probability (1 - nuisance) / 2.
+            task; modality 2's is flipped with probability (1 - nuisance) / 2, and so is that of
+            every further modality, each on its own.
         missing_1: probability 0..1 that modality 1 is missing from a row.
         missing_2: the same for modality 2, independently.
     """
@@ -35,6 +38,14 @@ class Observation:
     nuisance: float = 1.0
     missing_1: float = 0.0
     missing_2: float = 0.0
+
+    def noise(self, modality: int) -> float:
+        """Probability that a bit of a modality, counted from 1, is flipped."""
+        return (self.noise_1, self.noise_2)[modality - 1] if modality <= 2 else 0.0
+
+    def missing(self, modality: int) -> float:
+        """Probability that a modality, counted from 1, is missing from a row."""
+        return (self.missing_1, self.missing_2)[modality - 1] if modality <= 2 else 0.0
 
 
 def binary_entropy(probability: float) -> float:
@@ -57,35 +68,37 @@ def information_between(observation: Observation, task_shared: int) -> float:
     return float(both_seen * (task_shared * task + (SHARED_BITS - task_shared) * nuisance))
 
 
-def flip_masks(
-    observation: Observation, task_shared: tuple[int, ...], rows: int, place: str, draw: int
-) -> tuple[Integers, Integers]:
-    """What to xor onto the rows of x1 and of x2; more rows leave the first as they are.
+def flip_mask(
+    observation: Observation,
+    modality: int,
+    task_shared: tuple[int, ...],
+    rows: int,
+    place: str,
+    draw: int,
+) -> Integers:
+    """What to xor onto the rows of a modality; more rows leave the first as they are.
 
     Args:
         observation: what is lost.
+        modality: counted from 1.
         task_shared: positions of the shared bits that the task needs.
         rows: how many.
         place: names the random stream.
         draw: of the dataset.
 
     Returns:
-        [rows] int64 for each modality.
+        [rows] int64.
     """
-    chance_1 = np.full(FEATURES, observation.noise_1)
-    chance_2 = np.full(FEATURES, observation.noise_2)
-    loose = [position for position in range(SHARED_BITS) if position not in task_shared]
-    slip = (1 - observation.nuisance) / 2
-    chance_2[loose] = chance_2[loose] * (1 - slip) + (1 - chance_2[loose]) * slip
-    values = 2 ** np.arange(FEATURES)[::-1]
-    masks = []
-    for modality, chance in ((1, chance_1), (2, chance_2)):
-        if not chance.any():
-            masks.append(np.zeros(rows, dtype=np.int64))
-            continue
-        uniforms = stream("synthetic", draw, f"flips/{place}/{modality}").random((rows, FEATURES))
-        masks.append((uniforms < chance) @ values)
-    return masks[0], masks[1]
+    chance = np.full(FEATURES, observation.noise(modality))
+    if modality > 1:
+        loose = [position for position in range(SHARED_BITS) if position not in task_shared]
+        slip = (1 - observation.nuisance) / 2
+        chance[loose] = chance[loose] * (1 - slip) + (1 - chance[loose]) * slip
+    if not chance.any():
+        return np.zeros(rows, dtype=np.int64)
+    uniforms = stream("synthetic", draw, f"flips/{place}/{modality}").random((rows, FEATURES))
+    flips: Integers = (uniforms < chance) @ 2 ** np.arange(FEATURES)[::-1]
+    return flips
 
 
 def missing_rows(

@@ -14,6 +14,7 @@ from raysweep.data.combinations import Rule
 from raysweep.data.digits import PARAMETERS as DIGITS_PARAMETERS
 from raysweep.data.digits import RULES as DIGITS_RULES
 from raysweep.data.digits import digits
+from raysweep.data.synthetic import JOINTLY as SYNTHETIC_JOINTLY
 from raysweep.data.synthetic import LISTED as SYNTHETIC_LISTED
 from raysweep.data.synthetic import PARAMETERS as SYNTHETIC_PARAMETERS
 from raysweep.data.synthetic import RULES as SYNTHETIC_RULES
@@ -33,7 +34,8 @@ class Dataset:
     ``heterogeneity`` names those that change how the modalities encode the rows, not the rows: an
     emergence study trains a modality that they leave as it is once for all their values.
     ``rules`` say which parameters go together, ``listed`` what the inputs can be listed with (None:
-    never); both say so without drawing a row, and the loader holds to them.
+    never), ``jointly`` what all modalities together can; all say so without drawing a row, and the
+    loader holds to them.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Dataset:
     heterogeneity: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     listed: tuple[Rule, ...] | None = None
+    jointly: tuple[Rule, ...] = ()
 
     def check(self, given: Mapping[str, object]) -> dict[str, Value]:
         """All parameters, checked and with defaults filled in.
@@ -59,11 +62,12 @@ DATASETS: dict[str, Dataset] = {
         Dataset(
             "synthetic",
             synthetic,
-            "16 bits in two views and a label of 8 of them (the paper's generator)",
+            "8 bits in all views, 4 in each alone, a label of 8 of them (the paper's generator)",
             SYNTHETIC_PARAMETERS,
             HETEROGENEITY,
             SYNTHETIC_RULES,
             SYNTHETIC_LISTED,
+            SYNTHETIC_JOINTLY,
         ),
         Dataset(
             "channels",

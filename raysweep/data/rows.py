@@ -1,5 +1,7 @@
 """Rows drawn from a known joint distribution, with the same class proportions in every split."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from raysweep.data.stratify import class_counts
@@ -13,6 +15,19 @@ def split_rows(sizes: tuple[int, int, int]) -> Splits:
     """Consecutive rows for training, validation and test."""
     train, validation, _ = sizes
     return Splits(*np.split(np.arange(sum(sizes)), [train, train + validation]))
+
+
+def label_groups(labels: Integers, sizes: tuple[int, int, int]) -> Iterator[tuple[str, Integers]]:
+    """The rows of each label in each split: the group's name for random streams, and its rows.
+
+    Args:
+        labels: [n] int64, the label of each row of the three splits one after another.
+        sizes: rows of the three splits.
+    """
+    split = np.repeat(np.arange(len(sizes)), sizes)
+    for number, name in enumerate(SPLIT_NAMES):
+        for label in np.unique(labels):
+            yield f"{name}/{label}", np.flatnonzero((split == number) & (labels == label))
 
 
 def draw_rows(

@@ -1,5 +1,6 @@
 """The random networks that make the modalities heterogeneous (the paper's D_phi)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
@@ -17,6 +18,7 @@ PUBLISHED_TRANSFORMS_SEED = 0
 # float64 can hold is used up, and the networks are no longer one to one.
 DEEPEST_SIGMOID = 10
 Layer = tuple[Floats, Floats]
+Uniforms = Callable[[float, tuple[int, ...]], Floats]
 
 TRANSFORMED = {
     "modality_2": (False, True),
@@ -37,7 +39,7 @@ PARAMETERS = (
     Option(
         "transformed",
         "modality_2",
-        "which modality passes through a random network, each through its own",
+        "which modality passes through a random network, each through its own; both: every one",
         choices=tuple(TRANSFORMED),
     ),
     Option(
@@ -96,8 +98,8 @@ class _PublishedUniforms:
 class _DrawnUniforms:
     """The same for a draw that nobody published."""
 
-    def __init__(self, dataset: str, draw: int) -> None:
-        self._source = stream(dataset, draw, "transforms")
+    def __init__(self, dataset: str, draw: int, end: str = "") -> None:
+        self._source = stream(dataset, draw, f"transforms{end}")
 
     def __call__(self, bound: float, size: tuple[int, ...]) -> Floats:
         return self._source.uniform(-bound, bound, size=size)
@@ -111,27 +113,32 @@ def _layer_widths(features: int, size: int, transform: str) -> list[int]:
 
 
 def random_networks(
-    features: int, heterogeneity: Heterogeneity, dataset: str, draw: int
-) -> tuple[list[Layer], list[Layer]]:
-    """The networks of modality 1 and 2; no layers where a modality stays as it is.
+    features: int, heterogeneity: Heterogeneity, dataset: str, draw: int, modalities: int = 2
+) -> tuple[list[Layer], ...]:
+    """The network of each modality; no layers where a modality stays as it is.
 
     D_phi + 1 affine layers [out, in] with the activation between them: D_phi = 0 is an affine map.
     Weights and biases are uniform within 1 / sqrt(in), torch's default for linear layers. As in
     the published draw (``synthetic``, 0), the networks of D_phi = 0, 1, 2, ... come one after
-    another from one stream, modality 1 before modality 2 where both are distorted.
+    another from one stream, modality 1 before modality 2 where both are distorted. Modalities 3,
+    4, ... are distorted where both are, each from a stream of its own.
     """
     published = dataset == "synthetic" and draw == 0
-    uniforms = _PublishedUniforms() if published else _DrawnUniforms(dataset, draw)
-    networks: dict[int, list[Layer]] = {1: [], 2: []}
+    first: Uniforms = _PublishedUniforms() if published else _DrawnUniforms(dataset, draw)
+    sources = [first, first]
+    sources += [_DrawnUniforms(dataset, draw, f"/{k}") for k in range(3, modalities + 1)]
+    pair = TRANSFORMED[heterogeneity.transformed]
+    distorted = [*pair, *[all(pair)] * (modalities - 2)]
+    networks: list[list[Layer]] = [[] for _ in sources]
     for size in range(heterogeneity.D_phi + 1):
         widths = _layer_widths(features, size, heterogeneity.transform)
-        for modality, distorted in enumerate(TRANSFORMED[heterogeneity.transformed], start=1):
-            if distorted:
+        for modality, uniforms in enumerate(sources):
+            if distorted[modality]:
                 networks[modality] = [
                     (uniforms(1 / sqrt(fan_in), (out, fan_in)), uniforms(1 / sqrt(fan_in), (out,)))
                     for fan_in, out in pairwise(widths)
                 ]
-    return networks[1], networks[2]
+    return tuple(networks)
 
 
 def apply_network(layers: list[Layer], x: Floats, activation: str) -> Floats:

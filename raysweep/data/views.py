@@ -1,9 +1,9 @@
-"""What every dataset hands on: two views of the same rows, their splits and what is known of them.
+"""What every dataset hands on: views of the same rows, their splits and what is known of them.
 
 Axis letters: n rows, d features, c classes, p distinct inputs, q joint inputs.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,32 +22,73 @@ class Splits:
 
 
 @dataclass(frozen=True, eq=False)
-class Population:
-    """Every input that can occur, with its probability: performance without test noise.
+class JointInputs:
+    """All modalities together: every joint input that can occur.
 
     Attributes:
-        x1: [p1, d1] float64, the distinct inputs of modality 1, scaled like the rows.
-        x2: [p2, d2] float64, the distinct inputs of modality 2, scaled like the rows.
-        pair_1: [q] int64, the row of ``x1`` in each joint input.
-        pair_2: [q] int64, the row of ``x2`` in each joint input.
+        pairs: for each modality [q] int64, the row of its inputs in each joint input.
         weight: [q] float64, the probability of each joint input; sums to 1.
         conditional: [q, c] float64, p(label | joint input); every row sums to 1.
     """
 
-    x1: Floats
-    x2: Floats
-    pair_1: Integers
-    pair_2: Integers
+    pairs: tuple[Integers, ...]
     weight: Floats
     conditional: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Every input that can occur, with its probability: performance without test noise.
+
+    Attributes:
+        inputs: for each modality [p, d] float64, its distinct inputs, scaled like the rows.
+        margins: for each modality [p, c] float64, p(input, label); sums to 1.
+        joint: the joint inputs; None where they are too many to list.
+    """
+
+    inputs: tuple[Floats, ...]
+    margins: tuple[Floats, ...]
+    joint: JointInputs | None
+
+    @classmethod
+    def listed(
+        cls,
+        inputs: tuple[Floats, ...],
+        pairs: tuple[Integers, ...],
+        weight: Floats,
+        conditional: Floats,
+    ) -> "Population":
+        """The population of joint inputs that are listed; arguments as the attributes."""
+        joint = weight[:, None] * conditional
+        margins: tuple[Floats, ...] = tuple(
+            np.stack([np.bincount(pair, column, len(x)) for column in joint.T], axis=1)
+            for x, pair in zip(inputs, pairs, strict=True)
+        )
+        return cls(inputs, margins, JointInputs(pairs, weight, conditional))
+
+    @property
+    def x1(self) -> Floats:
+        """The distinct inputs of modality 1."""
+        return self.inputs[0]
+
+    @property
+    def x2(self) -> Floats:
+        """The distinct inputs of modality 2."""
+        return self.inputs[1]
 
 
 @dataclass(frozen=True)
 class Information:
     """What the modalities tell about the label Y, in nats; accuracies in 0..1.
 
-    ``I_shared`` is structural, I(features present in both; Y), and differs from the redundancy
-    ``pid_R`` of the decomposition: I1 = R + U1, I2 = R + U2, I12 = R + U1 + U2 + S.
+    ``I_shared`` is structural, I(features that all modalities have; Y), and differs from the
+    redundancy ``pid_R`` of the decomposition: I1 = R + U1, I2 = R + U2, I12 = R + U1 + U2 + S. The
+    decomposition, ``I12`` and ``I_X1X2`` are of modalities 1 and 2, however many there are;
+    ``bayes_fused`` is of all.
+
+    Attributes:
+        I_all: I(all modalities; Y); None where two are all there is to it.
+        I_further, bayes_further: of modality 3, 4, ...
     """
 
     I1: float
@@ -62,6 +103,21 @@ class Information:
     bayes_1: float
     bayes_2: float
     bayes_fused: float
+    I_all: float | None = None
+    I_further: tuple[float, ...] = ()
+    bayes_further: tuple[float, ...] = ()
+
+    def columns(self) -> dict[str, float]:
+        """The numbers there are, by column of the trial table."""
+        found: dict[str, float] = {}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, tuple):
+                stem = "I" if entry.name == "I_further" else "bayes_"
+                found |= {f"{stem}{number}": v for number, v in enumerate(value, start=3)}
+            elif value is not None:
+                found[entry.name] = value
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +127,8 @@ class PairedViews:
     Compares and hashes by identity: two loads that hit the same memory are the same object.
 
     Attributes:
-        x1: [n, d1] float64, scaled with the training split's statistics.
-        x2: [n, d2] float64, scaled with the training split's statistics.
+        inputs: for each modality, two or more, [n, d] float64, scaled with the training split's
+            statistics; row i of all of them is the same sample.
         y: [n] int64 labels in 0..classes-1.
         classes: c, the number of labels.
         splits: which rows train, validate and test.
@@ -81,14 +137,23 @@ class PairedViews:
         population: every input, where they can be listed; None otherwise.
     """
 
-    x1: Floats
-    x2: Floats
+    inputs: tuple[Floats, ...]
     y: Integers
     classes: int
     splits: Splits
     characteristics: dict[str, int | float | str] = field(default_factory=dict)
     information: Information | None = None
     population: Population | None = None
+
+    @property
+    def x1(self) -> Floats:
+        """Modality 1, [n, d1]."""
+        return self.inputs[0]
+
+    @property
+    def x2(self) -> Floats:
+        """Modality 2, [n, d2]."""
+        return self.inputs[1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raysweep.data.views import PairedViews
 from raysweep.emergence.families import EncoderTrial, Rates
-from raysweep.evaluate import alignment_rows, population_joint
+from raysweep.evaluate import alignment_rows
 from raysweep.metrics import Preprocessing
 from raysweep.models.shape import EncoderShape
 from raysweep.models.trained import TrainedEncoders
@@ -226,10 +226,11 @@ def _performance(
         found[f"performance_{modality}_{split}"] = (logits.argmax(2)[:, :, None] == y).mean((1, 2))
         found[f"loss_{modality}_{split}"] = -np.take_along_axis(log_p, y, axis=2).mean((1, 2))
     populations = [side.views.population for side in sides]
-    if not tested or any(population is None for population in populations):
+    if not tested or None in populations:
         return found
-    x = np.stack([getattr(p, f"x{modality}") for p in populations])
-    joint = np.stack([population_joint(p, modality) for p in populations if p is not None])
+    known = [p for p in populations if p is not None]
+    x = np.stack([p.inputs[modality - 1] for p in known])
+    joint = np.stack([p.margins[modality - 1] for p in known])
     logits, joint = _logits(trained, x), joint[trained.dataset]
     best = logits.argmax(axis=2)[:, :, None]
     found[f"performance_{modality}_population"] = np.take_along_axis(joint, best, 2).sum((1, 2))

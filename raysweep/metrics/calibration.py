@@ -180,7 +180,7 @@ def calibration_of(
     count = (~missing).sum(dim=0).to(torch.float64)
     chance = defined.sum(dim=0) / count
     around = torch.where(missing, 0.0, null - chance)
-    room = _ideal(metric, best, own) - chance
+    room = ideal_of(metric, best, own) - chance
     undefined = torch.isnan(best.value)
     p_value = (1 + as_good.sum(dim=0).to(torch.float64)) / (1 + permutations)
     return Calibration(
@@ -195,7 +195,7 @@ def calibration_of(
     )
 
 
-def _ideal(metric: Metric, best: BestPair, own: tuple[Tensor, ...] | None) -> Tensor:
+def ideal_of(metric: Metric, best: BestPair, own: tuple[Tensor, ...] | None) -> Tensor:
     """What the best pair of layers would score if it were one representation, [m]."""
     if not metric.ideal_from_self:
         assert metric.ideal is not None

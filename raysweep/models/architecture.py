@@ -1,4 +1,4 @@
-"""What the trainer and the evaluation ask of a pair of encoders with three heads."""
+"""What the trainer and the evaluation ask of the encoders of two or more modalities."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -7,24 +7,19 @@ import torch
 
 
 class Architecture(Protocol):
-    """A pair of encoders, their heads and the fused head; members are rows of one flat buffer.
+    """An encoder a modality, their heads and the fused head; members are rows of one flat buffer.
 
     Nothing may mix members: what is computed from row i depends on row i alone.
     """
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The heads in the order of their logits: 1, 2, fused."""
+        """The heads in the order of their logits: 1, 2, ..., fused."""
         ...
 
     @property
-    def d1(self) -> int:
-        """Inputs of modality 1."""
-        ...
-
-    @property
-    def d2(self) -> int:
-        """Inputs of modality 2."""
+    def inputs(self) -> tuple[int, ...]:
+        """Inputs of each modality."""
         ...
 
     @property
@@ -33,36 +28,26 @@ class Architecture(Protocol):
         ...
 
     @property
-    def width_1(self) -> int:
-        """Features of modality 1's representation."""
+    def widths(self) -> tuple[int, ...]:
+        """Features of each modality's representation."""
         ...
 
     @property
-    def width_2(self) -> int:
-        """Features of modality 2's representation."""
-        ...
-
-    @property
-    def depth_1(self) -> int:
-        """Hidden layers of encoder 1."""
-        ...
-
-    @property
-    def depth_2(self) -> int:
-        """Hidden layers of encoder 2."""
+    def depths(self) -> tuple[int, ...]:
+        """Hidden layers of each encoder."""
         ...
 
     @property
     def parameter_count(self) -> int:
-        """Parameters of one member: both encoders and the three heads."""
+        """Parameters of one member: all encoders and their heads."""
         ...
 
     def spans(self, alignment_parameters: int) -> tuple[slice, ...]:
-        """Column ranges that are clipped together: tower 1, tower 2, fused head, alignment.
+        """Column ranges clipped together: tower 1, tower 2, ..., fused head, alignment.
 
         Args:
             alignment_parameters: number of parameters of the alignment loss, behind all others
-                in the buffer; with 0 there is no fourth range.
+                in the buffer; with 0 there is no such range.
         """
         ...
 
@@ -76,7 +61,7 @@ class Architecture(Protocol):
         """Run one encoder and its head.
 
         Args:
-            modality: 1 or 2.
+            modality: 1, 2, ...
             parameters: [m, at least P].
             x: inputs [m, n, d].
 
@@ -86,6 +71,6 @@ class Architecture(Protocol):
         """
         ...
 
-    def fused(self, parameters: torch.Tensor, h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
-        """Logits [m, classes, n] of the fused head on representations [m, width, n]."""
+    def fused(self, parameters: torch.Tensor, *representations: torch.Tensor) -> torch.Tensor:
+        """Logits [m, classes, n] of the fused head on all representations [m, width, n]."""
         ...

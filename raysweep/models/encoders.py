@@ -1,15 +1,16 @@
-"""A pair of any two encoders, with the same heads as the MLP pair; trained by autograd."""
+"""Any encoders, one a modality, with the same heads as the MLPs; trained by autograd."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from raysweep.models.initial import draw_linear, draw_members
-from raysweep.models.layout import PAIR_HEADS, Layer, four_spans
+from raysweep.models.initial import Draw, draw_linear, draw_members, pack_streams
+from raysweep.models.layout import Layer, clipped_spans, head_names
 
 
 class Encoder(Protocol):
@@ -55,95 +56,88 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class EncoderPair:
-    """Two encoders with a linear head each and a fused head: an `Architecture` for autograd.
+    """Encoders with a linear head each and a fused head: an `Architecture` for autograd.
 
     Attributes:
-        encoder_1, encoder_2: of the two modalities.
+        encoder_1, encoder_2: of the first two modalities.
         classes: number of classes, >= 2.
+        further: the encoders of modality 3, 4, ...
     """
-
-    heads: ClassVar[tuple[str, ...]] = PAIR_HEADS
 
     encoder_1: Encoder
     encoder_2: Encoder
     classes: int
+    further: tuple[Encoder, ...] = ()
 
     @property
-    def d1(self) -> int:
-        """Inputs of modality 1."""
-        return self.encoder_1.inputs
+    def encoders(self) -> tuple[Encoder, ...]:
+        """The encoder of each modality."""
+        return (self.encoder_1, self.encoder_2, *self.further)
 
     @property
-    def d2(self) -> int:
-        """Inputs of modality 2."""
-        return self.encoder_2.inputs
+    def heads(self) -> tuple[str, ...]:
+        """See `Architecture.heads`."""
+        return head_names(len(self.encoders))
 
     @property
-    def width_1(self) -> int:
-        """Features of modality 1's representation."""
-        return self.encoder_1.width
+    def inputs(self) -> tuple[int, ...]:
+        """Inputs of each modality."""
+        return tuple(encoder.inputs for encoder in self.encoders)
 
     @property
-    def width_2(self) -> int:
-        """Features of modality 2's representation."""
-        return self.encoder_2.width
+    def widths(self) -> tuple[int, ...]:
+        """Features of each representation."""
+        return tuple(encoder.width for encoder in self.encoders)
 
     @property
-    def depth_1(self) -> int:
-        """Hidden layers of encoder 1."""
-        return self.encoder_1.depth
-
-    @property
-    def depth_2(self) -> int:
-        """Hidden layers of encoder 2."""
-        return self.encoder_2.depth
+    def depths(self) -> tuple[int, ...]:
+        """Hidden layers of each encoder."""
+        return tuple(encoder.depth for encoder in self.encoders)
 
     @cached_property
-    def head_layers(self) -> tuple[Layer, Layer, Layer]:
-        """Head 1, head 2 and the fused head; each encoder lies before its head."""
-        first = Layer(self.encoder_1.parameter_count, self.classes, self.width_1)
-        start = first.offset + first.size + self.encoder_2.parameter_count
-        second = Layer(start, self.classes, self.width_2)
-        fused = Layer(start + second.size, self.classes, self.width_1 + self.width_2)
-        return first, second, fused
+    def head_layers(self) -> tuple[Layer, ...]:
+        """The head of each modality and the fused head; each encoder lies before its head."""
+        heads, end = [], 0
+        for encoder in self.encoders:
+            heads.append(Layer(end + encoder.parameter_count, self.classes, encoder.width))
+            end = heads[-1].offset + heads[-1].size
+        return (*heads, Layer(end, self.classes, sum(self.widths)))
 
     @property
     def parameter_count(self) -> int:
-        """Parameters of one member: both encoders and the three heads."""
-        return self.head_layers[2].offset + self.head_layers[2].size
+        """Parameters of one member: all encoders and their heads."""
+        return self.head_layers[-1].offset + self.head_layers[-1].size
 
     def spans(self, alignment_parameters: int) -> tuple[slice, ...]:
         """See `Architecture.spans`."""
         ends = [head.offset + head.size for head in self.head_layers]
-        groups = slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2])
-        return four_spans(*groups, alignment_parameters)
+        *towers, fused = (slice(*ends_of) for ends_of in pairwise([0, *ends]))
+        return clipped_spans(towers, fused, alignment_parameters)
 
     def initial_parameters(self, seeds: Iterable[int]) -> torch.Tensor:
         """See `Architecture.initial_parameters`."""
-
-        def tower(encoder: Encoder, head: Layer, stream: np.random.Generator) -> np.ndarray:
-            return np.concatenate(
-                (encoder.initial_parameters(stream), draw_linear((head,))(stream))
-            )
-
-        first, second, fused = self.head_layers
-        groups = [
-            lambda stream: tower(self.encoder_1, first, stream),
-            lambda stream: tower(self.encoder_2, second, stream),
-            draw_linear((fused,)),
-        ]
-        return draw_members(groups, seeds)
+        *heads, fused = self.head_layers
+        towers = [_draw_tower(e, head) for e, head in zip(self.encoders, heads, strict=True)]
+        return draw_members([*towers, draw_linear((fused,))], seeds, pack_streams(len(towers)))
 
     def forward(
         self, modality: int, parameters: torch.Tensor, x: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """See `Architecture.forward`; differentiable by the parameters."""
-        encoder = (self.encoder_1, self.encoder_2)[modality - 1]
-        head = self.head_layers[modality - 1]
+        encoder, head = self.encoders[modality - 1], self.head_layers[modality - 1]
         own = parameters[:, head.offset - encoder.parameter_count : head.offset]
         hidden = encoder.forward(own, x)
         return hidden, head.apply(parameters, hidden[-1])
 
-    def fused(self, parameters: torch.Tensor, h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
+    def fused(self, parameters: torch.Tensor, *representations: torch.Tensor) -> torch.Tensor:
         """See `Architecture.fused`."""
-        return self.head_layers[2].apply(parameters, torch.cat((h1, h2), dim=1))
+        return self.head_layers[-1].apply(parameters, torch.cat(representations, dim=1))
+
+
+def _draw_tower(encoder: Encoder, head: Layer) -> Draw:
+    """Draws an encoder and its head."""
+
+    def draw(stream: np.random.Generator) -> np.ndarray:
+        return np.concatenate((encoder.initial_parameters(stream), draw_linear((head,))(stream)))
+
+    return draw

@@ -11,16 +11,32 @@ Draw = Callable[[np.random.Generator], np.ndarray]
 """Draws the parameters of one group, [count], from a stream."""
 
 
-def draw_members(groups: Sequence[Draw], seeds: Iterable[int], first: int = 0) -> torch.Tensor:
+FUSED_STREAM = 2
+ALIGNMENT_STREAM = 3
+
+
+def tower_stream(modality: int) -> int:
+    """The stream of a tower: 0, 1, then behind those of the fused head and of the alignment."""
+    return modality - 1 if modality <= 2 else modality + 1
+
+
+def pack_streams(modalities: int) -> list[int]:
+    """The streams of all towers, then of the fused head."""
+    return [*(tower_stream(number) for number in range(1, modalities + 1)), FUSED_STREAM]
+
+
+def draw_members(
+    groups: Sequence[Draw], seeds: Iterable[int], streams: Sequence[int]
+) -> torch.Tensor:
     """Draw the initial parameters of every member.
 
-    Every group (tower 1, tower 2, the fused head) has a stream of its own, derived from the
-    member's seed, so that a tower's weights do not depend on the other tower.
+    Every group (tower 1, tower 2, ..., the fused head) has a stream of its own, derived from the
+    member's seed, so that a tower's weights do not depend on the other towers.
 
     Args:
         groups: in the order of the buffer.
         seeds: one non-negative seed a member.
-        first: stream of the first group; 1 draws a tower alone as tower 2 of a pair is drawn.
+        streams: of the groups.
 
     Returns:
         Flat parameters [m, P], float64 on the CPU.
@@ -28,7 +44,7 @@ def draw_members(groups: Sequence[Draw], seeds: Iterable[int], first: int = 0) -
     asked = [int(seed) for seed in seeds]
     rows = {
         seed: np.concatenate(
-            [draw(_stream(seed, index)) for index, draw in enumerate(groups, first)]
+            [draw(_stream(seed, i)) for draw, i in zip(groups, streams, strict=True)]
         )
         for seed in dict.fromkeys(asked)
     }
@@ -45,10 +61,16 @@ def draw_linear(layers: Sequence[Layer]) -> Draw:
     return draw
 
 
-def alignment_generator(seed: int) -> torch.Generator:
-    """The stream from which a member's alignment parameters are drawn."""
+def alignment_generator(seed: int, pair: int = 0) -> torch.Generator:
+    """The stream from which a member's alignment parameters of one pair of modalities are drawn.
+
+    Args:
+        seed: of the member.
+        pair: number of the pair in the order 1-2, 1-3, ..., 2-3, ..., from 0.
+    """
+    key = (ALIGNMENT_STREAM, pair) if pair else (ALIGNMENT_STREAM,)
     generator = torch.Generator()
-    generator.manual_seed(int(np.random.SeedSequence(seed, spawn_key=(3,)).generate_state(1)[0]))
+    generator.manual_seed(int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0]))
     return generator
 
 

@@ -1,5 +1,6 @@
 """Where the linear layers of a member lie in its row of the flat parameter buffer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,8 +8,10 @@ import torch
 NEGATIVE_SLOPE = 0.1
 """Slope of the leaky ReLU below zero (arXiv 2502.16282, released code)."""
 
-PAIR_HEADS = ("1", "2", "fused")
-"""The heads of a pair in the order of their logits."""
+
+def head_names(modalities: int) -> tuple[str, ...]:
+    """The heads in the order of their logits: 1, 2, ..., fused."""
+    return (*(str(number) for number in range(1, modalities + 1)), "fused")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Tower:
         return slice(self.hidden[0].offset, self.head.offset + self.head.size)
 
 
-def four_spans(first: slice, second: slice, fused: slice, alignment: int) -> tuple[slice, ...]:
+def clipped_spans(towers: Sequence[slice], fused: slice, alignment: int) -> tuple[slice, ...]:
     """Column ranges that are clipped together; none for the alignment loss without parameters."""
-    spans = (first, second, fused)
+    spans = (*towers, fused)
     return (*spans, slice(fused.stop, fused.stop + alignment)) if alignment else spans

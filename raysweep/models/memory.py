@@ -45,10 +45,10 @@ class PackSize:
 
     @property
     def _features(self) -> int:
-        """Features of a sample while it is in a step: inputs, activations, three heads' logits."""
+        """Features of a sample while it is in a step: inputs, activations, all heads' logits."""
         shape = self.shape
-        hidden = shape.depth_1 * shape.width_1 + shape.depth_2 * shape.width_2
-        return shape.d1 + shape.d2 + hidden + 3 * shape.classes
+        hidden = sum(depth * width for depth, width in zip(shape.depths, shape.widths, strict=True))
+        return sum(shape.inputs) + hidden + len(shape.heads) * shape.classes
 
     def kernel_bytes(self, asked: bool = False, pairwise: bool = True) -> int:
         """Peak bytes of the kernel engine, beyond the data that it is given.
@@ -73,13 +73,20 @@ class PackSize:
         return self.datasets * (inputs + labels) + orders + (held + arena + matrix) * self.itemsize
 
     def torch_bytes(self, pairwise: bool = True) -> int:
-        """Peak bytes of the torch engine, beyond the data that it is given."""
+        """Peak bytes of the torch engine, beyond the data that it is given.
+
+        Pairs of modalities are compared one after another, so that one matrix is held at a time.
+        """
         shape, columns = self.shape, min(self.batch_size, max(self.rows))
-        widths = shape.width_1 + shape.width_2
-        inputs = sum(self.rows) * (shape.d1 + shape.d2 + 2) * self.itemsize
+        widths = sum(shape.widths)
+        inputs = sum(self.rows) * (sum(shape.inputs) + len(shape.inputs)) * self.itemsize
         labels = sum(self.rows) * 8
         orders = self.orders * self.rows[0] * 4 + 2 * self.members * self.rows[0] * 8
-        batch = self.members * columns * (self._features + 4 * widths + 6 * shape.classes)
+        batch = (
+            self.members
+            * columns
+            * (self._features + 4 * widths + 2 * len(shape.heads) * shape.classes)
+        )
         loss = self.aligned * columns * (24 * widths + 2 * columns * pairwise)
         held = 8 * self.members * self._parameters
         return (

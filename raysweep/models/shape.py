@@ -3,29 +3,33 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import ClassVar
 
 import torch
 
 from raysweep.errors import InputError
-from raysweep.models.initial import draw_linear, draw_members
-from raysweep.models.layout import PAIR_HEADS, Layer, Tower, four_spans
+from raysweep.models.initial import draw_linear, draw_members, pack_streams, tower_stream
+from raysweep.models.layout import Layer, Tower, clipped_spans, head_names
 from raysweep.models.mlp import forward_tower, hidden_buffers, with_ones
 
 
 @dataclass(frozen=True)
 class PairShape:
-    """Sizes of a pair of MLP encoders with linear heads and a linear head on both.
+    """Sizes of two or more MLP encoders with linear heads and a linear head on all of them.
 
     Every encoder has `depth` hidden layers of `width` leaky-ReLU units (slope 0.1 below zero);
     the last hidden layer is the representation. Members of a pack share one shape. An
     `raysweep.models.architecture.Architecture`; its `forward` keeps no graph for gradients.
 
+    Attributes:
+        d1, d2: inputs of modality 1 and 2.
+        classes: number of classes, >= 2.
+        depth_1, width_1: of encoder 1.
+        depth_2, width_2: of encoder 2 and of every further one.
+        further: inputs of modality 3, 4, ...
+
     Raises:
         InputError: a size below 1, or fewer than two classes.
     """
-
-    heads: ClassVar[tuple[str, ...]] = PAIR_HEADS
 
     d1: int
     d2: int
@@ -34,37 +38,61 @@ class PairShape:
     depth_2: int
     width_1: int
     width_2: int
+    further: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _check_sizes(self)
 
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Inputs of each modality."""
+        return (self.d1, self.d2, *self.further)
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Hidden layers of each encoder."""
+        return (self.depth_1, *[self.depth_2] * (len(self.inputs) - 1))
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Features of each representation."""
+        return (self.width_1, *[self.width_2] * (len(self.inputs) - 1))
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """See `Architecture.heads`."""
+        return head_names(len(self.inputs))
+
     @cached_property
-    def towers(self) -> tuple[Tower, Tower]:
-        """Encoder 1 with head 1, then encoder 2 with head 2."""
-        first = _tower(0, self.d1, self.depth_1, self.width_1, self.classes)
-        start = first.span.stop
-        return first, _tower(start, self.d2, self.depth_2, self.width_2, self.classes)
+    def towers(self) -> tuple[Tower, ...]:
+        """Each encoder with its head, one after another."""
+        towers: list[Tower] = []
+        for inputs, depth, width in zip(self.inputs, self.depths, self.widths, strict=True):
+            start = towers[-1].span.stop if towers else 0
+            towers.append(_tower(start, inputs, depth, width, self.classes))
+        return tuple(towers)
 
     @cached_property
     def fused_head(self) -> Layer:
-        """The linear head on both representations [h1; h2]."""
-        return Layer(self.towers[1].span.stop, self.classes, self.width_1 + self.width_2)
+        """The linear head on all representations [h1; h2; ...]."""
+        return Layer(self.towers[-1].span.stop, self.classes, sum(self.widths))
 
     @cached_property
     def parameter_count(self) -> int:
-        """Parameters of one member: both encoders and the three heads."""
+        """Parameters of one member: all encoders and their heads."""
         return self.fused_head.offset + self.fused_head.size
 
     def spans(self, alignment_parameters: int) -> tuple[slice, ...]:
         """See `Architecture.spans`."""
-        first, second = (tower.span for tower in self.towers)
-        fused = slice(second.stop, self.parameter_count)
-        return four_spans(first, second, fused, alignment_parameters)
+        towers = [tower.span for tower in self.towers]
+        fused = slice(towers[-1].stop, self.parameter_count)
+        return clipped_spans(towers, fused, alignment_parameters)
 
     def initial_parameters(self, seeds: Iterable[int]) -> torch.Tensor:
         """See `Architecture.initial_parameters`; the distribution is that of `torch.nn.Linear`."""
         groups = [(*tower.hidden, tower.head) for tower in self.towers]
-        return draw_members([draw_linear(g) for g in (*groups, (self.fused_head,))], seeds)
+        draws = [draw_linear(group) for group in (*groups, (self.fused_head,))]
+        return draw_members(draws, seeds, pack_streams(len(groups)))
 
     def forward(
         self, modality: int, parameters: torch.Tensor, x: torch.Tensor
@@ -72,9 +100,9 @@ class PairShape:
         """See `Architecture.forward`."""
         return _run_tower(self.towers[modality - 1], parameters, x)
 
-    def fused(self, parameters: torch.Tensor, h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
+    def fused(self, parameters: torch.Tensor, *representations: torch.Tensor) -> torch.Tensor:
         """See `Architecture.fused`."""
-        return self.fused_head.apply(parameters, torch.cat((h1, h2), dim=1))
+        return self.fused_head.apply(parameters, torch.cat(representations, dim=1))
 
 
 @dataclass(frozen=True)
@@ -124,7 +152,8 @@ class EncoderShape:
     def initial_parameters(self, seeds: Iterable[int]) -> torch.Tensor:
         """See `Architecture.initial_parameters`; those of the tower in a pair."""
         (tower,) = self.towers
-        return draw_members([draw_linear((*tower.hidden, tower.head))], seeds, self.modality - 1)
+        streams = [tower_stream(self.modality)]
+        return draw_members([draw_linear((*tower.hidden, tower.head))], seeds, streams)
 
     def forward(
         self, parameters: torch.Tensor, x: torch.Tensor
@@ -136,9 +165,10 @@ class EncoderShape:
 def _check_sizes(shape: PairShape | EncoderShape) -> None:
     for field in fields(shape):
         least = 2 if field.name == "classes" else 1
-        value = getattr(shape, field.name)
-        if value < least:
-            raise InputError(f"{field.name} is {value}; it must be at least {least}")
+        given = getattr(shape, field.name)
+        for value in given if isinstance(given, tuple) else (given,):
+            if value < least:
+                raise InputError(f"{field.name} is {value}; it must be at least {least}")
 
 
 def _run_tower(

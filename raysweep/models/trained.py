@@ -1,5 +1,6 @@
 """A trained pack: its parameters, how training went, and its forward pass."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,19 +19,17 @@ class History:
     an alignment loss at strength 0.
 
     Attributes:
-        task_loss: mean over the epoch's rows of the two heads' summed cross-entropy, nats.
+        task_loss: mean over the epoch's rows of the modalities' heads' summed cross-entropy, nats.
         fused_loss: the same for the fused head's cross-entropy, nats.
         alignment_loss: mean of the alignment loss (without the strength) over the epoch's rows,
             batches on which it is undefined left out.
-        performance_1, performance_2, performance_fused: validation accuracies, 0..1.
+        performance: head -> validation accuracies, 0..1.
     """
 
     task_loss: np.ndarray
     fused_loss: np.ndarray
     alignment_loss: np.ndarray
-    performance_1: np.ndarray
-    performance_2: np.ndarray
-    performance_fused: np.ndarray
+    performance: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class PairForward:
         """Run one encoder of every member.
 
         Args:
-            modality: 1 or 2.
+            modality: 1, 2, ...
             x: its inputs, [n, d] for all members or [k, n, d], one block a dataset of the pack;
                 a member takes the block of its own dataset.
 
@@ -64,9 +63,10 @@ class PairForward:
         Raises:
             InputError: another modality, or inputs of another shape.
         """
-        if modality not in (1, 2):
-            raise InputError(f"modality is {modality}; it must be 1 or 2")
-        d = (self.shape.d1, self.shape.d2)[modality - 1]
+        modalities = len(self.shape.inputs)
+        if modality not in range(1, modalities + 1):
+            raise InputError(f"modality is {modality}; it must be in 1..{modalities}")
+        d = self.shape.inputs[modality - 1]
         inputs = torch.as_tensor(x).to(self.parameters)
         datasets = int(self.dataset.max()) + 1
         fits = inputs.ndim == 2 or (inputs.ndim == 3 and inputs.shape[0] >= datasets)
@@ -80,9 +80,9 @@ class PairForward:
             inputs = inputs.expand(len(self.dataset), -1, -1)
         return self.shape.forward(modality, self.parameters, inputs)
 
-    def fused(self, h1: torch.Tensor, h2: torch.Tensor) -> torch.Tensor:
-        """Logits [m, classes, n] of the fused head on representations [m, width, n]."""
-        return self.shape.fused(self.parameters, h1, h2)
+    def fused(self, *representations: torch.Tensor) -> torch.Tensor:
+        """Logits [m, classes, n] of the fused head on all representations [m, width, n]."""
+        return self.shape.fused(self.parameters, *representations)
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ class TrainedPack(PairForward):
         steps: [m], steps taken.
         history: what was seen in each epoch.
         train_seconds: wall-clock time of the whole pack, s.
-        gradient_ratio: [m], strength times the alignment loss's gradient at the two layers that
+        gradient_ratio: [m], strength times the alignment loss's gradient at the layers that
             it compares over the task's gradient there: the ratio of root mean squares over the
-            first batch of every epoch (Euclidean norms over both layers and the batch's rows);
+            first batch of every epoch (Euclidean norms over all layers and the batch's rows);
             0 at strength 0.
     """
 

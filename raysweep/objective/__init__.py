@@ -2,6 +2,8 @@
 
 from raysweep.objective.base import AlignmentLoss as AlignmentLoss
 from raysweep.objective.base import LossOutput as LossOutput
+from raysweep.objective.over_pairs import OverPairs as OverPairs
+from raysweep.objective.over_pairs import PairsOutput as PairsOutput
 from raysweep.objective.registry import COMMON_OPTIONS as COMMON_OPTIONS
 from raysweep.objective.registry import CUSTOM_OPTIONS as CUSTOM_OPTIONS
 from raysweep.objective.registry import LOSSES as LOSSES

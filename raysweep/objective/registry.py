@@ -67,7 +67,8 @@ COMMON_OPTIONS = (
     Option(
         "stop_gradient",
         "none",
-        "one-way alignment: the modality whose encoder gets no gradient",
+        "one-way alignment: the modality whose encoder gets no gradient; of several modalities the "
+        "earlier (1) or the later (2) of each pair",
         choices=("none", "1", "2"),
     ),
 )

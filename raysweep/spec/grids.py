@@ -52,9 +52,9 @@ class DataGrid(BaseModel):
 class ModelGrid(Part):
     """Encoders: depth counts hidden layers, width the units of each.
 
-    ``depth`` and ``width`` set both modalities alike; where encoders are trained apart they give
+        ``depth`` and ``width`` set all modalities alike; where encoders are trained apart they give
     every pair of their values. ``depth_1``/``depth_2`` and ``width_1``/``width_2`` make separate
-    axes.
+    axes, the second of modality 2 and every further one.
     """
 
     encoder: Literal["mlp"] = "mlp"

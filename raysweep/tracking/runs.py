@@ -25,7 +25,10 @@ CURVES_TAG = "raysweep.curves"
 _EXACT = (
     "I1",
     "I2",
+    "I3",
+    "I4",
     "I12",
+    "I_all",
     "I_shared",
     "I_X1X2",
     "pid_R",
@@ -34,13 +37,15 @@ _EXACT = (
     "pid_S",
     "bayes_1",
     "bayes_2",
+    "bayes_3",
+    "bayes_4",
     "bayes_fused",
 )
 INFORMATION = (*_EXACT, *(f"{name}_estimated" for name in _EXACT))
 _MEAN_ONLY = ("gradient_ratio", "best_epoch", "best_epoch_1", "best_epoch_2", "train_seconds")
 _TIMING = ("train_seconds",)
 _WITHOUT_SD = ("loss_", "chance_")
-_FAMILIES = ("alignment_", "corrected_", "performance_", "chance_", "loss_")
+_FAMILIES = ("alignment_", "pair_", "corrected_", "performance_", "chance_", "loss_")
 _MEASURED = tuple(c for c in COLUMNS if c.name.startswith(_FAMILIES) and c.kind == "float64")
 _LAYERS = tuple(c for c in COLUMNS if c.name.startswith("alignment_layers_"))
 

@@ -1,12 +1,12 @@
 """What the loop over epochs asks of an engine, and what an engine reports."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
-from raysweep.objective import AlignmentLoss, LossOutput
-from raysweep.objective.base import where_defined
+from raysweep.objective import OverPairs, PairsOutput
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class PackEngine(Protocol):
     """Something that trains the members of a pack, an epoch at a time."""
 
     heads: tuple[str, ...]
-    """The heads in the order of `validate`: 1, 2, fused, or the one of an encoder alone."""
+    """The heads in the order of `validate`: 1, 2, ..., fused, or the one of an encoder alone."""
 
     members_are_separate: bool
     """Whether members are trained one by one, to the same bits in any pack."""
@@ -71,7 +71,8 @@ class AlignedMembers:
     Attributes:
         rows: int64 [a], their indices.
         strength: [a, 1, 1].
-        placebo: int64, which of the `a` see modality 2 shifted by one sample.
+        placebo: int64, which of the `a` see modality k shifted by k - 1 samples, so that no two
+            modalities are paired.
     """
 
     rows: torch.Tensor
@@ -85,34 +86,38 @@ class AlignedMembers:
         return cls(rows, strength[rows, None, None], placebo[rows].nonzero()[:, 0])
 
     def evaluate(
-        self, loss: AlignmentLoss, h1: torch.Tensor, h2: torch.Tensor, own: torch.Tensor
-    ) -> LossOutput:
+        self, loss: OverPairs, hs: Sequence[torch.Tensor], own: torch.Tensor
+    ) -> PairsOutput:
         """The loss of these members and its gradients times their strengths.
 
         In a batch of one row, which shifted by one is the true pair, placebo members have no loss:
-        the value is NaN and the gradients are 0.
+        the value is NaN and the gradients are 0. A batch of fewer samples than modalities, of which
+        there are more than two, forces nothing in any arm: no shifts could take all of its
+        modalities apart.
 
         Args:
             loss: the alignment loss.
-            h1: their activations [a, d1, b] of the layer that is compared.
-            h2: [a, d2, b], the true pairs, also for placebo members.
+            hs: for each modality the activations [a, d, b] of the layer that is compared, the true
+                pairs, also for placebo members.
             own: the loss's parameters [a, Pa].
         """
+        if 2 < len(hs) > hs[0].shape[2]:
+            nothing = tuple(torch.zeros_like(h) for h in hs)
+            return PairsOutput(own.new_full((len(own),), torch.nan), nothing, own * 0)
+        seen = list(hs)
         if len(self.placebo):
-            h2 = h2.clone()
-            h2[self.placebo] = h2[self.placebo].roll(1, dims=2)
-        output = loss.value_and_gradients(h1, h2, own)
-        grad_2 = output.grad_2 * self.strength
+            for shift in range(1, len(seen)):
+                seen[shift] = seen[shift].clone()
+                seen[shift][self.placebo] = seen[shift][self.placebo].roll(shift, dims=2)
+        output = loss.value_and_gradients(seen, own)
+        gradients = [gradient * self.strength for gradient in output.gradients]
         if len(self.placebo):
-            grad_2[self.placebo] = grad_2[self.placebo].roll(-1, dims=2)
-        found = LossOutput(
-            output.value,
-            output.grad_1 * self.strength,
-            grad_2,
-            output.grad_parameters * self.strength[:, :, 0],
-        )
-        if len(self.placebo) and h1.shape[2] == 1:
-            found = where_defined(
-                replace(found, value=found.value.index_fill(0, self.placebo, torch.nan))
-            )
-        return found
+            for shift in range(1, len(seen)):
+                back = gradients[shift][self.placebo].roll(-shift, dims=2)
+                gradients[shift][self.placebo] = back
+        value, at_own = output.value, output.grad_parameters * self.strength[:, :, 0]
+        if len(self.placebo) and seen[0].shape[2] == 1:
+            value = value.index_fill(0, self.placebo, torch.nan)
+            gradients = [g.index_fill(0, self.placebo, 0.0) for g in gradients]
+            at_own = at_own.index_fill(0, self.placebo, 0.0)
+        return PairsOutput(value, tuple(gradients), at_own)

@@ -29,7 +29,8 @@ class Members:
         weight_decay: >= 0, decoupled (AdamW).
         strength: weight of the alignment loss, >= 0; at 0 the loss is not computed.
         clip_norm: > 0, largest gradient norm of each tower; infinity for no clipping.
-        placebo: the alignment loss sees modality 2 shifted by one row within the batch.
+        placebo: the alignment loss sees modality k shifted by k - 1 rows within the batch, so that
+            no two modalities are paired.
     """
 
     init_seed: np.ndarray
@@ -74,23 +75,22 @@ class PackData:
     """The datasets of a pack and which member learns from which.
 
     Attributes:
-        x1_train, x2_train: inputs of the two modalities, [k, n, d1] and [k, n, d2].
+        x_train: inputs of each modality, [k, n, d] each.
         y_train: labels [k, n], 0 <= y < classes.
-        x1_validation, x2_validation, y_validation: the same for v validation rows.
+        x_validation, y_validation: the same for v validation rows.
         dataset: [m] index of each member's dataset, 0 <= dataset < k.
     """
 
-    x1_train: np.ndarray
-    x2_train: np.ndarray
+    x_train: tuple[np.ndarray, ...]
     y_train: np.ndarray
-    x1_validation: np.ndarray
-    x2_validation: np.ndarray
+    x_validation: tuple[np.ndarray, ...]
     y_validation: np.ndarray
     dataset: np.ndarray
 
     def sides(self, split: str) -> tuple[np.ndarray, ...]:
-        """The inputs of both modalities in a split (train or validation)."""
-        return getattr(self, f"x1_{split}"), getattr(self, f"x2_{split}")
+        """The inputs of all modalities in a split (train or validation)."""
+        inputs: tuple[np.ndarray, ...] = getattr(self, f"x_{split}")
+        return inputs
 
     def check(self, shape: Architecture, m: int) -> None:
         """Check all sizes against the members' shape.
@@ -98,7 +98,8 @@ class PackData:
         Raises:
             InputError: a size or an index that does not fit.
         """
-        _check_data(self, {"x1": shape.d1, "x2": shape.d2}, shape.classes, m)
+        inputs = {f"x{number}": d for number, d in enumerate(shape.inputs, start=1)}
+        _check_data(self, inputs, shape.classes, m)
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class TrainSettings:
         batch_size: rows a step, >= 1; the last batch of an epoch may be shorter.
         loss: name of the alignment loss (`raysweep.objective.LOSSES`).
         loss_options: the loss's options.
-        layer: hidden layer of both encoders, from 1, whose activations the alignment loss compares;
+        layer: hidden layer of all encoders, from 1, whose activations the alignment loss compares;
             None for the last, the representation.
         fusion: "probe" trains the fused head on detached representations, "joint" lets its
             gradient into the encoders.
@@ -194,8 +195,13 @@ def _check_data(
             raise InputError(
                 f"data: y_{split} runs from {y.min()} to {y.max()}; labels must be 0..{classes - 1}"
             )
-        for name, d in inputs.items():
-            found = np.shape(getattr(data, f"{name}_{split}"))
+        sides = data.sides(split)
+        if len(sides) != len(inputs):
+            raise InputError(
+                f"data: x_{split} has {len(sides)} modalities; it must have {len(inputs)}"
+            )
+        for (name, d), x in zip(inputs.items(), sides, strict=True):
+            found = np.shape(x)
             if found != (*y.shape, d):
                 raise InputError(
                     f"data: {name}_{split} has shape {found}; it must be {(*y.shape, d)}"

@@ -65,7 +65,7 @@ def compile_here(dtype: str) -> None:
     engine = KernelEngine(
         shape,
         Members(one, one, one, one, one, one, one),
-        PackData(x, x, label, x, x, label, np.zeros(1)),
+        PackData((x, x), label, (x, x), label, np.zeros(1)),
         TrainSettings(epochs=1, batch_size=rows, dtype=dtype, engine="kernel"),
         build_loss("infonce", {}),
         shape.initial_parameters([0]).to(getattr(torch, dtype)),

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from raysweep.models.shape import EncoderShape, PairShape
-from raysweep.objective import AlignmentLoss
+from raysweep.objective import AlignmentLoss, OverPairs
 from raysweep.objective.cka import LinearCKA
 from raysweep.objective.heads import Projected
 from raysweep.objective.infonce import InfoNCE
@@ -225,16 +225,17 @@ class KernelEngine:
             stop = start + b
             self._advance(pack.START, chosen, scratch, order, start, stop, seen)
             assert self._loss is not None
-            output = self._aligned.evaluate(self._loss, sides[0][:, :, :b], sides[1][:, :, :b], own)
-            slopes[0][:, :, :b] += output.grad_1
-            slopes[1][:, :, :b] += output.grad_2
+            compared = [side[:, :, :b] for side in sides]
+            output = self._aligned.evaluate(OverPairs(self._loss), compared, own)
+            for slope, gradient in zip(slopes, output.gradients, strict=True):
+                slope[:, :, :b] += gradient
             at_own += output.grad_parameters
             value = output.value.numpy().astype(np.float64)
             defined = ~np.isnan(value)
             seen["alignment"][chosen] += np.where(defined, value, 0.0) * b / n
             seen["defined"][chosen] += defined * (b / n)
             if start == 0:
-                squares = squared_norm(output.grad_1, output.grad_2)
+                squares = squared_norm(*output.gradients)
                 seen["alignment_square"][chosen] += squares.numpy()
             self._advance(pack.FINISH, chosen, scratch, order, start, stop, seen)
 

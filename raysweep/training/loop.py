@@ -49,7 +49,9 @@ def run_epochs(
     steps_per_epoch = -(-order.rows // settings.batch_size)
     paired = len(engine.heads) > 1
     losses = ("task_loss", "fused_loss", "alignment_loss") if paired else ("task_loss",)
-    seen = {name: np.full((m, settings.epochs), np.nan) for name in History.__annotations__}
+    nothing = np.full((m, settings.epochs), np.nan)
+    seen = {name: nothing.copy() for name in ("task_loss", "fused_loss", "alignment_loss")}
+    performance = {head: nothing.copy() for head in engine.heads}
     best = torch.full_like(engine.parameters, torch.nan)
     best_performance = np.full(m, -np.inf)
     best_epoch = np.full(m, -1)
@@ -78,7 +80,7 @@ def run_epochs(
             alive = running[packed]
             members = packed[alive]
             for head, values in zip(engine.heads, accuracies, strict=True):
-                seen[f"performance_{head}"][members, epoch] = values[alive]
+                performance[head][members, epoch] = values[alive]
             deciding = accuracies[-1]
             if observe is not None and len(members):
                 observe(epoch, members, engine.parameters[torch.from_numpy(alive)])
@@ -105,7 +107,8 @@ def run_epochs(
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.sqrt(squares[0] / squares[1])
     ratio[(squares[0] == 0) & (squares[1] == 0)] = 0.0
-    return Outcome(best, diverged_step, best_epoch, steps, History(**seen), ratio)
+    history = History(**seen, performance=performance)
+    return Outcome(best, diverged_step, best_epoch, steps, history, ratio)
 
 
 def _compaction_pays(held: np.ndarray, engine: PackEngine, settings: TrainSettings) -> bool:

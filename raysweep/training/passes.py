@@ -1,5 +1,6 @@
-"""Forward and backward passes of a pack in torch: by hand for MLP pairs, by autograd for any."""
+"""Forward and backward passes of a pack in torch: by hand for MLPs, by autograd for any."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,12 +17,11 @@ class Pull:
 
     Attributes:
         rows: int64 [a], the members that have one.
-        grad_1, grad_2: [a, width, b].
+        gradients: for each modality [a, width, b].
     """
 
     rows: torch.Tensor
-    grad_1: torch.Tensor
-    grad_2: torch.Tensor
+    gradients: tuple[torch.Tensor, ...]
 
 
 def squared_norm(*gradients: torch.Tensor) -> torch.Tensor:
@@ -39,15 +39,15 @@ class Passes(Protocol):
         ...
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Logits [heads, m, classes, b]: head 1, head 2, fused head, or the one of an encoder.
+        """Logits [heads, m, classes, b]: head 1, 2, ..., fused head, or the one of an encoder.
 
         Args:
             *inputs: of each modality, with a column of ones behind, [m, b, d + 1].
         """
         ...
 
-    def compared(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The layers that the alignment loss compares, [m, width, b], without a graph."""
+    def compared(self) -> tuple[torch.Tensor, ...]:
+        """The layers that the alignment loss compares, [m, width, b] each, without a graph."""
         ...
 
     def backward(
@@ -64,29 +64,32 @@ class Passes(Protocol):
 
 
 class _Workspace:
-    """Activations of an MLP pair for batches of one size."""
+    """Activations of MLPs for batches of one size."""
 
     def __init__(self, shape: PairShape, m: int, rows: int, like: torch.Tensor) -> None:
         self.hidden = [
             hidden_buffers(tower, m, rows, like.dtype, like.device) for tower in shape.towers
         ]
-        self.logits = like.new_empty(3, m, shape.classes, rows)
+        self.logits = like.new_empty(len(shape.heads), m, shape.classes, rows)
 
 
 class HandWritten:
-    """Passes of MLP pairs, one stacked product a layer.
+    """Passes of MLPs of two or more modalities, one stacked product a layer.
 
     Args:
         shape: the members' shape.
         joint: whether the fused head's gradient goes on into the encoders.
-        layer: hidden layer of both encoders that the alignment loss compares, from 1 up to the
-            shallower one's depth; the representations if None.
+        layer: hidden layer of all encoders that the alignment loss compares, from 1 up to the
+            shallowest one's depth; the representations if None.
     """
 
     def __init__(self, shape: PairShape, joint: bool, layer: int | None = None) -> None:
         self._shape = shape
         self._joint = joint
         self._compared = [layer or len(tower.hidden) for tower in shape.towers]
+        ends = list(itertools.accumulate(shape.widths))
+        # Where each representation lies among the columns of the fused head, before the bias.
+        self._parts = [slice(end - w, end) for end, w in zip(ends, shape.widths, strict=True)]
 
     def bind(self, parameters: torch.Tensor, gradients: torch.Tensor) -> None:
         """See `Passes.bind`."""
@@ -100,28 +103,36 @@ class HandWritten:
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """See `Passes.forward`."""
-        x1, x2 = inputs
-        m, rows = x1.shape[:2]
+        m, rows = inputs[0].shape[:2]
         if rows not in self._workspaces:
             self._workspaces[rows] = _Workspace(self._shape, m, rows, self._parameters)
-        self._inputs = x1.transpose(1, 2), x2.transpose(1, 2)
+        self._inputs = [x.transpose(1, 2) for x in inputs]
         self._space = space = self._workspaces[rows]
-        for index in range(2):
-            forward_tower(self._hidden_weights[index], self._inputs[index], space.hidden[index])
+        for index, weights in enumerate(self._hidden_weights):
+            forward_tower(weights, self._inputs[index], space.hidden[index])
             torch.bmm(self._heads[index], space.hidden[index][-1], out=space.logits[index])
-        width = self._shape.width_1
-        h1, h2 = space.hidden[0][-1][:, :-1], space.hidden[1][-1]
-        torch.bmm(self._fused[:, :, :width], h1, out=space.logits[2])
-        space.logits[2].baddbmm_(self._fused[:, :, width:], h2)
+        for index, (columns, h) in enumerate(self._fused_terms()):
+            if index == 0:
+                torch.bmm(self._fused[:, :, columns], h, out=space.logits[-1])
+            else:
+                space.logits[-1].baddbmm_(self._fused[:, :, columns], h)
         return space.logits
 
-    def compared(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _fused_terms(self) -> list[tuple[slice, torch.Tensor]]:
+        """Columns of the fused head and what they act on; the last modality brings the bias."""
+        terms = [
+            (part, hidden[-1][:, :-1])
+            for part, hidden in zip(self._parts, self._space.hidden, strict=True)
+        ]
+        terms[-1] = slice(self._parts[-1].start, None), self._space.hidden[-1][-1]
+        return terms
+
+    def compared(self) -> tuple[torch.Tensor, ...]:
         """See `Passes.compared`."""
-        first, second = (
+        return tuple(
             hidden[layer - 1][:, :-1]
             for hidden, layer in zip(self._space.hidden, self._compared, strict=True)
         )
-        return first, second
 
     def backward(
         self, slopes: torch.Tensor, pull: Pull | None, square: torch.Tensor | None
@@ -133,8 +144,8 @@ class HandWritten:
         if square is not None:
             square.copy_(squared_norm(*gradients))
         if pull is not None:
-            gradients[0].index_add_(0, pull.rows, pull.grad_1)
-            gradients[1].index_add_(0, pull.rows, pull.grad_2)
+            for gradient, pulled in zip(gradients, pull.gradients, strict=True):
+                gradient.index_add_(0, pull.rows, pulled)
         for index, compared in enumerate(self._compared):
             self._backward(index, slice(compared), gradients[index])
 
@@ -158,20 +169,19 @@ class HandWritten:
         )
 
     def _head_gradients(self, slopes: torch.Tensor) -> list[torch.Tensor]:
-        """Write the three heads' gradients; return the task's gradients at h1 and h2."""
-        shape, width, space = self._shape, self._shape.width_1, self._space
+        """Write the heads' gradients; return the task's gradients at the representations."""
+        shape, space = self._shape, self._space
         at_h = []
         for index, tower in enumerate(shape.towers):
             top = space.hidden[index][-1]
             tower.head.view(self._gradients).copy_(torch.bmm(slopes[index], top.transpose(1, 2)))
             at_h.append(torch.bmm(self._heads[index][:, :, :-1].transpose(1, 2), slopes[index]))
         fused = shape.fused_head.view(self._gradients)
-        h1, h2 = space.hidden[0][-1][:, :-1], space.hidden[1][-1]
-        fused[:, :, :width] = torch.bmm(slopes[2], h1.transpose(1, 2))
-        fused[:, :, width:] = torch.bmm(slopes[2], h2.transpose(1, 2))
+        for columns, h in self._fused_terms():
+            fused[:, :, columns] = torch.bmm(slopes[-1], h.transpose(1, 2))
         if self._joint:
-            at_h[0].baddbmm_(self._fused[:, :, :width].transpose(1, 2), slopes[2])
-            at_h[1].baddbmm_(self._fused[:, :, width:-1].transpose(1, 2), slopes[2])
+            for gradient, part in zip(at_h, self._parts, strict=True):
+                gradient.baddbmm_(self._fused[:, :, part].transpose(1, 2), slopes[-1])
         return at_h
 
 
@@ -203,7 +213,7 @@ class Alone:
         forward_tower(self._weights, self._inputs, self._hidden)
         return torch.bmm(self._head, self._hidden[-1])[None]
 
-    def compared(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def compared(self) -> tuple[torch.Tensor, ...]:
         """There is no partner to be aligned with."""
         raise NotImplementedError
 
@@ -227,7 +237,7 @@ class ByAutograd:
     Args:
         shape: the architecture.
         joint: whether the fused head's gradient goes on into the encoders.
-        layer: as for `HandWritten`; both encoders' layers must be as wide as the representations.
+        layer: as for `HandWritten`; the encoders' layers must be as wide as the representations.
     """
 
     def __init__(self, shape: Architecture, joint: bool, layer: int | None = None) -> None:
@@ -241,22 +251,23 @@ class ByAutograd:
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """See `Passes.forward`."""
-        x1, x2 = inputs
         count = self._shape.parameter_count
         with torch.enable_grad():
             self._leaf = self._parameters[:, :count].detach().requires_grad_()
-            hidden_1, logits_1 = self._shape.forward(1, self._leaf, x1[:, :, :-1])
-            hidden_2, logits_2 = self._shape.forward(2, self._leaf, x2[:, :, :-1])
-            self._ends = hidden_1[self._layer - 1], hidden_2[self._layer - 1]
-            tops = hidden_1[-1], hidden_2[-1]
-            seen = tops if self._joint else tuple(top.detach() for top in tops)
+            ran = [
+                self._shape.forward(modality, self._leaf, x[:, :, :-1])
+                for modality, x in enumerate(inputs, start=1)
+            ]
+            self._ends = tuple(hidden[self._layer - 1] for hidden, _ in ran)
+            tops = [hidden[-1] for hidden, _ in ran]
+            seen = tops if self._joint else [top.detach() for top in tops]
             fused = self._shape.fused(self._leaf, *seen)
-            self._logits = torch.stack((logits_1, logits_2, fused))
+            self._logits = torch.stack((*(logits for _, logits in ran), fused))
         return self._logits.detach()
 
-    def compared(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def compared(self) -> tuple[torch.Tensor, ...]:
         """See `Passes.compared`."""
-        return self._ends[0].detach(), self._ends[1].detach()
+        return tuple(end.detach() for end in self._ends)
 
     def backward(
         self, slopes: torch.Tensor, pull: Pull | None, square: torch.Tensor | None
@@ -268,7 +279,7 @@ class ByAutograd:
         ends, starts = [self._logits], [slopes]
         if pull is not None:
             ends += self._ends
-            for top, grad in zip(self._ends, (pull.grad_1, pull.grad_2), strict=True):
+            for top, grad in zip(self._ends, pull.gradients, strict=True):
                 starts.append(torch.zeros_like(top).index_add_(0, pull.rows, grad))
         (gradient,) = torch.autograd.grad(ends, self._leaf, starts)
         self._gradients[:, : self._shape.parameter_count] = gradient

@@ -6,7 +6,7 @@ import torch
 from raysweep.models.architecture import Architecture
 from raysweep.models.mlp import with_ones
 from raysweep.models.shape import EncoderShape
-from raysweep.objective import AlignmentLoss
+from raysweep.objective import AlignmentLoss, OverPairs
 from raysweep.training.engine import AlignedMembers, EpochLog
 from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.optimizer import RowAdamW, clip_rows
@@ -142,20 +142,20 @@ class TorchEngine:
 
     def _pull(self, values: torch.Tensor, squares: torch.Tensor | None) -> Pull:
         """Ask the alignment loss; its values go to `values` [m], its parameters' gradients too."""
-        h1, h2 = self._passes.compared()
-        rows, everyone = self._aligned.rows, len(self._aligned.rows) == h1.shape[0]
+        hs = self._passes.compared()
+        rows, everyone = self._aligned.rows, len(self._aligned.rows) == hs[0].shape[0]
         own = self.parameters[:, self._shape.parameter_count :]
         if not everyone:
-            h1, h2, own = h1[rows], h2[rows], own[rows]
+            hs, own = tuple(h[rows] for h in hs), own[rows]
         assert self._loss is not None
-        output = self._aligned.evaluate(self._loss, h1, h2, own)
+        output = self._aligned.evaluate(OverPairs(self._loss), hs, own)
         values[rows] = output.value
         if own.shape[1]:
             at_own = self._gradients[:, self._shape.parameter_count :]
             at_own[rows] = output.grad_parameters
         if squares is not None:
-            squares[1, rows] = squared_norm(output.grad_1, output.grad_2)
-        return Pull(rows, output.grad_1, output.grad_2)
+            squares[1, rows] = squared_norm(*output.gradients)
+        return Pull(rows, output.gradients)
 
     def validate(self) -> torch.Tensor:
         """See `PackEngine.validate`."""
@@ -187,4 +187,7 @@ def _task(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, tor
     nothing = torch.full_like(entropy[0], torch.nan)
     if len(entropy) == 1:
         return torch.stack((entropy[0], torch.zeros_like(nothing), nothing)), slopes
-    return torch.stack((entropy[0] + entropy[1], entropy[2], nothing)), slopes
+    task = entropy[0] + entropy[1]
+    for of_further in entropy[2:-1]:
+        task = task + of_further
+    return torch.stack((task, entropy[-1], nothing)), slopes

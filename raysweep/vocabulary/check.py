@@ -10,7 +10,9 @@ from raysweep.vocabulary.data import (
     check_block,
     check_combinations,
     check_loading,
+    check_pairs,
     check_population,
+    check_several,
     smallest_splits,
 )
 from raysweep.vocabulary.evaluation import (
@@ -43,11 +45,14 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
         found = check_block(block, at, folder)
         if not found and isinstance(block.get("dataset"), str):
             found = check_combinations(block, at)
+            if raw.get("kind") == "emergence":
+                found += check_pairs(block, at)
             loaded: list[PairedViews] = []
             if not found:
                 found, loaded = check_loading(block, at, folder)
             sizes += smallest_splits(block, loaded)
             faults += check_population(raw.get("verdict"), block)
+            faults += check_several(raw, loaded)
         faults += found
     faults += check_metrics(raw.get("evaluation"), widths_of(raw))
     faults += check_calibration(raw.get("evaluation"))

@@ -126,10 +126,24 @@ def _among(grid: DataGrid, given: Mapping[str, object]) -> str:
     return f" (in the combination {words}; give what goes together in data blocks of its own)"
 
 
+def check_pairs(block: Mapping[str, Any], at: Location) -> list[Fault]:
+    """The fault of an emergence study of more than two modalities: it is about pairs."""
+    given = block.get("modalities")
+    values = given if isinstance(given, list) else [given]
+    return [
+        Fault(
+            (*at, "modalities", index) if isinstance(given, list) else (*at, "modalities"),
+            f"emergence studies compare the two encoders of a pair: expected 2, found {value}",
+        )
+        for index, value in enumerate(values)
+        if isinstance(value, int) and value > 2
+    ]
+
+
 def check_loading(
     block: Mapping[str, Any], at: Location, folder: Path
 ) -> tuple[list[Fault], list[PairedViews]]:
-    """Load the first cell of a block, and one for each of its files."""
+    """Load the first cell of a block, and one for each of its files and numbers of modalities."""
     grid = _grid(block)
     if grid is None:
         return [], []
@@ -139,10 +153,11 @@ def check_loading(
     # A file may bring its splits along, and then there is no other draw than the first.
     draw = max(grid.draws) if files else grid.draws[0]
     faults, views = [], []
-    for paths in itertools.product(*(axes[name] for name in files)):
-        resolved = [str(resolved_path(str(path), folder)) for path in paths]
+    varied = [*files, *(["modalities"] if "modalities" in axes else [])]
+    for given in itertools.product(*(axes[name] for name in varied)):
         first = {name: values[0] for name, values in axes.items()}
-        first.update(zip(files, resolved, strict=True))
+        first.update(zip(varied, given, strict=True))
+        first.update({name: str(resolved_path(str(first[name]), folder)) for name in files})
         try:
             views.append(load(grid.dataset, first, draw))
         except InputError as error:
@@ -167,7 +182,10 @@ def check_population(verdict: object, block: Mapping[str, Any]) -> list[Fault]:
     grid = _grid(block)
     if grid is None or not str(given).endswith("_population"):
         return []
-    listed = DATASETS[grid.dataset].listed
+    dataset = DATASETS[grid.dataset]
+    listed = dataset.listed
+    if listed is not None and given == "performance_fused_population":
+        listed += dataset.jointly
     if listed is None:
         reasons = [""]
     else:
@@ -184,3 +202,14 @@ def check_population(verdict: object, block: Mapping[str, Any]) -> list[Fault]:
         )
         for reason in reasons
     ]
+
+
+def check_several(raw: Mapping[str, Any], views: Sequence[PairedViews]) -> list[Fault]:
+    """The fault of an engine that cannot train as many modalities as the data have."""
+    training = raw.get("training")
+    engine = training.get("engine") if isinstance(training, Mapping) else None
+    most = max((len(view.inputs) for view in views), default=0)
+    if engine != "kernel" or most <= 2:
+        return []
+    message = f"engine kernel trains two modalities, and the data have {most}; take auto"
+    return [Fault(("training", "engine"), message)]

@@ -81,7 +81,8 @@ class Ours:
             same * 8.0,
             np.zeros(pairs, bool),
         )
-        data = PackData(x1, x2, y, x1[:, :64], x2[:, :64], y[:, :64], np.zeros(pairs, int))
+        held_out = (x1[:, :64], x2[:, :64])
+        data = PackData((x1, x2), y, held_out, y[:, :64], np.zeros(pairs, int))
         term = build_loss(loss)
         start = shape.initial_parameters(members.init_seed)
         own = term.parameter_count(width, width)
