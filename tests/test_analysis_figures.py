@@ -90,7 +90,9 @@ def test_the_boundary_figure_says_where_or_that_it_cannot():
     said = words(figures.boundary_figure(trials, found))
     assert f"crosses 0 at {found['boundary'][0]:.2g}" in said
     flat = forced(effects=[0.0] * 5)
-    assert "unbounded" in words(figures.boundary_figure(flat, analysis.boundary(flat)))
+    assert "no crossing can be located" in words(
+        figures.boundary_figure(flat, analysis.boundary(flat))
+    )
 
 
 def test_the_papers_figures_draw():

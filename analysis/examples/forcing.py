@@ -26,8 +26,9 @@ figures.save(figures.effect_forest(effects), out, "effects")
 
 # %% [markdown]
 # ## Where the effect changes sign
+# A line for each width, number of rows and heterogeneity: their effects differ.
 # %%
-crossings = analysis.boundary(trials, performance)
+crossings = analysis.boundary(trials, performance, by=analysis.lines_by(trials))
 crossings.to_csv(out / "boundaries.csv", index=False)
 figures.save(figures.boundary_figure(trials, crossings), out, "boundary")
 

@@ -9,7 +9,7 @@ from scipy import stats
 from analysis.draws import MODEL_SCALE
 from analysis.emergence import alignment_by_draw, emergence_trends, emergent
 from analysis.figures import style
-from analysis.figures.verdict_map import AXIS_WORDS
+from analysis.figures.words import AXIS_WORDS
 
 _MARKERS = "os^Dv<>Phx"
 _RHO = "\N{GREEK SMALL LETTER RHO}"

@@ -35,6 +35,8 @@ COLOURS: dict[str, tuple[str, str]] = {
     "inconclusive": ("#8b949e", "#7d8791"),
     "equivalent_tile": ("#dfe3e8", "#3a424c"),
     "alignment": ("#7b4ea3", "#bd9be0"),
+    "second": ("#0f766e", "#4fc4b4"),
+    "third": ("#8a6d00", "#d6b548"),
     "placebo": ("#a39a86", "#8f8a7d"),
     "on_strong": ("#fdfdfe", "#0d1014"),
 }
