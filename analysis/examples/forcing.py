@@ -33,6 +33,11 @@ crossings.to_csv(out / "boundaries.csv", index=False)
 figures.save(figures.boundary_figure(trials, crossings), out, "boundary")
 
 # %% [markdown]
+# ## The answer in one picture: verdicts above lines
+# %%
+figures.save(figures.headline(trials, effects, crossings), out, "headline")
+
+# %% [markdown]
 # ## What happens as the strength grows, and how the search went
 # Search rows are exploratory: they chose the strength that the confirm rows test.
 # %%

@@ -9,6 +9,7 @@ from analysis.figures.emergence import (
     depth_map_figure,
 )
 from analysis.figures.forest import effect_forest
+from analysis.figures.headline import headline
 from analysis.figures.search import search_figure
 from analysis.figures.style import Rendered, render, save
 from analysis.figures.verdict_map import verdict_map
@@ -22,6 +23,7 @@ __all__ = [
     "depth_map_figure",
     "dose_response_figure",
     "effect_forest",
+    "headline",
     "render",
     "save",
     "search_figure",

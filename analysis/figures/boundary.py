@@ -160,13 +160,20 @@ def draw_line(
         )
 
 
-def crossing_words(row: dict[Any, Any]) -> str:
-    """Where a line crosses zero, with its set; or that it does not, or that none can be located."""
+def crossing_words(row: dict[Any, Any], brief: bool = False) -> str:
+    """Where a line crosses zero, with its set; or that it does not, or that none can be located.
+
+    Args:
+        row: of `analysis.boundary`.
+        brief: to one decimal and in fewer words, for small panels.
+    """
     if row["crosses"] == "nowhere":
         return f"no crossing within {row['x_min']:g}{style.DASH}{row['x_max']:g}"
     if row["set"] != "interval":
-        return "no crossing can be located"
-    text = f"crosses 0 at {row['boundary']:.2g} [{row['low']:.2g}, {row['high']:.2g}]"
+        return "crossing not located" if brief else "no crossing can be located"
+    ends = (row["boundary"], row["low"], row["high"])
+    at, low, high = (f"{round(v, 1) + 0.0:.1f}" if brief else f"{v:.2g}" for v in ends)
+    text = f"{'turns' if brief else 'crosses 0'} at {at} [{low}, {high}]"
     return text.replace("-", style.MINUS)
 
 

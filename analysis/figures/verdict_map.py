@@ -103,7 +103,7 @@ def _draw(axis: Axes, panel: _Panel, limit: float, factor: float, sign: int, col
         i, j = xs.index(row[x]), ys.index(row[y])
         effect = row["effect"] * factor
         known = row["verdict"] != "inconclusive"
-        shade = _shade(row["verdict"], sign * effect, limit)
+        shade = tile_shade(row["verdict"], sign * effect, limit)
         axis.add_patch(
             Rectangle(
                 (i - 0.48, j - 0.47),
@@ -150,7 +150,7 @@ def marker_of(row: Mapping[Hashable, Any], sign: int) -> str:
     return style.VERDICT_MARKER[row["verdict"]]
 
 
-def _shade(verdict: str, gain: float, limit: float) -> str:
+def tile_shade(verdict: str, gain: float, limit: float) -> str:
     """Only what is known has a shade: an effect that was not found must not look like one."""
     if verdict in ("helps", "hurts"):
         return style.diverging(gain, limit)
