@@ -1,7 +1,7 @@
 """Figures: functions that take a table and return a matplotlib Figure."""
 
 from analysis.figures.boundary import boundary_figure
-from analysis.figures.dose import dose_response_figure
+from analysis.figures.dose import dose_overlay_figure, dose_response_figure
 from analysis.figures.emergence import (
     alignment_performance_figure,
     alignment_trend_figure,
@@ -21,6 +21,7 @@ __all__ = [
     "boundary_figure",
     "correlation_boxes_figure",
     "depth_map_figure",
+    "dose_overlay_figure",
     "dose_response_figure",
     "effect_forest",
     "headline",

@@ -73,9 +73,7 @@ def headline(
         heights[-1] += 0.25
         figure = style.new_figure(sum(heights) + 1.2, 7.2)
         figure.suptitle(headline_words(effects, along), fontsize=11, fontweight="bold")
-        blocks = list(
-            np.ravel(figure.subfigures(len(criteria) + 1, 1, height_ratios=[*heights, 0.85]))
-        )
+        blocks: Any = figure.subfigures(len(criteria) + 1, 1, height_ratios=[*heights, 0.85])
         lines = []
         for n, (block, criterion) in enumerate(zip(blocks, criteria, strict=False)):
             axes = block.subplots(
