@@ -187,6 +187,7 @@ def _words(axis: Axes, row: dict[Any, Any], name: str, n: int, ink: str) -> None
         va="top",
         fontsize=7.5,
         color=ink,
+        bbox=style.BEHIND_WORDS,
     )
 
 

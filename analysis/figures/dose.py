@@ -51,12 +51,7 @@ def dose_response_figure(
             _alignment(bottom, curve)
             if effects is not None:
                 _confirmed(top, effects[effects["cell"] == cell], factor)
-            n, kind = int(curve["n"].max()), curve["unit"].iloc[0]
             top.set_title(style.folded(curve["label"].iloc[0]), fontsize=8.5)
-            muted = style.colour("muted")
-            top.set_title(
-                f"n = {n} {kind}s", loc="right", fontsize=7, fontweight="normal", color=muted
-            )
             bottom.set_xlabel("strength" if i >= len(shown) - columns else "")
             if i % columns == 0:
                 top.set_ylabel(
@@ -277,12 +272,14 @@ def _legend(figure: Figure, curves: pd.DataFrame, confirmed: bool, left_out: int
             Line2D([], [], marker="s", markersize=6, linewidth=3.0, color=style.colour("ink"))
         )
         labels.append("confirmed on fresh seeds")
-    title = f"{left_out} more cells in between are not drawn" if left_out else None
+    title = style.counted(curves.groupby("cell")["n"].max(), f"{curves['unit'].iloc[0]}s per cell")
+    if left_out:
+        title += f"; {left_out} more cells in between are not drawn"
     figure.legend(
         handles,
         labels,
         loc="outside lower center",
-        ncols=4,
+        ncols=2,
         columnspacing=1.2,
         title=title,
         title_fontsize=7.5,

@@ -74,7 +74,6 @@ def headline(
         figure = style.new_figure(sum(heights) + 1.2, 7.2)
         figure.suptitle(headline_words(effects, along), fontsize=11, fontweight="bold")
         blocks: Any = figure.subfigures(len(criteria) + 1, 1, height_ratios=[*heights, 0.85])
-        lines = []
         for n, (block, criterion) in enumerate(zip(blocks, criteria, strict=False)):
             axes = block.subplots(
                 2,
@@ -98,10 +97,9 @@ def headline(
             axes[0][0].set_yticks(range(len(levels)), [f"{v:g}" for v in levels if shade] or [""])
             axes[0][0].set_ylabel(value_words(effects, shade, "").strip(), fontsize=7.5)
             axes[1][0].set_ylabel(f"effect ({unit})")
-            lines.append(axes[1][0])
-        low, high = (f(a.get_ylim()[i] for a in lines) for i, f in enumerate((min, max)))
-        for axis in lines:
-            axis.set_ylim(low, low + (high - low) / (1 - HEADROOM))
+            # a scale for each criterion: the strength that aligns most can dwarf all other effects
+            low, high = axes[1][0].get_ylim()
+            axes[1][0].set_ylim(low, low + (high - low) / (1 - HEADROOM))
         _legend(blocks[-1], effects, fitted, shade, unit, limit, left_out)
     return figure
 
@@ -230,6 +228,7 @@ def _lines(
             va="top",
             fontsize=7.5,
             color=ink,
+            bbox=style.BEHIND_WORDS,
         )
     axis.axhline(0, color=style.colour("ink"), linewidth=0.9)
     axis.grid(axis="y")
