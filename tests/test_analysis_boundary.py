@@ -122,11 +122,12 @@ def test_every_line_is_drawn_in_short_words(two_widths):
 
 
 def test_the_report_keeps_lines_apart_and_sums_them_up(hurts, two_widths):
-    found = find(hurts)
-    assert len(found.boundaries) == 16
+    found = find(hurts[hurts["chosen_by"] != "performance"])
+    assert len(found.boundaries) == 8
     said = "\n".join(found.answer.beyond)
     assert "forcing hurts at every U from 0 to 8 in 8" in said
-    said = "\n".join(find(two_widths).answer.beyond)
+    found = find(two_widths[two_widths["chosen_by"] != "performance"])
+    said = "\n".join(found.answer.beyond)
     ends = re.search(r"changes sign in 8, at U = (\S+) \((.*?)\) to (\S+) \((.*?)\)[;.]", said)
     assert ends is not None
     assert [float(ends[i]) for i in (1, 3)] == pytest.approx([2, 6], abs=0.5)
