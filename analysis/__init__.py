@@ -1,6 +1,6 @@
 """Statistics, figures and the report on trial tables; needs the table alone, no torch or Ray."""
 
-from analysis.boundaries import boundary
+from analysis.boundaries import boundary, lines_by
 from analysis.contrasts import forcing_effects
 from analysis.doses import dose_response, dose_shapes
 from analysis.draws import draw_effects
@@ -19,6 +19,7 @@ __all__ = [
     "emergence_summary",
     "emergence_trends",
     "forcing_effects",
+    "lines_by",
     "load_trials",
     "moderators",
     "power",

@@ -8,9 +8,12 @@ import pandas as pd
 
 from analysis.contrasts import cell_columns
 from analysis.figures.style import outcome_words, scale_of, signed
+from analysis.figures.words import value_words
 from analysis.load import axes_of
 
 _NAMED = 6
+# boundaries that are worth a sentence each
+_LINES = 4
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def answer(
     for criterion, group in effects.groupby("chosen_by", sort=False):
         sentences = tuple(_of_criterion(group, needs, margin))
         parts.append((_heading(str(criterion), effects["performance"].iloc[0]), sentences))
-    beyond = [*_boundaries(boundaries), *_moderators(moderation, alpha)]
+    beyond = [*_boundaries(boundaries, effects), *_moderators(moderation, alpha)]
     return Answer(_headline(effects), tuple(parts), tuple(beyond), tuple(_limits(effects)))
 
 
@@ -154,15 +157,47 @@ def _more(unknown: pd.DataFrame, needs: pd.DataFrame, factor: float, unit: str) 
         )
 
 
-def _boundaries(boundaries: pd.DataFrame) -> Iterator[str]:
-    for row in boundaries.to_dict("records"):
-        if row["set"] == "none":
-            continue
+def _boundaries(boundaries: pd.DataFrame, effects: pd.DataFrame) -> Iterator[str]:
+    if boundaries.empty:
+        return
+    columns = list(boundaries.columns)
+    by = columns[3 : columns.index("performance")]
+    fitted = boundaries[boundaries["set"] != "none"]
+    for (data, criterion), rows in fitted.groupby(["data", "chosen_by"], sort=False):
         at = {
             "alignment": " (strength that aligns most)",
             "performance": " (strength that performs best)",
-        }.get(row["chosen_by"], "")
-        yield f"{str(row['data']).capitalize()}{at}: {row['statement']}."
+        }.get(str(criterion), "")
+        named = str(data).capitalize() + at
+        if len(rows) > _LINES:
+            yield f"{named}: {_many_lines(rows, effects, by)}."
+            continue
+        for row in rows.to_dict("records"):
+            parts = [named, *filter(None, (value_words(effects, n, row[n]) for n in by))]
+            yield f"{', '.join(parts)}: {row['statement']}."
+
+
+def _many_lines(rows: pd.DataFrame, effects: pd.DataFrame, by: list[str]) -> str:
+    """Boundaries of many combinations of axes in one sentence; the table has each."""
+    along, total = rows["along"].iloc[0], len(rows)
+    within = rows[rows["crosses"] == "within"].sort_values("boundary")
+    nowhere = rows[rows["crosses"] == "nowhere"]
+    hurts = int(nowhere["statement"].str.contains("hurts").sum())
+    said = []
+    if len(within):
+        ends = [
+            f"{row['boundary']:.2g} ({', '.join(value_words(effects, n, row[n]) for n in by)})"
+            for row in within.iloc[[0, -1] if len(within) > 1 else [0]].to_dict("records")
+        ]
+        said.append(f"the effect changes sign in {len(within)}, at {along} = {' to '.join(ends)}")
+    low, high = rows["x_min"].min(), rows["x_max"].max()
+    for count, word in ((hurts, "hurts"), (len(nowhere) - hurts, "helps")):
+        if count:
+            said.append(f"forcing {word} at every {along} from {low:g} to {high:g} in {count}")
+    if rest := total - len(within) - len(nowhere):
+        said.append(f"no change of sign can be located in {rest}")
+    names = [value_words(effects, n, "").strip() for n in by]
+    return f"of {total} lines, one for each {_listed(names)}, {'; '.join(said)}"
 
 
 def _moderators(moderation: pd.DataFrame, alpha: float) -> Iterator[str]:

@@ -9,7 +9,7 @@ from scipy import stats
 
 from analysis.draws import draw_effects, numeric_covariate
 from analysis.inference import CrossingSet, MetaRegression, crossing, meta_regression
-from analysis.load import higher_is_better
+from analysis.load import axes_of, describe_cells, higher_is_better
 from raysweep.errors import InputError
 
 _ALONG = ("U", "overlap", "I_shared", "R", "D_phi", "n_train", "width")
@@ -45,9 +45,11 @@ def boundary(
     Returns:
         One row per (study, data, chosen_by, by...): `performance along boundary` (the crossing),
         `set` (`interval`, `rays`: everything but the interval, `everywhere`, or `none`: not
-        fitted), `low high` (ends of the set), `boot_low boot_high` (percentiles), `boot_share`
+        fitted), `low high` (ends of the set), `crosses` (`within`: an interval that meets the
+        range looked at; `nowhere`: the whole set lies outside it, so the effect has one sign in
+        it; `unknown`), `boot_low boot_high` (percentiles), `boot_share`
         (resamples that cross within the range looked at), `helps_side` (`below` or `above` the
-        boundary; empty unless bounded), `intercept slope slope_low slope_high p_slope`,
+        boundary; empty unless it lies `within`), `intercept slope slope_low slope_high p_slope`,
         `p_curved` (of a quadratic term: is a line enough?), `x_min x_max` (range looked at),
         `n_units n_cells n_draws`, `statement` (the finding in a sentence).
 
@@ -72,10 +74,40 @@ def boundary(
 
 
 _RESULTS = (
-    *("boundary", "set", "low", "high", "boot_low", "boot_high", "boot_share", "helps_side"),
+    *("boundary", "set", "low", "high", "crosses"),
+    *("boot_low", "boot_high", "boot_share", "helps_side"),
     *("intercept", "slope", "slope_low", "slope_high", "p_slope", "p_curved"),
     *("x_min", "x_max", "n_units", "n_cells", "n_draws", "statement"),
 )
+
+
+def lines_by(trials: pd.DataFrame, along: str | None = None) -> list[str]:
+    """The axes beside `along` that tell confirmed cells apart: what one line must not mix.
+
+    Where effects differ between, say, encoder widths, a line through all of them crosses zero
+    where none of them does. An axis that leaves no line with three values of `along` is a part of
+    it and is not named.
+
+    Args:
+        trials: a trial table.
+        along: as `boundary` takes it.
+    """
+    confirmed = trials[trials["stage"].astype(str) == "confirm"]
+    cells = describe_cells(confirmed if len(confirmed) else trials)
+    data = cells["data"].astype(str) if "data" in cells else pd.Series("", cells.index)
+    found: list[str] = []
+    for _, group in cells.groupby(data, sort=False):
+        name = along or default_along(group)
+        if name is None:
+            continue
+        kept: list[str] = []
+        x = numeric_covariate(group, name)
+        for axis in axes_of(group):
+            of_line = x.groupby([group[c] for c in (*kept, axis)], dropna=False).nunique()
+            if axis not in (name, f"{name}_1", f"{name}_2") and (of_line >= 3).any():
+                kept.append(axis)
+        found += [axis for axis in kept if axis not in found]
+    return found
 
 
 def default_along(units: pd.DataFrame) -> str | None:
@@ -131,7 +163,7 @@ def _of_group(
     }
     if len(units) < 4 or len(np.unique(x)) < 3:
         why = f"not fitted: {len(units)} units at {len(np.unique(x))} values of {along}"
-        return result | {"set": "none", "statement": why}
+        return result | {"set": "none", "crosses": "unknown", "statement": why}
     fit = fitted_line(units, along)
     a, b = fit.coefficients
     found = zero_crossing(fit, x, alpha)
@@ -143,26 +175,45 @@ def _of_group(
         "set": found.kind,
         "low": found.low,
         "high": found.high,
+        "crosses": _crosses(found, x),
         **boot,
-        "helps_side": ("below" if below else "above") if found.bounded else "",
+        "helps_side": ("below" if below else "above") if _crosses(found, x) == "within" else "",
         "intercept": float(a),
         "slope": float(b),
         "slope_low": slope_low,
         "slope_high": slope_high,
         "p_slope": p_slope,
         "p_curved": _p_curved(units, x),
-        "statement": _statement(found, along, below, x, alpha),
+        "statement": _statement(
+            found, along, below, (a + b * x.mean() > 0) == higher_better, x, alpha
+        ),
     }
 
 
+def _crosses(found: CrossingSet, x: NDArray[np.float64]) -> str:
+    low, high = x.min(), x.max()
+    if found.kind == "interval":
+        return "nowhere" if found.high < low or found.low > high else "within"
+    nowhere = found.kind == "rays" and found.low < low and found.high > high
+    return "nowhere" if nowhere else "unknown"
+
+
 def _statement(
-    found: CrossingSet, along: str, below: bool, x: NDArray[np.float64], alpha: float
+    found: CrossingSet,
+    along: str,
+    below: bool,
+    gain: bool,
+    x: NDArray[np.float64],
+    alpha: float,
 ) -> str:
     level = f"{1 - alpha:.0%}"
+    if _crosses(found, x) == "nowhere":
+        return (
+            f"forcing {'helps' if gain else 'hurts'} at every {along} from {x.min():g} to "
+            f"{x.max():g} (no crossing there)"
+        )
     if not found.bounded:
         return f"unbounded: no change of sign along {along} can be located"
-    if found.high < x.min() or found.low > x.max():
-        return f"the effect keeps its sign for {along} between {x.min():g} and {x.max():g}"
     outside = "" if x.min() <= found.point <= x.max() else " (outside the range looked at)"
     return (
         f"forcing helps {'below' if below else 'above'} {along} = {found.point:.3g}{outside}, "

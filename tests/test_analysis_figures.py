@@ -90,7 +90,9 @@ def test_the_boundary_figure_says_where_or_that_it_cannot():
     said = words(figures.boundary_figure(trials, found))
     assert f"crosses 0 at {found['boundary'][0]:.2g}" in said
     flat = forced(effects=[0.0] * 5)
-    assert "unbounded" in words(figures.boundary_figure(flat, analysis.boundary(flat)))
+    assert "no crossing can be located" in words(
+        figures.boundary_figure(flat, analysis.boundary(flat))
+    )
 
 
 def test_the_papers_figures_draw():
@@ -163,3 +165,56 @@ def test_drawing_leaves_matplotlibs_settings_alone():
     before = dict(style.mpl.rcParams)
     figures.render(figures.effect_forest(analysis.forcing_effects(forced())), "forest")
     assert dict(style.mpl.rcParams) == before
+
+
+def test_counts_stand_in_the_legend_and_not_on_titles_or_lines():
+    trials = simulate_search(
+        curves=[np.linspace(0.0, 0.02, 4)] * 3,
+        strengths=np.geomspace(0.1, 10, 4),
+        rng=np.random.default_rng(4),
+        characteristics={"U": [0, 4, 8], "width_1": [12] * 3, "width_2": [12] * 3},
+    )
+    figure = figures.dose_response_figure(analysis.dose_response(trials))
+    assert figure.legends[0].get_title().get_text() == "n = 8 seeds per cell"
+    assert not any(axis.get_title(loc="right") for axis in figure.axes)
+    figure = figures.search_figure(trials)
+    assert figure.legends[0].get_title().get_text() == "n = 8 runs of each proposal"
+    assert not [text for axis in figure.axes for text in axis.texts]
+
+
+@pytest.mark.parametrize(("seeds", "runs"), [(1, "one run each"), (3, "mean of n = 3 runs, ±")])
+def test_the_depth_map_says_what_its_colours_are(seeds, runs):
+    trials = simulate_emergence(rng=np.random.default_rng(2), seeds=seeds, U=[0, 8])
+    trials["alignment_cka_test"] = trials["alignment_cka_test"].clip(lower=-0.001)
+    legend = figures.depth_map_figure(trials).legends[0]
+    assert runs in legend.get_title().get_text()
+    assert ("±" in legend.get_title().get_text()) == (seeds > 1)
+    assert legend.get_texts()[0].get_text() == "0.00"
+
+
+def test_the_legend_of_the_trend_covers_no_interval():
+    trials = simulate_emergence(rng=np.random.default_rng(2), draws=3, D_phi=range(1, 11))
+    figure = figures.alignment_trend_figure(trials)
+    figure.draw_without_rendering()
+    axis = figure.axes[0]
+    assert not axis.get_legend().get_window_extent().overlaps(axis.bbox)
+    assert len(axis.get_legend().get_texts()) == 10
+
+
+def test_all_strengths_of_all_redundancies_in_one_figure():
+    strengths = np.arange(1, 6) * 0.4
+    named = {"R": [0, 8] * 2, "width_1": [12, 12, 64, 64], "width_2": [12, 12, 64, 64]}
+    search = simulate_search(
+        curves=[0.01 * strengths] * 4,
+        strengths=strengths,
+        draws=3,
+        rng=np.random.default_rng(5),
+        characteristics=named,
+    )
+    trials = pd.concat([search, forced(effects=[0.01] * 4, characteristics=named)])
+    curves = analysis.dose_response(trials)
+    figure = figures.dose_overlay_figure(curves, analysis.forcing_effects(trials))
+    assert [axis.get_title(loc="left") for axis in figure.axes[:2]] == ["width 12", "width 64"]
+    cell = curves[curves["cell"] == "c1"].sort_values("strength")
+    drawn = [line.get_ydata() for line in figure.axes[0].lines if line.get_label() == "R = 8"]
+    np.testing.assert_allclose(drawn[0], [0.0, *cell["effect"] * 100])

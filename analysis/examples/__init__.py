@@ -10,3 +10,6 @@ DRAWS = Path(__file__).parent / "draws.parquet"
 
 FORCING = Path(__file__).parent / "forcing.parquet"
 """Search and confirm rows of the study ``forcing``, as far as it was run."""
+
+FOLLOWUP = Path(__file__).parent / "followup.parquet"
+"""Search and confirm rows of the study ``followup/strength_by_redundancy``, once it was run."""

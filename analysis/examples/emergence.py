@@ -1,7 +1,9 @@
 # %% [markdown]
 # # From a trial table to the paper's figures
 # Every cell is a step; run them one by one in an editor that knows `# %%`, or all with
-# `python -m analysis.examples.emergence FOLDER`, which leaves figures and tables in the folder.
+# `python -m analysis.examples.emergence FOLDER`, which leaves figures and tables in the folder;
+# `tables.md` has every table of search_spaces/paper/RESULTS.md. Two more arguments read other
+# tables: the study in the paper's settings, and the one of several draws.
 # %%
 """Emergent alignment: the figures of arXiv 2502.16282 from a trial table."""
 
@@ -13,6 +15,7 @@ import numpy as np
 import analysis
 from analysis import figures
 from analysis.examples import DRAWS, EMERGENCE, published
+from analysis.examples.results import emergence_tables
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "figures")
 out.mkdir(parents=True, exist_ok=True)
@@ -20,7 +23,7 @@ out.mkdir(parents=True, exist_ok=True)
 # %% [markdown]
 # ## The table: one row is a pair of encoders that never met
 # %%
-trials = analysis.load_trials(EMERGENCE)
+trials = analysis.load_trials(sys.argv[2] if len(sys.argv) > 2 else EMERGENCE)
 pairs = trials[trials["stage"] == "measure"]
 
 # %% [markdown]
@@ -59,7 +62,7 @@ published.bands(pairs, correlations).to_csv(out / "bands.csv", index=False)
 # A claim about U is one about datasets, so the unit is the draw; and the best of many pairs of
 # layers is compared with the best of as many shuffled ones.
 # %%
-drawn = analysis.load_trials(DRAWS)
+drawn = analysis.load_trials(sys.argv[3] if len(sys.argv) > 3 else DRAWS)
 corrected = "corrected_unbiased_cka_test"
 rng = np.random.default_rng(0)
 figures.save(figures.alignment_trend_figure(drawn, alignment=corrected), out, "figure_4_corrected")
@@ -70,3 +73,9 @@ several = analysis.alignment_performance(drawn, permutations=199, rng=rng)
 figures.save(figures.correlation_boxes_figure(several), out, "figure_7_draws")
 published.beside_figure_7(several).to_csv(out / "figure_7_draws.csv")
 analysis.emergence_summary(drawn, several).to_csv(out / "summary_draws.csv", index=False)
+
+# %% [markdown]
+# ## Every table in one file
+# %%
+text = emergence_tables(trials, drawn, correlations, several)
+(out / "tables.md").write_text(text, encoding="utf-8")

@@ -26,10 +26,16 @@ figures.save(figures.effect_forest(effects), out, "effects")
 
 # %% [markdown]
 # ## Where the effect changes sign
+# A line for each width, number of rows and heterogeneity: their effects differ.
 # %%
-crossings = analysis.boundary(trials, performance)
+crossings = analysis.boundary(trials, performance, by=analysis.lines_by(trials))
 crossings.to_csv(out / "boundaries.csv", index=False)
 figures.save(figures.boundary_figure(trials, crossings), out, "boundary")
+
+# %% [markdown]
+# ## The answer in one picture: verdicts above lines
+# %%
+figures.save(figures.headline(trials, effects, crossings), out, "headline")
 
 # %% [markdown]
 # ## What happens as the strength grows, and how the search went

@@ -1,7 +1,7 @@
 """Figures: functions that take a table and return a matplotlib Figure."""
 
 from analysis.figures.boundary import boundary_figure
-from analysis.figures.dose import dose_response_figure
+from analysis.figures.dose import dose_overlay_figure, dose_response_figure
 from analysis.figures.emergence import (
     alignment_performance_figure,
     alignment_trend_figure,
@@ -9,6 +9,7 @@ from analysis.figures.emergence import (
     depth_map_figure,
 )
 from analysis.figures.forest import effect_forest
+from analysis.figures.headline import headline
 from analysis.figures.search import search_figure
 from analysis.figures.style import Rendered, render, save
 from analysis.figures.verdict_map import verdict_map
@@ -20,8 +21,10 @@ __all__ = [
     "boundary_figure",
     "correlation_boxes_figure",
     "depth_map_figure",
+    "dose_overlay_figure",
     "dose_response_figure",
     "effect_forest",
+    "headline",
     "render",
     "save",
     "search_figure",

@@ -7,8 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures import style
+from analysis.figures.words import value_words
 
 _MOST = 12
+_MARKERS = "osv^P"
 
 
 def dose_response_figure(
@@ -49,12 +51,7 @@ def dose_response_figure(
             _alignment(bottom, curve)
             if effects is not None:
                 _confirmed(top, effects[effects["cell"] == cell], factor)
-            n, kind = int(curve["n"].max()), curve["unit"].iloc[0]
             top.set_title(style.folded(curve["label"].iloc[0]), fontsize=8.5)
-            muted = style.colour("muted")
-            top.set_title(
-                f"n = {n} {kind}s", loc="right", fontsize=7, fontweight="normal", color=muted
-            )
             bottom.set_xlabel("strength" if i >= len(shown) - columns else "")
             if i % columns == 0:
                 top.set_ylabel(
@@ -69,6 +66,96 @@ def dose_response_figure(
         _share_y(grid, len(shown), columns)
         _legend(figure, curves, effects is not None, len(cells) - len(shown))
     return figure
+
+
+def dose_overlay_figure(
+    curves: pd.DataFrame,
+    effects: pd.DataFrame,
+    overlay: str = "R",
+    by: tuple[str, ...] = ("width_1", "n_train"),
+) -> Figure:
+    """Draw all values of a characteristic in one panel: effect (top) and alignment (bottom).
+
+    Args:
+        curves: as from `analysis.dose_response`, search rows of a grid of strengths.
+        effects: as from `analysis.forcing_effects`: says what the cells are; where a strength was
+            confirmed, a diamond shows the confirmed effect and its interval.
+        overlay: the characteristic whose values are lines.
+        by: a column of panels for each combination of these.
+    """
+    if curves.empty or overlay not in effects:
+        return style.empty_figure(f"no search over strengths with {overlay} in this table")
+    names = [name for name in by if name in effects]
+    cells = effects.drop_duplicates("cell")[["cell", overlay, *names]]
+    rows = curves.merge(cells, on="cell")
+    panels = list(rows.groupby(names, sort=True)) if names else [((), rows)]
+    levels = sorted(rows[overlay].unique())
+    factor, unit = style.scale_of(curves["performance"].iloc[0])
+    with style.styled():
+        figure = style.new_figure(4.3, 7.2)
+        axes = figure.subplots(
+            2, len(panels), sharex=True, sharey="row", squeeze=False, height_ratios=[1.4, 1.0]
+        )
+        for (keys, panel), top, bottom in zip(panels, axes[0], axes[1], strict=True):
+            for i, level in enumerate(levels):
+                line = panel[panel[overlay] == level].sort_values("strength")
+                if line.empty:
+                    continue
+                ink = style.ramp(0.25 + 0.74 * i / max(len(levels) - 1, 1))
+                marker = _MARKERS[i % len(_MARKERS)]
+                _overlay(top, bottom, line, factor, ink, marker, f"{overlay} = {level:g}")
+                here = effects[effects["cell"].isin(line["cell"]) & (effects["n"] >= 2)]
+                for row in here.to_dict("records"):
+                    ends = np.array([row["ci_low"], row["ci_high"]]) * factor
+                    top.plot([row["strength"]] * 2, ends, color=ink, linewidth=2.6, zorder=4)
+                    top.plot(
+                        row["strength"],
+                        row["effect"] * factor,
+                        "D",
+                        markersize=6,
+                        color=style.colour("ink"),
+                        markerfacecolor=ink,
+                        zorder=5,
+                    )
+            parts = [value_words(effects, n, k) for n, k in zip(names, keys, strict=True)]
+            top.set_title(", ".join(parts), fontsize=8.5)
+            top.axhline(0, color=style.colour("ink"), linewidth=0.9)
+            for axis in (top, bottom):
+                axis.grid(axis="y")
+            bottom.set_xlabel("strength")
+        axes[0][0].set_ylabel(f"effect on accuracy\n({unit})" if factor > 1 else "effect (nats)")
+        axes[1][0].set_ylabel("alignment")
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        handles.append(
+            Line2D([], [], marker="D", markersize=6, linewidth=2.6, color=style.colour("muted"))
+        )
+        words = style.outcome_words(curves["performance"].iloc[0])
+        n, kind = int(curves["n"].max()), curves["unit"].iloc[0]
+        figure.legend(
+            handles,
+            [*labels, "best strength, confirmed on fresh seeds"],
+            loc="outside lower center",
+            ncols=len(handles) if len(handles) <= 6 else 4,
+            title=f"{words}; bands: 95 % over {n} {kind}s of the search",
+            title_fontsize=7.5,
+            columnspacing=1.0,
+        )
+    return figure
+
+
+def _overlay(
+    top: Axes, bottom: Axes, line: pd.DataFrame, factor: float, ink: str, marker: str, label: str
+) -> None:
+    """One line of each panel, from strength 0 on."""
+    x = np.append(0.0, line["strength"])
+    mean, low, high = (
+        np.append(0.0, line[name]) * factor for name in ("effect", "ci_low", "ci_high")
+    )
+    top.fill_between(x, low, high, color=ink, alpha=0.14, linewidth=0)
+    top.plot(x, mean, color=ink, marker=marker, markersize=3, label=label)
+    base = float((line["alignment_mean"] - line["alignment_gain"]).mean())
+    aligned = np.append(base, line["alignment_mean"])
+    bottom.plot(x, aligned, color=ink, marker=marker, markersize=3)
 
 
 def _performance(axis: Axes, curve: pd.DataFrame, factor: float) -> None:
@@ -185,12 +272,14 @@ def _legend(figure: Figure, curves: pd.DataFrame, confirmed: bool, left_out: int
             Line2D([], [], marker="s", markersize=6, linewidth=3.0, color=style.colour("ink"))
         )
         labels.append("confirmed on fresh seeds")
-    title = f"{left_out} more cells in between are not drawn" if left_out else None
+    title = style.counted(curves.groupby("cell")["n"].max(), f"{curves['unit'].iloc[0]}s per cell")
+    if left_out:
+        title += f"; {left_out} more cells in between are not drawn"
     figure.legend(
         handles,
         labels,
         loc="outside lower center",
-        ncols=4,
+        ncols=2,
         columnspacing=1.2,
         title=title,
         title_fontsize=7.5,

@@ -9,7 +9,7 @@ from scipy import stats
 from analysis.draws import MODEL_SCALE
 from analysis.emergence import alignment_by_draw, emergence_trends, emergent
 from analysis.figures import style
-from analysis.figures.verdict_map import AXIS_WORDS
+from analysis.figures.words import AXIS_WORDS
 
 _MARKERS = "os^Dv<>Phx"
 _RHO = "\N{GREEK SMALL LETTER RHO}"
@@ -47,7 +47,10 @@ def alignment_trend_figure(
     draws = int(units["draw"].nunique())
     with style.styled():
         names = list(dict.fromkeys(units["data"]))
-        figure = style.new_figure(3.3, width=min(style.WIDTH, 4.6 * len(names) + 0.4))
+        lines = int(units.groupby("data")[by].nunique().max())
+        columns = 2 if len(names) == 1 else 1
+        height = 3.1 + 0.17 * -(-lines // columns)
+        figure = style.new_figure(height, width=min(style.WIDTH, 5.4 * len(names) + 0.4))
         axes = style.grid_of_axes(figure, len(names), len(names))
         for axis, data in zip(axes, names, strict=True):
             here = units[units["data"] == data]
@@ -58,9 +61,11 @@ def alignment_trend_figure(
                 mean, n = line.mean(), line.count()
                 half = stats.t.ppf(0.975, np.maximum(n - 1, 1)) * line.std() / np.sqrt(n)
                 row = trend[(trend["data"] == data) & (trend[by] == level)].iloc[0]
+                # beside each other, so that no interval hides another
+                dodge = 0.04 * (i - (len(levels) - 1) / 2) if draws > 1 else 0.0
                 name = f"{_short(by)} {level:g}: " if len(levels) > 1 else ""
                 axis.errorbar(
-                    mean.index,
+                    mean.index + dodge * style.step_of(mean.index),
                     mean,
                     yerr=half.fillna(0.0),
                     color=shade,
@@ -73,10 +78,16 @@ def alignment_trend_figure(
             axis.set_xlabel(AXIS_WORDS.get(along, along))
             axis.set_title(data)
             axis.grid(axis="y")
-            axis.legend(fontsize=7)
+            axis.legend(
+                fontsize=7,
+                ncols=columns,
+                loc="upper center",
+                bbox_to_anchor=(0.5, -0.16),
+                columnspacing=1.2,
+            )
         several = "95 % interval" if draws > 1 else "one dataset per point"
         axes[0].set_ylabel(
-            f"{reduce} over models of {style.metric_words(measure)}\n"
+            f"{reduce} over models of\n{style.metric_words(measure)}\n"
             f"(n = {draws} draw{'s' if draws > 1 else ''}, {several})"
         )
     return figure
@@ -145,7 +156,7 @@ def depth_map_figure(
                 axis.set_xlabel(AXIS_WORDS.get(depth, depth))
             if i % columns == 0:
                 axis.set_ylabel(AXIS_WORDS.get(by, by))
-        _ramp_legend(figure, low, high, measure, int(table["count"].min()))
+        _ramp_legend(figure, low, high, measure, table["count"])
     return figure
 
 
@@ -287,22 +298,28 @@ def alignment_performance_figure(
     return figure
 
 
-def _ramp_legend(figure: Figure, low: float, high: float, column: str, n: int) -> None:
+def _ramp_legend(figure: Figure, low: float, high: float, column: str, counts: pd.Series) -> None:
     shares = [0.0, 0.33, 0.66, 0.999]
     handles = [Rectangle((0, 0), 1, 1, facecolor=style.ramp(s)) for s in shares]
-    labels = [f"{low + s * (high - low):.2f}" for s in shares]
+    # adding zero turns a rounded -0.0 into 0.0
+    labels = [f"{round(low + s * (high - low), 2) + 0.0:.2f}" for s in shares]
+    labels = [label.replace("-", style.MINUS) for label in labels]
     words = (
         style.metric_words(column)
         if column.startswith("alignment_")
         else (style.outcome_words(column))
     )
+    runs = "one run each"
+    if counts.max() > 1:
+        mean = style.counted(counts, "runs")
+        runs = f"mean of {mean}, ± their median spread in the titles"
     legend = figure.legend(
         handles,
         labels,
         loc="outside lower center",
         ncols=4,
         title_fontsize=7.5,
-        title=f"{words}; mean of n = {n} or more runs, ± their median spread in the titles",
+        title=f"{words}; {runs}",
     )
     legend.get_title().set_color(style.colour("muted"))
 

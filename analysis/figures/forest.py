@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures import style
-from analysis.figures.verdict_map import CRITERION_WORDS
+from analysis.figures.words import CRITERION_WORDS
 from analysis.load import higher_is_better
 
 _CRITERION = {

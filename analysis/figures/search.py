@@ -43,8 +43,9 @@ def search_figure(
         figure = style.new_figure(-(-len(shown) // columns) * 1.85 + 0.55)
         axes = style.grid_of_axes(figure, len(shown), columns, share_x=True)
         for i, (axis, cell) in enumerate(zip(axes, shown, strict=True)):
-            _cell(axis, rows[rows["cell"] == cell], higher_is_better(column))
-            axis.set_title(style.folded(str(labels.get(cell, cell))), fontsize=8.5)
+            lost = _cell(axis, rows[rows["cell"] == cell], higher_is_better(column))
+            title = style.folded(str(labels.get(cell, cell)))
+            axis.set_title(f"{title}\n({lost} diverged)" if lost else title, fontsize=8.5)
             if i >= len(shown) - columns:
                 axis.set_xlabel("proposal (in order)")
             if i % columns == 0:
@@ -60,11 +61,11 @@ def search_figure(
             Line2D([], [], color=style.colour("muted"), linewidth=0.9, linestyle=(0, (4, 2))),
         ]
         names = ["mean over seeds ± standard error (darker: stronger)", "best so far", "strength 0"]
-        title = (
-            f"{len(cells) - len(shown)} more cells in between are not drawn"
-            if len(cells) > most
-            else None
-        )
+        forced = rows[rows["strength"] > 0]
+        runs = forced.groupby(["cell", "number"]).size()
+        title = style.counted(runs, "runs of each proposal") if len(runs) else ""
+        if len(cells) > most:
+            title += f"; {len(cells) - len(shown)} more cells in between are not drawn"
         figure.legend(
             handles, names, loc="outside lower center", ncols=3, title=title, title_fontsize=7.5
         )
@@ -78,7 +79,8 @@ def _objective(rows: pd.DataFrame, performance: str) -> str | None:
     return alignment_column(rows, "alignment_validation")
 
 
-def _cell(axis: Axes, rows: pd.DataFrame, higher_better: bool) -> None:
+def _cell(axis: Axes, rows: pd.DataFrame, higher_better: bool) -> int:
+    """Draw one search; returns how many of its proposals lost a run."""
     base = rows.loc[rows["strength"] == 0, "value"]
     if base.notna().any():
         axis.axhline(base.mean(), color=style.colour("muted"), linewidth=0.9, linestyle=(0, (4, 2)))
@@ -93,7 +95,7 @@ def _cell(axis: Axes, rows: pd.DataFrame, higher_better: bool) -> None:
         )
     )
     if proposed.empty:
-        return
+        return 0
     exponent = np.log10(proposed["strength"])
     span = float(np.ptp(exponent)) or 1.0
     shades = [style.ramp(min((e - exponent.min()) / span * 0.8 + 0.15, 0.999)) for e in exponent]
@@ -119,18 +121,6 @@ def _cell(axis: Axes, rows: pd.DataFrame, higher_better: bool) -> None:
     axis.plot(
         proposed.index, best, drawstyle="steps-post", color=style.colour("ink"), linewidth=1.2
     )
-    n_lost = int(proposed["lost"].sum())
-    seeds = int(rows[rows["strength"] > 0].groupby("number").size().max())
-    lost = f", {n_lost} diverged" if n_lost else ""
-    axis.text(
-        0.98,
-        0.04,
-        f"n = {seeds} runs each{lost}",
-        transform=axis.transAxes,
-        ha="right",
-        va="bottom",
-        fontsize=7,
-        color=style.colour("muted"),
-    )
     axis.grid(axis="y")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return int(proposed["lost"].sum())

@@ -7,7 +7,7 @@ version; `Rendered.inline` writes them as CSS variables, so that a page can swit
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,8 @@ COLOURS: dict[str, tuple[str, str]] = {
     "inconclusive": ("#8b949e", "#7d8791"),
     "equivalent_tile": ("#dfe3e8", "#3a424c"),
     "alignment": ("#7b4ea3", "#bd9be0"),
+    "second": ("#0f766e", "#4fc4b4"),
+    "third": ("#8a6d00", "#d6b548"),
     "placebo": ("#a39a86", "#8f8a7d"),
     "on_strong": ("#fdfdfe", "#0d1014"),
 }
@@ -115,6 +117,8 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.w_pad": 0.05,
 }
 WIDTH = 7.0
+BEHIND_WORDS = {"facecolor": colour("paper"), "edgecolor": "none", "pad": 0.6}
+"""The box of words that would otherwise stand on a line of the grid."""
 
 
 @contextmanager
@@ -238,6 +242,19 @@ def signed(value: float, digits: int = 1) -> str:
     """A number with its sign, `+1.2` or a true minus."""
     # adding zero turns a rounded -0.0 into 0.0
     return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)
+
+
+def step_of(values: Sequence[float]) -> float:
+    """The smallest step between different values; 1 where there is only one."""
+    steps = np.diff(np.unique(np.asarray(values, float)))
+    return float(steps.min()) if len(steps) else 1.0
+
+
+def counted(counts: Iterable[float], what: str) -> str:
+    """`n = 10 draws per cell`, or a range where they differ."""
+    known = [int(n) for n in counts]
+    low, high = min(known), max(known)
+    return f"n = {low if low == high else f'{low}{DASH}{high}'} {what}"
 
 
 def scale_of(outcome: str) -> tuple[float, str]:

@@ -13,16 +13,12 @@ from matplotlib.patches import Rectangle
 
 from analysis.contrasts import cell_columns
 from analysis.figures import style
-from analysis.load import axes_of, higher_is_better, shown_name
+from analysis.figures.words import AXIS_WORDS, CRITERION_WORDS, value_words
+from analysis.load import axes_of, higher_is_better
 
 _MOST_PANELS = 12
 # tiles side by side that have room for numbers
 _ROOMY = 12
-CRITERION_WORDS = {
-    "alignment": "strength that aligns most",
-    "performance": "strength that performs best",
-    "": "forced",
-}
 
 
 def verdict_map(
@@ -94,13 +90,9 @@ def _panels(group: pd.DataFrame, data: str, x: str | None, y: str | None) -> lis
     for keys, rows in group.groupby(by, sort=False, dropna=False):
         values = dict(zip(by, keys, strict=True))
         criterion = CRITERION_WORDS.get(str(values.pop("chosen_by", None)), "")
-        parts = [_part(shown_name(group, name), value) for name, value in values.items()]
+        parts = [value_words(group, str(name), value) for name, value in values.items()]
         panels.append(_Panel(", ".join(filter(None, [data, *parts])), criterion, rows, px, py))
     return panels
-
-
-def _part(name: str, value: object) -> str:
-    return f"{name} = {value:g}" if isinstance(value, int | float) else f"{name} = {value}"
 
 
 def _draw(axis: Axes, panel: _Panel, limit: float, factor: float, sign: int, columns: int) -> None:
@@ -111,7 +103,7 @@ def _draw(axis: Axes, panel: _Panel, limit: float, factor: float, sign: int, col
         i, j = xs.index(row[x]), ys.index(row[y])
         effect = row["effect"] * factor
         known = row["verdict"] != "inconclusive"
-        shade = _shade(row["verdict"], sign * effect, limit)
+        shade = tile_shade(row["verdict"], sign * effect, limit)
         axis.add_patch(
             Rectangle(
                 (i - 0.48, j - 0.47),
@@ -158,7 +150,7 @@ def marker_of(row: Mapping[Hashable, Any], sign: int) -> str:
     return style.VERDICT_MARKER[row["verdict"]]
 
 
-def _shade(verdict: str, gain: float, limit: float) -> str:
+def tile_shade(verdict: str, gain: float, limit: float) -> str:
     """Only what is known has a shade: an effect that was not found must not look like one."""
     if verdict in ("helps", "hurts"):
         return style.diverging(gain, limit)
@@ -166,17 +158,6 @@ def _shade(verdict: str, gain: float, limit: float) -> str:
 
 
 _LEANS = {style.LEANING[1]: "better", style.LEANING[-1]: "worse"}
-AXIS_WORDS = {
-    "U": "U: unique task features (of 8)",
-    "R": "R: redundant task features (of 8)",
-    "D_phi": "heterogeneity depth",
-    "overlap": "overlap of the two views",
-    "n_train": "training rows",
-    "width_1": "encoder width (units)",
-    "depth_1": "encoder depth (layers)",
-    "depth_2": "depth of encoder 2 (layers)",
-    "I_shared": "I(shared; Y) (nats)",
-}
 
 
 def _levels(values: pd.Series) -> list[object]:

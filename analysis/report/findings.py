@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.answers import Answer, answer, emergence_answer
-from analysis.boundaries import boundary
+from analysis.boundaries import boundary, lines_by
 from analysis.contrasts import forcing_effects
 from analysis.doses import doses
 from analysis.draws import MODEL_SCALE
@@ -113,7 +113,7 @@ def find(source: Source | Sequence[Source], settings: Settings | None = None) ->
         )
         outcomes = _outcomes(trials, effects, asked)
         moderation = moderators(trials, outcome, alpha=asked.alpha)
-        boundaries = boundary(trials, outcome, alpha=asked.alpha)
+        boundaries = boundary(trials, outcome, by=lines_by(trials), alpha=asked.alpha)
         curves, shapes = doses(trials, outcome, alignment, asked.alpha)
         shapes = shapes if len(curves) else none
         needs = power(trials, outcome, None, asked.alpha, asked.margin, effects=effects)

@@ -196,7 +196,8 @@ def _tables(found: Findings) -> str:
             "these cells can tell apart.</p>"
         )
     if len(found.boundaries):
-        columns = ["data", "chosen_by", "along", "statement", "boundary", "set", "low", "high"]
+        by = list(found.boundaries.columns[3 : found.boundaries.columns.get_loc("performance")])
+        columns = ["data", "chosen_by", *by, "along", "statement", "boundary", "set", "low", "high"]
         columns += ["boot_low", "boot_high", "p_slope", "p_curved", "n_units", "n_draws"]
         parts.append("<h3>Boundaries</h3>" + tables.plain_table(found.boundaries, columns, 4))
     if len(found.shapes):

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from analysis import figures
 from analysis.figures.style import Rendered, outcome_words, render
+from analysis.load import is_information
 from analysis.report.findings import Findings
 
 
@@ -35,6 +36,17 @@ def _of_forcing(found: Findings) -> list[Picture]:
     settings, effects = found.settings, found.effects
     outcome = outcome_words(settings.performance)
     drawn = []
+    if _heads(found):
+        drawn.append(
+            Picture(
+                "headline",
+                "The answer in one picture",
+                f"Outcome: {outcome}. Above: one tile per cell, as in the map below. Under it, the "
+                "effect in every dataset draw along the characteristic, with the fitted line and "
+                "where it crosses zero.",
+                figures.headline(found.trials, effects, found.boundaries, settings.alpha),
+            )
+        )
     if (effects["n"] > 0).any():
         drawn += [
             Picture(
@@ -86,6 +98,15 @@ def _of_forcing(found: Findings) -> list[Picture]:
             )
         )
     return drawn
+
+
+def _heads(found: Findings) -> bool:
+    """Whether effects were followed along a characteristic of the data, cell by cell."""
+    if found.boundaries.empty or not (found.effects["n"] > 0).any():
+        return False
+    fitted = found.boundaries[found.boundaries["set"] != "none"]
+    along = fitted["along"].iloc[0] if len(fitted) else ""
+    return along in found.effects and not is_information(along) and along != "n_train"
 
 
 def _of_emergence(found: Findings) -> list[Picture]:
