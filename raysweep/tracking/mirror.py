@@ -28,6 +28,7 @@ from raysweep.sweep import CellPlan, plan_cell, science_digest, trials_of_cell
 from raysweep.table import PART_SUFFIX, PARTS, Parts, read_parts
 from raysweep.tracking.address import Address, TrackingUnavailable, page, remember, resolve_address
 from raysweep.tracking.facts import study_facts
+from raysweep.tracking.order import start_times
 from raysweep.tracking.runs import RunRecord, runs_of_cell, summary_run
 from raysweep.tracking.views import view_tags
 from raysweep.trials import TrialResult
@@ -182,7 +183,10 @@ class Mirror:
             for r in records
             if r.identity not in self._known or not self._known[r.identity].shows(r)
         ]
-        self._store.write(stale, self._known, commit)
+        known = self._known.get(summary.identity)
+        first_ms = int(time.time() * 1000) if known is None else known.start_ms
+        start_ms = start_times(first_ms, summary, list(self._cells), self._records)
+        self._store.write(stale, self._known, start_ms, commit)
         self._drop_abandoned({record.identity for record in records})
         note = self._copy_files(summary)
         return SyncReport(
