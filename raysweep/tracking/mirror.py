@@ -29,7 +29,7 @@ from raysweep.table import PART_SUFFIX, PARTS, Parts, read_parts
 from raysweep.tracking.address import Address, TrackingUnavailable, page, remember, resolve_address
 from raysweep.tracking.facts import study_facts
 from raysweep.tracking.order import start_times
-from raysweep.tracking.runs import RunRecord, runs_of_cell, summary_run
+from raysweep.tracking.runs import STUDY_TAG, RunRecord, runs_of_cell, summary_run
 from raysweep.tracking.views import view_tags
 from raysweep.trials import TrialResult
 
@@ -131,7 +131,7 @@ class Mirror:
             self._plans[cell] = plan
             table = self._pieces[cell][0]
             self._records[cell] = runs_of_cell(
-                self.study, plan, self._facts.cells[cell], self.science, table
+                self.study, plan, self._facts.cells[cell], self.science, self._digest, table
             )
 
     def _plans_of(self, cells: Collection[str]) -> dict[str, CellPlan]:
@@ -157,7 +157,7 @@ class Mirror:
         commit = working_copy_commit()
         if self._store is None:
             tags = {
-                "study_digest": self._digest,
+                STUDY_TAG: self._digest,
                 "raysweep.version": __version__,
                 **({"git_commit": commit} if commit else {}),
                 **view_tags(self.study, self._facts),
