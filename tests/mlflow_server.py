@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_START_S = 120
+_START_S = 240
 
 
 @dataclass(frozen=True)

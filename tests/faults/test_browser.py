@@ -20,7 +20,7 @@ from tiny_runs import raysweep, write_study
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
-PATIENCE_MS = 120_000
+PATIENCE_MS = 240_000  # a page takes seconds, and minutes at a load of 30
 MACHINE_LEARNING = "workflowType=machine_learning"
 expect.set_options(timeout=PATIENCE_MS)
 Photograph = Callable[[str], None]
