@@ -354,7 +354,7 @@ def test_a_study_that_searches_options_runs_to_its_verdict(tmp_path: Path) -> No
     assert "projection=" in screen.file.getvalue()
     # In MLflow: a run for every proposal, named by what was proposed.
     facts = study_facts(wanted, sweep.cells).cells[plan.cell.id]
-    runs = runs_of_cell(wanted, plan, facts, "s", read_table(whole / "trials.parquet"))
+    runs = runs_of_cell(wanted, plan, facts, "s", "d", read_table(whole / "trials.parquet"))
     assert len({run.name for run in runs}) == len({run.identity for run in runs}) == len(runs)
     tried = {run.params["option_temperature"] for run in runs if "option_temperature" in run.params}
     assert tried == {f"{t:.6g}" for t in forced["option_temperature"]}

@@ -11,11 +11,13 @@ from drawn_runs import opened, study
 
 from raysweep.errors import InputError
 from raysweep.run_folder import RunFolder
+from raysweep.storage import Output
 from raysweep.tracking import (
     TrackingUnavailable,
     address,
     resolve_address,
     serve_ui,
+    sync,
     ui_command,
     ui_page,
 )
@@ -143,3 +145,17 @@ def test_ui_needs_a_database(folder: RunFolder) -> None:
 def test_a_driver_does_not_load_mlflow() -> None:
     code = "import sys, raysweep.tracking; sys.exit('mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_database_of_another_program_is_refused(tmp_path: Path, folder: RunFolder) -> None:
+    text = tmp_path / "notes.db"
+    text.write_text("no database at all, but long enough to be told apart from one" * 20)
+    with pytest.raises(TrackingUnavailable, match="not a SQLite database"):
+        sync(folder, f"sqlite:///{text}")
+    with pytest.raises(TrackingUnavailable, match="there is no folder"):
+        sync(folder, f"sqlite:///{tmp_path}/no/such/mlflow.db")
+
+
+def test_folder_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not the output of a run"):
+        sync(RunFolder(Output(tmp_path)), f"sqlite:///{tmp_path}/mlflow.db")

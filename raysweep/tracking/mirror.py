@@ -28,7 +28,8 @@ from raysweep.sweep import CellPlan, plan_cell, science_digest, trials_of_cell
 from raysweep.table import PART_SUFFIX, PARTS, Parts, read_parts
 from raysweep.tracking.address import Address, TrackingUnavailable, page, remember, resolve_address
 from raysweep.tracking.facts import study_facts
-from raysweep.tracking.runs import RunRecord, runs_of_cell, summary_run
+from raysweep.tracking.order import start_times
+from raysweep.tracking.runs import STUDY_TAG, RunRecord, runs_of_cell, summary_run
 from raysweep.tracking.views import view_tags
 from raysweep.trials import TrialResult
 
@@ -130,7 +131,7 @@ class Mirror:
             self._plans[cell] = plan
             table = self._pieces[cell][0]
             self._records[cell] = runs_of_cell(
-                self.study, plan, self._facts.cells[cell], self.science, table
+                self.study, plan, self._facts.cells[cell], self.science, self._digest, table
             )
 
     def _plans_of(self, cells: Collection[str]) -> dict[str, CellPlan]:
@@ -156,7 +157,7 @@ class Mirror:
         commit = working_copy_commit()
         if self._store is None:
             tags = {
-                "study_digest": self._digest,
+                STUDY_TAG: self._digest,
                 "raysweep.version": __version__,
                 **({"git_commit": commit} if commit else {}),
                 **view_tags(self.study, self._facts),
@@ -182,7 +183,10 @@ class Mirror:
             for r in records
             if r.identity not in self._known or not self._known[r.identity].shows(r)
         ]
-        self._store.write(stale, self._known, commit)
+        known = self._known.get(summary.identity)
+        first_ms = int(time.time() * 1000) if known is None else known.start_ms
+        start_ms = start_times(first_ms, summary, list(self._cells), self._records)
+        self._store.write(stale, self._known, start_ms, commit)
         self._drop_abandoned({record.identity for record in records})
         note = self._copy_files(summary)
         return SyncReport(

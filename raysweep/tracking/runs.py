@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,8 @@ from raysweep.trials import Arm, Stage, Status
 FORMAT = 2
 # Which rows a run's learning curves are the means of.
 CURVES_TAG = "raysweep.curves"
+# Hash of the study file as it was resolved; on the experiment and on each of its runs.
+STUDY_TAG = "study_digest"
 _EXACT = (
     "I1",
     "I2",
@@ -119,7 +121,12 @@ class _Rows:
 
 
 def runs_of_cell(
-    study: StudyBase, plan: CellPlan, facts: CellFacts, science: str, table: pa.Table
+    study: StudyBase,
+    plan: CellPlan,
+    facts: CellFacts,
+    science: str,
+    digest: str,
+    table: pa.Table,
 ) -> list[RunRecord]:
     """The runs of a cell, the parent first.
 
@@ -128,13 +135,15 @@ def runs_of_cell(
         plan: the cell's plan, from the rows in ``table``.
         facts: its label and parameters.
         science: digest of what the numbers depend on besides the trial.
+        digest: of the whole study.
         table: the cell's rows of the trial table; rows that are not planned are left out.
     """
     rows = _Rows(table)
     parent = content_key(["cell", science, plan.cell.id])
     groups = group_trials(plan, rows.position)
     children = [_child(group, rows, parent, facts, science) for group in groups if len(group.rows)]
-    return [_parent(study, plan, parent, facts, science, groups, rows), *children]
+    found = [_parent(study, plan, parent, facts, science, groups, rows), *children]
+    return [replace(run, tags={**run.tags, STUDY_TAG: digest}) for run in found]
 
 
 def summary_run(
@@ -173,7 +182,7 @@ def summary_run(
             "trials_planned": float(max(planned, trials)),
             "diverged": sum(p.metrics["diverged"] for p in parents),
         },
-        tags={"level": "study", "raysweep.science": science, "study_digest": digest},
+        tags={"level": "study", "raysweep.science": science, STUDY_TAG: digest},
         seconds=sum(p.seconds for p in parents),
     )
 

@@ -150,14 +150,20 @@ class Store:
                     return found
 
     def write(
-        self, records: Sequence[RunRecord], known: dict[str, Known], commit: str | None
+        self,
+        records: Sequence[RunRecord],
+        known: dict[str, Known],
+        start_ms: Mapping[str, int],
+        commit: str | None,
     ) -> None:
         """Write runs, parents before children; ``known`` is kept up to date.
 
-        The order of ``records`` is the order in which the UI shows them (by time, latest first).
+        Args:
+            records: the runs to write.
+            known: identity -> what MLflow has.
+            start_ms: identity -> when a run that MLflow does not have is to have started.
+            commit: git commit of the code, if it is known.
         """
-        now = int(time.time() * 1000)
-        start = {record.identity: now - i for i, record in enumerate(records)}
         for wave in (
             [r for r in records if r.parent is None],
             [r for r in records if r.parent is not None],
@@ -165,7 +171,7 @@ class Store:
             # SQLite has one writer at a time; the others would only wait for it.
             with ThreadPoolExecutor(1 if self.address.database else WRITERS) as pool:
                 work = [
-                    pool.submit(self._write_one, record, known, start[record.identity], commit)
+                    pool.submit(self._write_one, record, known, start_ms[record.identity], commit)
                     for record in wave
                 ]
                 try:

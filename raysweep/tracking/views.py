@@ -16,6 +16,8 @@ PREFIX = "mlflow.sharedViewState.raysweep-"
 # Lists of views are sorted by this time, latest first; a fixed one keeps a second copy silent.
 _CREATED_MS = 1_767_225_600_000
 _WIDTHS = {"params": 90, "metrics": 230, "tags": 120}
+# Three, as MLflow has it, cut off the names of metrics in titles and on axes.
+_CHARTS_PER_ROW = 2
 _CURVES = ("curve_task_loss", "curve_alignment_loss", "curve_performance_fused")
 _SECTIONS = ("The study", "Model metrics", "System metrics")
 
@@ -194,7 +196,13 @@ def _emergence_views(
 
 def _state(view: _View) -> dict[str, Any]:
     sections = [
-        {"uuid": f"{view.id}-{i}", "name": name, "display": i == 0, "isReordered": True}
+        {
+            "uuid": f"{view.id}-{i}",
+            "name": name,
+            "display": i == 0,
+            "isReordered": True,
+            "columns": _CHARTS_PER_ROW,
+        }
         for i, name in enumerate(_SECTIONS)
     ]
     charts = [

@@ -1,38 +1,40 @@
 """How fast a study is copied to an MLflow server, and what that costs the sweep.
 
 ``python tests/benchmarks/bench_tracking.py``: draws runs of 2,000 trials, copies them to a real
-server on this machine, copies them again, and runs a study with and without its companion.
+server on this machine, copies them again, and runs a study with and without its companion. CPU
+time is printed beside wall-clock time: on a machine with other work only the former means much.
 """
 
 import argparse
 import os
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import drawn_runs
+from mlflow_server import running_server
 
 from raysweep.tracking import sync
 
 # Search trials x seeds + baseline, then three arms x confirm seeds; cells to make 2,000 trials.
-SHAPES = {
-    "24 confirm seeds, 20 cells": {
+SHAPES: dict[str, dict[str, Any]] = {
+    "24 confirm seeds": {
         "data": {"dataset": "synthetic", "U": list(range(5)), "D_phi": [1, 2, 3, 4]},
         "search": {"trials": 8, "generation": 4, "seeds": 3},
         "confirm": {"seeds": 24},
     },
-    "one seed, 125 cells": {
+    "one seed": {
         "data": {"dataset": "synthetic", "U": list(range(5)), "D_phi": [1, 2, 3, 4, 5]},
         "model": {"width": [8, 16, 32, 64, 128]},
         "search": {"trials": 12, "generation": 4, "seeds": 1},
@@ -51,89 +53,142 @@ resources: {members_per_pack: 4}
 """
 
 
-@contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """A real MLflow server on SQLite; its address."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with open(folder / "server.log", "wb") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-    uri = f"http://127.0.0.1:{port}"
+def cpu_s(process: psutil.Process) -> float:
+    """CPU time of a process and of those it started, or 0 once it is gone."""
     try:
-        while True:
-            try:
-                urllib.request.urlopen(f"{uri}/health", timeout=2).close()
-                break
-            except OSError:
-                time.sleep(0.3)
-        yield uri
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        family = [process, *process.children(recursive=True)]
+        return sum(sum(p.cpu_times()[:2]) for p in family)
+    except psutil.Error:
+        return 0.0
 
 
-def time_copies(epochs: int) -> None:
-    """Copy 2,000 drawn trials, then copy them again."""
+def say(line: str) -> None:
+    """Print at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def time_copies(shapes: list[str], epochs: int, widths: int) -> None:
+    """Copy drawn trials, then copy them again."""
     drawn_runs.EPOCHS = epochs
-    for name, shape in SHAPES.items():
+    for name in shapes:
+        shape = dict(SHAPES[name])
+        if "model" in shape:
+            shape["model"] = {"width": shape["model"]["width"][:widths]}
         planned = drawn_runs.study(resources={"members_per_pack": 33}, **shape)
         with tempfile.TemporaryDirectory() as temporary:
             folder = drawn_runs.opened(Path(temporary) / "out", planned)
             drawn_runs.draw_packs(folder, planned)
             trials = len(folder.open_sweep(planned).results)
-            size = sum(p.stat().st_size for p in (Path(temporary) / "out" / "parts").iterdir())
-            with server(Path(temporary)) as uri:
-                started = time.perf_counter()
-                first = sync(folder, uri)
-                took = time.perf_counter() - started
-                started = time.perf_counter()
-                second = sync(folder, uri)
-                again = time.perf_counter() - started
-        sys.stdout.write(
-            f"{name}: {trials} trials, {first.runs_written} runs in {took:.0f} s; again "
-            f"{second.runs_written} written in {again:.1f} s; parts {size / 1e6:.1f} MB\n"
-        )
-        sys.stdout.flush()
+            with running_server(Path(temporary)) as server:
+                family = psutil.Process(server.process.pid)
+                for copy in ("first", "second"):
+                    wall, own, theirs = time.perf_counter(), time.process_time(), cpu_s(family)
+                    done = sync(folder, server.uri)
+                    wall = time.perf_counter() - wall
+                    own, theirs = time.process_time() - own, cpu_s(family) - theirs
+                    per_run = 1000 / (done.runs_written + done.runs_unchanged)
+                    say(
+                        f"{name}, {trials} trials, {copy} copy: {done.runs_written} runs written, "
+                        f"{wall:.0f} s; CPU: server {theirs:.1f} s ({theirs * per_run:.0f} ms a "
+                        f"run), copy {own:.1f} s ({own * per_run:.0f} ms)"
+                    )
 
 
-def time_sweeps(repeats: int) -> None:
+class Watched:
+    """CPU time of the companion that a driver starts, seen from outside."""
+
+    def __init__(self, driver: int) -> None:
+        self.cpu_s, self.nice = 0.0, 0
+        self._driver, self._stop = psutil.Process(driver), threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        companion: psutil.Process | None = None
+        while not self._stop.wait(0.1):
+            try:
+                if companion is None:
+                    started = self._driver.children()
+                    companion = next((p for p in started if "--follow" in p.cmdline()), None)
+                else:
+                    self.cpu_s = max(self.cpu_s, cpu_s(companion))
+                    self.nice = max(self.nice, companion.nice())
+            except psutil.Error:
+                continue
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def time_sweeps(repeats: int, runner: str, to_server: bool) -> None:
     """The same study with its companion and without, in turns; time from first to last part."""
     took: dict[bool, list[float]] = {True: [], False: []}
+    companions, servers, niceness = [], [], 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "paced.yaml").write_text(STUDY)
-        with server(folder) as uri:
-            for _ in range(repeats):
-                for copied in (True, False):
+        with running_server(folder) as server:
+            family = psutil.Process(server.process.pid)
+            uri = server.uri if to_server else f"sqlite:///{folder}/mlflow.db"
+            for pair in range(repeats):
+                # Whichever goes first, the other one finds the machine as it left it.
+                for copied in (True, False) if pair % 2 else (False, True):
                     command = [sys.executable, "-m", "raysweep", "run", "paced.yaml"]
-                    command += ["--out", "out", "--runner", "local"]
+                    command += ["--out", "out", "--runner", runner]
                     command += ["--tracking-uri", uri] if copied else ["--no-mlflow"]
-                    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-                    times = [p.stat().st_mtime for p in (folder / "out" / "parts").iterdir()]
+                    before = cpu_s(family)
+                    with open(folder / "log", "wb") as log:
+                        driver = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+                        watched = Watched(driver.pid)
+                        try:
+                            code = driver.wait()
+                        finally:
+                            watched.stop()
+                            driver.kill()
+                    if code:
+                        sys.exit((folder / "log").read_text())
+                    parts = list((folder / "out" / "parts").iterdir())
+                    times = [p.stat().st_mtime for p in parts]
                     took[copied].append(max(times) - min(times))
+                    if copied:
+                        companions.append(watched.cpu_s)
+                        servers.append(cpu_s(family) - before)
+                        niceness = max(niceness, watched.nice)
                     shutil.rmtree(folder / "out")
+                ratio = took[True][-1] / took[False][-1]
+                say(
+                    f"  with {took[True][-1]:.1f} s, without {took[False][-1]:.1f} s ({ratio:.3f});"
+                    f" CPU: companion {companions[-1]:.1f} s, server {servers[-1]:.1f} s"
+                )
+    rows = 3 * (2 * 5 + 3 * 8)
     ratios = [a / b for a, b in zip(took[True], took[False], strict=True)]
-    sys.stdout.write(
-        f"sweep with copy {statistics.median(took[True]):.1f} s, without "
-        f"{statistics.median(took[False]):.1f} s; ratio of pairs: median "
-        f"{statistics.median(ratios):.3f}, from {min(ratios):.3f} to {max(ratios):.3f}\n"
+    say(
+        f"{rows} trials, runner {runner}, {os.cpu_count()} cores, copied to "
+        f"{'a server' if to_server else 'SQLite'}; sweep with copy "
+        f"{statistics.median(took[True]):.1f} s, without {statistics.median(took[False]):.1f} s; "
+        f"ratio of pairs: median {statistics.median(ratios):.3f}, from {min(ratios):.3f} to "
+        f"{max(ratios):.3f}; companion at nice {niceness}, "
+        f"{1000 * statistics.median(companions) / rows:.0f} ms CPU a trial, starting included"
     )
 
 
 def main() -> None:
     """Run both."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--shapes", nargs="*", default=list(SHAPES), choices=list(SHAPES))
     parser.add_argument("--epochs", type=int, default=25, help="points of a learning curve")
+    parser.add_argument("--widths", type=int, default=5, help="a fifth of 'one seed' for each")
     parser.add_argument("--repeats", type=int, default=5, help="pairs of runs; 0 for none")
+    parser.add_argument("--runner", default="ray", choices=["ray", "local"])
+    parser.add_argument("--server", action="store_true", help="sweeps copy to it, not to SQLite")
     given = parser.parse_args()
-    time_copies(given.epochs)
+    # As an exception, so that the server is ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    time_copies(given.shapes, given.epochs, given.widths)
     if given.repeats:
-        time_sweeps(given.repeats)
+        time_sweeps(given.repeats, given.runner, given.server)
 
 
 if __name__ == "__main__":
