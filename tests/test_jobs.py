@@ -190,7 +190,7 @@ def test_a_job_runs_the_wheel_that_it_is_given(
     wheel = wheel_of_another_version(tmp_path / "raysweep-9-py3-none-any.whl")
     out = tmp_path / "out"
     sent = ("submit", "tiny.yaml", "--out", out, "--wheel", wheel)
-    done = raysweep(tmp_path, *sent, "--module", tmp_path / "own_loss.py")
+    done = raysweep(tmp_path, *sent, "--module", tmp_path / "own_loss.py", timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     ran = [line.split() for line in (tmp_path / "versions").read_text().splitlines()]
     assert {version for _, version, _ in ran} == {"0.1.0+another"}

@@ -88,7 +88,9 @@ def test_an_output_that_cannot_be_written_any_more(
         pytest.skip("needs the right to mount a disk")
 
     def remount(how: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
+        # A disk that a worker is just writing to is busy.
+        command = ["mount", "-o", f"remount,{how}", str(disk)]
+        eventually(lambda: subprocess.run(command, capture_output=True).returncode == 0)
 
     try:
         with pytest.raises(OSError, match="Read-only file system"):
