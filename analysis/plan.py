@@ -121,6 +121,7 @@ def check(
     unit: str = "auto",
     runs: Iterable[tuple[str, int, int]] = (),
     other_digest: str | None = None,
+    science: str | None = None,
 ) -> PlanCheck:
     """Compare a plan with the analysis that was made.
 
@@ -133,6 +134,7 @@ def check(
         unit: unit used.
         runs: (cell, draw, seed) of the confirm rows there are, whatever their status.
         other_digest: the hash as it was noted somewhere safer (printed, committed, in the rows).
+        science: digest of what the analysed trials' numbers depend on; None where it is not known.
     """
     if plan is None:
         return PlanCheck(False, "", ("no plan was registered before the first trial",))
@@ -149,6 +151,11 @@ def check(
     ):
         if planned != used:
             said.append(f"{what} is {used}, planned was {planned}")
+    if science is not None and plan.science and science != plan.science:
+        said.append(
+            "what the trials' numbers depend on (data, models, training, losses, metrics or their "
+            f"version) was changed: its digest is {science}, planned was {plan.science}"
+        )
     there = set(runs)
     planned_runs = {
         (cell, draw, seed)

@@ -9,7 +9,8 @@ import pandas as pd
 from analysis.load import Source
 from analysis.pairs import Unit
 from analysis.plan import PLAN_NAME, AnalysisPlan, read_plan
-from raysweep.spec import Study
+from raysweep.science import science_digest
+from raysweep.spec import Study, StudyBase
 from raysweep.storage import Output
 from raysweep.study_file import parse_study
 
@@ -44,12 +45,14 @@ class Beside:
         plan: the plan registered before the first trial, or None.
         plan_digest: the hash stored with it.
         settings: what the study asks the analysis to test.
+        science: digest of what the study's numbers depend on; None without a study.
     """
 
     study: str = ""
     plan: AnalysisPlan | None = None
     plan_digest: str = ""
     settings: Settings = Settings()
+    science: str | None = None
 
 
 def beside(source: Source | Sequence[Source]) -> Beside:
@@ -65,7 +68,10 @@ def beside(source: Source | Sequence[Source]) -> Beside:
     output = Output(folder)
     study, plan = (_text(output, name) for name in (STUDY_NAME, PLAN_NAME))
     registered, digest = read_plan(plan, f"{folder}/{PLAN_NAME}") if plan else (None, "")
-    return Beside(study, registered, digest, _settings(study, folder) if study else Settings())
+    if not study:
+        return Beside(study, registered, digest)
+    parsed = parse_study(study, f"{folder}/{STUDY_NAME}", Path.cwd())
+    return Beside(study, registered, digest, _settings(parsed), science_digest(parsed))
 
 
 def measured_alignment(settings: Settings, trials: pd.DataFrame) -> str | None:
@@ -73,8 +79,7 @@ def measured_alignment(settings: Settings, trials: pd.DataFrame) -> str | None:
     return settings.alignment if settings.alignment in trials else None
 
 
-def _settings(text: str, folder: str) -> Settings:
-    study = parse_study(text, f"{folder}/{STUDY_NAME}", Path.cwd())
+def _settings(study: StudyBase) -> Settings:
     if not isinstance(study, Study):
         metric = next(iter(study.evaluation.metrics))
         return Settings(performance="performance_2_test", alignment=f"alignment_{metric}_test")

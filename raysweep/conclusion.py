@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from raysweep.cells import expand
 from raysweep.run_folder import RunFolder
+from raysweep.science import science_digest
 from raysweep.spec import Study, StudyBase
 from raysweep.storage import Output
-from raysweep.sweep import science_digest
 from raysweep.table import PART_SUFFIX, PARTS
 
 if TYPE_CHECKING:

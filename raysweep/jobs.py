@@ -30,6 +30,7 @@ from raysweep.run_folder import STUDY_NAME
 from raysweep.spec import StudyBase
 from raysweep.study_file import dump_study
 from raysweep.tracking.address import VARIABLE, resolve_address
+from raysweep.wheel import unpack
 
 _OURS = "raysweep"
 _ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
@@ -110,8 +111,8 @@ def submit(
         The job's id.
 
     Raises:
-        InputError: the location or MLflow's address mean nothing on another machine, or no job
-            server answers.
+        InputError: the location or MLflow's address mean nothing on another machine, the wheel is
+            none, or no job server answers.
     """
     tracking = _tracking(tracking_uri)
     if "://" not in location and not os.path.isabs(location):
@@ -123,8 +124,14 @@ def submit(
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; the job needs it")
     entry = ["python", "-m", _OURS, "run", STUDY_NAME, "--out", location, "--address", "auto"]
-    shipped = [str(wheel)] if wheel else ray_cluster.packages()
-    with tempfile.TemporaryDirectory(prefix="raysweep-job-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="raysweep-job-") as folder,
+        tempfile.TemporaryDirectory(prefix="raysweep-wheel-") as unpacked,
+    ):
+        version, shipped = __version__, ray_cluster.packages()
+        if wheel is not None:
+            content = unpack(wheel, Path(unpacked))
+            version, shipped = content.version, [str(package) for package in content.packages]
         Path(folder, STUDY_NAME).write_text(dump_study(study))
         packages = [path for path in modules if path.is_dir()]
         for path in modules:
@@ -143,7 +150,7 @@ def submit(
             entrypoint=shlex.join([*entry, *more]),
             submission_id=f"{_OURS}-{study.name[:60]}-{secrets.token_hex(3)}",
             runtime_env=environment,
-            metadata={_OURS: __version__, "study": study.name, "out": location},
+            metadata={_OURS: version, "study": study.name, "out": location},
         )
 
 

@@ -70,6 +70,28 @@ def connect(address: str, workers: int | None = None) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def room(study: StudyBase, address: str, workers: int | None = None) -> Iterator[None]:
+    """A Ray in which a pack of the study finds room; seen before anything is written.
+
+    Args:
+        study: its ``resources`` say what a pack needs.
+        address: as `connect`; a Ray that is started here is ended with the block.
+        workers: likewise.
+
+    Raises:
+        InputError: no cluster answers, or no node of it can hold a pack.
+    """
+    started_here = connect(address, workers)
+    try:
+        slots(study)
+        yield
+    finally:
+        if started_here:
+            with contextlib.suppress(Exception):
+                ray.shutdown()
+
+
 def check_address(address: str) -> None:
     """Knock at a cluster's door: cheap, and before anything is written.
 

@@ -5,45 +5,25 @@ them, ``failures/`` why a pack was given up.
 """
 
 import contextlib
-import difflib
-import fcntl
-import os
-import socket
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any
 
-from raysweep.cells import expand
-from raysweep.emergence.extension import same_search, tuning_moved
+from raysweep.adoption import STUDY_NAME as STUDY_NAME
+from raysweep.adoption import Adoption
+from raysweep.adoption import extends as extends
+from raysweep.driver import Driver as Driver
+from raysweep.driver import find_driver, only_driver
 from raysweep.emergence.plan import EmergenceSweep
 from raysweep.errors import InputError
 from raysweep.packing import Pack
-from raysweep.spec import EmergenceStudy, Search, Study, StudyBase
+from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.storage import Output
-from raysweep.study_file import dump_study, parse_study
 from raysweep.sweep import Sweep
 from raysweep.table import Parts, compact, read_parts
 from raysweep.trials import TrialResult
 
-STUDY_NAME = "study.yaml"
 FAILURES = "failures"
-LOCK_NAME = ".driver"
 _REASON = ".txt"
-
-
-@dataclass(frozen=True)
-class Driver:
-    """Who runs a study.
-
-    Attributes:
-        name: its host and process.
-        since_ns: when it started, by the clock of the folder's filesystem.
-    """
-
-    name: str
-    since_ns: int
 
 
 class RunFolder:
@@ -55,21 +35,22 @@ class RunFolder:
 
     def __init__(self, output: Output) -> None:
         self.output = output
+        self._adoption = Adoption(output)
         self._remembering = None if output.local is not None else _Remembering(output.location)
 
     def study(self) -> StudyBase | None:
-        """The study that the folder belongs to, or None for a folder that has none yet."""
-        content = self.output.read(STUDY_NAME)
-        if content is None:
-            return None
-        name = f"{self.output.location}/{STUDY_NAME}"
-        return parse_study(content.decode(), name, Path.cwd())
+        """The study that the folder belongs to, or None for a folder that has none yet.
+
+        Raises:
+            InputError: its file was changed beyond an extension, or is no study any more.
+        """
+        return self._adoption.study()
 
     def existing_study(self) -> StudyBase:
         """The study that the folder belongs to.
 
         Raises:
-            InputError: the folder is not the output of a run.
+            InputError: as `study`, or the folder is not the output of a run.
         """
         study = self.study()
         if study is None:
@@ -78,6 +59,10 @@ class RunFolder:
                 "give the --out of an earlier `raysweep run`"
             )
         return study
+
+    def restore_study(self) -> str:
+        """Write a study's file again that is missing or damaged; returns what was done."""
+        return self._adoption.restore()
 
     def adopt(self, study: StudyBase) -> None:
         """Make the folder the study's: store the resolved study in it.
@@ -88,28 +73,7 @@ class RunFolder:
         Raises:
             InputError: the folder belongs to a study whose results this one could not use.
         """
-        before = self.study()
-        if before is not None and not extends(before, study):
-            searched = tuning_moved(before, study) if _extended(before, study) else ""
-            advice = searched or (
-                "A study may be extended (more trials, seeds, draws or grid values); for anything "
-                "else give another --out"
-            )
-            change = "\n".join(
-                difflib.unified_diff(
-                    dump_study(before).splitlines(),
-                    dump_study(study).splitlines(),
-                    "in the folder",
-                    "given now",
-                    n=0,
-                    lineterm="",
-                )
-            )
-            raise InputError(
-                f"{self.output.location}: holds the results of another study; the change is\n"
-                f"{change}\n{advice}"
-            )
-        self.output.write(STUDY_NAME, dump_study(study).encode())
+        self._adoption.adopt(study)
 
     def open_sweep(self, study: StudyBase) -> Sweep:
         """The sweep of the study with all results that are there.
@@ -153,50 +117,20 @@ class RunFolder:
 
     def driver(self) -> Driver | None:
         """Who runs the folder's study now; None where nobody does, or there are no locks."""
-        if self.output.local is None:
-            return None
-        try:
-            with open(self.output.local / LOCK_NAME) as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return Driver(lock.read().strip(), os.fstat(lock.fileno()).st_mtime_ns)
-        except OSError:
-            pass
-        return None
+        return find_driver(self.output)
 
-    @contextlib.contextmanager
-    def driver_lock(self) -> Iterator[None]:
-        """Keep other drivers out of the folder while this one runs.
+    def driver_lock(
+        self, tell: Callable[[str], None] | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        """Keep other drivers out of the folder while this one runs (see `raysweep.driver`).
 
-        On a local or shared folder whose filesystem has locks. An object store has none: two
-        drivers there write the same bytes under the same keys. The lock dies with its process.
+        Args:
+            tell: told, in one line, if it takes a while to see whether another driver runs.
 
         Raises:
             InputError: another driver is running; names its host and process.
         """
-        if self.output.local is None:
-            yield
-            return
-        self.output.local.mkdir(parents=True, exist_ok=True)
-        with open(self.output.local / LOCK_NAME, "a+") as lock:
-            try:
-                _take(lock)
-            except BlockingIOError as error:
-                lock.seek(0)
-                raise InputError(
-                    f"{self.output.location}: another driver is running in this folder "
-                    f"({lock.read().strip() or 'unknown'}); wait for it, stop it, or give another "
-                    "--out"
-                ) from error
-            except OSError:
-                yield  # a filesystem without locks
-                return
-            lock.seek(0)
-            lock.truncate()
-            lock.write(f"host {socket.gethostname()}, process {os.getpid()}")
-            lock.flush()
-            yield
+        return only_driver(self.output, tell)
 
 
 def sweep_of(study: StudyBase, results: dict[str, TrialResult]) -> Sweep:
@@ -205,44 +139,6 @@ def sweep_of(study: StudyBase, results: dict[str, TrialResult]) -> Sweep:
         return EmergenceSweep(study, results)  # type: ignore[arg-type]
     assert isinstance(study, Study)
     return Sweep(study, results)
-
-
-def _take(lock: IO[str]) -> None:
-    # Who only asks for the driver has the lock for a moment.
-    for wait in (0.05, 0.2):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        time.sleep(wait)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def extends(before: StudyBase, after: StudyBase) -> bool:
-    """Whether every result of ``before`` keeps its meaning in ``after``.
-
-    True where only the grids, draws, trials, seeds, resources, texts or the verdict's settings
-    differ, and none of the cells, draws, seeds or trials of ``before`` is gone. Where learning
-    rates are searched, they must be searched on the same encoders.
-    """
-    return _extended(before, after) and not tuning_moved(before, after)
-
-
-def _extended(before: StudyBase, after: StudyBase) -> bool:
-    """`extends`, but for the encoders that rates are searched on."""
-    if before.kind != after.kind or before.name != after.name:
-        return False
-    if before.science() != after.science():
-        return False
-    if isinstance(before, Study) and isinstance(after, Study):
-        kept = _forcing_extended(before, after)
-    else:
-        assert isinstance(before, EmergenceStudy)
-        assert isinstance(after, EmergenceStudy)
-        kept = _emergence_extended(before, after)
-    if not kept:
-        return False
-    draws = {cell.id: set(cell.draws) for cell in expand(after)}
-    return all(set(cell.draws) <= draws.get(cell.id, set()) for cell in expand(before))
 
 
 class _Remembering(Output):
@@ -263,41 +159,3 @@ class _Remembering(Output):
         """Fetch these again next time: they were damaged, and will be replaced."""
         for name in names:
             self._contents.pop(name, None)
-
-
-def _forcing_extended(before: Study, after: Study) -> bool:
-    fixed = {"trials", "seeds", "draws"}
-    if _without(before.search, fixed) != _without(after.search, fixed):
-        return False
-    if not _trials_extended(before.search, after.search):
-        return False
-    if not set(before.search.seeds) <= set(after.search.seeds):
-        return False
-    if not _search_draws_kept(before.search.draws, after.search.draws):
-        return False
-    return set(before.confirm.seeds) <= set(after.confirm.seeds)
-
-
-def _search_draws_kept(before: tuple[int, ...] | None, after: tuple[int, ...] | None) -> bool:
-    if before is None or after is None:
-        return before == after
-    return set(before) <= set(after)
-
-
-def _emergence_extended(before: EmergenceStudy, after: EmergenceStudy) -> bool:
-    if not set(before.seeds) <= set(after.seeds) or not same_search(before.tuning, after.tuning):
-        return False
-    # Where rates are tuned, those given here are never used.
-    return before.tuning is not None or before.training == after.training
-
-
-def _trials_extended(before: Search, after: Search) -> bool:
-    if before.sampler == "grid" and before.trials != after.trials:
-        # Only a finer grid with all of the old points keeps their results.
-        old, new = (search.trials // search.combinations for search in (before, after))
-        return 1 < old < new and not (new - 1) % (old - 1)
-    return before.trials <= after.trials
-
-
-def _without(part: Any, names: set[str]) -> dict[str, Any]:
-    return {k: v for k, v in part.model_dump(mode="json").items() if k not in names}

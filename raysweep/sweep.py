@@ -16,14 +16,12 @@ import numpy as np
 
 from raysweep.cells import Cell, expand, varying
 from raysweep.packing import Pack, pack_trials
+from raysweep.science import science_digest as science_digest
 from raysweep.search import Outcome, Proposal, choose, propose
-from raysweep.seeds import content_key, derive_seed
-from raysweep.spec import Search, Study, StudyBase
+from raysweep.seeds import derive_seed
+from raysweep.spec import Search, Study
 from raysweep.trials import Arm, Stage, Status, Trial, TrialResult
 
-# Raised when the same trial would give other numbers than before, so that old results are not mixed
-# with new ones.
-SCIENCE_VERSION = 1
 NO_STRENGTH = "every strength of the search diverged"
 
 Results = Mapping[str, TrialResult]
@@ -60,11 +58,6 @@ class CellPlan:
     outcomes: tuple[Outcome, ...]
     chosen: Mapping[str, Proposal]
     state: CellState
-
-
-def science_digest(study: StudyBase) -> str:
-    """Digest of what a trial's numbers depend on besides the trial itself."""
-    return content_key([SCIENCE_VERSION, study.science()])
 
 
 def plan_cell(study: Study, cell: Cell, results: Results) -> CellPlan:

@@ -28,20 +28,19 @@ def watch(folder: RunFolder, display: RunDisplay) -> Sweep:
 
     Args:
         folder: the run's folder, on this machine, shared, or far away.
-        display: shows what has been stored since the driver started, and what comes in. Where
-            nobody can be seen to drive (an object store has no locks), what comes in from now on.
+        display: shows what has been stored since the driver started, and what comes in.
 
     Returns:
         The sweep as it was at the end: every trial there or given up, or the driver gone.
     """
     study = folder.existing_study()
     driver = folder.driver()
-    if driver is None and folder.output.local is not None:
+    if driver is None:
         return left_sweep(folder, study)
     follower = _Follower(folder, study, driver, display)
     while True:
         # Asked first: what a driver stores before it ends is then still taken in.
-        gone = folder.output.local is not None and folder.driver() is None
+        gone = folder.driver() is None
         follower.take_in()
         if gone or follower.sweep.finished:
             return follower.sweep
@@ -52,18 +51,17 @@ class _Follower:
     """Repeats a driver's run from the files that it leaves."""
 
     def __init__(
-        self, folder: RunFolder, study: StudyBase, driver: Driver | None, display: RunDisplay
+        self, folder: RunFolder, study: StudyBase, driver: Driver, display: RunDisplay
     ) -> None:
         self._folder, self._display = folder, display
         output = folder.output
         parts, failures = output.stamps(PARTS, PART_SUFFIX), output.stamps(FAILURES, ".txt")
-        since = driver.since_ns if driver is not None else time.time_ns()
+        since = driver.since_ns
         self._seen = {name: at for name, at in parts.items() if at < since}
         self._failed = {name: at for name, at in failures.items() if at < since}
         self.sweep = sweep_of(study, read_parts(output, sorted(self._seen)).results())
         gone_s = max(time.time() - since / 1e9, 0.0)
-        who = f"run by {driver.name}" if driver is not None else "from now on"
-        display.started(self.sweep, who, gone_s)
+        display.started(self.sweep, f"run by {driver.name}", gone_s)
 
     def take_in(self) -> None:
         """Show what was stored since the last time, in the order in which it was."""

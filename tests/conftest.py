@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and so would the programs
 # that the tests start and interrupt.
@@ -11,7 +12,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Before numpy and torch are imported: tests share the machine's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -85,3 +86,25 @@ def study_of() -> StudyFactory:
 def tiny_study(study_of: StudyFactory) -> Study:
     """The tiny study as it is."""
     return study_of()
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """One Ray of 2 CPUs for all tests of a file, with a GPU that is declared and not there."""
+    from raysweep import tune_runner  # sets what Ray reads when it is imported
+
+    ray = tune_runner.ray
+    path = list(sys.path)
+    sys.path.insert(0, str(Path(__file__).parent))
+    ray.init(
+        address="local",
+        num_cpus=2,
+        num_gpus=1,
+        include_dashboard=False,
+        object_store_memory=100 * 2**20,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(path)}},
+    )
+    yield
+    ray.shutdown()
+    sys.path[:] = path

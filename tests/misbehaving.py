@@ -37,6 +37,11 @@ def _misbehave(place: Path, fault: str, amount: float, members: int) -> None:
             time.sleep(amount)
             while (place / f"hold-{os.getpid()}").exists():
                 time.sleep(0.1)
+        case "stumble":  # once, and takes its time
+            if not (place / "stumbled").exists():
+                (place / "stumbled").touch()
+                raise ArithmeticError("the loss was told to stumble")
+            time.sleep(amount)
         case "memory":
             if members > amount:
                 raise torch.OutOfMemoryError(f"{members} members are too many")

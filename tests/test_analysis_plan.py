@@ -47,6 +47,14 @@ def test_the_planned_analysis_is_confirmatory():
         ({"runs": RUNS[:-1]}, "1 of 6 planned confirm runs are missing"),
         ({"runs": [*RUNS, ("a", 0, 1002)]}, "1 confirm runs were not planned"),
         ({"other_digest": "0" * 64}, "the hash given is not the plan's"),
+        (
+            {
+                "plan": replace(PLAN, science="ab"),
+                "stored_digest": replace(PLAN, science="ab").digest,
+                "science": "cd",
+            },
+            "digest is cd, planned was ab",
+        ),
     ],
 )
 def test_any_deviation_makes_it_exploratory(change, said):

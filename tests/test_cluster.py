@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from raysweep import __version__
+
 CLUSTER = Path(__file__).parents[1] / "cluster"
 COMMAND = re.compile(r"raysweep run \S+ --out \S+ --address \S+")
 # Names of the fields in the reference of KubeRay's ray.io/v1 (release 1.6), where they are used.
@@ -80,6 +82,65 @@ def test_the_launcher_of_ray_accepts_its_file() -> None:
     assert worker["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
 
 
+def pinned(package: str) -> str:
+    """The version of a package in constraints.txt."""
+    lines = (CLUSTER.parent / "constraints.txt").read_text().splitlines()
+    [version] = [line.partition("==")[2] for line in lines if line.startswith(f"{package}==")]
+    return version
+
+
+def test_nodes_on_aws_have_a_python_and_the_right_to_write_results() -> None:
+    config = read("aws.yaml")
+    machines = [kind["node_config"] for kind in config["available_node_types"].values()]
+    for machine in machines:
+        # A literal id: Ray resolves nothing, and its default has Python 3.6.
+        assert re.fullmatch(r"ami-(REPLACE|[0-9a-f]{8,17})", machine["ImageId"])
+        assert machine["IamInstanceProfile"] == {"Name": "raysweep"}
+    assert {machine["InstanceType"] for machine in machines} == {"m6i.xlarge", "g5.xlarge"}
+    readme = (CLUSTER / "README.md").read_text()
+    assert "ubuntu-24.04/latest/ami-id" in readme
+    assert "aws iam add-role-to-instance-profile --instance-profile-name raysweep" in readme
+    assert '"iam:PassRole", "Resource": "arn:aws:iam::*:role/raysweep"' in readme
+
+
+def test_nodes_on_aws_install_the_versions_that_were_tested() -> None:
+    config = read("aws.yaml")
+    mounted = config["file_mounts"]
+    for source in ("constraints.txt", "dist"):
+        assert source in mounted.values()
+    [constraints] = [place for place, source in mounted.items() if source == "constraints.txt"]
+    commands = [*config["setup_commands"], *config["head_setup_commands"]]
+    installing = [line for line in commands if "pip install" in line]
+    assert any("raysweep-*.whl" in line for line in installing)
+    for line in installing:
+        assert f"-c {constraints.replace('/home/ubuntu', '$HOME')} " in line
+    pinned("boto3")
+
+
+def test_a_study_waits_for_the_first_worker_where_workers_come_with_the_demand() -> None:
+    readme = (CLUSTER / "README.md").read_text()
+    [line] = [line for line in readme.splitlines() if "ray exec" in line]
+    for command in (line, read("kuberay.yaml")["spec"]["entrypoint"]):
+        assert "--wait 900" in command
+
+
+def test_the_image_for_kuberay_is_of_the_ray_that_is_pinned() -> None:
+    text = (CLUSTER / "Dockerfile").read_text()
+    instructions = [line for line in text.splitlines() if line and not line.startswith("#")]
+    start, copy, run = instructions
+    assert re.fullmatch(rf"FROM rayproject/ray:{re.escape(pinned('ray'))}-py31[12]-gpu", start)
+    assert f"constraints.txt dist/raysweep-{__version__}-*.whl" in copy
+    assert "pip install --no-cache-dir -c /home/ray/raysweep/constraints.txt" in run
+    [head, *workers] = [
+        read("kuberay.yaml")["spec"]["rayClusterSpec"]["headGroupSpec"],
+        *read("kuberay.yaml")["spec"]["rayClusterSpec"]["workerGroupSpecs"],
+    ]
+    for group in (head, *workers):
+        [container] = group["template"]["spec"]["containers"]
+        assert container["image"] == f"REGISTRY/raysweep:{__version__}"
+        assert f"-t {container['image']} " in text
+
+
 def test_the_job_of_kuberay_has_fields_that_exist() -> None:
     job = read("kuberay.yaml")
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
@@ -109,9 +170,7 @@ def test_the_job_of_kuberay_has_fields_that_exist() -> None:
 
 
 def test_the_job_of_kuberay_runs_the_ray_that_is_pinned() -> None:
-    constraints = (CLUSTER.parent / "constraints.txt").read_text()
-    version = read("kuberay.yaml")["spec"]["rayClusterSpec"]["rayVersion"]
-    assert f"ray=={version}" in constraints.splitlines()
+    assert read("kuberay.yaml")["spec"]["rayClusterSpec"]["rayVersion"] == pinned("ray")
 
 
 @pytest.mark.parametrize("name", ["slurm.sh", "local_nodes.sh"])

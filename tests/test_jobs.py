@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from tiny_runs import (
     write_study,
 )
 
-from raysweep import jobs, local_runner
+from raysweep import __version__, jobs, local_runner
 from raysweep.errors import InputError
 
 pytestmark = pytest.mark.ray
@@ -147,11 +148,64 @@ def test_a_job_is_stopped_and_ends_who_listens(cluster: str, tmp_path: Path) -> 
     assert len(table(out)) >= 6
 
 
+OWN_LOSS = """
+import os
+from pathlib import Path
+import raysweep
+
+def loss(h1, h2, folder):
+    with open(Path(folder) / "versions", "a") as versions:
+        versions.write(f"{os.getpid()} {raysweep.__version__} {raysweep.__file__}\\n")
+    return ((h1 @ h1.mT - h2 @ h2.mT) ** 2).mean(dim=(1, 2))
+"""
+
+
+def wheel_of_another_version(path: Path) -> Path:
+    """The package as it is here, with another version."""
+    root = Path(__file__).parents[1]
+    version = "0.1.0+another"
+    with zipfile.ZipFile(path, "w") as archive:
+        for source in sorted((*root.glob("raysweep/**/*.py"), *root.glob("analysis/**/*.py"))):
+            name, text = source.relative_to(root).as_posix(), source.read_text()
+            if name == "raysweep/__init__.py":
+                assert text.count(f'"{__version__}"') == 1
+                text = text.replace(f'"{__version__}"', f'"{version}"')
+            archive.writestr(name, text)
+        archive.writestr("raysweep-9.dist-info/METADATA", f"Name: raysweep\nVersion: {version}\n")
+    return path
+
+
+@pytest.mark.faults
+def test_a_job_runs_the_wheel_that_it_is_given(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_loss.py").write_text(OWN_LOSS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    )
+    options = {"folder": str(tmp_path), "packed": True}
+    changes = {"alignment": {"loss": "own_loss:loss", "options": options}}
+    write_study(tmp_path / "tiny.yaml", **changes)
+    wheel = wheel_of_another_version(tmp_path / "raysweep-9-py3-none-any.whl")
+    out = tmp_path / "out"
+    sent = ("submit", "tiny.yaml", "--out", out, "--wheel", wheel)
+    done = raysweep(tmp_path, *sent, "--module", tmp_path / "own_loss.py", timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ran = [line.split() for line in (tmp_path / "versions").read_text().splitlines()]
+    assert {version for _, version, _ in ran} == {"0.1.0+another"}
+    assert not any(Path(file).is_relative_to(Path(__file__).parents[1]) for _, _, file in ran)
+    wanted = study(**changes)
+    local_runner.run(wanted, opened(tmp_path / "here", wanted))
+    assert_same_table(table(out), table(tmp_path / "here"))
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         ({"location": "out"}, "give the absolute path of a folder"),
         ({"wheel": Path("no.whl")}, r"no\.whl: no such file"),
+        ({"wheel": Path(__file__)}, r"test_jobs\.py: not a wheel .*pip wheel --no-deps"),
         ({"tracking_uri": "sqlite:///m.db"}, "give an MLflow server"),
         ({"address": "127.0.0.1:8265"}, "expected http://HEAD:8265"),
     ],

@@ -1,15 +1,13 @@
 """Both runners: the same rows whoever runs them, and faults inside a pack."""
 
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import tiny_emergence
-from tiny_runs import TESTS, assert_same_table, misbehaving, opened, study, table
+from tiny_runs import assert_same_table, misbehaving, opened, study, table
 
 from raysweep import local_runner
 from raysweep.attempt import attempt
@@ -21,29 +19,7 @@ from raysweep.spec import Study, StudyBase
 from raysweep.sweep import CellState, Sweep
 from raysweep.table import Row
 
-CPUS = 2
-
-
-@pytest.fixture(scope="module")
-def ray_here() -> Iterator[None]:
-    """One Ray for all tests of this file, with a GPU that is declared and not there."""
-    from raysweep import tune_runner  # sets what Ray reads when it is imported
-
-    ray = tune_runner.ray
-    path = list(sys.path)
-    sys.path.insert(0, str(TESTS))
-    ray.init(
-        address="local",
-        num_cpus=CPUS,
-        num_gpus=1,
-        include_dashboard=False,
-        object_store_memory=100 * 2**20,
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(path)}},
-    )
-    yield
-    ray.shutdown()
-    sys.path[:] = path
+CPUS = 2  # of the fixture ray_here
 
 
 def run_ray(wanted: StudyBase, folder: Path, **options: float) -> Sweep:

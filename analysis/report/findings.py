@@ -135,6 +135,7 @@ def find(source: Source | Sequence[Source], settings: Settings | None = None) ->
         margin=asked.margin,
         unit=asked.unit,
         runs=confirm[["cell", "draw", "seed"]].itertuples(index=False, name=None),
+        science=found.science,
     )
     return Findings(
         trials=trials,

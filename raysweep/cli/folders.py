@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from raysweep.cli.terminal import FolderArgument, TrackingOption, app, stderr, stdout
+from raysweep.cli.terminal import FolderArgument, TrackingOption, adopted_study, app, stderr, stdout
 from raysweep.run_folder import RunFolder
 from raysweep.storage import Output
 
@@ -23,7 +23,7 @@ def status(
     from raysweep.display import RunDisplay, status_table
 
     place = RunFolder(Output(folder))
-    study = place.existing_study()
+    study = adopted_study(place)
     if watch:
         try:
             with RunDisplay(stderr) as display:
@@ -57,7 +57,7 @@ def failures(
     from raysweep.watch import left_sweep
 
     place = RunFolder(Output(folder))
-    sweep = left_sweep(place, place.existing_study())
+    sweep = left_sweep(place, adopted_study(place))
     if not sweep.failures:
         stdout.print("no pack of this study has failed", highlight=False)
     labels = {
@@ -103,7 +103,7 @@ def sync(
     from raysweep import tracking
 
     place = RunFolder(Output(folder))
-    place.existing_study()
+    adopted_study(place)
     if follow:
         tracking.follow_until_input_ends(place, tracking_uri)
         return
@@ -123,7 +123,7 @@ def ui(
 
     place = RunFolder(Output(folder)) if folder is not None else None
     if place is not None:
-        place.existing_study()
+        adopted_study(place)
     tracking.ui_command(place, tracking_uri, host, port)  # a fault is told before anything else
     page = tracking.ui_page(place, host, port)
     stdout.print(f"MLflow UI at {page} in a few seconds (stop it with Ctrl-C)", highlight=False)

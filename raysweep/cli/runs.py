@@ -19,6 +19,7 @@ from raysweep.cli.terminal import (
     StudyArgument,
     TrackingOption,
     WaitOption,
+    adopted_study,
     app,
     fail,
     load,
@@ -74,7 +75,7 @@ def resume(
     """Run what is missing in an output folder, and print the verdict."""
     place = RunFolder(Output(folder))
     how = _How(runner, address, workers, pack_limit, wait, tracking_uri, mlflow)
-    _run(place.existing_study(), place, how)
+    _run(adopted_study(place), place, how)
 
 
 @app.command()
@@ -154,7 +155,7 @@ def analyze(folder: FolderArgument) -> None:
     """Print the verdict of a run, and write its report, figures and tables."""
     place = RunFolder(Output(folder))
     with _writable(place):
-        _print_verdict(place, place.existing_study())
+        _print_verdict(place, adopted_study(place))
 
 
 @app.command()
@@ -191,7 +192,16 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
     from raysweep.conclusion import register_plan
     from raysweep.display import RunDisplay
 
-    with _writable(folder), folder.driver_lock():
+    with _writable(folder), contextlib.ExitStack() as ray_here, contextlib.ExitStack() as held:
+        if how.runner == "ray" and not how.wait and folder.output.read(STUDY_NAME) is None:
+            from raysweep import ray_cluster
+
+            # A study that cannot be placed leaves no folder behind.
+            ray_here.enter_context(ray_cluster.room(study, how.address, how.workers))
+        held.enter_context(folder.driver_lock(_say))
+        restored = folder.restore_study()
+        if restored:
+            _say(restored)
         folder.adopt(study)
         digest = register_plan(folder, study)
         if digest:
@@ -218,14 +228,16 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
                 interrupted = not sweep.finished
             except KeyboardInterrupt:
                 interrupted = True
+            finally:
+                ray_here.close()
             if not interrupted and sweep.results:
                 _print_verdict(folder, study)
-        if interrupted:
-            fail(
-                f"stopped; everything finished is kept. "
-                f"Go on with: raysweep resume {folder.output.location}",
-                INTERRUPTED,
-            )
+    if interrupted:
+        fail(
+            f"stopped; everything finished is kept. "
+            f"Go on with: raysweep resume {folder.output.location}",
+            INTERRUPTED,
+        )
     if sweep.failures:
         fail(
             f"{len(sweep.failures)} packs failed; see why with: "
@@ -233,6 +245,10 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
             f"raysweep resume {folder.output.location}",
             1,
         )
+
+
+def _say(line: str) -> None:
+    stderr.print(line, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

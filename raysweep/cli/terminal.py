@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from raysweep.bundled import find_study
+from raysweep.run_folder import RunFolder
 from raysweep.spec import StudyBase
 
 INTERRUPTED = 130
@@ -55,6 +56,18 @@ def load(name: str, overrides: list[str] | None) -> StudyBase:
     from raysweep.study_file import load_study
 
     return load_study(find_study(name), overrides or (), vocabulary.check, vocabulary.resolve_files)
+
+
+def adopted_study(folder: RunFolder) -> StudyBase:
+    """The study that a run's folder belongs to; its file is restored where it is damaged.
+
+    Raises:
+        InputError: the folder is not the output of a run, or its study was changed since.
+    """
+    restored = folder.restore_study()
+    if restored:
+        stderr.print(restored, highlight=False, soft_wrap=True)
+    return folder.existing_study()
 
 
 def fail(message: str, code: int) -> NoReturn:

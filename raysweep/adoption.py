@@ -1,0 +1,220 @@
+"""The study that an output folder belongs to: its file, and a copy of it that nobody edits.
+
+``study.yaml`` is there to be read, and may be extended by hand. What the results beside it were
+made of is said by ``.adopted.json``, with a digest: by it every study is judged that is to go on
+there, also the one in ``study.yaml``, and from it a ``study.yaml`` that was damaged is restored.
+"""
+
+import contextlib
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from raysweep.cells import expand
+from raysweep.emergence.extension import same_search, tuning_moved
+from raysweep.errors import InputError
+from raysweep.spec import EmergenceStudy, Search, Study, StudyBase
+from raysweep.storage import Output
+from raysweep.study_file import StudyFileError, dump_study, parse_study
+
+STUDY_NAME = "study.yaml"
+KEPT_NAME = ".adopted.json"
+
+
+class Adoption:
+    """The study of one output folder.
+
+    Args:
+        output: the folder.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def study(self) -> StudyBase | None:
+        """The study that the folder belongs to, with what was added to it; None if it has none.
+
+        Raises:
+            InputError: ``study.yaml`` was changed beyond an extension, or is no study (any more)
+                and there is no copy of it.
+        """
+        text, kept = self._texts()
+        if text is None:
+            return None if kept is None else self._parsed(kept, KEPT_NAME)
+        if kept is None or text == kept:
+            return self._parsed(text, STUDY_NAME)
+        if _cut_short(text, kept):
+            return self._parsed(kept, KEPT_NAME)
+        before = self._parsed(kept, KEPT_NAME)
+        found = self._parsed(text, STUDY_NAME)
+        if not extends(before, found):
+            raise InputError(
+                f"{self._output.location}/{STUDY_NAME}: was changed after results were stored "
+                f"beside it; the change is\n{_difference(before, found, 'adopted', 'found now')}\n"
+                f"Undo the change, or remove the file: the adopted study is then restored. "
+                f"{_advice(before, found)}"
+            )
+        return found
+
+    def restore(self) -> str:
+        """Write ``study.yaml`` again where it is missing or damaged and there is a copy.
+
+        Returns:
+            What was done, in one line; empty where there was nothing to do.
+        """
+        text, kept = self._texts()
+        if kept is None or (text is not None and not _cut_short(text, kept)):
+            return ""
+        with contextlib.suppress(OSError):  # a folder that can only be read
+            self._output.write(STUDY_NAME, kept.encode())
+        how = "was missing" if text is None else "was damaged"
+        return f"{self._output.location}/{STUDY_NAME} {how}; the adopted study is used and restored"
+
+    def adopt(self, study: StudyBase) -> None:
+        """Make the folder the study's.
+
+        Raises:
+            InputError: the folder belongs to a study whose results this one could not use.
+        """
+        text, kept = self._texts()
+        known = text if kept is None else kept
+        if known is not None and not (kept is None and _unreadable(known)):
+            before = self._parsed(known, STUDY_NAME if kept is None else KEPT_NAME)
+            if not extends(before, study):
+                raise InputError(
+                    f"{self._output.location}: holds the results of another study; the change is\n"
+                    f"{_difference(before, study, 'in the folder', 'given now')}\n"
+                    f"{_advice(before, study)}"
+                )
+        now = dump_study(study)
+        # In this order: a driver that is killed in between leaves an extension, as if by hand.
+        self._output.write(STUDY_NAME, now.encode())
+        content = {"sha256": _digest(now), "study": now}
+        self._output.write(KEPT_NAME, (json.dumps(content, indent=1) + "\n").encode())
+
+    def _texts(self) -> tuple[str | None, str | None]:
+        """The texts of ``study.yaml`` and of its copy; None for one that is not there."""
+        content = self._output.read(STUDY_NAME)
+        text = None if content is None else content.decode(errors="replace")
+        return text, _kept_text(self._output.read(KEPT_NAME))
+
+    def _parsed(self, text: str, name: str) -> StudyBase:
+        try:
+            return parse_study(text, f"{self._output.location}/{name}", Path.cwd())
+        except StudyFileError as error:
+            way = (
+                "remove the file: the adopted study is then restored"
+                if name == STUDY_NAME and self._texts()[1] is not None
+                else f"run the study's own file again: raysweep run STUDY --out "
+                f"{self._output.location}"
+            )
+            raise InputError(f"{error}\nMend it, or {way}") from error
+
+
+def extends(before: StudyBase, after: StudyBase) -> bool:
+    """Whether every result of ``before`` keeps its meaning in ``after``.
+
+    True where only the grids, draws, trials, seeds, resources, texts or the verdict's settings
+    differ, and none of the cells, draws, seeds or trials of ``before`` is gone. Where learning
+    rates are searched, they must be searched on the same encoders.
+    """
+    return _extended(before, after) and not tuning_moved(before, after)
+
+
+def _extended(before: StudyBase, after: StudyBase) -> bool:
+    """`extends`, but for the encoders that rates are searched on."""
+    if before.kind != after.kind or before.name != after.name:
+        return False
+    if before.science() != after.science():
+        return False
+    if isinstance(before, Study) and isinstance(after, Study):
+        kept = _forcing_extended(before, after)
+    else:
+        assert isinstance(before, EmergenceStudy)
+        assert isinstance(after, EmergenceStudy)
+        kept = _emergence_extended(before, after)
+    if not kept:
+        return False
+    draws = {cell.id: set(cell.draws) for cell in expand(after)}
+    return all(set(cell.draws) <= draws.get(cell.id, set()) for cell in expand(before))
+
+
+def _advice(before: StudyBase, after: StudyBase) -> str:
+    """What may be done instead of a change that is refused."""
+    moved = tuning_moved(before, after) if _extended(before, after) else ""
+    return moved or (
+        "A study may be extended (more trials, seeds, draws or grid values); for anything else "
+        "give another --out"
+    )
+
+
+def _kept_text(content: bytes | None) -> str | None:
+    """The study in a copy; None where there is none, or it is damaged itself."""
+    try:
+        kept = json.loads(content or b"")
+        text = str(kept["study"])
+        return text if kept["sha256"] == _digest(text) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _cut_short(text: str, kept: str) -> bool:
+    """Whether a text is what a full disk or a broken copy leaves of another one."""
+    return text != kept and (kept.startswith(text) or "\0" in text or "\ufffd" in text)
+
+
+def _unreadable(text: str) -> bool:
+    try:
+        parse_study(text, STUDY_NAME, Path.cwd())
+    except StudyFileError:
+        return True
+    return False
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _difference(before: StudyBase, after: StudyBase, one: str, other: str) -> str:
+    left, right = (dump_study(study).splitlines() for study in (before, after))
+    return "\n".join(difflib.unified_diff(left, right, one, other, n=0, lineterm=""))
+
+
+def _forcing_extended(before: Study, after: Study) -> bool:
+    fixed = {"trials", "seeds", "draws"}
+    if _without(before.search, fixed) != _without(after.search, fixed):
+        return False
+    if not _trials_extended(before.search, after.search):
+        return False
+    if not set(before.search.seeds) <= set(after.search.seeds):
+        return False
+    if not _search_draws_kept(before.search.draws, after.search.draws):
+        return False
+    return set(before.confirm.seeds) <= set(after.confirm.seeds)
+
+
+def _search_draws_kept(before: tuple[int, ...] | None, after: tuple[int, ...] | None) -> bool:
+    if before is None or after is None:
+        return before == after
+    return set(before) <= set(after)
+
+
+def _emergence_extended(before: EmergenceStudy, after: EmergenceStudy) -> bool:
+    if not set(before.seeds) <= set(after.seeds) or not same_search(before.tuning, after.tuning):
+        return False
+    # Where rates are tuned, those given here are never used.
+    return before.tuning is not None or before.training == after.training
+
+
+def _trials_extended(before: Search, after: Search) -> bool:
+    if before.sampler == "grid" and before.trials != after.trials:
+        # Only a finer grid with all of the old points keeps their results.
+        old, new = (search.trials // search.combinations for search in (before, after))
+        return 1 < old < new and not (new - 1) % (old - 1)
+    return before.trials <= after.trials
+
+
+def _without(part: Any, names: set[str]) -> dict[str, Any]:
+    return {k: v for k, v in part.model_dump(mode="json").items() if k not in names}
