@@ -107,7 +107,10 @@ def read_plan(text: str, name: str = PLAN_NAME) -> tuple[AnalysisPlan, str]:
         values["draws"] = {cell: tuple(draws) for cell, draws in given["draws"].items()}
         plan = AnalysisPlan(**values)
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{name}: not a plan as `register` writes it ({error})") from error
+        raise InputError(
+            f"{name}: is damaged, expected the plan as it was registered ({error}); restore it, or "
+            "remove the file: the report then says that no plan was registered"
+        ) from error
     return plan, stored
 
 

@@ -96,4 +96,4 @@ def _settings(study: StudyBase) -> Settings:
 
 def _text(output: Output, name: str) -> str:
     content = output.read(name)
-    return "" if content is None else content.decode()
+    return "" if content is None else content.decode(errors="replace")

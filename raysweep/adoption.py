@@ -18,6 +18,7 @@ from raysweep.errors import InputError
 from raysweep.spec import EmergenceStudy, Search, Study, StudyBase
 from raysweep.storage import Output
 from raysweep.study_file import StudyFileError, dump_study, parse_study
+from raysweep.table import PART_SUFFIX, PARTS
 
 STUDY_NAME = "study.yaml"
 KEPT_NAME = ".adopted.json"
@@ -49,7 +50,7 @@ class Adoption:
             return self._parsed(kept, KEPT_NAME)
         before = self._parsed(kept, KEPT_NAME)
         found = self._parsed(text, STUDY_NAME)
-        if not extends(before, found):
+        if self._begun() and not extends(before, found):
             raise InputError(
                 f"{self._output.location}/{STUDY_NAME}: was changed after results were stored "
                 f"beside it; the change is\n{_difference(before, found, 'adopted', 'found now')}\n"
@@ -80,7 +81,7 @@ class Adoption:
         """
         text, kept = self._texts()
         known = text if kept is None else kept
-        if known is not None and not (kept is None and _unreadable(known)):
+        if known is not None and self._begun() and not (kept is None and _unreadable(known)):
             before = self._parsed(known, STUDY_NAME if kept is None else KEPT_NAME)
             if not extends(before, study):
                 raise InputError(
@@ -93,6 +94,10 @@ class Adoption:
         self._output.write(STUDY_NAME, now.encode())
         content = {"sha256": _digest(now), "study": now}
         self._output.write(KEPT_NAME, (json.dumps(content, indent=1) + "\n").encode())
+
+    def _begun(self) -> bool:
+        """Whether there are results that another study could not use."""
+        return bool(self._output.names(PARTS, PART_SUFFIX))
 
     def _texts(self) -> tuple[str | None, str | None]:
         """The texts of ``study.yaml`` and of its copy; None for one that is not there."""

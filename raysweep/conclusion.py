@@ -5,19 +5,23 @@ The only module that calls `analysis`, and only when it is asked to: a run needs
 
 import datetime
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raysweep.cells import expand
+from raysweep.cells import expand, varying
 from raysweep.run_folder import RunFolder
 from raysweep.science import science_digest
 from raysweep.spec import Study, StudyBase
+from raysweep.spec.values import listed
 from raysweep.storage import Output
 from raysweep.table import PART_SUFFIX, PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from analysis.plan import AnalysisPlan
 
 REPORT_NAME = "report.html"
 
@@ -47,19 +51,36 @@ def register_plan(folder: RunFolder, study: StudyBase) -> str:
     planned any more. An extension of a study is therefore reported as a deviation from its plan.
 
     Returns:
-        The hash of the plan that holds, empty if there is none. An emergence study tests nothing
-        that it chose before, so it has none.
+        A line that says which plan holds, with its hash; empty if there is none. An emergence study
+        tests nothing that it chose before, so it has none.
+
+    Raises:
+        InputError: the plan that is there is damaged.
     """
     if not isinstance(study, Study):
         return ""
-    from analysis.plan import PLAN_NAME, AnalysisPlan, read_plan, register
+    from analysis.plan import PLAN_NAME, read_plan, register
 
-    stored = folder.output.read(PLAN_NAME)
+    plan = _plan(study)
     if folder.output.names(PARTS, PART_SUFFIX):
-        return read_plan(stored.decode(), PLAN_NAME)[0].digest if stored is not None else ""
+        stored = folder.output.read(PLAN_NAME)
+        if stored is None:
+            return ""
+        place = f"{folder.output.location}/{PLAN_NAME}"
+        kept = read_plan(stored.decode(errors="replace"), place)[0].digest
+        grown = "" if kept == plan.digest else "; the study has changed since, which is reported"
+        return f"plan registered before the first trial: {kept}{grown}"
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    folder.output.write(PLAN_NAME, register(plan, now).encode())
+    return f"plan registered before the first trial: {plan.digest}"
+
+
+def _plan(study: Study) -> "AnalysisPlan":
+    from analysis.plan import AnalysisPlan
+
     cells = expand(study)
     criteria = ("alignment", "performance")
-    plan = AnalysisPlan(
+    return AnalysisPlan(
         study=study.name,
         cells=tuple(cell.id for cell in cells),
         draws={cell.id: cell.draws for cell in cells},
@@ -72,9 +93,6 @@ def register_plan(folder: RunFolder, study: StudyBase) -> str:
         hypotheses=study.verdict.hypotheses,
         science=science_digest(study),
     )
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    folder.output.write(PLAN_NAME, register(plan, now).encode())
-    return plan.digest
 
 
 def detectable_effect(study: StudyBase, power: float = 0.8) -> float | None:
@@ -98,8 +116,12 @@ def detectable_effect(study: StudyBase, power: float = 0.8) -> float | None:
     return smallest(units, study.verdict.alpha / comparisons, power)
 
 
-def conclude(folder: RunFolder) -> Conclusion:
+def conclude(folder: RunFolder, study: StudyBase) -> Conclusion:
     """Analyse a run and write its report, figures and tables beside its trial table.
+
+    Args:
+        folder: of the run.
+        study: whose cells are expected to have a verdict, and whose names they go by.
 
     Raises:
         InputError: there is no trial table, or it cannot be analysed.
@@ -115,8 +137,25 @@ def conclude(folder: RunFolder) -> Conclusion:
             files = write_report(location, scratch)
             _upload(Path(scratch), folder.output)
     found = files.findings
-    lines = found.answer.lines() if found.answer is not None else found.emergence
-    return Conclusion(found.effects, found.summary, tuple(lines), f"{location}/{REPORT_NAME}")
+    lines = list(found.answer.lines() if found.answer is not None else found.emergence)
+    effects = found.effects
+    if isinstance(study, Study):
+        names = varying(expand(study))
+        if "cell" in effects:
+            effects = effects.assign(label=effects["cell"].map(names).fillna(effects["label"]))
+        lines += _without_verdict(names, set(effects["cell"]) if "cell" in effects else set())
+    return Conclusion(effects, found.summary, tuple(lines), f"{location}/{REPORT_NAME}")
+
+
+def _without_verdict(names: Mapping[str, str], tested: set[str]) -> list[str]:
+    """The sentence about cells that nothing is said of, if there are any."""
+    left = [name for cell, name in names.items() if cell not in tested]
+    if not left:
+        return []
+    return [
+        f"No verdict on {len(left)} of {len(names)} cells ({listed(left)}): their packs failed, "
+        "diverged or have not run; `raysweep status` and `raysweep failures` say which."
+    ]
 
 
 def _upload(folder: Path, output: Output) -> None:

@@ -99,6 +99,10 @@ class Output:
                 content: bytes = stream.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            if self._fs.get_file_info(path).type == fs.FileType.Directory:
+                raise InputError(f"{self.location}/{name}: is a folder, expected a file") from error
+            raise
         return content
 
     def delete(self, name: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_runs import (
     assert_same_table,
+    begun,
     opened,
     parts,
     raysweep,
@@ -153,7 +154,7 @@ def test_without_a_copy_the_report_still_tells_of_other_science(out: Path) -> No
     folder = RunFolder(Output(out))
     local_runner.run(folder.existing_study(), folder)
     assert before < set(parts(out))
-    conclude(folder)
+    conclude(folder, folder.existing_study())
     assert registered(out).startswith("exploratory</span>what the trials' numbers depend on (")
     assert "was kept" not in registered(out)
 
@@ -178,6 +179,9 @@ def test_it_is_the_same_on_any_filesystem(tmp_path: Path, place: str) -> None:
     assert adoption.restore() == ""
     adoption.adopt(study())
     assert adoption.study() == study()
+    adoption.adopt(study(training__epochs=3))  # there is nothing to lose yet
+    adoption.adopt(study())
+    begun(output)
     output.write("study.yaml", dump_study(study(training__epochs=3)).encode())
     with pytest.raises(InputError, match=r"(?s)-  epochs: 2.*\+  epochs: 3"):
         adoption.study()

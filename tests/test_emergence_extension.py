@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from tiny_emergence import document, study
-from tiny_runs import TESTS, opened
+from tiny_runs import TESTS, begun, opened
 
 from raysweep import vocabulary
 from raysweep.emergence.plan import EmergenceSweep
@@ -70,6 +70,7 @@ def test_what_changes_the_rates_is_refused_and_the_remedy_works(added: str, tmp_
     before, after = small({}), small({}, **growth)
     old = finished(EmergenceSweep(before))
     place = opened(tmp_path, before)
+    begun(place.output)
     assert not extends(before, after)
     with pytest.raises(InputError) as caught:
         place.adopt(after)
@@ -99,6 +100,7 @@ def test_it_is_refused_because_the_rates_do_change() -> None:
 
 def test_another_first_draw_is_refused(tmp_path: Path) -> None:
     place = opened(tmp_path, small({}))
+    begun(place.output)
     place.adopt(small({}, data__draws=[0, 4]))
     with pytest.raises(InputError, match="first draw, which was 0 and would be 4"):
         place.adopt(small({}, data__draws=[4, 0]))

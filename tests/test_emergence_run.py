@@ -234,7 +234,7 @@ def test_a_run_is_concluded_with_a_table_and_figures(tmp_path: Path) -> None:
         seeds=1,
     )
     run(wanted, tmp_path)
-    conclusion = conclude(opened(tmp_path, wanted))
+    conclusion = conclude(opened(tmp_path, wanted), wanted)
     summary = conclusion.emergence
     assert list(summary["U"]) == [0, 4, 8]
     rows = table(tmp_path)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_runs import assert_same_table, opened, parts, study, table
+from tiny_runs import assert_same_table, begun, opened, parts, study, table
 
 from raysweep import local_runner
 from raysweep.errors import InputError
@@ -91,7 +91,7 @@ def test_a_refined_grid_reuses_the_coarse_one(tmp_path: Path) -> None:
 
 
 def test_another_study_is_refused_with_the_change(tmp_path: Path) -> None:
-    opened(tmp_path, study())
+    begun(opened(tmp_path, study()).output)
     with pytest.raises(InputError) as caught:
         opened(tmp_path, study(training__epochs=3))
     message = str(caught.value)

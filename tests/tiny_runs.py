@@ -18,7 +18,7 @@ from raysweep.run_folder import RunFolder
 from raysweep.spec import Study
 from raysweep.storage import Output
 from raysweep.study_file import parse_study
-from raysweep.table import PART_SUFFIX, read_table
+from raysweep.table import PART_SUFFIX, PARTS, read_table
 
 TESTS = Path(__file__).parent
 TINY: Mapping[str, Any] = {
@@ -63,6 +63,11 @@ def opened(folder: Path | str, wanted: Study) -> RunFolder:
     place = RunFolder(Output(folder))
     place.adopt(wanted)
     return place
+
+
+def begun(output: Output) -> None:
+    """A part of some pack: from now on the folder's study has results to lose."""
+    output.write(f"{PARTS}/some{PART_SUFFIX}", b"")
 
 
 def write_study(path: Path, **changes: Any) -> Path:

@@ -154,8 +154,11 @@ def plan(
 def analyze(folder: FolderArgument) -> None:
     """Print the verdict of a run, and write its report, figures and tables."""
     place = RunFolder(Output(folder))
+    study = adopted_study(place)
     with _writable(place):
-        _print_verdict(place, adopted_study(place))
+        # The parts are what is true, also where some were damaged or came since.
+        place.compact(place.open_sweep(study))
+        _print_verdict(place, study)
 
 
 @app.command()
@@ -189,6 +192,10 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
         from raysweep import ray_cluster
 
         ray_cluster.check_address(how.address)
+    if how.mlflow:
+        from raysweep import tracking
+
+        tracking.resolve_address(folder, how.tracking_uri)  # a fault is told before anything else
     from raysweep.conclusion import register_plan
     from raysweep.display import RunDisplay
 
@@ -203,9 +210,9 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
         if restored:
             _say(restored)
         folder.adopt(study)
-        digest = register_plan(folder, study)
-        if digest:
-            stderr.print(f"plan registered before the first trial: {digest}", highlight=False)
+        plan = register_plan(folder, study)
+        if plan:
+            _say(plan)
         with _companion(folder, how):
             try:
                 with RunDisplay(stderr) as display:
@@ -283,7 +290,7 @@ def _print_verdict(folder: RunFolder, study: StudyBase) -> None:
     from raysweep.conclusion import conclude
     from raysweep.display import emergence_table, verdict_table
 
-    conclusion = conclude(folder)
+    conclusion = conclude(folder, study)
     if len(conclusion.effects) and isinstance(study, Study):
         stdout.print(verdict_table(conclusion.effects, study.verdict.performance))
     if len(conclusion.emergence):
