@@ -137,6 +137,109 @@ def test_faults_within_one_list_hide_none_of_the_others() -> None:
     assert all(f.startswith(s) for f, s in zip(sorted(faults), starts, strict=True))
 
 
+KNN40 = "metrics: {mutual_knn: {topk: 40}}"
+
+
+def changed(*sections: str, data: str = "") -> str:
+    """TINY with sections in place of its own, or besides them."""
+    lines = TINY.replace("U: [2, 6]", data or "U: [2, 6]").splitlines()
+    names = [section.split(":")[0] for section in sections]
+    kept = [line for line in lines if line.split(":")[0] not in names]
+    return "\n".join([*kept, *sections])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            changed("training: {batch_size: 65, learning_rate: x}"),
+            ["batch_size: 65 rows do not fit", "learning_rate: expected a number"],
+        ),
+        (
+            changed("training: {batch_size: 65}", f"evaluation: {{{KNN40}}}", data="U: [9]"),
+            ["U.0: expected an integer in 0..8", "batch_size: 65 rows", "topk is 40"],
+        ),
+        (
+            changed(f"evaluation: {{rows: 1, {KNN40}}}"),
+            ["rows: must be greater", "topk is 40, and alignment is measured on 32 rows"],
+        ),
+        (
+            changed("evaluation: {rows: 1, calibrate: 9, metrics: {uniformity: {}, cka: {}}}"),
+            ["rows: must be", "uniformity: has no level of ch", "the search maximizes uniformity"],
+        ),
+        (
+            changed("evaluation: {layers: x, metrics: {uniformity: {}}}"),
+            ["layers: unknown value", "the search maximizes uniformity"],
+        ),
+        (
+            changed(
+                "model: {width_1: 8, width_2: 16, depth: 0}",
+                "evaluation: {metrics: [cka, alignment]}",
+                "alignment: {loss: mse, options: {projection: none}}",
+            ),
+            ["depth: must be", "needs equal widths", "the model has 8 and 16"],
+        ),
+        (
+            changed("model: {width: 8, width_1: 0, width_2: 4}"),
+            ["width_1: must be", "give either width or width_1 and width_2"],
+        ),
+        (
+            changed(
+                "search: {sampler: grid, trials: 3, options: {temperature: [0.1, 0.2]}}",
+                "alignment: {options: {temperature: 0.1}}",
+            ),
+            ["trials must be a multiple of 2", "options given twice: temperature"],
+        ),
+        (
+            changed(
+                "search: {options: {temperature: {low: 2, high: 1}}}",
+                "alignment: {options: {temperature: 0.1}}",
+            ),
+            ["upside down", "options given twice: temperature"],
+        ),
+        (
+            changed(
+                "training: {batch_size: 16, engine: kernel}",
+                "resources: {gpus_per_pack: 1}",
+                "alignment: {layer: 2}",
+            ),
+            ["asks for GPUs", "engine kernel aligns last layers", "no hidden layer 2"],
+        ),
+        (
+            changed("search: {metric: foo}", "evaluation: {metrics: 3}"),
+            ["search.metric: unknown metric 'foo'", "metrics: expected a list of names, or a map"],
+        ),
+        (
+            changed(
+                "verdict: {performance: performance_fused_population}",
+                data="draws: -1",
+            ).replace("dataset: synthetic", "dataset: digits\n  overlap: 2").replace("32", "200"),
+            ["draws: give a count", "dataset digits cannot be listed"],
+        ),
+        (
+            changed("search: {draws: [0]}", "seed: 0").replace(
+                "data:", "data:\n- 3\n-"
+            ),
+            ["data.0: expected a mapping of keys, found 3", "draws used twice: 0"],
+        ),
+    ],
+)  # fmt: skip
+def test_no_fault_hides_another(text: str, told: list[str]) -> None:
+    faults = faults_of(text)
+    assert len(faults) == len(told), faults
+    assert all(any(words in fault for fault in faults) for words in told), faults
+
+
+def test_a_default_that_stands_in_for_a_fault_is_none() -> None:
+    """Each of these defaults would be too much for the rows there are."""
+    [fault] = faults_of(changed("training: {batch_size: x}"))
+    assert "batch_size: expected a whole number" in fault
+    [fault] = faults_of(
+        changed("evaluation: {metrics: 3}").replace("validation: 32", "validation: 8")
+    )
+    assert "metrics: expected a list" in fault
+
+
 def test_a_fault_is_no_reason_for_a_clash() -> None:
     [fault] = faults_of(TINY.replace("search: {", "search: {strength: {low: -1, high: 0.001}, "))
     assert fault.startswith("line 12: search.strength.low:")
@@ -204,10 +307,17 @@ def test_overrides_change_the_document() -> None:
     ],
 )
 def test_an_override_that_fits_nowhere_is_refused(override: str, message: str) -> None:
-    with pytest.raises(InputError) as caught:
-        parse(QUICKSTART, override)
-    assert str(caught.value).startswith(f"--set {override}: ")
-    assert message in str(caught.value)
+    [fault] = faults_of(QUICKSTART, override)
+    assert fault.startswith(f"--set {override}: ")
+    assert message in fault
+
+
+def test_all_faulty_overrides_are_told_and_what_is_wrong_besides() -> None:
+    found = faults_of(
+        QUICKSTART.replace("name:", "nam:"), "search", "search.trials=0", "data.7.U=1"
+    )
+    assert [fault.split(": ")[0] for fault in found[:2]] == ["--set search", "--set data.7.U=1"]
+    assert [fault.split(": ")[1] for fault in found[2:]] == ["nam", "name", "search.trials"]
 
 
 def test_a_faulty_override_is_blamed_and_not_the_line() -> None:

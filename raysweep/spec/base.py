@@ -2,9 +2,10 @@
 
 import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from raysweep.spec.grids import DataGrid, ModelGrid
 from raysweep.spec.parts import Evaluation, Resources
@@ -42,23 +43,18 @@ class StudyBase(Part):
             )
         return value
 
-    @model_validator(mode="after")
-    def _cells_countable(self) -> Self:
+    def clashes(self) -> Iterator[Clash]:
+        """More cells than can be handled, and an engine that has no such device."""
         points = sum(math.prod(len(v) for v in block.axes.values()) for block in self.data)
         cells = points * len(self.model.pairs("depth", 1)) * len(self.model.pairs("width", 1))
         if cells > MOST_CELLS:
-            raise Clash(f"{cells} cells; a study has at most {MOST_CELLS}", ("data",), ("model",))
-        return self
-
-    @model_validator(mode="after")
-    def _engine_on_its_device(self) -> Self:
+            yield Clash(f"{cells} cells; a study has at most {MOST_CELLS}", ("data",), ("model",))
         if self.training.engine == "kernel" and self.resources.gpus_per_pack > 0:
-            raise Clash(
+            yield Clash(
                 "engine kernel runs on CPUs, and resources.gpus_per_pack asks for GPUs; take auto",
                 ("training", "engine"),
                 ("resources", "gpus_per_pack"),
             )
-        return self
 
     def science(self) -> dict[str, Any]:
         """What a trial's numbers depend on besides the trial itself.

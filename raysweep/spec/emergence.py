@@ -1,8 +1,9 @@
 """An emergence study: encoders trained without partners, aligned afterwards."""
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from raysweep.spec.base import StudyBase
 from raysweep.spec.parts import Evaluation, Resources
@@ -62,15 +63,14 @@ class LogRange(Part):
     low: Number = Field(gt=0)
     high: Number = Field(gt=0)
 
-    @model_validator(mode="after")
-    def _low_below_high(self) -> Self:
+    def clashes(self) -> Iterator[Clash]:
+        """A range that is upside down."""
         if self.low >= self.high:
-            raise Clash(
+            yield Clash(
                 f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
                 ("low",),
                 ("high",),
             )
-        return self
 
 
 Choices = Annotated[tuple[Number, ...], BeforeValidator(as_list), Field(min_length=1)]
@@ -155,32 +155,29 @@ class EmergenceStudy(StudyBase):
     def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return checked_seeds(value)
 
-    @model_validator(mode="after")
-    def _seeds_apart(self) -> Self:
-        shared = sorted(set(self.seeds) & set(self.tuning.seeds)) if self.tuning else []
+    def clashes(self) -> Iterator[Clash]:
+        """Seeds that are used twice, and depths to tune that no encoder has."""
+        yield from super().clashes()
+        if self.tuning is None:
+            return
+        shared = sorted(set(self.seeds) & set(self.tuning.seeds))
         if shared:
-            raise Clash(
+            yield Clash(
                 f"seeds used twice: {listed(shared)} in both tuning.seeds and seeds; "
                 "what is measured needs seeds that the tuning never saw",
                 ("tuning", "seeds"),
                 ("seeds",),
             )
-        return self
-
-    @model_validator(mode="after")
-    def _tuned_depths_exist(self) -> Self:
-        if self.tuning is None:
-            return self
         for modality in (0, 1):
             there = {pair[modality] for pair in self.model.pairs("depth", 1)}
             if not there & set(self.tuning.depths):
-                raise Clash(
+                yield Clash(
                     f"no encoder of modality {modality + 1} has one of these depths; the model "
                     f"grid has {listed(sorted(there))}",
                     ("tuning", "depths"),
-                    ("model",),
+                    ("model", "depth"),
+                    ("model", f"depth_{modality + 1}"),
                 )
-        return self
 
     def science(self) -> dict[str, Any]:
         """What an encoder's numbers depend on besides its cell, draw, seed and rates."""

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from raysweep.salvage import salvage
+from raysweep.spec import DataGrid
 from raysweep.study_yaml import Fault, Location
 from raysweep.vocabulary.data import (
     check_block,
@@ -15,10 +17,10 @@ from raysweep.vocabulary.evaluation import (
     check_calibration,
     check_metrics,
     check_objective,
-    check_rows,
 )
 from raysweep.vocabulary.losses import check_loss
 from raysweep.vocabulary.parts import widths_of
+from raysweep.vocabulary.rows import BlockRows, check_rows, written_rows
 
 
 def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
@@ -32,24 +34,25 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
     """
     faults: list[Fault] = []
     blocks = raw.get("data")
-    sizes: list[dict[str, int]] = []
+    sizes: list[BlockRows] = []
     for index, block in enumerate(blocks if isinstance(blocks, list) else [blocks]):
         if not isinstance(block, Mapping):
             continue
         at: Location = ("data", index)
         found = check_block(block, at, folder)
+        rows = [written_rows(block)]
         if not found and isinstance(block.get("dataset"), str):
-            found, views = check_loading(block, at, folder)
-            sizes += [smallest_splits(block, v) for v in views]
+            # Faulty draws, which the specification tells, are no reason not to load the first.
+            sound = salvage(DataGrid, block).value
+            found, views = check_loading(sound, at, folder)
+            rows = [smallest_splits(block, v) for v in views] or rows
             if any(v.population is None for v in views):
                 faults += check_population(raw.get("verdict"), str(block.get("dataset")))
+        sizes += [BlockRows(at, known) for known in rows]
         faults += found
     faults += check_metrics(raw.get("evaluation"), widths_of(raw.get("model")))
     faults += check_calibration(raw.get("evaluation"))
     if raw.get("kind") != "emergence":
         faults += check_loss(raw.get("alignment"), raw.get("search"), widths_of(raw.get("model")))
         faults += check_objective(raw.get("search"), raw.get("evaluation"))
-    if sizes:
-        smallest = {split: min(s[split] for s in sizes) for split in sizes[0]}
-        faults += check_rows(raw, smallest)
-    return faults
+    return faults + check_rows(raw, sizes)
