@@ -364,7 +364,7 @@ studies = st.fixed_dictionaries(
         "description": st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30),
         "evaluation": st.fixed_dictionaries({"metrics": metrics}),
         "training": st.fixed_dictionaries(
-            {}, optional={"learning_rate": st.floats(1e-12, 1e6), "epochs": st.integers(1, 10**9)}
+            {}, optional={"learning_rate": st.floats(1e-12, 1e6), "epochs": st.integers(1, 10**6)}
         ),
         "search": st.fixed_dictionaries(
             {}, optional={"seeds": st.lists(st.integers(0, 900), min_size=1, unique=True)}

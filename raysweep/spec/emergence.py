@@ -9,6 +9,9 @@ from raysweep.spec.base import StudyBase
 from raysweep.spec.parts import Evaluation, Resources
 from raysweep.spec.values import (
     CONFIRM_SEEDS_FROM,
+    MOST_BATCH,
+    MOST_EPOCHS,
+    MOST_PROPOSALS,
     Clash,
     Number,
     Part,
@@ -26,10 +29,10 @@ from raysweep.spec.values import (
 class EncoderTraining(Part):
     """How every encoder is trained (AdamW); ``_1`` and ``_2`` are for one modality alone."""
 
-    epochs: Whole = Field(100, ge=1)
-    epochs_1: Whole | None = Field(None, ge=1)
-    epochs_2: Whole | None = Field(None, ge=1)
-    batch_size: Whole = Field(128, ge=4)
+    epochs: Whole = Field(100, ge=1, le=MOST_EPOCHS)
+    epochs_1: Whole | None = Field(None, ge=1, le=MOST_EPOCHS)
+    epochs_2: Whole | None = Field(None, ge=1, le=MOST_EPOCHS)
+    batch_size: Whole = Field(128, ge=4, le=MOST_BATCH)
     learning_rate: Number = Field(1e-3, gt=0)
     learning_rate_1: Number | None = Field(None, gt=0)
     learning_rate_2: Number | None = Field(None, gt=0)
@@ -38,8 +41,8 @@ class EncoderTraining(Part):
     weight_decay_2: Number | None = Field(None, ge=0)
     clip_norm: Number = Field(8.0, gt=0)
     checkpoint: Literal["best", "last"] = "best"
-    evaluate_every: Whole = Field(1, ge=1)
-    patience: Whole | None = Field(None, ge=1)
+    evaluate_every: Whole = Field(1, ge=1, le=MOST_EPOCHS)
+    patience: Whole | None = Field(None, ge=1, le=MOST_EPOCHS)
     dtype: Literal["float32", "float64"] = "float32"
     engine: Literal["auto", "kernel", "torch"] = "auto"
     tf32: Truth = False
@@ -90,8 +93,8 @@ class Tuning(Part):
 
     learning_rate: ChoicesOrRange = (1e-3, 5e-3, 1e-2, 5e-2)
     weight_decay: ChoicesOrRange = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
-    trials: Whole = Field(8, ge=1)
-    generation: Whole = Field(4, ge=1)
+    trials: Whole = Field(8, ge=1, le=MOST_PROPOSALS)
+    generation: Whole = Field(4, ge=1, le=MOST_PROPOSALS)
     depths: Annotated[tuple[Whole, ...], BeforeValidator(as_list), Field(min_length=1)] = (
         1,
         2,
@@ -154,6 +157,12 @@ class EmergenceStudy(StudyBase):
     @classmethod
     def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return checked_seeds(value)
+
+    def trials_at_least(self) -> int:
+        """Encoders of every cell, draw and seed, and one family's search of rates."""
+        pairs = sum(self.cells_of(block) * len(block.draws) for block in self.data)
+        tuned = self.tuning.trials * len(self.tuning.seeds) if self.tuning is not None else 0
+        return pairs * len(self.seeds) + tuned
 
     def clashes(self) -> Iterator[Clash]:
         """Seeds that are used twice, and depths to tune that no encoder has."""

@@ -8,6 +8,10 @@ from pydantic import Discriminator, Field, Tag, field_validator
 
 from raysweep.spec.values import (
     CONFIRM_SEEDS_FROM,
+    MOST_BATCH,
+    MOST_EPOCHS,
+    MOST_MEMBERS,
+    MOST_PROPOSALS,
     Clash,
     ItemFaults,
     Layer,
@@ -40,15 +44,15 @@ MeasuredPerformance = Literal[
 class Training(Part):
     """How every pair of encoders is trained (AdamW; values are the same for all arms)."""
 
-    epochs: Whole = Field(100, ge=1)
-    batch_size: Whole = Field(128, ge=4)
+    epochs: Whole = Field(100, ge=1, le=MOST_EPOCHS)
+    batch_size: Whole = Field(128, ge=4, le=MOST_BATCH)
     learning_rate: Number = Field(1e-3, gt=0)
     weight_decay: Number = Field(1e-2, ge=0)
     clip_norm: Number = Field(8.0, gt=0)
     fusion: Literal["probe", "joint"] = "probe"
     checkpoint: Literal["best", "last"] = "best"
-    evaluate_every: Whole = Field(1, ge=1)
-    patience: Whole | None = Field(None, ge=1)
+    evaluate_every: Whole = Field(1, ge=1, le=MOST_EPOCHS)
+    patience: Whole | None = Field(None, ge=1, le=MOST_EPOCHS)
     dtype: Literal["float32", "float64"] = "float32"
     engine: Literal["auto", "kernel", "torch"] = "auto"
     tf32: Truth = False
@@ -198,8 +202,8 @@ class Search(Part):
 
     strength: StrengthRange = StrengthRange()
     options: dict[str, SearchedOption] = Field(default_factory=dict)
-    trials: Whole = Field(12, ge=1)
-    generation: Whole = Field(4, ge=1)
+    trials: Whole = Field(12, ge=1, le=MOST_PROPOSALS)
+    generation: Whole = Field(4, ge=1, le=MOST_PROPOSALS)
     sampler: Literal["tpe", "gp", "qmc", "random", "grid"] = "tpe"
     objective: Objective = "alignment"
     metric: str | None = None
@@ -291,5 +295,5 @@ class Resources(Part):
 
     cpus_per_pack: Number = Field(1.0, gt=0)
     gpus_per_pack: Number = Field(0.0, ge=0)
-    members_per_pack: Whole = Field(36, ge=3)
+    members_per_pack: Whole = Field(36, ge=3, le=MOST_MEMBERS)
     memory_per_pack: Number = Field(2.0, gt=0)

@@ -37,6 +37,16 @@ class Study(StudyBase):
         """The alignment metric that the search maximizes."""
         return self.search.metric or next(iter(self.evaluation.metrics))
 
+    def trials_at_least(self) -> int:
+        """Trials of the search with its baseline, and of the three arms that confirm it."""
+        trials = 0
+        for block in self.data:
+            searched = len(self.search.draws or block.draws) * len(self.search.seeds)
+            confirmed = len(block.draws) * len(self.confirm.seeds)
+            per_cell = searched * (self.search.trials + 1) + confirmed * 3
+            trials += self.cells_of(block) * per_cell
+        return trials
+
     @classmethod
     def named_clashes(cls, given: Mapping[str, Any]) -> Iterator[Clash]:
         """A metric that is searched and not measured; options that are fixed and searched."""

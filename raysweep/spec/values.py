@@ -17,6 +17,11 @@ from pydantic import (
 Scalar = int | float | str | bool
 CONFIRM_SEEDS_FROM = 1000
 MOST_SEEDS = 100_000
+# Far beyond any study, and small enough for plans to be counted and clocks not to overflow.
+MOST_EPOCHS = 1_000_000
+MOST_BATCH = 100_000_000
+MOST_PROPOSALS = 100_000
+MOST_MEMBERS = 1_000_000
 # What a column of 64-bit integers and every seeded generator takes.
 LARGEST_SEED = 2**31 - 1
 # The context of a validation that leaves clashes to the caller, who tells them all.
