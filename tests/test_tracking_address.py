@@ -14,6 +14,7 @@ from raysweep.run_folder import RunFolder
 from raysweep.tracking import (
     TrackingUnavailable,
     address,
+    check_free,
     resolve_address,
     serve_ui,
     ui_command,
@@ -131,6 +132,8 @@ def test_taken_port_is_said(folder: RunFolder, tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"--port {port}: cannot listen there"):
             serve_ui(folder, None, port=port)
+    with pytest.raises(InputError, match=r"--port 99999: cannot listen there .*0-65535"):
+        check_free("127.0.0.1", 99999)
 
 
 def test_ui_needs_a_database(folder: RunFolder) -> None:
