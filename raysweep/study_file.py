@@ -27,6 +27,7 @@ from raysweep.study_yaml import (
     shown,
     write_document,
 )
+from raysweep.wording import counted
 
 KINDS: Mapping[str, type[StudyBase]] = {"forcing": Study, "emergence": EmergenceStudy}
 
@@ -57,7 +58,7 @@ class StudyFileError(InputError):
 
     def __init__(self, source: str, lines: Sequence[str]) -> None:
         self.faults = tuple(lines)
-        count = f"{len(lines)} fault{'s' if len(lines) != 1 else ''}"
+        count = counted(len(lines), "fault")
         super().__init__("\n".join([f"{source}: {count}", *(f"  {line}" for line in lines)]))
 
 
@@ -110,9 +111,11 @@ def parse_study(
         except InputError as error:
             lines.append(str(error))
     study, faults = _validated(document)
-    faults = document.faults + faults
     if check is not None:
         faults += check(document.value, folder)
+    unread = {document.written(place) for place in document.unread}
+    # What could not be read is told as such, and not again as a missing value.
+    faults = document.faults + [f for f in faults if document.written(f.location) not in unread]
     if lines or faults or study is None:
         ordered = sorted(faults, key=lambda f: (_line(document.origin(f.location)), str(f)))
         for fault in ordered:
@@ -163,7 +166,9 @@ def _message(detail: Any, at: Location, study: type[StudyBase]) -> str:
         case "literal_error":
             choices = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
             choices = list(KINDS) if at == ("kind",) else choices
-            return unknown_name("value", str(value), choices)
+            if not isinstance(value, str):
+                return f"expected one of {', '.join(choices)}, {found}"
+            return unknown_name("value", value, choices)
         case "value_error":
             plain = not isinstance(value, BaseModel | dict | list | tuple)
             return f"{message}; {found}" if plain else message

@@ -94,6 +94,58 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_study(tmp_path / "latin.yaml")
 
 
+def test_what_cannot_be_read_is_told_once() -> None:
+    [fault] = faults_of(TINY + "seed: 2024-13-45\n")
+    assert fault.startswith("line 14: seed: cannot be read as a value (month must be")
+    [fault] = faults_of(TINY.replace("U: [2, 6]", "U: [2, 2024-13-45]"))
+    assert fault.startswith("line 5: data.U.1: cannot be read as a value")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("{kind: [forcing]}", "expected one of forcing, emergence, found ['forcing']"),
+        (
+            "{search: {objective: null}}",
+            "expected one of alignment, performance, both, found None",
+        ),
+        ("{evaluation: {metrics: cka}}", "expected a list of names, or a mapping of names"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_shown_as_it_is(given: str, told: str) -> None:
+    [fault] = faults_of(
+        changed(
+            *(
+                f"{k}: {yaml.safe_dump(v, default_flow_style=True).strip()}"
+                for k, v in yaml.safe_load(given).items()
+            )
+        )
+    )
+    assert told in fault
+
+
+def test_every_bad_name_of_a_metric_is_told_at_its_place() -> None:
+    faults = faults_of(changed("evaluation: {metrics: [cka, cka, bla, 3, null]}"))
+    assert [fault.partition(": ")[2].partition(": ") for fault in faults] == [
+        ("evaluation.metrics", ": ", "values used twice: cka; give each value once"),
+        ("evaluation.metrics.2", ": ", faults[1].rpartition("metrics.2: ")[2]),
+        ("evaluation.metrics.3", ": ", "expected the name of a metric; found 3"),
+        ("evaluation.metrics.4", ": ", "expected the name of a metric; found None"),
+    ]
+    assert "unknown metric 'bla'" in faults[1]
+
+
+def test_a_default_that_does_not_fit_points_at_what_the_user_wrote() -> None:
+    faults = faults_of("name: x\ndata:\n  dataset: digits\n  overlap: 2\n  train: 84\n  test: 9\n")
+    assert faults == (
+        "line 2: data: batches of 128 rows, the default, do not fit into the training split of 84 "
+        "rows; give training.batch_size",
+        "line 2: data: mutual_knn is measured by default: topk is 10, and alignment is measured on "
+        "9 rows (the smallest of evaluation.rows, validation and test split); topk must be below "
+        "that",
+    )
+
+
 def test_a_key_that_stands_twice_is_a_fault_wherever_it_is() -> None:
     text = TINY.replace("U: [2, 6]", "U: [2, 6]\n  U: [4]") + "name: again\n"
     [first, second] = faults_of(text)
