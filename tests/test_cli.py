@@ -117,7 +117,7 @@ def test_studies_lists_the_bundled_ones(tmp_path: Path) -> None:
         (["validate", "/dev/null"], "/dev/null: is not a file"),
         (["validate", "."], ".: is not a file"),
         (["run", "quickstart", "--out", "o", "--set", "search.trials=no"], "search.trials"),
-        (["ui", "--port", "99999"], "99999 is not in the range"),
+        (["ui", "--port", "99999"], "Invalid value for '--port'"),
         (["run", "quickstart", "--out", "o", "--runner", "slurm"], "expected ray or local"),
         (["run", "quickstart"], "--out"),
         (["run", "quickstart", "--out", "nosuch://x/y"], "nosuch://x/y"),
