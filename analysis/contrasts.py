@@ -1,5 +1,7 @@
 """Per cell: what forcing alignment did, against no forcing and against a placebo."""
 
+from numbers import Real
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -51,7 +53,7 @@ def forcing_effects(
           (Hedges-corrected), `p_equivalence` (TOST), `within_margin` (p_equivalence < alpha);
         - `verdict`, `reason` (what limits the verdict; empty when nothing does);
         - `smallest_detectable_effect`: found with 80 % power at this n and spread, at the level of
-          Holm's first step;
+          Holm's first step; NaN where all differences are equal, so that there is no spread;
         - `effect_vs_placebo` = forced - placebo, `placebo_ci_low placebo_ci_high p_vs_placebo
           p_vs_placebo_adjusted verdict_vs_placebo` (empty without a placebo arm): what remains
           once plain regularisation is taken off;
@@ -62,10 +64,10 @@ def forcing_effects(
         InputError: an unknown column, an alpha outside (0, 1), a negative margin, seeds shared by
             search and confirmation, or several strengths for one criterion.
     """
-    if not 0 < alpha < 1:
-        raise InputError(f"alpha is {alpha}; expected a number between 0 and 1")
-    if not margin >= 0:
-        raise InputError(f"margin is {margin}; expected 0 or more, in the unit of {performance}")
+    if not _is_number(alpha) or not 0 < alpha < 1:
+        raise InputError(f"alpha is {alpha!r}; expected a number between 0 and 1")
+    if not _is_number(margin) or not margin >= 0:
+        raise InputError(f"margin is {margin!r}; expected 0 or more, in the unit of {performance}")
     check_seeds(trials)
     measure = alignment_column(trials, performance, alignment)
     rows = confirm_rows(trials, {"y": performance} | ({"a": measure} if measure else {}))
@@ -109,6 +111,10 @@ def forcing_effects(
     table = table.join(_alignment(rows, groups, alpha, unit, measure))
     table["reason"] = reasons(table, trials, rows)
     return table[_ordered(list(table.columns))]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 _RESULTS = (
@@ -164,6 +170,7 @@ def _contrast(
         detectable_effect(int(n), float(a)) for n, a in zip(test.n, first_step, strict=True)
     ]
     sign = 1 if higher_is_better(performance) else -1
+    spread = np.where(test.sd > 0, test.sd, np.nan)
     return pd.DataFrame(
         {
             "n": test.n,
@@ -181,7 +188,7 @@ def _contrast(
             "p_equivalence": equivalence,
             "within_margin": equivalence < alpha,
             "verdict": verdicts(sign * test.mean, adjusted, equivalence, alpha),
-            "smallest_detectable_effect": np.asarray(detectable) * test.sd,
+            "smallest_detectable_effect": np.asarray(detectable) * spread,
         },
         index=groups.index,
     )

@@ -42,8 +42,13 @@ def find_study(name: str) -> Path:
     if ".." not in path.parts and not path.is_absolute() and inside.is_file():
         return inside
     names = list(bundled_studies())
+    if name and path.exists():
+        raise InputError(
+            f"{name}: is not a file; give a study file, or the name of a bundled study: the "
+            f"bundled ones are {', '.join(names)}"
+        )
     near = difflib.get_close_matches(name, names, n=1)
     raise InputError(
-        f"{name}: neither a study file nor a bundled study"
+        f"{name or repr(name)}: neither a study file nor a bundled study"
         f"{f' (did you mean {near[0]}?)' if near else ''}; the bundled ones are {', '.join(names)}"
     )

@@ -17,6 +17,7 @@ from raysweep.emergence.status import family_table
 from raysweep.packing import Pack
 from raysweep.sweep import CellState, Sweep
 from raysweep.table import Row
+from raysweep.wording import counted
 
 _REFRESH_S = 0.5
 _PLAIN_EVERY_S = 10.0
@@ -57,8 +58,8 @@ class RunDisplay:
         self._before = _done(sweep)
         have = f", {self._before} already there" if self._before else ""
         self._console.print(
-            f"{sweep.study.name}: {len(sweep.cells)} cells, {sweep.trials_planned()} trials"
-            f"{have}; {runner}",
+            f"{sweep.study.name}: {counted(len(sweep.cells), 'cell')}, "
+            f"{counted(sweep.trials_planned(), 'trial')}{have}; {runner}",
             highlight=False,
         )
         self._show(sweep, force=True)
@@ -69,8 +70,8 @@ class RunDisplay:
         diverged = sum(row["status"] != "ok" for row in rows)
         if diverged:
             self._console.print(
-                f"{sweep.labels[pack.trials[0].cell.id]}: {diverged} of {len(rows)} trials "
-                "diverged",
+                f"{sweep.labels[pack.trials[0].cell.id]}: {diverged} of "
+                f"{counted(len(rows), 'trial')} diverged",
                 highlight=False,
             )
         self._show(sweep)
@@ -105,9 +106,9 @@ class RunDisplay:
         done, planned = _done(sweep), sweep.trials_planned()
         finished = sum(sweep.state(c) in _ENDED for c in sweep.cells)
         parts = [
-            f"{finished} of {len(sweep.cells)} cells",
-            f"{done} of {planned} trials",
-            f"{sweep.finished_packs} packs done",
+            f"{finished} of {counted(len(sweep.cells), 'cell')}",
+            f"{done} of {counted(planned, 'trial')}",
+            f"{counted(sweep.finished_packs, 'pack')} done",
             *([f"{len(sweep.failures)} failed"] if sweep.failures else []),
             f"{duration(elapsed)} gone",
         ]

@@ -38,6 +38,7 @@ TOKEN_HINT = (
     "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN)"
 )
 _CONNECT_S = 5.0
+_LAST_PORT = 65_535
 _OBJECT_STORE_BYTES = 256 * 2**20
 
 
@@ -219,6 +220,8 @@ def _knock(address: str) -> None:
     if "://" in address:
         raise ValueError("an address of Ray Client or of a job server, not of a cluster")
     if host and port.isdigit():
+        if not 0 < int(port) <= _LAST_PORT:
+            raise ValueError(f"port {port} is not one of 1..{_LAST_PORT}")
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
     elif address != "auto":
         raise ValueError("not HOST:PORT")

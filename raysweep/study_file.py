@@ -4,7 +4,6 @@ A fault names the file and line (or the ``--set`` override) it came from, the ke
 and what would be right.
 """
 
-import copy
 import difflib
 import re
 import types
@@ -13,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from raysweep.errors import InputError
-from raysweep.spec import Clash, EmergenceStudy, Study, StudyBase
+from raysweep.salvage import salvage
+from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.study_yaml import (
     Document,
     Fault,
@@ -27,13 +27,20 @@ from raysweep.study_yaml import (
     shown,
     write_document,
 )
+from raysweep.wording import counted
 
 KINDS: Mapping[str, type[StudyBase]] = {"forcing": Study, "emergence": EmergenceStudy}
 
 Check = Callable[[Mapping[str, Any], Path], list[Fault]]
 
 # What stands in for a required value that is wrong, while the rest is checked.
-_STAND_INS: Mapping[Location, Any] = {("name",): "x", ("data",): [{"dataset": "x"}]}
+_BLOCK = {"dataset": "x"}
+_STAND_INS: Mapping[Location, Any] = {
+    ("name",): "x",
+    ("data",): [_BLOCK],
+    ("data", 0): _BLOCK,
+    ("data", 0, "dataset"): "x",
+}
 _EXPECTED = {
     "int_type": "a whole number",
     "float_type": "a number",
@@ -44,7 +51,6 @@ _EXPECTED = {
     "model_type": "a mapping of keys",
     "model_attributes_type": "a mapping of keys",
 }
-_MOST_ROUNDS = 10
 
 
 class StudyFileError(InputError):
@@ -52,7 +58,7 @@ class StudyFileError(InputError):
 
     def __init__(self, source: str, lines: Sequence[str]) -> None:
         self.faults = tuple(lines)
-        count = f"{len(lines)} fault{'s' if len(lines) != 1 else ''}"
+        count = counted(len(lines), "fault")
         super().__init__("\n".join([f"{source}: {count}", *(f"  {line}" for line in lines)]))
 
 
@@ -98,15 +104,20 @@ def parse_study(
         document = read_document(text)
     except InputError as error:
         raise StudyFileError(source, [str(error)]) from error
+    lines = []
     for override in overrides:
-        assign(document, override)
+        try:
+            assign(document, override)
+        except InputError as error:
+            lines.append(str(error))
     study, faults = _validated(document)
-    faults = document.faults + faults
     if check is not None:
         faults += check(document.value, folder)
-    if faults or study is None:
+    unread = {document.written(place) for place in document.unread}
+    # What could not be read is told as such, and not again as a missing value.
+    faults = document.faults + [f for f in faults if document.written(f.location) not in unread]
+    if lines or faults or study is None:
         ordered = sorted(faults, key=lambda f: (_line(document.origin(f.location)), str(f)))
-        lines = []
         for fault in ordered:
             place = f"{joined(document.written(fault.location))}: " if fault.location else ""
             lines.append(f"{document.origin(fault.location)}: {place}{fault.message}")
@@ -125,102 +136,15 @@ def dump_study(study: StudyBase) -> str:
 
 
 def _validated(document: Document) -> tuple[StudyBase | None, list[Fault]]:
-    """The study, or its faults.
-
-    Values that clash can only be seen once each of them is valid. So what is faulty is taken out,
-    of a list item by item, and the rest is checked again, until it holds; a clash with what was
-    taken out is no news.
-    """
-    value: dict[str, Any] = copy.deepcopy(document.value)
-    model = KINDS.get(str(value.get("kind")), Study)
-    removed: list[Location] = []
-    faults: list[Fault] = []
-    for _ in range(_MOST_ROUNDS):
-        try:
-            study = model.model_validate(value)
-            return (None if faults else study), faults
-        except ValidationError as error:
-            details = error.errors(include_url=False)
-        faulty: list[Location] = []
-        for detail in details:
-            at = tuple(p for p in detail["loc"] if not (isinstance(p, str) and p.startswith("[")))
-            clash = detail.get("ctx", {}).get("error")
-            places = [(*at, *key) for key in clash.keys] if isinstance(clash, Clash) else [at]
-            faulty += places
-            if not any(
-                gone[: len(p)] == p or p[: len(gone)] == gone for gone in removed for p in places
-            ):
-                given = [place for place in places if document.has(place)]
-                faults.append(Fault((given or places)[0], _message(detail, at, model)))
-        for place in faulty:
-            _mark(value, place)
-        holders = dict.fromkeys(_holder(place) for place in faulty)
-        removed += [_remove(value, p) for p in holders if not _thin_out(value, p)]
-    return None, faults
-
-
-class _Faulty:
-    """Stands where a faulty item of a list was, so that the others keep their places."""
-
-
-def _mark(value: dict[str, Any], place: Location) -> None:
-    """Mark a faulty item of a list of plain values."""
-    items = _at(value, place[:-1])
-    if isinstance(items, list) and isinstance(place[-1], int) and place[:-1] != ("data",):
-        items[place[-1]] = _Faulty
-
-
-def _thin_out(value: dict[str, Any], place: Location) -> bool:
-    """Take faulty or repeated items out of a list; False where that leaves nothing, or all."""
-    items = _at(value, place)
-    if place == ("data",) or not isinstance(items, list):
-        return False
-    good = [item for item in items if item is not _Faulty]
-    if len(good) == len(items):
-        good = [item for i, item in enumerate(items) if item not in items[:i]]
-    if not good or len(good) == len(items):
-        return False
-    items[:] = good
-    return True
-
-
-def _at(value: Any, place: Location) -> Any:
-    """What is at a place; None where there is nothing."""
-    for step in place:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return value
-
-
-def _holder(place: Location) -> Location:
-    """The place of the list that an item is in."""
-    while isinstance(place[-1], int):
-        place = place[:-1]
-    return place
-
-
-def _remove(value: dict[str, Any], place: Location) -> Location:
-    """Take a faulty value out; returns its place."""
-    target: Any = value
-    for step in place[:-1]:
-        if isinstance(step, int) and isinstance(target, dict):
-            continue  # the one value that stands for a list
-        try:
-            target = target[step]
-        except (KeyError, IndexError, TypeError):
-            return place  # gone with what held it
-    key = place[-1]
-    if not isinstance(target, dict):
-        return place
-    if place in _STAND_INS:
-        target[key] = copy.deepcopy(_STAND_INS[place])
-    elif place[0] == "data" and key == "dataset":
-        target[key] = "x"
-    else:
-        target.pop(key, None)
-    return place
+    """The study, or its faults."""
+    model = KINDS.get(str(document.value.get("kind")), Study)
+    found = salvage(model, document.value, _STAND_INS)
+    faults = []
+    for finding in found.findings:
+        given = [place for place in finding.places if document.has(place)]
+        place = (given or finding.places)[0]
+        faults.append(Fault(place, _message(finding.detail, place, model)))
+    return (None if faults else found.part), faults
 
 
 def _message(detail: Any, at: Location, study: type[StudyBase]) -> str:
@@ -242,7 +166,9 @@ def _message(detail: Any, at: Location, study: type[StudyBase]) -> str:
         case "literal_error":
             choices = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
             choices = list(KINDS) if at == ("kind",) else choices
-            return unknown_name("value", str(value), choices)
+            if not isinstance(value, str):
+                return f"expected one of {', '.join(choices)}, {found}"
+            return unknown_name("value", value, choices)
         case "value_error":
             plain = not isinstance(value, BaseModel | dict | list | tuple)
             return f"{message}; {found}" if plain else message

@@ -32,12 +32,14 @@ class Document:
         value: the document.
         origins: place -> where it was given, such as ``line 3`` or ``--set search.trials=8``.
         faults: what is wrong with the YAML itself, such as a key that stands twice.
+        unread: places whose value could not be read; ``value`` has None there.
         values: how many values there are, aliases resolved.
     """
 
     value: dict[str, Any] = field(default_factory=dict)
     origins: dict[Location, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    unread: list[Location] = field(default_factory=list)
     values: int = 0
 
     def origin(self, location: Location) -> str:
@@ -124,6 +126,7 @@ def assign(document: Document, override: str) -> None:
     for known in [k for k in document.origins if k[: len(at)] == at]:
         del document.origins[known]
     document.faults = [f for f in document.faults if f.location[: len(at)] != at]
+    document.unread = [place for place in document.unread if place[: len(at)] != at]
     try:
         node = _composed(text)
         value = None if node is None else _construct(node, at, document, origin)
@@ -209,6 +212,7 @@ def _scalar(node: yaml.Node, at: Location, document: Document) -> Any:
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         reason = _problem(error) if isinstance(error, yaml.YAMLError) else str(error)
         document.faults.append(Fault(at, f"cannot be read as a value ({reason})"))
+        document.unread.append(at)
         return None
     finally:
         loader.dispose()

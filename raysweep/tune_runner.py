@@ -35,6 +35,7 @@ from raysweep.spec import StudyBase
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
 from raysweep.table import PART_SUFFIX, PARTS, Row, read_parts, write_part
+from raysweep.wording import counted
 
 LOST_WORKER_RETRIES = 3
 COMPACT_EVERY_S = 30.0
@@ -280,7 +281,7 @@ def run(
         slots = ray_cluster.slots(
             study, wait_s, lambda what: observer.started(sweep, f"Ray {address}, {what}")
         )
-        observer.started(sweep, f"Ray {address}, {slots} packs at a time")
+        observer.started(sweep, f"Ray {address}, {counted(slots, 'pack')} at a time")
         searcher = _SweepSearcher(sweep, folder, observer, pack_limit_s)
         parameters = {
             "study": study,

@@ -218,6 +218,22 @@ def test_bad_settings_are_refused(option):
         forcing_effects(three_cells(), **option)
 
 
+@pytest.mark.parametrize("value", ["x", None, True, [0.05]])
+def test_settings_of_the_wrong_kind_are_named(value):
+    for name in ("alpha", "margin"):
+        with pytest.raises(InputError, match=f"{name} is .*; expected"):
+            forcing_effects(three_cells(), **{name: value})
+
+
+def test_equal_differences_have_no_effect_that_would_be_found():
+    trials = table(effects=[0.02], seeds=4).assign(performance_fused_test=0.5)
+    trials.loc[trials["arm"] == "forced", "performance_fused_test"] = 0.52
+    [row] = forcing_effects(trials).to_dict("records")
+    assert (row["n"], row["verdict"], row["sd"]) == (4, "inconclusive", 0)
+    assert "4 equal differences: too few" in row["reason"]
+    assert np.isnan(row["smallest_detectable_effect"])
+
+
 def test_an_unknown_outcome_names_those_there_are():
     with pytest.raises(InputError, match="no column 'performance_3_test'; it has: performance_fus"):
         forcing_effects(three_cells(), performance="performance_3_test")

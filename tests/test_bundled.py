@@ -27,7 +27,7 @@ def test_a_file_goes_before_a_bundled_study(
     (tmp_path / "quickstart").write_text("name: mine")
     assert find_study("quickstart") == Path("quickstart")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="folder: neither a study file nor a bundled study"):
+    with pytest.raises(InputError, match="folder: is not a file; give a study file"):
         find_study("folder")
 
 

@@ -102,7 +102,7 @@ def test_plan_counts_what_run_then_trains(finished: Path) -> None:
 def test_plan_estimates_a_time(finished: Path) -> None:
     done = raysweep(finished, "plan", "tiny.yaml", "--workers", "1")
     assert done.returncode == 0, done.stderr
-    assert "of training with 1 workers" in done.stdout
+    assert "of training with 1 worker like" in done.stdout
 
 
 def test_studies_lists_the_bundled_ones(tmp_path: Path) -> None:
@@ -113,7 +113,11 @@ def test_studies_lists_the_bundled_ones(tmp_path: Path) -> None:
     ("arguments", "expected"),
     [
         (["run", "nothere.yaml", "--out", "o"], "neither a study file nor a bundled study"),
+        (["run", "", "--out", "o"], "'': neither a study file nor a bundled study"),
+        (["validate", "/dev/null"], "/dev/null: is not a file"),
+        (["validate", "."], ".: is not a file"),
         (["run", "quickstart", "--out", "o", "--set", "search.trials=no"], "search.trials"),
+        (["ui", "--port", "99999"], "Invalid value for '--port'"),
         (["run", "quickstart", "--out", "o", "--runner", "slurm"], "expected ray or local"),
         (["run", "quickstart"], "--out"),
         (["run", "quickstart", "--out", "nosuch://x/y"], "nosuch://x/y"),

@@ -1,6 +1,7 @@
 """The user's own data: what is read, and one clear message for everything that can be wrong."""
 
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -90,6 +91,7 @@ def with_hole(name, row, value):
         ({"y": np.zeros((120, 1))}, r"y has shape \(120, 1\), expected \(120,\)"),
         ({"y": np.zeros(7, dtype=int)}, r"y has shape \(7,\), expected \(120,\)"),
         ({"y": np.linspace(0, 1, 120)}, r"y has dtype float64, expected integers or strings"),
+        ({"n": 0}, r"x1 has shape \(0, 5\), .* y is empty, expected one label per row"),
         ({"y": np.full(120, 4)}, r"y has one class \(4\), expected at least two"),
         ({"y": np.arange(120) // 60 + (np.arange(120) > 116)}, r"class 2 has 3 rows, expected at"),
         (with_hole("x1", 17, np.nan), r"x1 has NaN or infinity in 1 of 120 rows, first in row 17"),
@@ -147,6 +149,14 @@ def test_a_damaged_array_in_a_whole_archive(tmp_path):
         load("arrays", parameters)
 
 
+def test_a_member_that_is_no_array(tmp_path):
+    parameters = saved(tmp_path, x1=None)
+    with zipfile.ZipFile(parameters["path"], "a") as archive:
+        archive.writestr("x1.npy", "1,2,3")
+    with pytest.raises(InputError, match=r"own\.npz: x1 is unreadable: no array of numpy, expe"):
+        load("arrays", parameters)
+
+
 def test_a_changed_file_is_read_again(tmp_path):
     first = load("arrays", saved(tmp_path))
     assert load("arrays", {"path": str(tmp_path / "own.npz")}) is first
@@ -169,3 +179,40 @@ def test_all_faults_are_told_at_once(tmp_path):
         "x1 has 120 rows and x2 100",
     ):
         assert fault in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "draw", "told"),
+    [
+        (
+            {"y": np.full(120, 4), "split": np.array(["train"] * 119 + ["dev"])},
+            0,
+            ["y has one class (4)", "split is dev in row 119"],
+        ),
+        (
+            {"y": None, "split": split_column()[:50]},
+            1,
+            ["no array y", "so draw is 1", "split has shape (50,), expected (120,)"],
+        ),
+        (
+            {"x1": None, "x2": None, "y": np.arange(3), "split": np.arange(9)},
+            0,
+            ["no array x1, x2", "split has dtype int64"],
+        ),
+        (
+            {"split": np.array(["train"] * 118 + ["validation", "test"]), "y": np.zeros((120, 1))},
+            0,
+            [
+                "y has shape (120, 1)",
+                "split validation has 1 row, expected at least 8",
+                "split test has 1 row,",
+            ],
+        ),
+    ],
+)
+def test_bad_labels_hide_no_bad_splits(tmp_path, changes, draw, told):
+    with pytest.raises(InputError) as caught:
+        load("arrays", saved(tmp_path, **changes), draw=draw)
+    message = str(caught.value)
+    assert all(fault in message for fault in told), message
+    assert message.count("; ") >= len(told) - 1

@@ -223,7 +223,7 @@ def test_the_size_counts_what_a_sweep_runs() -> None:
         ({"evaluation": {"calibrate": 1}}, "at least 2 permutations"),
         (
             {"evaluation": {"calibrate": 9, "metrics": ["uniformity"]}},
-            "uniformity: has no level of chance",
+            "uniformity has no level of chance",
         ),
         (
             {"model": {"width": [6, 12]}, "evaluation": {"metrics": ["alignment"], "rows": 24}},

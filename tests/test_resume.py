@@ -33,8 +33,10 @@ from tiny_runs import (
 )
 
 from raysweep import local_runner
+from raysweep.errors import InputError
 from raysweep.packing import Pack
 from raysweep.progress import Silent
+from raysweep.ray_cluster import check_address
 from raysweep.sweep import Sweep
 from raysweep.table import Row
 
@@ -232,6 +234,11 @@ def test_an_address_where_nothing_answers(tmp_path: Path) -> None:
     assert len(done.stderr.strip().splitlines()) <= 3
     assert time.monotonic() - began < 40
     assert not (tmp_path / "out").exists()  # nothing is begun that cannot go on
+
+
+def test_an_address_whose_port_is_none() -> None:
+    with pytest.raises(InputError, match=r"port 99999 is not one of 1\.\.65535"):
+        check_address("127.0.0.1:99999")
 
 
 def in_a_terminal(

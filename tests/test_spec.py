@@ -5,7 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from raysweep.spec import Clash, Confirm, DataGrid, ModelGrid, Search, StrengthRange, Study
+from raysweep.spec import (
+    Clash,
+    Confirm,
+    DataGrid,
+    EmergenceStudy,
+    EncoderTraining,
+    ModelGrid,
+    Search,
+    StrengthRange,
+    Study,
+)
 
 BLOCK = {"dataset": "synthetic", "U": 4}
 
@@ -74,6 +84,39 @@ def test_values_that_clash_say_where() -> None:
     assert clash_of(model={"width_1": 8}).keys == (("width_1",), ("width_2",))
     many = [{**BLOCK, "a": list(range(1000)), "b": list(range(1000))}]
     assert clash_of(data=many).keys[0] == ("data",)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "most"),
+    [
+        ("training", "epochs", 10**6),
+        ("training", "evaluate_every", 10**6),
+        ("training", "patience", 10**6),
+        ("training", "batch_size", 10**8),
+        ("search", "trials", 10**5),
+        ("search", "generation", 10**5),
+        ("resources", "members_per_pack", 10**6),
+    ],
+)
+def test_absurd_numbers_are_none(section: str, key: str, most: int) -> None:
+    assert getattr(getattr(study(**{section: {key: most}}), section), key) == most
+    with pytest.raises(ValidationError, match=f"less than or equal to {most}"):
+        study(**{section: {key: most + 1}})
+    if section == "training":
+        with pytest.raises(ValidationError, match=f"less than or equal to {most}"):
+            EncoderTraining.model_validate({key: most + 1})
+
+
+def test_trials_are_counted_before_they_are_planned() -> None:
+    search = {"trials": 10**5, "seeds": list(range(100))}
+    too_many = clash_of(search=search)
+    assert too_many.keys[0] == ("search", "trials")
+    # 100 seeds x (100000 strengths and the baseline), 3 arms x 12 seeds.
+    assert str(too_many) == "10000136 trials; a study has at most 10000000"
+    study(search={**search, "seeds": 99})
+    many = {"name": "x", "data": [{**BLOCK, "draws": 1000}], "seeds": 10**5}
+    with pytest.raises(ValidationError, match="100000000 trials; a study has at most"):
+        EmergenceStudy.model_validate(many)
 
 
 def test_models_pair_depths_and_widths() -> None:

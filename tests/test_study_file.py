@@ -204,10 +204,17 @@ def test_overrides_change_the_document() -> None:
     ],
 )
 def test_an_override_that_fits_nowhere_is_refused(override: str, message: str) -> None:
-    with pytest.raises(InputError) as caught:
-        parse(QUICKSTART, override)
-    assert str(caught.value).startswith(f"--set {override}: ")
-    assert message in str(caught.value)
+    [fault] = faults_of(QUICKSTART, override)
+    assert fault.startswith(f"--set {override}: ")
+    assert message in fault
+
+
+def test_all_faulty_overrides_are_told_and_what_is_wrong_besides() -> None:
+    found = faults_of(
+        QUICKSTART.replace("name:", "nam:"), "search", "search.trials=0", "data.7.U=1"
+    )
+    assert [fault.split(": ")[0] for fault in found[:2]] == ["--set search", "--set data.7.U=1"]
+    assert [fault.split(": ")[1] for fault in found[2:]] == ["nam", "name", "search.trials"]
 
 
 def test_a_faulty_override_is_blamed_and_not_the_line() -> None:
@@ -254,7 +261,7 @@ studies = st.fixed_dictionaries(
         "description": st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30),
         "evaluation": st.fixed_dictionaries({"metrics": metrics}),
         "training": st.fixed_dictionaries(
-            {}, optional={"learning_rate": st.floats(1e-12, 1e6), "epochs": st.integers(1, 10**9)}
+            {}, optional={"learning_rate": st.floats(1e-12, 1e6), "epochs": st.integers(1, 10**6)}
         ),
         "search": st.fixed_dictionaries(
             {}, optional={"seeds": st.lists(st.integers(0, 900), min_size=1, unique=True)}

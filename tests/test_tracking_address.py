@@ -15,6 +15,7 @@ from raysweep.storage import Output
 from raysweep.tracking import (
     TrackingUnavailable,
     address,
+    check_free,
     resolve_address,
     serve_ui,
     sync,
@@ -133,6 +134,8 @@ def test_taken_port_is_said(folder: RunFolder, tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"--port {port}: cannot listen there"):
             serve_ui(folder, None, port=port)
+    with pytest.raises(InputError, match=r"--port 99999: cannot listen there .*0-65535"):
+        check_free("127.0.0.1", 99999)
 
 
 def test_ui_needs_a_database(folder: RunFolder) -> None:

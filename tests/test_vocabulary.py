@@ -133,7 +133,7 @@ def test_only_what_depends_on_the_pairs_has_a_level_of_chance(study_of: StudyFac
     metrics = "evaluation.metrics={cka: {}, effective_rank_1: {}}"
     study_of(metrics)
     [fault] = faults(study_of, metrics, "evaluation.calibrate=9")
-    assert "evaluation.metrics.effective_rank_1: has no level of chance" in fault
+    assert "effective_rank_1 has no level of chance" in fault
     [fault] = faults(study_of, "evaluation.calibrate=1")
     assert "give 0 for no calibration, or at least 2 permutations; found 1" in fault
 
@@ -397,6 +397,22 @@ def test_splits_of_a_file_are_known(arrays_yaml: Path) -> None:
 def test_a_path_that_leads_nowhere_is_a_fault(arrays_yaml: Path, path: str) -> None:
     with pytest.raises(StudyFileError):
         load(arrays_yaml, f"data.path={path}")
+
+
+def test_files_of_one_content_are_a_fault(arrays_yaml: Path) -> None:
+    write_arrays(arrays_yaml.parent / "copy.npz")
+    write_arrays(arrays_yaml.parent / "other.npz", rows=130)
+    load(arrays_yaml, "data.path=[mine.npz, other.npz]")
+    with pytest.raises(StudyFileError) as caught:
+        load(arrays_yaml, "data.path=[mine.npz, ./mine.npz, other.npz, copy.npz, gone.npz]")
+    told = [fault.split("npz]: ", 1)[1] for fault in caught.value.faults]
+    assert told[:2] == [
+        "data.path.1: ./mine.npz holds the same data as mine.npz; give each once",
+        "data.path.3: copy.npz holds the same data as mine.npz; give each once",
+    ]
+    assert "there is no file" in told[2]
+    with pytest.raises(StudyFileError, match="is not a file; give the path of one"):
+        load(arrays_yaml, "data.path=.")
 
 
 # Resolved

@@ -48,7 +48,7 @@ def test_a_run_is_watched_until_its_driver_ends(tmp_path: Path) -> None:
     finally:
         kill(watcher)
     text = words(log.read_text())
-    assert "1 packs failed; see why with: raysweep failures" in text
+    assert "1 pack failed; see why with: raysweep failures" in text
     assert "Traceback (most" not in text
 
 

@@ -7,6 +7,7 @@ from analysis.figures.style import css, outcome_words, scale_of
 from analysis.report import tables
 from analysis.report.findings import Findings
 from analysis.report.pictures import Picture
+from raysweep.wording import counted
 
 _STYLE = """
 *{box-sizing:border-box}
@@ -135,7 +136,7 @@ def _head(found: Findings, study: str) -> str:
     counts = found.counts
     rows = int(counts["rows"].sum())
     lost = {n: int(counts[n].sum()) for n in ("diverged", "failed", "without_outcome")}
-    words = f"{found.trials['cell'].nunique()} cells, {rows} runs"
+    words = f"{counted(found.trials['cell'].nunique(), 'cell')}, {counted(rows, 'run')}"
     for name, n in lost.items():
         words += f", {n} {name.replace('_', ' ')}" if n else ""
     return (

@@ -7,6 +7,7 @@ import typer
 from raysweep.cli.terminal import FolderArgument, TrackingOption, adopted_study, app, stderr, stdout
 from raysweep.run_folder import RunFolder
 from raysweep.storage import Output
+from raysweep.wording import counted
 
 _LAST_LINES = 4
 
@@ -35,13 +36,13 @@ def status(
         sweep = watching.left_sweep(place, study)
     stdout.print(status_table(sweep))
     done = sum(key in sweep.results for key in sweep.order())
-    stdout.print(f"{done} of {sweep.trials_planned()} trials are there", highlight=False)
+    stdout.print(f"{done} of {counted(sweep.trials_planned(), 'trial')} are there", highlight=False)
     driver = place.driver()
     if driver is not None:
         stdout.print(f"a run goes on ({driver.name})", highlight=False)
     if sweep.failures:
         stdout.print(
-            f"{len(sweep.failures)} packs failed; see why with: "
+            f"{counted(len(sweep.failures), 'pack')} failed; see why with: "
             f"raysweep failures {place.output.location}",
             highlight=False,
             soft_wrap=True,
@@ -67,7 +68,9 @@ def failures(
     }
     for key, reason in sweep.failures.items():
         label, trials = labels[key]
-        stdout.print(f"{label}: pack {key} of {trials} trials", style="bold", highlight=False)
+        stdout.print(
+            f"{label}: pack {key} of {counted(trials, 'trial')}", style="bold", highlight=False
+        )
         lines = reason.strip().splitlines()
         for line in lines if full else lines[-_LAST_LINES:]:
             stdout.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
@@ -86,7 +89,8 @@ def export(
 
     report = export_searches(RunFolder(Output(folder)), optuna)
     stdout.print(
-        f"{report.studies} searches, {report.written + report.unchanged} trials "
+        f"{counted(report.studies, 'search')}, "
+        f"{counted(report.written + report.unchanged, 'trial')} "
         f"({report.written} written) in {optuna}",
         highlight=False,
         soft_wrap=True,
@@ -108,7 +112,7 @@ def sync(
         tracking.follow_until_input_ends(place, tracking_uri)
         return
     report = tracking.sync(place, tracking_uri)
-    stdout.print(report.sentence(), highlight=False)
+    stdout.print(report.sentence(), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -116,7 +120,7 @@ def ui(
     folder: Annotated[str | None, typer.Argument(metavar="DIR")] = None,
     tracking_uri: TrackingOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 5000,
 ) -> None:
     """Start the MLflow UI on this machine."""
     from raysweep import tracking
@@ -124,7 +128,13 @@ def ui(
     place = RunFolder(Output(folder)) if folder is not None else None
     if place is not None:
         adopted_study(place)
-    tracking.ui_command(place, tracking_uri, host, port)  # a fault is told before anything else
+    # Faults are told before an address is announced.
+    tracking.ui_command(place, tracking_uri, host, port)
+    tracking.check_free(host, port)
     page = tracking.ui_page(place, host, port)
-    stdout.print(f"MLflow UI at {page} in a few seconds (stop it with Ctrl-C)", highlight=False)
+    stdout.print(
+        f"MLflow UI at {page} in a few seconds (stop it with Ctrl-C)",
+        highlight=False,
+        soft_wrap=True,
+    )
     raise typer.Exit(tracking.serve_ui(place, tracking_uri, host, port))

@@ -30,6 +30,7 @@ from raysweep.errors import InputError
 from raysweep.run_folder import STUDY_NAME, RunFolder
 from raysweep.spec import Study, StudyBase
 from raysweep.storage import Output
+from raysweep.wording import counted
 
 RunnerOption = Annotated[
     str, typer.Option(help="ray, or local: the same loop in this process, without Ray.")
@@ -144,8 +145,9 @@ def plan(
     if size.seconds is not None:
         count = workers or os.cpu_count() or 1
         lines.append(
-            f"estimated time    {duration(size.seconds / count)} of training with {count} workers "
-            "like this machine's cores,\n                  and about half a minute to start"
+            f"estimated time    {duration(size.seconds / count)} of training with "
+            f"{counted(count, 'worker')} like this machine's cores,\n"
+            "                  and about half a minute to start"
         )
     stdout.print("\n".join(lines), highlight=False)
 
@@ -247,7 +249,7 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
         )
     if sweep.failures:
         fail(
-            f"{len(sweep.failures)} packs failed; see why with: "
+            f"{counted(len(sweep.failures), 'pack')} failed; see why with: "
             f"raysweep failures {folder.output.location}. Try them again with: "
             f"raysweep resume {folder.output.location}",
             1,
@@ -283,7 +285,7 @@ def _companion(folder: RunFolder, how: _How) -> Iterator[None]:
     try:
         yield
     finally:
-        stderr.print(companion.finish(timeout_s=60.0), highlight=False)
+        stderr.print(companion.finish(timeout_s=60.0), highlight=False, soft_wrap=True)
 
 
 def _print_verdict(folder: RunFolder, study: StudyBase) -> None:

@@ -17,6 +17,7 @@ from raysweep.data.streams import stream
 from raysweep.data.views import Floats, Integers, PairedViews, Splits, z_scaling
 from raysweep.errors import InputError
 from raysweep.options import Option
+from raysweep.wording import counted
 
 SPLIT_NAMES = ("train", "validation", "test")
 LEAST_ROWS_PER_CLASS = 10
@@ -82,6 +83,8 @@ def _read_array(name: str, archive: np.lib.npyio.NpzFile) -> Array:
         reason = "an object array (pickles are refused)" if pickled else "unreadable"
         kind = "plain numbers or strings" if name in ("y", "split") else "plain numbers"
         raise InputError(f"{name} is {reason}, expected {kind}") from error
+    if not isinstance(array, np.ndarray):  # numpy hands out the bytes of what is no array
+        raise InputError(f"{name} is unreadable: no array of numpy, expected one (numpy.savez)")
     return array
 
 
@@ -99,7 +102,7 @@ def _check_modality(name: str, array: Array) -> Floats:
     faulty = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if faulty.size:
         raise InputError(
-            f"{name} has NaN or infinity in {faulty.size} of {len(values)} rows, "
+            f"{name} has NaN or infinity in {faulty.size} of {counted(len(values), 'row')}, "
             f"first in row {faulty[0]}; expected finite numbers"
         )
     return values
@@ -113,16 +116,24 @@ def _check_labels(labels: Array, rows: int) -> tuple[Integers, Array]:
         )
     if labels.dtype.kind not in "iubUS":
         raise InputError(f"y has dtype {labels.dtype}, expected integers or strings")
+    if not rows:
+        raise InputError("y is empty, expected one label per row")
     names, y = np.unique(labels, return_inverse=True)
     if len(names) < 2:
         raise InputError(f"y has one class ({names[0]!s}), expected at least two")
     return y.reshape(-1).astype(np.int64), names
 
 
-def _given_splits(split: Array, y: Integers, names: Array) -> Splits:
-    """The splits that the file brings along."""
-    if split.ndim != 1 or len(split) != len(y):
-        raise InputError(f"split has shape {split.shape}, expected ({len(y)},)")
+def _given_splits(split: Array, rows: int | None, faults: list[str]) -> Splits:
+    """The splits that the file brings along, of so many rows where that is known.
+
+    Raises:
+        InputError: a fault behind which no others can be found.
+    """
+    if split.ndim != 1 or (rows is not None and len(split) != rows):
+        raise InputError(
+            f"split has shape {split.shape}, expected ({'n' if rows is None else rows},)"
+        )
     if split.dtype.kind != "U":
         raise InputError(f"split has dtype {split.dtype}, expected strings")
     unknown = np.flatnonzero(~np.isin(split, SPLIT_NAMES))
@@ -131,19 +142,23 @@ def _given_splits(split: Array, y: Integers, names: Array) -> Splits:
             f"split is {split[unknown[0]]!s} in row {unknown[0]}, "
             f"expected one of {', '.join(SPLIT_NAMES)}"
         )
-    rows = [np.flatnonzero(split == name).astype(np.int64) for name in SPLIT_NAMES]
-    for name, members in zip(SPLIT_NAMES, rows, strict=True):
-        if len(members) < LEAST_ROWS_PER_SPLIT:
-            raise InputError(
-                f"split {name} has {len(members)} rows, expected at least {LEAST_ROWS_PER_SPLIT}"
+    members = [np.flatnonzero(split == name).astype(np.int64) for name in SPLIT_NAMES]
+    for name, found in zip(SPLIT_NAMES, members, strict=True):
+        if len(found) < LEAST_ROWS_PER_SPLIT:
+            faults.append(
+                f"split {name} has {counted(len(found), 'row')}, "
+                f"expected at least {LEAST_ROWS_PER_SPLIT}"
             )
-    untrained = np.setdiff1d(y, y[rows[0]])
-    if untrained.size:
+    return Splits(*members)
+
+
+def _check_classes(y: Integers, names: Array, train: Integers) -> None:
+    untrained = np.setdiff1d(y, y[train])
+    if train.size and untrained.size:
         raise InputError(
             f"class {names[untrained[0]]!s} has no row in the train split, "
             "expected every class there"
         )
-    return Splits(*rows)
 
 
 def _drawn_splits(y: Integers, names: Array, draw: int) -> Splits:
@@ -152,7 +167,7 @@ def _drawn_splits(y: Integers, names: Array, draw: int) -> Splits:
     rarest = int(counts.argmin())
     if counts[rarest] < LEAST_ROWS_PER_CLASS:
         raise InputError(
-            f"class {names[rarest]!s} has {counts[rarest]} rows, expected at least "
+            f"class {names[rarest]!s} has {counted(counts[rarest], 'row')}, expected at least "
             f"{LEAST_ROWS_PER_CLASS} of each class, or an array split"
         )
     held_out = round(0.15 * len(y))
@@ -199,21 +214,30 @@ def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> Paired
     lengths = {k: len(x) for k, x in content.items() if k in ("x1", "x2") and x.ndim}
     if len(set(lengths.values())) > 1:
         faults.append(
-            f"x1 has {lengths['x1']} rows and x2 {lengths['x2']}, expected as many of both"
+            f"x1 has {counted(lengths['x1'], 'row')} and x2 {lengths['x2']}, "
+            "expected as many of both"
         )
-    if not lengths or "y" not in content:
-        return None
-    y, names = _check_labels(content["y"], next(iter(lengths.values())))
-    if "split" not in content:
-        splits = _drawn_splits(y, names, draw)
-    elif draw > 0:
-        raise InputError(
-            f"has its own splits, so draw is {draw} but expected 0 (one draw); "
-            "leave out the array split to draw splits"
-        )
-    else:
-        splits = _given_splits(content["split"], y, names)
-    if faults:
+    y: Integers | None = None
+    names: Array | None = None
+    splits: Splits | None = None
+    rows = next(iter(lengths.values()), None)
+    with _noted(faults):
+        if rows is not None and "y" in content:
+            y, names = _check_labels(content["y"], rows)
+    with _noted(faults):
+        if "split" in content:
+            if draw > 0:
+                faults.append(
+                    f"has its own splits, so draw is {draw} but expected 0 (one draw); "
+                    "leave out the array split to draw splits"
+                )
+            splits = _given_splits(content["split"], rows, faults)
+        elif y is not None and names is not None:
+            splits = _drawn_splits(y, names, draw)
+    with _noted(faults):
+        if "split" in content and splits is not None and y is not None and names is not None:
+            _check_classes(y, names, splits.train)
+    if faults or y is None or names is None or splits is None:
         return None
     return PairedViews(
         inputs=tuple(z_scaling(x[splits.train])(x) for x in (sides["x1"], sides["x2"])),

@@ -27,12 +27,23 @@ from raysweep.spec.parts import (
     StrengthRange,
     Training,
     Verdict,
+    metric_names,
 )
 from raysweep.spec.study import Study
-from raysweep.spec.values import CONFIRM_SEEDS_FROM, LARGEST_SEED, Clash, Part, Scalar, Seed
+from raysweep.spec.values import (
+    CONFIRM_SEEDS_FROM,
+    FIELDS_ONLY,
+    LARGEST_SEED,
+    Clash,
+    ItemFaults,
+    Part,
+    Scalar,
+    Seed,
+)
 
 __all__ = [
     "CONFIRM_SEEDS_FROM",
+    "FIELDS_ONLY",
     "LARGEST_SEED",
     "Alignment",
     "Clash",
@@ -42,6 +53,7 @@ __all__ = [
     "EmergentEvaluation",
     "EncoderTraining",
     "Evaluation",
+    "ItemFaults",
     "LogRange",
     "MeasuredPerformance",
     "ModelGrid",
@@ -59,4 +71,5 @@ __all__ = [
     "Training",
     "Tuning",
     "Verdict",
+    "metric_names",
 ]

@@ -2,15 +2,17 @@
 
 import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from raysweep.spec.grids import DataGrid, ModelGrid
 from raysweep.spec.parts import Evaluation, Resources
 from raysweep.spec.values import Clash, Part, Seed, as_list
 
 MOST_CELLS = 100_000
+MOST_TRIALS = 10_000_000
 
 
 class StudyBase(Part):
@@ -49,23 +51,33 @@ class StudyBase(Part):
             )
         return value
 
-    @model_validator(mode="after")
-    def _cells_countable(self) -> Self:
-        points = sum(math.prod(len(v) for v in block.axes.values()) for block in self.data)
-        cells = points * len(self.pairs("depth", 1)) * len(self.pairs("width", 1))
-        if cells > MOST_CELLS:
-            raise Clash(f"{cells} cells; a study has at most {MOST_CELLS}", ("data",), ("model",))
-        return self
+    def cells_of(self, block: DataGrid) -> int:
+        """Cells of one data block."""
+        points = math.prod(len(values) for values in block.axes.values())
+        return points * len(self.pairs("depth", 1)) * len(self.pairs("width", 1))
 
-    @model_validator(mode="after")
-    def _engine_on_its_device(self) -> Self:
+    def trials_at_least(self) -> int:
+        """A lower bound of the study's trials, by arithmetic alone."""
+        raise NotImplementedError
+
+    def clashes(self) -> Iterator[Clash]:
+        """More cells or trials than can be handled, and an engine that has no such device."""
+        cells, trials = sum(map(self.cells_of, self.data)), self.trials_at_least()
+        if cells > MOST_CELLS:
+            yield Clash(f"{cells} cells; a study has at most {MOST_CELLS}", ("data",), ("model",))
+        elif trials > MOST_TRIALS:
+            counts = (("search", "trials"), ("tuning", "trials"), ("search", "seeds"))
+            yield Clash(
+                f"{trials} trials; a study has at most {MOST_TRIALS}",
+                *counts,
+                *(("tuning", "seeds"), ("confirm", "seeds"), ("seeds",), ("data",), ("model",)),
+            )
         if self.training.engine == "kernel" and self.resources.gpus_per_pack > 0:
-            raise Clash(
+            yield Clash(
                 "engine kernel runs on CPUs, and resources.gpus_per_pack asks for GPUs; take auto",
                 ("training", "engine"),
                 ("resources", "gpus_per_pack"),
             )
-        return self
 
     def science(self) -> dict[str, Any]:
         """What a trial's numbers depend on besides the trial itself.

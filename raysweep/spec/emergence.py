@@ -1,13 +1,17 @@
 """An emergence study: encoders trained without partners, aligned afterwards."""
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from raysweep.spec.base import StudyBase
 from raysweep.spec.parts import Evaluation, Resources
 from raysweep.spec.values import (
     CONFIRM_SEEDS_FROM,
+    MOST_BATCH,
+    MOST_EPOCHS,
+    MOST_PROPOSALS,
     Clash,
     Number,
     Part,
@@ -25,10 +29,10 @@ from raysweep.spec.values import (
 class EncoderTraining(Part):
     """How every encoder is trained (AdamW); ``_1`` and ``_2`` are for one modality alone."""
 
-    epochs: Whole = Field(100, ge=1)
-    epochs_1: Whole | None = Field(None, ge=1)
-    epochs_2: Whole | None = Field(None, ge=1)
-    batch_size: Whole = Field(128, ge=4)
+    epochs: Whole = Field(100, ge=1, le=MOST_EPOCHS)
+    epochs_1: Whole | None = Field(None, ge=1, le=MOST_EPOCHS)
+    epochs_2: Whole | None = Field(None, ge=1, le=MOST_EPOCHS)
+    batch_size: Whole = Field(128, ge=4, le=MOST_BATCH)
     learning_rate: Number = Field(1e-3, gt=0)
     learning_rate_1: Number | None = Field(None, gt=0)
     learning_rate_2: Number | None = Field(None, gt=0)
@@ -37,8 +41,8 @@ class EncoderTraining(Part):
     weight_decay_2: Number | None = Field(None, ge=0)
     clip_norm: Number = Field(8.0, gt=0)
     checkpoint: Literal["best", "last"] = "best"
-    evaluate_every: Whole = Field(1, ge=1)
-    patience: Whole | None = Field(None, ge=1)
+    evaluate_every: Whole = Field(1, ge=1, le=MOST_EPOCHS)
+    patience: Whole | None = Field(None, ge=1, le=MOST_EPOCHS)
     dtype: Literal["float32", "float64"] = "float32"
     engine: Literal["auto", "kernel", "torch"] = "auto"
     tf32: Truth = False
@@ -62,15 +66,14 @@ class LogRange(Part):
     low: Number = Field(gt=0)
     high: Number = Field(gt=0)
 
-    @model_validator(mode="after")
-    def _low_below_high(self) -> Self:
+    def clashes(self) -> Iterator[Clash]:
+        """A range that is upside down."""
         if self.low >= self.high:
-            raise Clash(
+            yield Clash(
                 f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
                 ("low",),
                 ("high",),
             )
-        return self
 
 
 Choices = Annotated[tuple[Number, ...], BeforeValidator(as_list), Field(min_length=1)]
@@ -91,8 +94,8 @@ class Tuning(Part):
 
     learning_rate: ChoicesOrRange = (1e-3, 5e-3, 1e-2, 5e-2)
     weight_decay: ChoicesOrRange = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
-    trials: Whole = Field(8, ge=1)
-    generation: Whole = Field(4, ge=1)
+    trials: Whole = Field(8, ge=1, le=MOST_PROPOSALS)
+    generation: Whole = Field(4, ge=1, le=MOST_PROPOSALS)
     depths: Annotated[tuple[Whole, ...], BeforeValidator(as_list), Field(min_length=1)] = (
         1,
         2,
@@ -162,47 +165,45 @@ class EmergenceStudy(StudyBase):
     def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return checked_seeds(value)
 
-    @model_validator(mode="after")
-    def _seeds_apart(self) -> Self:
-        shared = sorted(set(self.seeds) & set(self.tuning.seeds)) if self.tuning else []
+    def trials_at_least(self) -> int:
+        """Encoders of every cell, draw and seed, and one family's search of rates."""
+        pairs = sum(self.cells_of(block) * len(block.draws) for block in self.data)
+        tuned = self.tuning.trials * len(self.tuning.seeds) if self.tuning is not None else 0
+        return pairs * len(self.seeds) + tuned
+
+    def clashes(self) -> Iterator[Clash]:
+        """Seeds that are used twice, and depths to tune that no encoder has."""
+        yield from super().clashes()
+        if self.tuning is None:
+            return
+        shared = sorted(set(self.seeds) & set(self.tuning.seeds))
         if shared:
-            raise Clash(
+            yield Clash(
                 f"seeds used twice: {listed(shared)} in both tuning.seeds and seeds; "
                 "what is measured needs seeds that the tuning never saw",
                 ("tuning", "seeds"),
                 ("seeds",),
             )
-        return self
-
-    @model_validator(mode="after")
-    def _tuned_depths_exist(self) -> Self:
-        if self.tuning is None:
-            return self
         for modality in (0, 1):
             there = {pair[modality] for pair in self.pairs("depth", 1)}
             if not there & set(self.tuning.depths):
-                raise Clash(
+                yield Clash(
                     f"no encoder of modality {modality + 1} has one of these depths; the model "
                     f"grid has {listed(sorted(there))}",
                     ("tuning", "depths"),
-                    ("model",),
+                    ("model", "depth"),
+                    ("model", f"depth_{modality + 1}"),
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _tuned_heterogeneities_exist(self) -> Self:
-        if self.tuning is None or self.tuning.D_phi is None:
-            return self
-        there = {value: None for block in self.data for value in block.axes.get("D_phi", ())}
-        unknown = [value for value in self.tuning.D_phi if value not in there]
-        if unknown:
-            raise Clash(
-                f"no data have D_phi {listed(unknown)}; the data grid has "
-                f"{listed(there) or 'no D_phi'}",
-                ("tuning", "D_phi"),
-                ("data",),
-            )
-        return self
+        if self.tuning.D_phi is not None:
+            have = {value: None for block in self.data for value in block.axes.get("D_phi", ())}
+            unknown = [value for value in self.tuning.D_phi if value not in have]
+            if unknown:
+                yield Clash(
+                    f"no data have D_phi {listed(unknown)}; the data grid has "
+                    f"{listed(have) or 'no D_phi'}",
+                    ("tuning", "D_phi"),
+                    ("data",),
+                )
 
     def science(self) -> dict[str, Any]:
         """What an encoder's numbers depend on besides its cell, draw, seed and rates."""

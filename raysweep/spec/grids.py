@@ -1,9 +1,10 @@
 """The grids of a study: data characteristics and model scale."""
 
 import itertools
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
 from raysweep.spec.values import (
     Clash,
@@ -70,20 +71,18 @@ class ModelGrid(Part):
     def _values_distinct(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
         return value if value is None else distinct(value)
 
-    @model_validator(mode="after")
-    def _both_or_each(self) -> Self:
+    @classmethod
+    def named_clashes(cls, given: Mapping[str, Any]) -> Iterator[Clash]:
+        """Depth or width of both modalities beside that of one, or of one alone."""
         for name in ("depth", "width"):
-            both, one, two = (getattr(self, f"{name}{end}") for end in ("", "_1", "_2"))
-            if both is not None and (one is not None or two is not None):
-                keys = [(f"{name}{end}",) for end in ("_1", "_2", "")]
-                raise Clash(f"give either {name} or {name}_1 and {name}_2, not both", *keys)
-            if both is None and (one is None) != (two is None):
-                raise Clash(
-                    f"{name}_1 and {name}_2 go together; or give {name} for both",
-                    (f"{name}_1",),
-                    (f"{name}_2",),
-                )
-        return self
+            one, two = f"{name}_1", f"{name}_2"
+            there = [key for key in (one, two, name) if given.get(key) is not None]
+            if name in there and len(there) > 1:
+                keys = [(key,) for key in there]
+                yield Clash(f"give either {name} or {one} and {two}, not both", *keys)
+            elif name not in there and len(there) == 1:
+                together = f"{one} and {two} go together; or give {name} for both"
+                yield Clash(together, (one,), (two,))
 
     def pairs(
         self, name: Literal["depth", "width"], default: int, crossed: bool = False

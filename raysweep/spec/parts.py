@@ -1,13 +1,19 @@
 """The parts of a study besides its grids: training, evaluation, search, test, machines."""
 
 import math
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from raysweep.spec.values import (
     CONFIRM_SEEDS_FROM,
+    MOST_BATCH,
+    MOST_EPOCHS,
+    MOST_MEMBERS,
+    MOST_PROPOSALS,
     Clash,
+    ItemFaults,
     Layer,
     Number,
     OptionValue,
@@ -38,15 +44,15 @@ MeasuredPerformance = Literal[
 class Training(Part):
     """How every pair of encoders is trained (AdamW; values are the same for all arms)."""
 
-    epochs: Whole = Field(100, ge=1)
-    batch_size: Whole = Field(128, ge=4)
+    epochs: Whole = Field(100, ge=1, le=MOST_EPOCHS)
+    batch_size: Whole = Field(128, ge=4, le=MOST_BATCH)
     learning_rate: Number = Field(1e-3, gt=0)
     weight_decay: Number = Field(1e-2, ge=0)
     clip_norm: Number = Field(8.0, gt=0)
     fusion: Literal["probe", "joint"] = "probe"
     checkpoint: Literal["best", "last"] = "best"
-    evaluate_every: Whole = Field(1, ge=1)
-    patience: Whole | None = Field(None, ge=1)
+    evaluate_every: Whole = Field(1, ge=1, le=MOST_EPOCHS)
+    patience: Whole | None = Field(None, ge=1, le=MOST_EPOCHS)
     dtype: Literal["float32", "float64"] = "float32"
     engine: Literal["auto", "kernel", "torch"] = "auto"
     tf32: Truth = False
@@ -91,11 +97,28 @@ class Evaluation(Part):
     @field_validator("metrics", mode="before")
     @classmethod
     def _names_or_options(cls, value: object) -> object:
-        if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        if isinstance(value, list):
+            wrong = {
+                i: ("expected the name of a metric", v)
+                for i, v in enumerate(value)
+                if not isinstance(v, str)
+            }
+            if wrong:
+                raise ItemFaults(wrong)
             return {name: {} for name in distinct(tuple(value))}
         if isinstance(value, dict):
             return {k: {} if v is None else v for k, v in value.items()}
-        return value
+        raise ValueError("expected a list of names, or a mapping of names to options")
+
+
+def metric_names(evaluation: object) -> list[str]:
+    """The metrics that a raw ``evaluation`` names; none where it is malformed."""
+    if evaluation is None or (isinstance(evaluation, Mapping) and "metrics" not in evaluation):
+        return list(Evaluation().metrics)
+    given = evaluation["metrics"] if isinstance(evaluation, Mapping) else None
+    if not isinstance(given, Mapping | list | tuple):
+        return []
+    return list(dict.fromkeys(name for name in given if isinstance(name, str)))
 
 
 class StrengthRange(Part):
@@ -105,15 +128,14 @@ class StrengthRange(Part):
     high: Number = Field(10.0, gt=0)
     scale: Literal["log", "linear"] = "log"
 
-    @model_validator(mode="after")
-    def _low_below_high(self) -> Self:
+    def clashes(self) -> Iterator[Clash]:
+        """A range that is upside down."""
         if self.low >= self.high:
-            raise Clash(
+            yield Clash(
                 f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
                 ("low",),
                 ("high",),
             )
-        return self
 
 
 class OptionRange(Part):
@@ -132,23 +154,25 @@ class OptionRange(Part):
         """Whether only whole numbers are proposed."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
-    @model_validator(mode="after")
-    def _low_below_high(self) -> Self:
-        # The clashes name the whole range: half of one means nothing.
+    def clashes(self) -> Iterator[Clash]:
+        """A range without two ends, upside down, or not above 0 on a log scale.
+
+        They name the whole range: half of one means nothing.
+        """
         if self.low is None or self.high is None:
-            raise Clash("a range needs low and high", ())
+            yield Clash("a range needs low and high", ())
+            return
         if self.low >= self.high:
-            raise Clash(
+            yield Clash(
                 f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
                 (),
             )
         if self.scale == "log" and self.low <= 0:
-            raise Clash(
+            yield Clash(
                 f"a log scale starts above 0, low is {self.low:g}; give a higher low, or "
                 "scale: linear",
                 (),
             )
-        return self
 
 
 def _list_or_range(value: object) -> str | None:
@@ -178,8 +202,8 @@ class Search(Part):
 
     strength: StrengthRange = StrengthRange()
     options: dict[str, SearchedOption] = Field(default_factory=dict)
-    trials: Whole = Field(12, ge=1)
-    generation: Whole = Field(4, ge=1)
+    trials: Whole = Field(12, ge=1, le=MOST_PROPOSALS)
+    generation: Whole = Field(4, ge=1, le=MOST_PROPOSALS)
     sampler: Literal["tpe", "gp", "qmc", "random", "grid"] = "tpe"
     objective: Objective = "alignment"
     metric: str | None = None
@@ -204,38 +228,31 @@ class Search(Part):
     def _valid_seeds(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
         return None if value is None else checked_seeds(value)
 
-    @field_validator("options")
-    @classmethod
-    def _distinct_values(cls, value: dict[str, SearchedOption]) -> dict[str, SearchedOption]:
-        for name, searched in value.items():
-            if isinstance(searched, OptionRange):
-                continue
-            try:
-                distinct(searched)
-            except ValueError as error:
-                raise Clash(str(error), (name,)) from error
-        return value
-
-    @model_validator(mode="after")
-    def _grid_of_options(self) -> Self:
+    def clashes(self) -> Iterator[Clash]:
+        """Values of an option that are there twice, and grids that do not come out even."""
+        for name, searched in self.options.items():
+            if not isinstance(searched, OptionRange):
+                try:
+                    distinct(searched)
+                except ValueError as error:
+                    yield Clash(str(error), ("options", name))
         if self.sampler != "grid":
-            return self
+            return
         for name, searched in self.options.items():
             if isinstance(searched, OptionRange):
-                raise Clash(
+                yield Clash(
                     f"a grid takes a list of values, {name} has a range; list its values, or take "
                     "another sampler",
                     ("options", name),
                     ("sampler",),
                 )
         if self.trials % self.combinations:
-            raise Clash(
+            yield Clash(
                 f"a grid tries every strength with all {self.combinations} combinations of the "
                 f"options, so trials must be a multiple of {self.combinations}, not {self.trials}",
                 ("trials",),
                 ("options",),
             )
-        return self
 
     @property
     def combinations(self) -> int:
@@ -278,5 +295,5 @@ class Resources(Part):
 
     cpus_per_pack: Number = Field(1.0, gt=0)
     gpus_per_pack: Number = Field(0.0, ge=0)
-    members_per_pack: Whole = Field(36, ge=3)
+    members_per_pack: Whole = Field(36, ge=3, le=MOST_MEMBERS)
     memory_per_pack: Number = Field(2.0, gt=0)

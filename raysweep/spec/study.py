@@ -1,8 +1,9 @@
 """A forcing study: its parts together, and what they must agree on."""
 
-from typing import Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from raysweep.spec.base import StudyBase
 from raysweep.spec.parts import (
@@ -13,8 +14,9 @@ from raysweep.spec.parts import (
     Search,
     Training,
     Verdict,
+    metric_names,
 )
-from raysweep.spec.values import Clash, listed
+from raysweep.spec.values import Clash, listed, mapping_in
 
 
 class Study(StudyBase):
@@ -35,73 +37,73 @@ class Study(StudyBase):
         """The alignment metric that the search maximizes."""
         return self.search.metric or next(iter(self.evaluation.metrics))
 
-    @model_validator(mode="after")
-    def _seeds_apart(self) -> Self:
-        shared = sorted(set(self.search.seeds) & set(self.confirm.seeds))
-        if shared:
-            raise Clash(
-                f"seeds used twice: {listed(shared)} in both search.seeds and confirm.seeds; "
-                "the confirm stage needs seeds that the search never saw",
-                ("confirm", "seeds"),
-                ("search", "seeds"),
-            )
-        return self
+    def trials_at_least(self) -> int:
+        """Trials of the search with its baseline, and of the three arms that confirm it."""
+        trials = 0
+        for block in self.data:
+            searched = len(self.search.draws or block.draws) * len(self.search.seeds)
+            confirmed = len(block.draws) * len(self.confirm.seeds)
+            per_cell = searched * (self.search.trials + 1) + confirmed * 3
+            trials += self.cells_of(block) * per_cell
+        return trials
 
-    @model_validator(mode="after")
-    def _draws_apart(self) -> Self:
-        confirmed = {draw for block in self.data for draw in block.draws}
-        shared = sorted(confirmed & set(self.search.draws or ()))
-        if shared:
-            raise Clash(
-                f"draws used twice: {listed(shared)} in both search.draws and the draws of the "
-                "data; give the search draws of its own, or leave search.draws out to search on "
-                "those that are confirmed",
-                ("search", "draws"),
-                ("data",),
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _metric_measured(self) -> Self:
-        if self.search.metric is not None and self.search.metric not in self.evaluation.metrics:
-            raise Clash(
-                f"{self.search.metric!r} is not measured; choose one of evaluation.metrics: "
-                f"{listed(self.evaluation.metrics)}",
+    @classmethod
+    def named_clashes(cls, given: Mapping[str, Any]) -> Iterator[Clash]:
+        """A metric that is searched and not measured; options that are fixed and searched."""
+        search, measured = mapping_in(given, "search"), metric_names(given.get("evaluation"))
+        metric = search.get("metric")
+        if isinstance(metric, str) and measured and metric not in measured:
+            yield Clash(
+                f"{metric!r} is not measured; choose one of evaluation.metrics: {listed(measured)}",
                 ("search", "metric"),
                 ("evaluation", "metrics"),
             )
-        return self
-
-    @model_validator(mode="after")
-    def _options_fixed_or_searched(self) -> Self:
-        twice = [name for name in self.search.options if name in self.alignment.options]
+        fixed = mapping_in(mapping_in(given, "alignment"), "options")
+        twice = [name for name in mapping_in(search, "options") if name in fixed]
         if twice:
-            raise Clash(
+            yield Clash(
                 f"options given twice: {listed(twice)} in both alignment.options and "
                 "search.options; an option is either fixed or searched",
                 *(("search", "options", name) for name in twice),
                 *(("alignment", "options", name) for name in twice),
             )
-        return self
 
-    @model_validator(mode="after")
-    def _layer_in_every_encoder(self) -> Self:
-        shallowest = min(min(pair) for pair in self.model.pairs("depth", 1))
-        layer = self.alignment.layer
+    def clashes(self) -> Iterator[Clash]:
+        """Seeds and draws that are used twice, and layers that cannot be aligned."""
+        yield from super().clashes()
+        shared = sorted(set(self.search.seeds) & set(self.confirm.seeds))
+        if shared:
+            yield Clash(
+                f"seeds used twice: {listed(shared)} in both search.seeds and confirm.seeds; "
+                "the confirm stage needs seeds that the search never saw",
+                ("confirm", "seeds"),
+                ("search", "seeds"),
+            )
+        for index, block in enumerate(self.data):
+            shared = sorted(set(self.search.draws or ()) & set(block.draws))
+            if shared:
+                yield Clash(
+                    f"draws used twice: {listed(shared)} in both search.draws and the draws of the "
+                    "data; give the search draws of its own, or leave search.draws out to search "
+                    "on those that are confirmed",
+                    ("search", "draws"),
+                    ("data", index, "draws"),
+                )
+        layer, depths = self.alignment.layer, self.model.pairs("depth", 1)
+        shallowest = min(min(pair) for pair in depths)
         if layer != "last" and layer > shallowest:
-            raise Clash(
+            yield Clash(
                 f"there is no hidden layer {layer} in the shallowest encoder, of depth "
                 f"{shallowest}; give last, or a layer from 1 to {shallowest}",
                 ("alignment", "layer"),
-                ("model",),
+                *(("model", name) for name in ("depth", "depth_1", "depth_2")),
             )
         if layer != "last" and self.training.engine == "kernel":
-            raise Clash(
+            yield Clash(
                 f"engine kernel aligns last layers only, and alignment.layer is {layer}; take auto",
                 ("training", "engine"),
                 ("alignment", "layer"),
             )
-        return self
 
     def science(self) -> dict[str, Any]:
         """What a trial's numbers depend on besides its cell, draw, seed, strength, arm and stage.

@@ -1,16 +1,31 @@
 """The values that a study file may hold, and how their faults are told."""
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 Scalar = int | float | str | bool
 CONFIRM_SEEDS_FROM = 1000
 MOST_SEEDS = 100_000
+# Far beyond any study, and small enough for plans to be counted and clocks not to overflow.
+MOST_EPOCHS = 1_000_000
+MOST_BATCH = 100_000_000
+MOST_PROPOSALS = 100_000
+MOST_MEMBERS = 1_000_000
 # What a column of 64-bit integers and every seeded generator takes.
 LARGEST_SEED = 2**31 - 1
+# The context of a validation that leaves clashes to the caller, who tells them all.
+FIELDS_ONLY: Mapping[str, object] = {"clashes": "left to the caller"}
 
 
 class Clash(ValueError):
@@ -20,9 +35,21 @@ class Clash(ValueError):
         keys: the places that clash, relative to the part that is checked.
     """
 
-    def __init__(self, message: str, *keys: tuple[str, ...]) -> None:
+    def __init__(self, message: str, *keys: tuple[str | int, ...]) -> None:
         super().__init__(message)
         self.keys = keys
+
+
+class ItemFaults(ValueError):
+    """Items of one value that are wrong, each by itself.
+
+    Attributes:
+        items: item's index -> what would be right, and what it is.
+    """
+
+    def __init__(self, items: Mapping[int, tuple[str, object]]) -> None:
+        super().__init__("; ".join(message for message, _ in items.values()))
+        self.items = items
 
 
 def as_list(value: object) -> object:
@@ -89,9 +116,35 @@ Widths = Annotated[
 
 
 class Part(BaseModel):
-    """Frozen, and an unknown key is an error."""
+    """Frozen, and an unknown key is an error.
+
+    What must hold between fields is told by the two methods below, clash by clash, so that a reader
+    of study files can tell all of them at once; everybody else gets the first as an error.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def named_clashes(cls, given: Mapping[str, Any]) -> Iterator[Clash]:
+        """Keys that do not go together, whatever their values; ``given`` may be malformed."""
+        return iter(())
+
+    def clashes(self) -> Iterator[Clash]:
+        """Values of valid fields that do not go together."""
+        return iter(())
+
+    @model_validator(mode="after")
+    def _goes_together(self, info: ValidationInfo) -> Self:
+        if info.context is not FIELDS_ONLY:
+            for clash in (*self.named_clashes(self.model_dump()), *self.clashes()):
+                raise clash
+        return self
+
+
+def mapping_in(given: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A mapping of a malformed document; an empty one where there is something else."""
+    found = given.get(key)
+    return found if isinstance(found, Mapping) else {}
 
 
 def count_to_seeds(value: object, first: int) -> object:

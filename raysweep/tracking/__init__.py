@@ -14,13 +14,14 @@ from raysweep.tracking.address import (
 from raysweep.tracking.companion import Companion, start_companion
 from raysweep.tracking.follow import follow, follow_until_input_ends
 from raysweep.tracking.mirror import SyncReport, sync
-from raysweep.tracking.ui import serve_ui, ui_command, ui_page
+from raysweep.tracking.ui import check_free, serve_ui, ui_command, ui_page
 
 __all__ = [
     "Address",
     "Companion",
     "SyncReport",
     "TrackingUnavailable",
+    "check_free",
     "follow",
     "follow_until_input_ends",
     "remembered_address",

@@ -32,6 +32,7 @@ from raysweep.tracking.order import start_times
 from raysweep.tracking.runs import STUDY_TAG, RunRecord, runs_of_cell, summary_run
 from raysweep.tracking.views import view_tags
 from raysweep.trials import TrialResult
+from raysweep.wording import counted
 
 if TYPE_CHECKING:
     from raysweep.tracking.store import Known, Store
@@ -68,10 +69,12 @@ class SyncReport:
     def sentence(self) -> str:
         """The report in one line."""
         total = self.runs_written + self.runs_unchanged
-        news = f"{self.runs_written} written" if self.runs_written else "nothing new"
+        # Not "nothing new": beside a first run, the copying has kept up with it.
+        news = f" ({self.runs_written} written)" if self.runs_written else ", all there"
         end = f"; {self.note}" if self.note else ""
         where = self.page or self.uri
-        return f"MLflow: experiment {self.experiment}, {total} runs ({news}) at {where}{end}"
+        runs = f"{counted(total, 'run')}{news}"
+        return f"MLflow: experiment {self.experiment}, {runs} at {where}{end}"
 
 
 class Mirror:

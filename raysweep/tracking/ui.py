@@ -50,7 +50,7 @@ def serve_ui(
     """
     address = resolve_address(folder, tracking_uri)
     command = _command(address, host, port)
-    _check_free(host, port)
+    check_free(host, port)
     # The address goes by the environment: it may hold a password, and arguments are seen by all.
     environment = {**os.environ, **_SETTINGS, _STORE: address.uri}
     process = subprocess.Popen(command, env=environment, start_new_session=True)
@@ -90,7 +90,12 @@ def _command(address: Address, host: str, port: int) -> list[str]:
     ]
 
 
-def _check_free(host: str, port: int) -> None:
+def check_free(host: str, port: int) -> None:
+    """Check that a server can listen there.
+
+    Raises:
+        InputError: the port is taken, or there is no such host or port.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.data.views import PairedViews
+from raysweep.salvage import salvage
+from raysweep.spec import DataGrid
 from raysweep.study_yaml import Fault, Location
 from raysweep.vocabulary.data import (
     check_block,
@@ -19,10 +21,10 @@ from raysweep.vocabulary.evaluation import (
     check_calibration,
     check_metrics,
     check_objective,
-    check_rows,
 )
 from raysweep.vocabulary.losses import check_loss
 from raysweep.vocabulary.parts import widths_of
+from raysweep.vocabulary.rows import BlockRows, check_rows, written_rows
 
 
 def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
@@ -37,29 +39,30 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
     """
     faults: list[Fault] = []
     blocks = raw.get("data")
-    sizes: list[dict[str, int]] = []
+    sizes: list[BlockRows] = []
     for index, block in enumerate(blocks if isinstance(blocks, list) else [blocks]):
         if not isinstance(block, Mapping):
             continue
         at: Location = ("data", index)
         found = check_block(block, at, folder)
+        rows = [written_rows(block)]
         if not found and isinstance(block.get("dataset"), str):
-            found = check_combinations(block, at)
+            # Faulty draws, which the specification tells, are no reason not to check the rest.
+            sound = salvage(DataGrid, block).value
+            found = check_combinations(sound, at)
             if raw.get("kind") == "emergence":
                 found += check_pairs(block, at)
             loaded: list[PairedViews] = []
             if not found:
-                found, loaded = check_loading(block, at, folder)
-            sizes += smallest_splits(block, loaded)
-            faults += check_population(raw.get("verdict"), block)
+                found, loaded = check_loading(sound, at, folder)
+            rows = smallest_splits(sound, loaded) or rows
+            faults += check_population(raw.get("verdict"), sound)
             faults += check_several(raw, loaded)
+        sizes += [BlockRows(at, known) for known in rows]
         faults += found
     faults += check_metrics(raw.get("evaluation"), widths_of(raw))
     faults += check_calibration(raw.get("evaluation"))
     if raw.get("kind") != "emergence":
         faults += check_loss(raw.get("alignment"), raw.get("search"), widths_of(raw))
         faults += check_objective(raw.get("search"), raw.get("evaluation"))
-    if sizes:
-        smallest = {split: min(s[split] for s in sizes) for split in sizes[0]}
-        faults += check_rows(raw, smallest)
-    return faults
+    return faults + check_rows(raw, sizes)

@@ -14,7 +14,7 @@ from raysweep.options import Option, Value
 from raysweep.spec import DataGrid
 from raysweep.study_file import unknown_name
 from raysweep.study_yaml import Fault, Location, shown
-from raysweep.vocabulary.files import resolved_path
+from raysweep.vocabulary.files import resolved_path, same_files
 
 _SPLITS = ("train", "validation", "test")
 _NOT_AXES = ("dataset", "draws")
@@ -48,6 +48,15 @@ def check_block(block: Mapping[str, Any], at: Location, folder: Path) -> list[Fa
         for index, value in enumerate(values):
             where = (*at, key, index) if isinstance(given, list) else (*at, key)
             faults += _check_value(known[key], value, where, folder)
+        if known[key].kind == "path" and len(values) > 1:
+            paths = {i: v for i, v in enumerate(values) if isinstance(v, str)}
+            for index, earlier in same_files(paths, folder).items():
+                if values[index] == values[earlier]:
+                    continue  # told as a value that is used twice
+                message = (
+                    f"{values[index]} holds the same data as {values[earlier]}; give each once"
+                )
+                faults.append(Fault((*at, key, index), message))
     missing = [p for p in known.values() if p.required and p.name not in block]
     faults += [
         Fault(at, f"dataset {name} needs {p.name}: {p.meaning} ({p.expected})") for p in missing
@@ -69,9 +78,11 @@ def _check_value(parameter: Option, value: object, at: Location, folder: Path) -
         return []
     try:
         path = resolved_path(str(value), folder)
-        found = path.is_file()
+        found, there = path.is_file(), path.exists()
     except (OSError, RuntimeError, ValueError) as error:
         return [Fault(at, f"{shown(value)} is not a path ({error})")]
+    if there and not found:
+        return [Fault(at, f"{path} is not a file; give the path of one")]
     if not found:
         return [Fault(at, f"there is no file {path}; give a path relative to the study file")]
     return []

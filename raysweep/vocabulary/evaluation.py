@@ -1,31 +1,24 @@
 """Checks what a study file measures and what its search maximizes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from raysweep.errors import InputError
 from raysweep.metrics import REGISTRY
-from raysweep.spec import Evaluation, Training
+from raysweep.salvage import salvage
+from raysweep.spec import Evaluation, metric_names
 from raysweep.study_file import unknown_name
 from raysweep.study_yaml import Fault, Location
-from raysweep.vocabulary.parts import check_options, part_of
+from raysweep.vocabulary.parts import check_options
 
 
 def check_metrics(part: object, widths: Sequence[tuple[int, int]]) -> list[Fault]:
     """Faults of the metrics, their options, and the widths that they compare."""
-    metrics = part.get("metrics") if isinstance(part, Mapping) else None
-    if isinstance(metrics, list):
-        metrics = dict.fromkeys(str(m) for m in metrics)
-    if not isinstance(metrics, Mapping):
-        return []
     faults = []
-    for name, options in metrics.items():
-        at: Location = ("evaluation", "metrics", name)
+    for name, at in metric_places(part).items():
         if name not in REGISTRY:
             faults.append(Fault(at, unknown_name("metric", name, list(REGISTRY))))
             continue
         metric = REGISTRY[name]
-        faults += check_options(options, at, f"option of {name}", metric.options)
+        faults += check_options(options_of(part, name), at, f"option of {name}", metric.options)
         unequal = next((pair for pair in widths if pair[0] != pair[1]), None)
         if metric.equal_widths and unequal is not None:
             sizes = " and ".join(map(str, unequal))
@@ -33,18 +26,42 @@ def check_metrics(part: object, widths: Sequence[tuple[int, int]]) -> list[Fault
     return faults
 
 
+def metric_places(part: object) -> dict[str, Location]:
+    """The metrics that a raw evaluation names, or its defaults -> where."""
+    given = part.get("metrics") if isinstance(part, Mapping) else None
+    at: Location = ("evaluation", "metrics")
+    names = metric_names(part)
+    if isinstance(given, list):
+        return {name: (*at, given.index(name)) for name in names}
+    return {name: (*at, name) for name in names}
+
+
+def options_of(part: object, name: str) -> object:
+    """The options of a metric as a raw evaluation gives them; none where it only names it."""
+    given = part.get("metrics") if isinstance(part, Mapping) else None
+    if given is None:
+        given = Evaluation().metrics
+    options = given.get(name) if isinstance(given, Mapping) else None
+    return {} if options is None else options
+
+
 def check_objective(search: object, evaluation: object) -> list[Fault]:
     """The search maximizes its metric: it must be one that grows as pairs become more alike."""
     search = search if isinstance(search, Mapping) else {}
-    measured = part_of(Evaluation, evaluation)
+    measured = metric_places(evaluation)
     name = search.get("metric")
     at: Location = ("search", "metric")
-    if name is None and measured is not None:
-        name, at = next(iter(measured.metrics)), ("evaluation", "metrics")
-    if search.get("objective") == "performance" or not isinstance(name, str):
+    if name is None and measured:
+        name = next(iter(measured))
+        at = measured[name]
+    if not isinstance(name, str):
         return []
     metric = REGISTRY.get(name)
-    if metric is None or (metric.higher_is_better and metric.paired):
+    if metric is None:
+        # Otherwise it is the specification that has something to say, or its place among those
+        # that are measured.
+        return [] if measured else [Fault(at, unknown_name("metric", name, list(REGISTRY)))]
+    if search.get("objective") == "performance" or (metric.higher_is_better and metric.paired):
         return []
     why = "is lower for more alignment" if metric.paired else "does not depend on the pairs"
     good = [n for n, m in REGISTRY.items() if m.higher_is_better and m.paired]
@@ -53,47 +70,16 @@ def check_objective(search: object, evaluation: object) -> list[Fault]:
 
 def check_calibration(evaluation: object) -> list[Fault]:
     """Chance is what a metric gives for shuffled pairs: it must depend on the pairs."""
-    measured = part_of(Evaluation, evaluation)
-    if measured is None or not measured.calibrate:
+    found = salvage(Evaluation, evaluation)
+    if found.part is None or found.lost("calibrate") or not found.part.calibrate:
         return []
     faults = []
-    for name in measured.metrics:
+    for name, at in metric_places(evaluation).items():
         metric = REGISTRY.get(name)
         if metric is not None and (not metric.paired or metric.ideal is None):
             good = [n for n, m in REGISTRY.items() if m.paired and m.ideal is not None]
-            message = f"has no level of chance; set calibrate: 0, or choose from {', '.join(good)}"
-            faults.append(Fault(("evaluation", "metrics", name), message))
-    return faults
-
-
-def check_rows(raw: Mapping[str, Any], smallest: Mapping[str, int]) -> list[Fault]:
-    """Faults of what does not fit into the splits; ``smallest`` is split -> fewest rows."""
-    faults = []
-    training = part_of(Training, raw.get("training"))
-    if training is not None and training.batch_size > smallest["train"]:
-        faults.append(
-            Fault(
-                ("training", "batch_size"),
-                f"{training.batch_size} rows do not fit into the smallest training split of "
-                f"{smallest['train']} rows",
+            message = (
+                f"{name} has no level of chance; set calibrate: 0, or choose from {', '.join(good)}"
             )
-        )
-    evaluation = part_of(Evaluation, raw.get("evaluation"))
-    if evaluation is None:
-        return faults
-    rows = min(evaluation.rows, smallest["validation"], smallest["test"])
-    for name, options in evaluation.metrics.items():
-        try:
-            topk = REGISTRY[name].resolve(options).get("topk")
-        except (KeyError, InputError):
-            continue
-        if isinstance(topk, int) and topk >= rows:
-            at = ("evaluation", "metrics", name)
-            faults.append(
-                Fault(
-                    (*at, "topk") if "topk" in options else at,
-                    f"topk is {topk}, and alignment is measured on {rows} rows (the smallest of "
-                    "evaluation.rows, validation and test split); topk must be below that",
-                )
-            )
+            faults.append(Fault(at, message))
     return faults

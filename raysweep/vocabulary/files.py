@@ -1,6 +1,7 @@
 """The files that a study depends on, known by what they hold."""
 
 import hashlib
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -45,6 +46,20 @@ def file_digest(path: str | Path) -> str:
 def _digest(path: str, changed_ns: int, size: int) -> str:
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:20]
+
+
+def same_files(paths: Mapping[int, str], folder: Path) -> dict[int, int]:
+    """Of listed files those that hold what an earlier one holds: index -> that one's index."""
+    first: dict[str, int] = {}
+    same = {}
+    for index, path in paths.items():
+        try:
+            digest = file_digest(resolved_path(path, folder))
+        except (OSError, RuntimeError, ValueError):
+            continue  # told where it is read
+        if first.setdefault(digest, index) != index:
+            same[index] = first[digest]
+    return same
 
 
 def source_of(loss: str) -> Path:

@@ -8,11 +8,12 @@ from raysweep.errors import InputError
 from raysweep.objective import COMMON_OPTIONS, LOSSES, build_loss
 from raysweep.objective.registry import CUSTOM_OPTIONS
 from raysweep.options import Option
+from raysweep.salvage import salvage
 from raysweep.spec import OptionRange, Search
 from raysweep.study_file import unknown_name
 from raysweep.study_yaml import Fault, Location
 from raysweep.vocabulary.files import file_digest, source_of
-from raysweep.vocabulary.parts import check_options, check_value, part_of
+from raysweep.vocabulary.parts import check_options, check_value
 
 _DEFAULT_LOSS = "infonce"
 _MOST_TRIED = 1_000
@@ -52,10 +53,15 @@ def check_loss(part: object, search: object, widths: Sequence[tuple[int, int]]) 
         )
     faults += _check_searched(name, search)
     given = search.get("options") if isinstance(search, Mapping) else None
-    valid = part_of(Search, search)
-    if faults or (given and valid is None):
+    valid = salvage(Search, search)
+    if faults or (given and (valid.part is None or valid.lost("options"))):
         return faults
-    return _check_building(name, options, {} if valid is None else valid.options, widths)
+    searched = valid.part.options if given and valid.part is not None else {}
+    if any(
+        isinstance(v, OptionRange) and any(True for _ in v.clashes()) for v in searched.values()
+    ):
+        return faults  # a range without two ends has none to build with
+    return _check_building(name, options, searched, widths)
 
 
 def _check_searched(loss: str, search: object) -> list[Fault]:

@@ -1,18 +1,15 @@
 """Parts of a study that may be malformed elsewhere, and options against what declares them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from raysweep.cells import DEFAULT_WIDTH
 from raysweep.errors import InputError
 from raysweep.options import Option
+from raysweep.salvage import salvage
 from raysweep.spec import ModelGrid
 from raysweep.study_file import unknown_name
 from raysweep.study_yaml import Fault, Location, shown
-
-P = TypeVar("P", bound=BaseModel)
 
 
 def check_options(
@@ -48,16 +45,11 @@ def check_value(option: Option, value: object, at: Location) -> list[Fault]:
 
 
 def widths_of(raw: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """Widths of the two encoders, for each shape of the model grid; none where it is faulty."""
-    grid = part_of(ModelGrid, raw.get("model"))
-    crossed = raw.get("kind") == "emergence"
-    return [] if grid is None else grid.pairs("width", DEFAULT_WIDTH, crossed)
-
-
-def part_of(kind: type[P], raw: object) -> P | None:
-    """A part of the raw study without its unknown keys; None where it is faulty."""
-    given = raw if isinstance(raw, Mapping) else {}
-    try:
-        return kind.model_validate({k: v for k, v in given.items() if k in kind.model_fields})
-    except ValidationError:
-        return None
+    """Widths of the two encoders, for each shape of the model grid; none where they are faulty."""
+    names = ("width", "width_1", "width_2")
+    found = salvage(ModelGrid, raw.get("model"))
+    given = raw["model"] if isinstance(raw.get("model"), Mapping) else {}
+    clashing = {key for clash in ModelGrid.named_clashes(given) for key, *_ in clash.keys}
+    if found.part is None or clashing & set(names) or any(found.lost(name) for name in names):
+        return []
+    return found.part.pairs("width", DEFAULT_WIDTH, crossed=raw.get("kind") == "emergence")

@@ -142,7 +142,7 @@ def test_a_pack_that_hangs_is_told_by_the_command_line(tmp_path: Path) -> None:
         tmp_path, "run", "tiny.yaml", "--out", "out", "--pack-limit", "2", "--no-mlflow"
     )
     assert done.returncode == 1, done.stderr
-    assert "1 packs failed; see why with: raysweep failures" in words(done.stderr)
+    assert "1 pack failed; see why with: raysweep failures" in words(done.stderr)
     told = raysweep(tmp_path, "failures", "out")
     assert "the limit is 2 s per pack" in told.stdout
     assert "misbehaving.py" in told.stdout
