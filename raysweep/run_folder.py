@@ -23,7 +23,7 @@ from raysweep.spec import EmergenceStudy, Search, Study, StudyBase
 from raysweep.storage import Output
 from raysweep.study_file import dump_study, parse_study
 from raysweep.sweep import Sweep
-from raysweep.table import Parts, compact, read_parts
+from raysweep.table import Parts, compact, read_parts, read_searched
 from raysweep.trials import TrialResult
 
 STUDY_NAME = "study.yaml"
@@ -113,6 +113,10 @@ class RunFolder:
         Part files that are cut short or damaged count as missing; the pack is run again.
         """
         return sweep_of(study, self._parts().results())
+
+    def look(self, study: StudyBase) -> Sweep:
+        """The sweep as `open_sweep` gives it, to be shown: from the trial table where it can be."""
+        return sweep_of(study, read_searched(self.output).results())
 
     def compact(self, sweep: Sweep) -> int:
         """Write ``trials.parquet``; returns its number of rows."""
