@@ -15,7 +15,7 @@ from raysweep.metrics import REGISTRY
 from raysweep.models.memory import PackSize
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
-from raysweep.objective import build_loss
+from raysweep.objective import build_loss, pairwise_elements
 from raysweep.packing import Pack
 from raysweep.seeds import derive_seed
 from raysweep.spec import Study
@@ -57,6 +57,7 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
     return [
         {
             **_descriptive(study, trial, views[dataset[i]], shape),
+            "device": device,
             **_training(trained, i, len(trials)),
             **measured[i],
             **learning_curves(study, trained, curve, i),
@@ -74,16 +75,20 @@ def pack_bytes(study: Study, pack: Pack, device: str = "cpu") -> int:
     views, _, shape = _loaded(study, pack.trials)
     settings = train_settings(study, device, pack.options)
     loss = build_loss(settings.loss, settings.loss_options)
+    rows = (len(views[0].splits.train), len(views[0].splits.validation))
+    aligned = sum(trial.strength > 0 for trial in pack.trials)
+    batch = min(settings.batch_size, rows[0])
     size = PackSize(
         shape=shape,
         members=len(pack.trials),
-        aligned=sum(trial.strength > 0 for trial in pack.trials),
+        aligned=aligned,
         datasets=len(views),
         orders=len({(trial.draw, trial.seed) for trial in pack.trials}),
-        rows=(len(views[0].splits.train), len(views[0].splits.validation)),
+        rows=rows,
         batch_size=settings.batch_size,
         itemsize=np.dtype(settings.dtype).itemsize,
         alignment_parameters=loss.parameter_count(shape.width_1, shape.width_2),
+        pairwise=pairwise_elements(settings.loss, aligned, batch, device == "cpu"),
     )
     if settings.engine == "torch" or device != "cpu" or settings.layer is not None:
         return size.torch_bytes()

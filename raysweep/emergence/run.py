@@ -56,6 +56,7 @@ def run_family(study: EmergenceStudy, pack: Pack, device: str = "cpu") -> list[R
                 **_model(trial, view.classes, view.x1.shape[1], view.x2.shape[1]),
                 **_settings(study, trial, sides),
                 **_training([encoders[encoders.job(trial, side)] for side in sides]),
+                "device": device,
                 "train_seconds": encoders.train_seconds / len(trials),
                 **aligned.get(trial.key, {}),
             }
