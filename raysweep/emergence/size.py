@@ -114,7 +114,8 @@ def _seconds(study: EmergenceStudy, family: Family, shapes: Counter[Shape], grou
         started = now()
         run_family(short, Pack(tuple(trials)))
         once, total = now() - started, 0.0
-        alone = {(1, c.depth_1, c.width_1, ()) for c in family.cells}
+        alone: set[tuple[int, int, int, object]]
+        alone = {(1, c.depth_1, c.width_1, None) for c in family.cells}
         alone |= {(2, c.depth_2, c.width_2, c.parameters) for c in family.cells}
         of_group = Counter(encoder[:3] for encoder in alone)
         for (modality, depth, width), count in shapes.items():
