@@ -31,6 +31,8 @@ guide: $(VENV)/.installed
 bench: $(VENV)/.installed-bench
 	$(BIN)/python tests/benchmarks/bench_training.py --jax $(BIN)/python
 	$(BIN)/python tests/benchmarks/bench_metrics.py
+	$(BIN)/python tests/benchmarks/bench_sweep.py
+	$(BIN)/python tests/benchmarks/bench_tracking.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

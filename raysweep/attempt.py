@@ -2,12 +2,14 @@
 
 import contextlib
 import faulthandler
+import logging
 import os
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -18,6 +20,8 @@ from raysweep.packing import Pack
 from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.table import Row
 from raysweep.trials import Trial
+
+_log = logging.getLogger(__name__)
 
 TIMED_OUT_EXIT = 124
 _LAST_RESORT_S = 15.0
@@ -98,7 +102,22 @@ def _estimate(study: StudyBase, pack: Pack, device: str) -> int:
 
 def device_for(study: StudyBase) -> str:
     """``cuda`` where the study gives its packs a GPU and torch finds one, else ``cpu``."""
-    return "cuda" if study.resources.gpus_per_pack > 0 and torch.cuda.is_available() else "cpu"
+    if study.resources.gpus_per_pack <= 0:
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    _warn_of_missing_gpu()
+    return "cpu"
+
+
+@cache
+def _warn_of_missing_gpu() -> None:
+    _log.warning(
+        "resources.gpus_per_pack asks for a GPU, but torch %s finds none (CUDA build: %s); "
+        "packs are trained on the CPU, and the rows say so in their column device",
+        torch.__version__,
+        torch.version.cuda or "no",
+    )
 
 
 def prepare_process(study: StudyBase) -> None:

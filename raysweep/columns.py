@@ -147,6 +147,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "gradient_ratio", "float64", "", "gradient norm at what is aligned, alignment over task"
     ),
+    Column("device", "string", "cpu, cuda", "what the pack was trained on"),
     Column("train_seconds", "float64", "s", "training time of the pack divided by its members"),
     Column(
         "alignment_<metric>_<split>",

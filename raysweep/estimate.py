@@ -1,7 +1,6 @@
 """How big a study is, and how long it would take on this machine."""
 
 import itertools
-import time
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +8,7 @@ import torch
 from raysweep.emergence.size import emergence_size
 from raysweep.execute import run_pack
 from raysweep.packing import Pack, pack_trials
-from raysweep.probe import epoch_cost
+from raysweep.probe import clock, epoch_cost
 from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.sweep import Sweep, search_draws, trials_of_cell
 from raysweep.trials import Trial
@@ -93,10 +92,12 @@ def _seconds_per_member(study: Study, planned: tuple[Trial, ...]) -> float:
     forced = [t for t in forced if t.options == forced[0].options]
     members = tuple(itertools.islice(itertools.cycle(forced), _PROBE_MEMBERS))
 
+    now = clock("cpu")
+
     def seconds_of(epochs: int) -> float:
-        started = time.perf_counter()
+        started = now()
         run_pack(_with_epochs(study, epochs), Pack(members))
-        return time.perf_counter() - started
+        return now() - started
 
     try:
         run_pack(_with_epochs(study, 1), Pack(members[:1]))  # loads the data, warms up

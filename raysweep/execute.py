@@ -13,7 +13,7 @@ from raysweep.errors import InputError
 from raysweep.models.memory import PackSize
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
-from raysweep.objective import OverPairs, build_loss
+from raysweep.objective import OverPairs, build_loss, pairwise_elements
 from raysweep.packing import Pack
 from raysweep.seeds import derive_seed
 from raysweep.spec import Study
@@ -56,6 +56,7 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
     return [
         {
             **_descriptive(study, trial, views[dataset[i]], shape),
+            "device": device,
             **_training(trained, i, len(trials)),
             **measured[i],
             **learning_curves(study, trained, curve, i),
@@ -73,16 +74,20 @@ def pack_bytes(study: Study, pack: Pack, device: str = "cpu") -> int:
     views, _, shape = _loaded(study, pack.trials)
     settings = train_settings(study, device, pack.options)
     loss = build_loss(settings.loss, settings.loss_options)
+    rows = (len(views[0].splits.train), len(views[0].splits.validation))
+    aligned = sum(trial.strength > 0 for trial in pack.trials)
+    batch = min(settings.batch_size, rows[0])
     size = PackSize(
         shape=shape,
         members=len(pack.trials),
-        aligned=sum(trial.strength > 0 for trial in pack.trials),
+        aligned=aligned,
         datasets=len(views),
         orders=len({(trial.draw, trial.seed) for trial in pack.trials}),
-        rows=(len(views[0].splits.train), len(views[0].splits.validation)),
+        rows=rows,
         batch_size=settings.batch_size,
         itemsize=np.dtype(settings.dtype).itemsize,
         alignment_parameters=sum(OverPairs(loss).parameter_counts(shape.widths)),
+        pairwise=pairwise_elements(settings.loss, aligned, batch, device == "cpu"),
     )
     several = len(shape.inputs) > 2
     if settings.engine == "torch" or device != "cpu" or settings.layer is not None or several:

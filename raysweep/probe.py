@@ -1,5 +1,6 @@
 """What an epoch costs, from short runs."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,14 @@ class Cost:
     def seconds(self, epochs: int) -> float:
         """Time of a run of so many epochs, s."""
         return self.fixed + self.per_epoch * epochs
+
+
+def clock(device: str) -> Callable[[], float]:
+    """What to time work on a device by: CPU time on the CPU, which other load does not inflate.
+
+    It is the time that passes on an idle machine where torch uses one thread, as estimates do.
+    """
+    return time.process_time if device == "cpu" else time.perf_counter
 
 
 def epoch_cost(seconds_of: Callable[[int], float]) -> Cost:

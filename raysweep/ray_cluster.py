@@ -184,7 +184,19 @@ def last_line(message: str) -> str:
 
 
 def _fitting(node: Mapping[str, float], bundle: Mapping[str, float]) -> int:
-    return min(int(node.get(name, 0.0) / amount + 1e-9) for name, amount in bundle.items())
+    """How many bundles fit a node; each share of a GPU lies on one GPU, as Ray places it."""
+
+    def fitting(has: float, amount: float) -> int:
+        if amount < 1:
+            return int(1 / amount + 1e-9) * int(has + 1e-9)
+        return int(has / amount + 1e-9)
+
+    return min(
+        fitting(node.get(name, 0.0), amount)
+        if name == "GPU"
+        else int(node.get(name, 0.0) / amount + 1e-9)
+        for name, amount in bundle.items()
+    )
 
 
 def _start_local(workers: int | None, common: dict[str, Any]) -> None:

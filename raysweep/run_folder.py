@@ -19,7 +19,7 @@ from raysweep.packing import Pack
 from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
-from raysweep.table import Parts, compact, read_parts
+from raysweep.table import Parts, compact, read_parts, read_searched
 from raysweep.trials import TrialResult
 
 FAILURES = "failures"
@@ -81,6 +81,10 @@ class RunFolder:
         Part files that are cut short or damaged count as missing; the pack is run again.
         """
         return sweep_of(study, self._parts().results())
+
+    def look(self, study: StudyBase) -> Sweep:
+        """The sweep as `open_sweep` gives it, to be shown: from the trial table where it can be."""
+        return sweep_of(study, read_searched(self.output).results())
 
     def compact(self, sweep: Sweep) -> int:
         """Write ``trials.parquet``; returns its number of rows."""

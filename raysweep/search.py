@@ -21,7 +21,6 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.trial import TrialState, create_trial
-from scipy.stats import qmc
 
 from raysweep.seeds import derive_seed
 from raysweep.spec import OptionRange, Search, StrengthRange
@@ -91,6 +90,8 @@ def propose(search: Search, seed: int, outcomes: Sequence[Outcome], count: int) 
     if search.sampler == "grid":
         return _grid(search)[asked : asked + count]
     if search.sampler == "qmc":
+        from scipy.stats import qmc  # a second to import, and only this sampler needs it
+
         # In one dimension: van der Corput's sequence, scrambled. It ignores what was found.
         sequence = qmc.Halton(
             1 + len(search.options), scramble=True, rng=derive_seed(seed, "sampler")

@@ -33,4 +33,14 @@ def content_key(content: object, digits: int = 20) -> str:
         content: nested dicts, lists, strings, numbers, booleans and None; key order is ignored.
         digits: length of the name; 20 hexadecimal digits are 80 bits.
     """
-    return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()[:digits]
+    return text_key(canonical_text(content), digits)
+
+
+def canonical_text(content: object) -> str:
+    """A JSON-like value as the one text that equal contents have (ASCII)."""
+    return _CANONICAL.encode(content)
+
+
+def text_key(text: str, digits: int = 20) -> str:
+    """The hexadecimal name of a text; `content_key` names the canonical text of a value."""
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -206,13 +207,17 @@ def _alignment_parameters(
 @contextmanager
 def _precision(settings: TrainSettings) -> Iterator[None]:
     """Let a GPU round products as the settings say, for this pack only."""
-    products = torch.backends.cuda.matmul
-    before = products.fp32_precision
-    products.fp32_precision = "tf32" if settings.tf32 else "ieee"
+    # Convolutions and recurrences of other encoders go through cuDNN, whose default is TF32.
+    cudnn: Any = torch.backends.cudnn  # torch declares it without its parts
+    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+    before = [backend.fp32_precision for backend in backends]
+    for backend in backends:
+        backend.fp32_precision = "tf32" if settings.tf32 else "ieee"
     try:
         yield
     finally:
-        products.fp32_precision = before
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision
 
 
 def _device(name: str) -> torch.device:

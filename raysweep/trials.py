@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from raysweep.cells import Cell
-from raysweep.seeds import content_key
+from raysweep.seeds import canonical_text, text_key
 
 # Options of the loss beside those that the study fixes: (name, value), sorted by name.
 Options = tuple[tuple[str, Any], ...]
@@ -16,6 +16,12 @@ Options = tuple[tuple[str, Any], ...]
 def option_words(options: Options) -> list[str]:
     """Options as they are shown, such as ``temperature=0.1``."""
     return [f"{name}={_word(value)}" for name, value in options]
+
+
+@lru_cache(maxsize=1000)
+def _opening(science: str, cell: str) -> str:
+    """What the keys of a cell's trials begin with."""
+    return f"[{canonical_text(science)},{canonical_text(cell)},"
 
 
 def _word(value: object) -> str:
@@ -84,18 +90,15 @@ class Trial:
 
     @cached_property
     def key(self) -> str:
-        """The trial's name: a hash of everything its numbers depend on."""
-        return content_key(
-            [
-                self.science,
-                self.cell.id,
-                self.draw,
-                self.seed,
-                float(self.strength).hex(),
-                self.arm.value,
-                self.stage.value,
-                *([dict(self.options)] if self.options else []),
-            ]
+        """The trial's name: a hash of everything its numbers depend on.
+
+        It is the `content_key` of [science, cell, draw, seed, strength, arm, stage, options], the
+        options left out where there are none; written field by field, as a large study has 100,000.
+        """
+        options = f",{canonical_text(dict(self.options))}" if self.options else ""
+        return text_key(
+            f"{_opening(self.science, self.cell.id)}{self.draw:d},{self.seed:d},"
+            f'"{float(self.strength).hex()}","{self.arm}","{self.stage}"{options}]'
         )
 
 

@@ -15,7 +15,7 @@ EVERY_S = 1.0
 
 def left_sweep(folder: RunFolder, study: StudyBase) -> Sweep:
     """The sweep as runs have left it: with all results, and the packs that were given up."""
-    sweep = folder.open_sweep(study)
+    sweep = folder.look(study)
     reasons = folder.failures()
     for pack in _missing(sweep):
         if pack.key in reasons:

@@ -45,6 +45,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_look_at_a_run_loads_nothing_heavy(finished: Path) -> None:
+    # Of torch, pandas and scipy.stats each takes longer to import than the look itself.
+    code = (
+        "import sys; from raysweep.cli import app; app(['status', 'out'], standalone_mode=False); "
+        "heavy = {'torch', 'pandas', 'scipy.stats', 'ray', 'mlflow'} & {*sys.modules}; "
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=finished, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stderr
+    assert "24 of 24 trials are there" in done.stdout
+
+
 def test_run_leaves_the_table_and_the_resolved_study(finished: Path) -> None:
     table = pd.read_parquet(finished / "out" / "trials.parquet")
     # Two cells: strength 0 and two strengths on one seed, then three arms on three seeds.

@@ -1,4 +1,3 @@
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,12 @@ from raysweep.table import (
     Row,
     compact,
     read_parts,
+    read_searched,
     read_table,
     results_of,
     write_part,
 )
-from raysweep.trials import Arm, Stage, Status, Trial
+from raysweep.trials import Arm, Stage, Status, Trial, TrialResult
 
 CELL = Cell("synthetic", (("U", 4),), (0,), "mlp", 1, 1, 8, 8)
 OTHER_CELL = replace(CELL, width_1=16)
@@ -231,29 +231,64 @@ def test_a_search_gets_its_columns(tmp_path: Path) -> None:
     assert read[trial(2).key].status is Status.DIVERGED
 
 
-def test_a_large_run_is_read_in_moments(tmp_path: Path) -> None:
-    # 100 of the 2,800 part files that 100,000 trials make, which take about one and a half seconds.
-    output = Output(
-        tmp_path,
-    )
-    measured = {
-        f"performance_{h}_{s}": 0.5 for h in (1, 2, "fused") for s in ("validation", "test")
-    }
-    more = {
-        **measured,
-        **{f"I{i}": 0.1 for i in (1, 2, 12)},
-        "data": "synthetic",
-        "temperature": 0.05,
-    }
-    trials = [trial(seed) for seed in range(100 * 36)]
-    (tmp_path / PARTS).mkdir()
-    for start in range(0, len(trials), 36):
-        rows = [row(t, **more) for t in trials[start : start + 36]]
-        write_part(output, f"{start:06d}", rows)
-    started = time.process_time()
-    parts = read_parts(output)
-    assert compact(output, parts, plan(*trials)) == len(trials)
-    assert time.process_time() - started < 1.0
+# A look at a run: the table, and the parts that it lacks
+
+
+def results_by_sight(output: Output) -> dict[str, TrialResult]:
+    """What a look finds, which has to be what reading all parts finds."""
+    found = read_searched(output).results()
+    assert found == read_parts(output).results()
+    return found
+
+
+@pytest.fixture
+def compacted(tmp_path: Path) -> Output:
+    """Two parts, both in the trial table."""
+    output = Output(tmp_path)
+    write_part(output, "a", [row(trial(1), alignment_cka_validation=0.1)])
+    write_part(output, "b", [row(trial(2), alignment_cka_validation=0.2, performance_1_test=1.0)])
+    assert compact(output, read_parts(output), plan(trial(1), trial(2))) == 2
+    return output
+
+
+def test_a_look_reads_only_the_parts_that_the_table_lacks(
+    compacted: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_part(compacted, "c", [row(trial(3), alignment_cka_validation=0.3)])
+    confirm = replace(trial(4), stage=Stage.CONFIRM)
+    write_part(compacted, "d", [{**row(confirm, number=0.5), "status": "diverged"}])
+    whole = read_parts(compacted).results()
+    names = []
+    read = compacted.read
+    monkeypatch.setattr(compacted, "read", lambda name: names.append(name) or read(name))
+    assert read_searched(compacted).results() == whole
+    assert names == [TABLE_NAME, "parts/c.arrow", "parts/d.arrow"]
+    assert whole[trial(2).key].values == {"alignment_cka_validation": 0.2}
+    assert whole[confirm.key] == TrialResult(confirm.key, Status.DIVERGED, {})
+
+
+def test_a_look_sees_parts_that_changed_or_went(compacted: Output, tmp_path: Path) -> None:
+    write_part(compacted, "b", [row(trial(2), alignment_cka_validation=0.4)])
+    assert results_by_sight(compacted)[trial(2).key].number("alignment_cka_validation") == 0.4
+    file = path_of(tmp_path, "b")
+    file.write_bytes(file.read_bytes()[:-1])
+    assert read_searched(compacted).damaged == ("parts/b.arrow",)
+    assert results_by_sight(compacted).keys() == {trial(1).key}
+    file.unlink()
+    assert results_by_sight(compacted).keys() == {trial(1).key}
+
+
+def test_a_table_without_all_rows_stands_for_no_part(compacted: Output) -> None:
+    compact(compacted, read_parts(compacted), plan(trial(2)))
+    assert results_by_sight(compacted).keys() == {trial(1).key, trial(2).key}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 not really PAR1"])
+def test_a_look_needs_no_table(compacted: Output, tmp_path: Path, content: bytes | None) -> None:
+    (tmp_path / TABLE_NAME).unlink()
+    if content is not None:
+        (tmp_path / TABLE_NAME).write_bytes(content)
+    assert results_by_sight(compacted).keys() == {trial(1).key, trial(2).key}
 
 
 # Reading a table

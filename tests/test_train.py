@@ -1,5 +1,6 @@
 import dataclasses
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from raysweep.models.initial import alignment_generator
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
 from raysweep.objective.base import LossOutput, differentiate
-from raysweep.train import train_pack
+from raysweep.train import _precision, train_pack
 from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.training.loop import _compaction_pays
 
 SHAPE = PairShape(d1=5, d2=4, classes=3, depth_1=2, depth_2=3, width_1=6, width_2=6)
 ROWS, BATCH = 75, 16  # the last batch has 11 rows
@@ -264,7 +266,8 @@ def test_a_diverging_member_leaves_the_others_bit_identical(dtype: str, engine: 
     assert trained.parameters[2].isnan().all()
     assert trained.best_epoch[2] == -1
     step = trained.diverged_step[2]
-    assert 0 <= step < trained.steps[2]
+    assert step >= 0
+    assert trained.steps[2] == step + 1
     # Until that step nothing was wrong: training up to the epoch before ends well.
     epochs_before = step // 5
     if epochs_before:
@@ -284,6 +287,30 @@ def test_no_result_is_left_unfinished(dtype: str) -> None:
     assert np.isin(trained.best_epoch, [3, 5]).all()
     assert np.isfinite(trained.history.task_loss).all()
     assert np.isfinite(trained.history.fused_loss).all()
+
+
+def test_a_divergence_does_not_decide_when_the_others_are_compacted() -> None:
+    stacked = SimpleNamespace(members_are_separate=False)
+    settings = TrainSettings(1, patience=3)
+    held = np.array([False, True, True, True, True])
+    broken, nobody = ~held, np.zeros(5, dtype=bool)
+    assert not _compaction_pays(held, broken, stacked, settings)
+    assert not _compaction_pays(held, nobody, stacked, settings)  # 4 of 5 still train
+    held[1] = False
+    assert _compaction_pays(held, nobody, stacked, settings)
+    assert _compaction_pays(held, broken, stacked, settings)  # 3 of 4
+    assert not _compaction_pays(held, broken, stacked, TrainSettings(1))
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_every_product_on_a_gpu_is_as_precise_as_the_settings_say(tf32: bool) -> None:
+    cudnn = torch.backends.cudnn
+    backends = torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn
+    before = [backend.fp32_precision for backend in backends]
+    with _precision(TrainSettings(1, tf32=tf32)):
+        found = {backend.fp32_precision for backend in backends}
+    assert found == {"tf32" if tf32 else "ieee"}
+    assert [backend.fp32_precision for backend in backends] == before
 
 
 @ENGINES

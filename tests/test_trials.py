@@ -1,13 +1,15 @@
 import dataclasses
+import itertools
 import math
 
 import pytest
 from conftest import StudyFactory
 
 from raysweep.cells import Cell
+from raysweep.seeds import content_key
 from raysweep.spec import Study
 from raysweep.sweep import science_digest
-from raysweep.trials import Arm, Stage, Status, Trial, TrialResult
+from raysweep.trials import Arm, Options, Stage, Status, Trial, TrialResult
 
 CELL = Cell("synthetic", (("U", 4),), (0, 1), "mlp", 1, 1, 8, 8)
 TRIAL = Trial(CELL, 0, 3, 0.5, Arm.FORCED, Stage.SEARCH, "science", 1, 5, "")
@@ -99,6 +101,17 @@ def test_a_key_is_pinned() -> None:
     assert (
         dataclasses.replace(TRIAL, strength=0).key == dataclasses.replace(TRIAL, strength=0.0).key
     )
+
+
+@pytest.mark.parametrize("options", [(), (("b", 'ü"\\'), ("a", 0.1)), (("a", True), ("c", None))])
+@pytest.mark.parametrize("strength", [0, 0.1, 1e-300, 2.5e30])
+@pytest.mark.parametrize("stage", [Stage.SEARCH, Stage.CONFIRM])
+def test_a_key_is_the_name_of_the_content(options: Options, strength: float, stage: Stage) -> None:
+    cell = dataclasses.replace(CELL, dataset='mine:data"ä')
+    for arm, science in itertools.product(Arm, ("science", "s\u2028\\")):
+        trial = Trial(cell, 10**6, 2**31, strength, arm, stage, science, options=options)
+        content = [science, cell.id, trial.draw, trial.seed, float(strength).hex(), arm, stage]
+        assert trial.key == content_key([*content, *([dict(options)] if options else [])])
 
 
 def test_draws_that_a_cell_also_has_do_not_matter() -> None:

@@ -22,7 +22,7 @@ from raysweep.training.inputs import EncoderData, Members, TrainSettings
 from raysweep.trials import Status
 
 MEASURED_SPLITS = ("validation", "test")
-_CHUNK_ROWS = 4096
+CHUNK_ROWS = 4096
 
 Place = tuple[tuple[tuple[str, Scalar], ...], int]
 """Parameters of a cell, and a draw."""
@@ -242,8 +242,8 @@ def _performance(
 def _logits(trained: TrainedEncoders, x: np.ndarray) -> np.ndarray:
     """Float64 logits [m, n, classes] of inputs [k, n, d]."""
     parts: Iterable[Tensor] = (
-        trained.forward(x[:, start : start + _CHUNK_ROWS])[1].mT.double().cpu()
-        for start in range(0, x.shape[1], _CHUNK_ROWS)
+        trained.forward(x[:, start : start + CHUNK_ROWS])[1].mT.double().cpu()
+        for start in range(0, x.shape[1], CHUNK_ROWS)
     )
     return torch.cat(list(parts), dim=1).numpy()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from raysweep.data.registry import load
-from raysweep.emergence.encoders import MEASURED_SPLITS, Encoders, Job, Measured
+from raysweep.emergence.encoders import CHUNK_ROWS, MEASURED_SPLITS, Encoders, Job, Measured
 from raysweep.emergence.families import EncoderTrial
 from raysweep.emergence.pairs import PairScore, align_pairs
 from raysweep.execute import data_facts
@@ -56,6 +56,7 @@ def run_family(study: EmergenceStudy, pack: Pack, device: str = "cpu") -> list[R
                 **_model(trial, view.classes, view.x1.shape[1], view.x2.shape[1]),
                 **_settings(study, trial, sides),
                 **_training([encoders[encoders.job(trial, side)] for side in sides]),
+                "device": device,
                 "train_seconds": encoders.train_seconds / len(trials),
                 **aligned.get(trial.key, {}),
             }
@@ -90,9 +91,12 @@ def family_bytes(study: EmergenceStudy, pack: Pack, device: str = "cpu") -> int:
             # Both splits, with the bits of a metric of neighbours.
             layers += depth * rows * (2 * width * size + rows // 8)
     batch = min(study.training.batch_size, len(view.splits.train))
+    # Afterwards all layers of a whole chunk of rows are there at once, once each.
+    population = 0 if view.population is None else len(view.population.x1)
+    chunk = min(CHUNK_ROWS, max(len(view.y), population))
+    columns = max(3 * batch, chunk)
     stack = max(
-        count
-        * (10 * shape.parameter_count + 3 * batch * (shape.d + (shape.depth + 1) * shape.width))
+        count * (10 * shape.parameter_count + columns * (shape.d + (shape.depth + 1) * shape.width))
         for shape, count in stacks.items()
     )
     return data + stack * size + layers

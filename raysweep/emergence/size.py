@@ -1,6 +1,5 @@
 """How big an emergence study is, and how long it would take on this machine."""
 
-import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +16,9 @@ from raysweep.emergence.plan import (
     trials_of_family,
     tuning_cells,
 )
-from raysweep.emergence.run import pack_seconds, run_family
+from raysweep.emergence.run import run_family
 from raysweep.packing import Pack
-from raysweep.probe import epoch_cost
+from raysweep.probe import clock, epoch_cost
 from raysweep.spec import EmergenceStudy
 
 _RATES = Rates(1e-3, 0.0)
@@ -111,15 +110,20 @@ def _seconds(study: EmergenceStudy, family: Family, shapes: Counter[Shape], grou
         draw, seed = family.draws[0], study.seeds[0]
         trials = measured_trials(study, family, draw, seed, (_RATES, _RATES), "")
         short = _with_epochs(study, 1)
-        started = time.perf_counter()
-        rows = run_family(short, Pack(tuple(trials)))
-        trained = pack_seconds(rows)
-        total = groups * (time.perf_counter() - started - trained)
+        now = clock("cpu")
+        started = now()
+        run_family(short, Pack(tuple(trials)))
+        once, total = now() - started, 0.0
+        alone: set[tuple[int, int, int, object]]
+        alone = {(1, c.depth_1, c.width_1, None) for c in family.cells}
+        alone |= {(2, c.depth_2, c.width_2, c.parameters) for c in family.cells}
+        of_group = Counter(encoder[:3] for encoder in alone)
         for (modality, depth, width), count in shapes.items():
             trial = _of_shape(trials, modality, depth, width)
             cost = epoch_cost(partial(_train_seconds, study, trial, modality))
             total += count * cost.per_epoch * study.training.of(modality, "epochs")
-        return total
+            once -= of_group[modality, depth, width] * cost.per_epoch
+        return total + groups * max(once, 0.0)
     finally:
         torch.set_num_threads(threads)
 
@@ -150,7 +154,10 @@ def _train_seconds(study: EmergenceStudy, trial: EncoderTrial, modality: int, ep
         modality=modality,
     )
     views = {(cell.parameters, trial.draw): view}
-    return Encoders(_with_epochs(study, epochs), [alone], views, "cpu").train_seconds
+    now = clock("cpu")
+    started = now()
+    Encoders(_with_epochs(study, epochs), [alone], views, "cpu")
+    return now() - started
 
 
 def _with_epochs(study: EmergenceStudy, epochs: int) -> EmergenceStudy:

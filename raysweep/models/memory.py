@@ -8,6 +8,10 @@ _BLOCK = 64
 """Batches are padded to register tiles of at most this many columns (float32)."""
 
 
+_MATRICES = 8
+"""Samples-by-samples matrices that a loss in torch holds of a member while it is computed."""
+
+
 @dataclass(frozen=True)
 class PackSize:
     """The sizes that decide a pack's memory.
@@ -22,6 +26,8 @@ class PackSize:
         batch_size: rows a step.
         itemsize: bytes of a number, 4 for float32.
         alignment_parameters: of one member's alignment loss.
+        pairwise: numbers in one samples-by-samples matrix of all members that the alignment loss
+            compares at once; 0 for a loss that does not compare all samples with all.
     """
 
     shape: PairShape
@@ -33,6 +39,7 @@ class PackSize:
     batch_size: int
     itemsize: int = 4
     alignment_parameters: int = 0
+    pairwise: int = 0
 
     @property
     def _parameters(self) -> int:
@@ -50,14 +57,12 @@ class PackSize:
         hidden = sum(depth * width for depth, width in zip(shape.depths, shape.widths, strict=True))
         return sum(shape.inputs) + hidden + len(shape.heads) * shape.classes
 
-    def kernel_bytes(self, asked: bool = False, pairwise: bool = True) -> int:
+    def kernel_bytes(self, asked: bool = False) -> int:
         """Peak bytes of the kernel engine, beyond the data that it is given.
 
         Args:
             asked: whether the loss is one that the kernel does not compute itself; then every
                 aligned member's batch is held at once.
-            pairwise: whether the loss compares all samples of a batch with all (InfoNCE and its
-                kind).
         """
         shape, columns = self.shape, self._columns
         widths = shape.width_1 + shape.width_2
@@ -65,14 +70,14 @@ class PackSize:
         labels = sum(self.rows) * 4
         orders = 2 * self.orders * self.rows[0] * 4
         arena = 2 * self._parameters + (self._features + 5 * widths) * columns
-        matrix = columns**2 * (pairwise and self.aligned > 0)
+        matrix = columns**2 if self.pairwise else 0
         if asked:
             # A loss in torch holds its intermediate results of all members at once.
-            matrix = self.aligned * (arena + 10 * widths * columns + 3 * matrix)
+            matrix = self.aligned * (arena + 10 * widths * columns) + _MATRICES * self.pairwise
         held = 6 * self.members * self._parameters
         return self.datasets * (inputs + labels) + orders + (held + arena + matrix) * self.itemsize
 
-    def torch_bytes(self, pairwise: bool = True) -> int:
+    def torch_bytes(self) -> int:
         """Peak bytes of the torch engine, beyond the data that it is given.
 
         Pairs of modalities are compared one after another, so that one matrix is held at a time.
@@ -82,12 +87,11 @@ class PackSize:
         inputs = sum(self.rows) * (sum(shape.inputs) + len(shape.inputs)) * self.itemsize
         labels = sum(self.rows) * 8
         orders = self.orders * self.rows[0] * 4 + 2 * self.members * self.rows[0] * 8
-        batch = (
-            self.members
-            * columns
-            * (self._features + 4 * widths + 2 * len(shape.heads) * shape.classes)
-        )
-        loss = self.aligned * columns * (24 * widths + 2 * columns * pairwise)
+        width = self._features + 4 * widths + 2 * len(shape.heads) * shape.classes
+        batch = self.members * columns * width
+        # Of more than two modalities the gradients of one pair are held beside the sums over all.
+        sums = 1 if len(shape.inputs) == 2 else 2
+        loss = self.aligned * columns * 12 * sums * widths + _MATRICES * self.pairwise
         held = 8 * self.members * self._parameters
         return (
             self.datasets * (2 * inputs + labels) + orders + (held + batch + loss) * self.itemsize

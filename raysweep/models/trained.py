@@ -98,7 +98,7 @@ class TrainedPack(PairForward):
         diverged_step: [m], the first step (from 0) at which a loss, a gradient norm or a
             parameter was not finite; -1 if none.
         best_epoch: [m], the epoch (from 0) that the parameters come from; -1 if diverged.
-        steps: [m], steps taken.
+        steps: [m], steps taken, of a diverged member up to and with the one that broke.
         history: what was seen in each epoch.
         train_seconds: wall-clock time of the whole pack, s.
         gradient_ratio: [m], strength times the alignment loss's gradient at the layers that

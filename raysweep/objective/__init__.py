@@ -9,3 +9,4 @@ from raysweep.objective.registry import CUSTOM_OPTIONS as CUSTOM_OPTIONS
 from raysweep.objective.registry import LOSSES as LOSSES
 from raysweep.objective.registry import LossEntry as LossEntry
 from raysweep.objective.registry import build_loss as build_loss
+from raysweep.objective.registry import pairwise_elements as pairwise_elements

@@ -50,6 +50,11 @@ def exponential_dtype(dtype: torch.dtype, span: float) -> torch.dtype:
     return dtype if span <= FLOAT32_SPAN else torch.float64
 
 
+def members_at_once(batch: int, on_cpu: bool) -> int:
+    """How many members' [b, b] matrices are made at once, at least one."""
+    return max(1, (_CPU_ELEMENTS if on_cpu else _DEVICE_ELEMENTS) // batch**2)
+
+
 def in_chunks(
     function: Callable[..., tuple[Tensor, ...]], u: Tensor, v: Tensor, *others: Tensor
 ) -> tuple[Tensor, ...]:
@@ -64,8 +69,7 @@ def in_chunks(
         others: Further tensors whose first axis is m.
     """
     m, b = u.shape[0], u.shape[-1]
-    elements = _CPU_ELEMENTS if u.device.type == "cpu" else _DEVICE_ELEMENTS
-    size = max(1, elements // (b * b))
+    size = members_at_once(b, u.device.type == "cpu")
     tensors = (u, v, *others)
     if size >= m:
         return function(*tensors)

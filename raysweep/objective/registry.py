@@ -19,6 +19,7 @@ from raysweep.objective.heads import Projected
 from raysweep.objective.infonce import InfoNCE
 from raysweep.objective.one_way import OneWay
 from raysweep.objective.paired import CosineDistance, MeanSquaredError
+from raysweep.objective.pairwise import members_at_once
 from raysweep.objective.redundancy import BarlowTwins, VICReg
 from raysweep.objective.siglip import SigLIP
 from raysweep.objective.soft_knn import SoftKNN
@@ -38,6 +39,7 @@ class LossEntry:
         meaning: What it forces, in a line.
         source: Where it is defined.
         options: Its own options; every loss also takes `COMMON_OPTIONS`.
+        pairwise: Whether it compares all samples of a batch with all, in [b, b] matrices.
     """
 
     name: str
@@ -47,6 +49,7 @@ class LossEntry:
     meaning: str
     source: str
     options: tuple[Option, ...] = ()
+    pairwise: bool = False
 
 
 COMMON_OPTIONS = (
@@ -87,6 +90,7 @@ _ENTRIES = (
         name="infonce",
         build=InfoNCE,
         equal_widths=True,
+        pairwise=True,
         favours="mutual_knn",
         meaning="each sample finds its pair among the batch by cosine, in both directions",
         source="van den Oord et al. 2018, arXiv 1807.03748; CLIP, arXiv 2103.00020",
@@ -112,6 +116,7 @@ _ENTRIES = (
         name="siglip",
         build=SigLIP,
         equal_widths=True,
+        pairwise=True,
         favours="mutual_knn",
         meaning="every pair of the batch classified as matching or not by cosine",
         source="Zhai et al. 2023, arXiv 2303.15343",
@@ -199,6 +204,7 @@ _ENTRIES = (
         name="soft_knn",
         build=SoftKNN,
         equal_widths=False,
+        pairwise=True,
         favours="mutual_knn",
         meaning="soft neighbourhoods of each sample made the same in both modalities",
         source="Hinton and Roweis 2002 (neighbour distribution); Huh et al. 2024, arXiv 2405.07987",
@@ -224,6 +230,7 @@ _ENTRIES = (
         name="uniformity",
         build=Uniformity,
         equal_widths=False,
+        pairwise=True,
         favours="uniformity",
         meaning="control: spreads each modality over the sphere, aligns nothing",
         source="Wang and Isola 2020, arXiv 2005.10242",
@@ -263,6 +270,24 @@ def build_loss(name: str, options: Mapping[str, object] | None = None) -> Alignm
     settings = resolve((*entry.options, *COMMON_OPTIONS), given, place)
     common = {option.name: settings.pop(option.name) for option in COMMON_OPTIONS}
     return _with_common(name, entry.build(**settings), entry.equal_widths, common)
+
+
+def pairwise_elements(name: str, members: int, batch: int, on_cpu: bool) -> int:
+    """Numbers in one samples-by-samples matrix of all members that a loss holds at once.
+
+    The losses here handle a few members at a time (`raysweep.objective.pairwise`); a function of a
+    user's own may compare all samples of all members.
+
+    Args:
+        name: As for `build_loss`.
+        members: Those that have the loss.
+        batch: Rows of a batch.
+        on_cpu: Whether the device is the CPU.
+    """
+    if name in LOSSES and not LOSSES[name].pairwise:
+        return 0
+    at_once = members_at_once(batch, on_cpu) if name in LOSSES else members
+    return min(members, at_once) * batch**2
 
 
 def _with_common(

@@ -73,6 +73,7 @@ def run_epochs(
         squares[:, members] += np.stack((log.alignment_gradient, log.task_gradient))[:, alive]
         broken = alive & (failed >= 0)
         diverged_step[packed[broken]] = epoch * steps_per_epoch + failed[broken]
+        steps[packed[broken]] = diverged_step[packed[broken]] + 1
         running[packed[broken]] = False
         last = epoch == settings.epochs - 1
         if last or (epoch + 1) % settings.evaluate_every == 0:
@@ -96,7 +97,7 @@ def run_epochs(
         held = running[packed]
         if not held.any():
             break
-        if _compaction_pays(held, engine, settings) and not last:
+        if _compaction_pays(held, diverged_step[packed] >= 0, engine, settings) and not last:
             kept = torch.from_numpy(np.flatnonzero(held))
             engine.keep(kept)
             order.keep(kept)
@@ -111,14 +112,24 @@ def run_epochs(
     return Outcome(best, diverged_step, best_epoch, steps, history, ratio)
 
 
-def _compaction_pays(held: np.ndarray, engine: PackEngine, settings: TrainSettings) -> bool:
+def _compaction_pays(
+    held: np.ndarray, diverged: np.ndarray, engine: PackEngine, settings: TrainSettings
+) -> bool:
     """Whether to drop the finished members from the pack now.
 
     Where members are stacked, the size of the pack decides how the products round. There a
     member that diverges stays, so that the others keep the very bits that they would have had
     beside a healthy one; only early stopping, which finishes members by design, shrinks the pack,
-    in a few steps, as buffers are rebuilt each time.
+    in a few steps, as buffers are rebuilt each time. When it shrinks is decided by the members
+    that did not diverge. It then drops the diverged ones too, so that with early stopping a
+    divergence can still change how the others round, from that epoch on.
+
+    Args:
+        held: [held members], whether each still trains; at least one does.
+        diverged: [held members], whether each has diverged.
+        engine: the engine that holds them.
+        settings: of the pack.
     """
     if engine.members_are_separate:
         return not held.all()
-    return settings.patience is not None and held.mean() <= COMPACT_BELOW
+    return settings.patience is not None and held[~diverged].mean() <= COMPACT_BELOW

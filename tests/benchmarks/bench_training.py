@@ -25,9 +25,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rivals import BATCH, Careful, Conventional, Stacked, Vmapped
 
 from raysweep.models.initial import alignment_generator
-from raysweep.models.shape import PairShape
+from raysweep.models.shape import EncoderShape, PairShape
 from raysweep.objective import LOSSES, build_loss
-from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.train import train_encoders
+from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.kernel_engine import KernelEngine
 from raysweep.training.order import BatchOrder
 from raysweep.training.passes import HandWritten
@@ -217,6 +218,51 @@ def losses(rounds):
         )
 
 
+def by_models(rounds):
+    """How many models are trained together: every side that stacks them, and encoders alone."""
+    x, y = draw(ROWS)
+    x, y = torch.from_numpy(x).float(), torch.from_numpy(y)
+    write("\nCPU time per model and step (us) by number of models M, depth 5; all are ")
+    write("encoders alone\n\n| | M = 1 | M = 5 | M = 20 | M = 100 |\n")
+    write("| --- | --- | --- | --- | --- |\n")
+    found = {}
+    for models in (1, 5, 20, 100):
+        sides = {
+            "torch.func.vmap": Vmapped(x, y, WIDTH, 5, CLASSES, models),
+            "stacked baddbmm, autograd": Stacked(x, y, WIDTH, 5, CLASSES, models),
+        }
+        steps = max(4, 60 // models)
+        times = {name: [] for name in sides}
+        for _ in range(rounds + 1):
+            for name, side in sides.items():
+                times[name].append(per_step(side, steps))
+        epochs = {"ours, kernel": alone("kernel", models), "ours, torch": alone("torch", models)}
+        for name, train in epochs.items():
+            train(1)
+            times[name] = [
+                (cpu_s(train, 2) - cpu_s(train, 1)) / -(-ROWS // BATCH) / models
+                for _ in range(rounds + 1)
+            ]
+        for name, seconds in times.items():
+            found.setdefault(name, []).append(f"{median(seconds[1:]) * 1e6:,.0f}")
+    for name, cells in found.items():
+        write(f"| {name} | " + " | ".join(cells) + " |\n")
+
+
+def alone(engine, models):
+    """Trains so many encoders without partners for some epochs."""
+    x, y = draw(ROWS)
+    data = EncoderData(x[None], y[None], x[None, :64], y[None, :64], np.zeros(models, int))
+    same = np.ones(models)
+    members = Members(
+        np.arange(models), np.arange(models), same * 1e-3, same * 1e-2, same * 0, same * 8, same < 0
+    )
+    shape = EncoderShape(INPUTS, CLASSES, 5, WIDTH, 1)
+    return lambda epochs: train_encoders(
+        shape, members, data, TrainSettings(epochs, BATCH, engine=engine, evaluate_every=1000)
+    )
+
+
 def growth(rounds):
     """How the kernel's cost grows along each size."""
     write("\nKernel, CPU time per model and step (us), from models 20, depth 5, width 12, ")
@@ -249,6 +295,7 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     against_others(options.rounds, Jax(options.jax) if options.jax else None)
+    by_models(max(2, options.rounds // 2))
     losses(max(2, options.rounds // 2))
     growth(max(2, options.rounds // 2))
 
