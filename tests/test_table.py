@@ -327,7 +327,7 @@ def test_what_is_no_table_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a trial table, columns missing: study, draw, seed"):
         read_table(tmp_path)
     (tmp_path / "folder.parquet").mkdir()
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is a folder, expected a file"):
         read_table(tmp_path / "folder.parquet")
 
 
