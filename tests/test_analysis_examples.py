@@ -123,7 +123,8 @@ def test_the_summary_of_draws(folder: Path, small: pd.DataFrame) -> None:
 def test_tables_of_the_results(folder: Path, large: pd.DataFrame, small: pd.DataFrame) -> None:
     text = (folder / "tables.md").read_text()
     trend = parsed(text, "Spearman's rho of the highest CKA")
-    assert trend["paper, U 0-7"].tolist() == ["-0.929", "-0.762", "-0.976", "-0.976", "-1.000"]
+    paper = [printed for printed in trend["paper, U 0-7"] if printed]
+    assert paper == ["-0.929", "-0.762", "-0.976", "-0.976", "-1.000"]
     for phi, printed in trend["ours, U 0-8"].items():
         line = large[large["D_phi"] == int(phi)].groupby(["U", "depth_2"])[published.CKA].mean()
         line = line.groupby("U").max()
