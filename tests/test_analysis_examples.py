@@ -134,15 +134,12 @@ def test_tables_of_the_results(folder: Path, large: pd.DataFrame, small: pd.Data
     for pair in PAIRS:
         shown = shallow[f"{pair}: depth to 6"].astype(float)
         np.testing.assert_allclose(shown, middle[pair], atol=0.00501)
-    # what the audit of these runs computed by itself
-    assert shallow.loc[["2", "3", "4"], "performance-depth: depth to 6"].tolist() == [
-        *("0.84", "0.71", "0.61")
-    ]
     given = parsed(text, "Alignment and performance:")["given depth: Spearman, 3 draws"]
     middle = direct(small, stats.spearmanr).groupby("U")["given"].median()
     np.testing.assert_allclose(given.astype(float), middle, atol=0.00501)
     accuracy = parsed(text, "the best over depths (A)")
-    best = large[large["D_phi"] == 9].groupby("U")["performance_2_population"].max()
+    means = large[large["D_phi"] == 9].groupby(["U", "depth_2"])["performance_2_population"].mean()
+    best = means.groupby("U").max()
     assert accuracy["accuracy 2, D_phi 9"].tolist() == [f"{v:.3f}" for v in best]
     assert accuracy["Bayes 2"].tolist() == [
         f"{large[large['U'] == u]['bayes_2'].iloc[0]:.3f}" for u in range(9)

@@ -115,7 +115,7 @@ def followup_tables(
         section(
             "Best strength and shape",
             f"Accuracy of modality 2, points; {runs['draw']} draws x {runs['seed']} seeds a "
-            "strength in the search, confirmed on seeds and, where `search.draws` says so, datasets that it never saw.",
+            "strength in the search, confirmed on seeds that it never saw.",
             table(shapes, small),
         )
     ]
