@@ -90,15 +90,17 @@ def descriptors(trials: pd.DataFrame) -> list[str]:
 
 
 def searched_options(trials: pd.DataFrame) -> pd.Series:
-    """The loss options that a study fixes or its search proposed, in words: `temperature=0.1`.
+    """The loss options that a study's search proposed, in words: `temperature=0.1`.
 
-    Numbers have three digits; the columns `option_*` are exact. Empty where there are none.
+    Numbers have three digits; the columns `option_*` are exact, and those with one value in all of
+    a study are fixed there. Empty where there are none.
     """
     words = pd.Series("", index=trials.index)
     for name in map(str, trials.columns):
         if name.startswith(OPTION_PREFIX):
+            searched = trials.groupby("study")[name].transform("nunique") > 1
             part = trials[name].map(partial(_option_part, name.removeprefix(OPTION_PREFIX)))
-            words = (words + " " + part).str.strip()
+            words = (words + " " + part.where(searched, "")).str.strip()
     return words
 
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -239,7 +240,7 @@ def test_an_unknown_outcome_names_those_there_are():
         forcing_effects(three_cells(), performance="performance_3_test")
 
 
-def test_analysis_needs_no_training_stack():
+def test_analysis_needs_no_training_stack(tmp_path: Path):
     code = (
         "import sys, importlib, pkgutil, analysis\n"
         "for m in pkgutil.walk_packages(analysis.__path__, 'analysis.'):\n"
@@ -247,4 +248,5 @@ def test_analysis_needs_no_training_stack():
         "heavy = {'torch', 'ray', 'mlflow', 'optuna'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    # The walks run as they are imported, and leave figures where they are.
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
