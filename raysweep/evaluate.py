@@ -25,6 +25,9 @@ from raysweep.spec import Evaluation
 
 _CHUNK_BYTES = 2**28
 _LEAST_CHUNK_ROWS = 64
+_ALIGNMENT_BYTES = 2**30
+# A layer, preprocessed, made fit for a metric and prepared by it: up to three times in float64.
+_BYTES_A_FEATURE = 30
 _JOINT_ROWS = 2**17
 """Joint inputs whose fused logits are held at once."""
 
@@ -175,6 +178,47 @@ def alignment(
     ``aligned``, counted from 1, or the representations if None.
     """
     chosen = [alignment_rows(view, split, evaluation.rows) for view in views]
+    # Members are measured one by one anyway; what is held at a time is bounded.
+    parts = [
+        _alignment_of(members, views, chosen, split, evaluation, aligned)
+        for members in _few_members(trained, len(chosen[0]))
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+
+def _few_members(trained: PairForward, rows: int) -> list[PairForward]:
+    """The members in slices whose layers, with the copies that metrics make, fit the budget."""
+    shape, m = trained.shape, len(trained.dataset)
+    units = sum(depth * width for depth, width in zip(shape.depths, shape.widths, strict=True))
+    size = max(_ALIGNMENT_BYTES // (rows * units * _BYTES_A_FEATURE), 1)
+    slices = [slice(start, start + size) for start in range(0, m, size)]
+    return [PairForward(shape, trained.dataset[s], trained.parameters[s]) for s in slices]
+
+
+def _joined(parts: Sequence[AlignmentScore]) -> AlignmentScore:
+    """The scores of slices of the members, one after another."""
+    calibrations = [part.calibration for part in parts if part.calibration is not None]
+    counts = [part.distinct for part in parts if part.distinct is not None]
+    return AlignmentScore(
+        np.concatenate([part.value for part in parts]),
+        tuple(layers for part in parts for layers in part.layers),
+        {pair: np.concatenate([part.pairs[pair] for part in parts]) for pair in parts[0].pairs},
+        tuple(map(np.concatenate, zip(*counts, strict=True))) if counts else None,
+        Calibration.joined(calibrations) if calibrations else None,
+    )
+
+
+def _alignment_of(
+    trained: PairForward,
+    views: Sequence[PairedViews],
+    chosen: Sequence[np.ndarray],
+    split: str,
+    evaluation: Evaluation,
+    aligned: int | None,
+) -> dict[str, AlignmentScore]:
+    """`alignment` of a few members on these rows."""
     hidden = [
         trained.forward(modality, x)[0]
         for modality, x in enumerate(_stacked(views, chosen, slice(None)), start=1)

@@ -6,7 +6,7 @@ of one side are permuted and the same aggregate is computed again (after arXiv 2
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -49,6 +49,13 @@ class Calibration:
     p_value: Tensor
     corrected: Tensor
     permutations: int
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Calibration]") -> "Calibration":
+        """The calibrations of slices of the members, one after another."""
+        names = [field.name for field in fields(cls) if field.name != "permutations"]
+        values = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+        return cls(**values, permutations=parts[0].permutations)
 
 
 def calibrate(
