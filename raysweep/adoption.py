@@ -149,10 +149,10 @@ def _extended(before: StudyBase, after: StudyBase) -> bool:
 def _advice(before: StudyBase, after: StudyBase) -> str:
     """What may be done instead of a change that is refused."""
     moved = tuning_moved(before, after) if _extended(before, after) else ""
-    return moved or (
-        "A study may be extended (more trials, seeds, draws or grid values); for anything else "
-        "give another --out"
-    )
+    what = "more trials, seeds, draws or grid values"
+    if isinstance(before, EmergenceStudy):
+        what = "more seeds, draws or grid values; its tuning stays as it is"
+    return moved or f"A study may be extended ({what}); for anything else give another --out"
 
 
 def _kept_text(content: bytes | None) -> str | None:

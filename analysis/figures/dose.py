@@ -133,7 +133,7 @@ def dose_overlay_figure(
         n, kind = int(curves["n"].max()), curves["unit"].iloc[0]
         figure.legend(
             handles,
-            [*labels, "best strength, confirmed on fresh seeds"],
+            [*labels, "best strength, as confirmed"],
             loc="outside lower center",
             ncols=len(handles) if len(handles) <= 6 else 4,
             title=f"{words}; bands: 95 % over {n} {kind}s of the search",
@@ -271,7 +271,7 @@ def _legend(figure: Figure, curves: pd.DataFrame, confirmed: bool, left_out: int
         handles.append(
             Line2D([], [], marker="s", markersize=6, linewidth=3.0, color=style.colour("ink"))
         )
-        labels.append("confirmed on fresh seeds")
+        labels.append("as confirmed")
     title = style.counted(curves.groupby("cell")["n"].max(), f"{curves['unit'].iloc[0]}s per cell")
     if left_out:
         title += f"; {left_out} more cells in between are not drawn"
