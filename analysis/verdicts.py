@@ -66,7 +66,9 @@ def _of_row(
     if not none:
         return ["no runs of strength 0 (arm none) in the confirm stage to compare with"]
     said = []
-    if n == 0:
+    if n == 0 and row["n_dropped"] and not row["n_diverged"] and not row["n_failed"]:
+        said.append("the outcome is empty in its runs: this data has none")
+    elif n == 0:
         said.append("no pair of runs with the same draw and seed succeeded in both arms")
     elif n == 1:
         said.append(f"one {row['unit']} only: its spread is unknown, so nothing can be tested")

@@ -19,7 +19,7 @@ from raysweep.packing import Pack
 from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
-from raysweep.table import Parts, compact, read_parts, read_searched
+from raysweep.table import Parts, compact, read_parts, read_searched, tabled_keys
 from raysweep.trials import TrialResult
 
 FAILURES = "failures"
@@ -89,6 +89,26 @@ class RunFolder:
     def compact(self, sweep: Sweep) -> int:
         """Write ``trials.parquet``; returns its number of rows."""
         return compact(self.output, self._parts(), sweep.order())
+
+    def renew_table(self, study: StudyBase) -> str:
+        """Write ``trials.parquet`` again for an analysis, unless that would lose rows.
+
+        Returns:
+            What is not there any more, in a sentence; empty where nothing is missing.
+        """
+        parts = self._parts()
+        tabled = tabled_keys(self.output)
+        lost = len(tabled - set(parts.table.column("key").to_pylist()))
+        if lost:
+            damaged = f" ({', '.join(parts.damaged)} damaged)" if parts.damaged else ""
+            return (
+                f"{self.output.location}: {lost} of the {len(tabled)} rows of the trial table have "
+                f"no part file any more{damaged}; the table is taken as it is, and raysweep resume "
+                "trains them again"
+            )
+        if parts.table.num_rows:
+            compact(self.output, parts, sweep_of(study, parts.results()).order())
+        return ""
 
     def _parts(self) -> Parts:
         if self._remembering is None:

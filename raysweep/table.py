@@ -188,6 +188,16 @@ def compact(output: Output, parts: Parts, order: Mapping[str, Trial]) -> int:
     return len(rows)
 
 
+def tabled_keys(output: Output) -> set[str]:
+    """The keys of the rows in ``trials.parquet``; none where there is no readable table."""
+    content = output.read(TABLE_NAME)
+    try:
+        table = pq.read_table(io.BytesIO(content or b""), columns=["key"])
+    except (pa.ArrowException, KeyError, OSError):
+        return set()
+    return set(table.column("key").to_pylist())
+
+
 def read_table(path: str | Path) -> "pd.DataFrame":
     """Read a trial table: a Parquet file, or a run's output folder that holds ``trials.parquet``.
 

@@ -188,3 +188,12 @@ def test_distinguishable_rows_at_any_scale(factor):
     chosen = torch.tensor([1, -1, 0])
     assert distinguishable_rows_of([x, x.flip(0)], chosen).tolist() == [0, 40, 0]
     assert distinguishable_rows_of([x, x.flip(0)], chosen - 2).tolist() == [0, 40, 0]
+
+
+@pytest.mark.parametrize("offset", [0, 10])
+def test_no_two_of_thousands_of_rows_meet_by_chance(offset):
+    rows = torch.from_numpy(np.random.default_rng(3).normal(size=(2, 4096, 32)) + offset).float()
+    assert distinguishable_rows(rows).tolist() == [4096, 4096]
+    few = rows[:, np.random.default_rng(4).integers(0, 50, 4096)]
+    jitter = 1 + 1e-7 * torch.from_numpy(np.random.default_rng(5).normal(size=(2, 4096, 1)))
+    assert distinguishable_rows((few * jitter).float()).tolist() == [50, 50]

@@ -239,6 +239,10 @@ def test_a_study_over_modalities_runs_to_its_end(tmp_path: Path) -> None:
             r"data\.U1: .*U1 is 3 and modalities is 3, .*expected modalities 2, or no U1",
         ),
         (
+            {"data": {**DATA, "modalities": 4, "U1": 0}},
+            r"data\.U1: .*U1 is 0 and modalities is 4, .*expected modalities 2, or no U1",
+        ),
+        (
             {"data": {**DATA, "modalities": [2, 5]}},
             r"data\.modalities\.1: expected an integer in 2",
         ),

@@ -1,6 +1,7 @@
 """What a run's output folder accepts, refuses and keeps."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -174,3 +175,25 @@ def test_a_failure_is_kept_until_its_pack_has_run(tmp_path: Path) -> None:
     assert folder.failure(pack) == "Traceback\nValueError: too bad"
     local_runner.run(study(), folder)
     assert folder.failure(pack) is None
+
+
+def test_an_analysis_never_loses_rows_of_the_table(complete: Path, tmp_path: Path) -> None:
+    shutil.copytree(complete, tmp_path / "out")
+    out = tmp_path / "out"
+    folder, whole = RunFolder(Output(out)), table(out)
+    assert folder.renew_table(study()) == ""
+    assert_same_table(table(out), whole)
+    (out / "trials.parquet").unlink()
+    assert folder.renew_table(study()) == ""
+    assert_same_table(table(out), whole)
+    first = out / "parts" / parts(out)[0]
+    first.write_bytes(first.read_bytes()[:300])
+    said = folder.renew_table(study())
+    assert f"parts/{first.name} damaged" in said
+    assert f"of the {len(whole)} rows of the trial table have no part file any more" in said
+    assert_same_table(table(out), whole)
+    shutil.rmtree(out / "parts")
+    assert f"{len(whole)} of the {len(whole)} rows" in folder.renew_table(study())
+    assert_same_table(table(out), whole)
+    (out / "trials.parquet").write_bytes(b"junk")
+    assert folder.renew_table(study()) == ""

@@ -158,8 +158,10 @@ def analyze(folder: FolderArgument) -> None:
     place = RunFolder(Output(folder))
     study = adopted_study(place)
     with _writable(place):
-        # The parts are what is true, also where some were damaged or came since.
-        place.compact(place.open_sweep(study))
+        # The parts are what is true: some may have come since the table was made.
+        lost = place.renew_table(study)
+        if lost:
+            _say(lost)
         _print_verdict(place, study)
 
 

@@ -162,7 +162,9 @@ def unique_counts(
 
 def _only_for_pairs(modalities: int | None, **given: float | None) -> None:
     for name, value in given.items():
-        if modalities is not None and modalities > PAIR and value:
+        # A synergy of 0 is none; a U1 of 0 asks for something.
+        absent = value is None or (name == "synergy" and value == 0)
+        if modalities is not None and modalities > PAIR and not absent:
             raise InputError(
                 f"dataset synthetic: {name} is {value} and modalities is {modalities}, but {name} "
                 f"is defined for two modalities; expected modalities 2, or no {name}"

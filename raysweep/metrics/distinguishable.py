@@ -12,18 +12,29 @@ def distinguishable_rows(features: Tensor) -> Tensor:
     """Different rows of every member of [m, n, d], up to rounding: int64 [m]; 0 if not finite.
 
     With few of them neighbours are mostly ties, which a metric of neighbours cannot tell. Rows are
-    told apart along a fixed random direction, by 8 units of rounding of the largest row: equal
-    inputs need not give equal bits in a stacked product, which ``distinct_rows`` would count.
+    told apart along two fixed random directions, by 8 units of rounding of the largest row: equal
+    inputs need not give equal bits in a stacked product, which ``distinct_rows`` would count, and
+    along one direction alone some of thousands of rows meet by chance.
     """
     generator = np.random.default_rng(derive_seed("distinct rows"))
-    direction = torch.from_numpy(generator.normal(size=features.shape[2])).to(features.device)
+    directions = torch.from_numpy(generator.normal(size=(2, features.shape[2])))
     finite = is_finite(features)
     wide, _ = unit_scaled(torch.where(finite[:, None, None], features, 0.0).double())
-    along = (wide @ direction).sort(dim=1).values
     size = wide.square().sum(dim=2).amax(dim=1).sqrt()
     tolerance = 8 * torch.finfo(features.dtype).eps * size[:, None]
-    counts = 1 + (along.diff(dim=1) > tolerance).sum(dim=1)
+    group = torch.zeros(wide.shape[:2], dtype=torch.int64, device=wide.device)
+    for direction in directions.to(wide.device):
+        group = group * wide.shape[1] + _groups(wide @ direction, tolerance)
+    counts = 1 + (group.sort(dim=1).values.diff(dim=1) > 0).sum(dim=1)
     return torch.where(finite, counts, 0)
+
+
+def _groups(along: Tensor, tolerance: Tensor) -> Tensor:
+    """Numbers [m, n] of the groups of values [m, n] that no gap above the tolerance parts."""
+    ordered, order = along.sort(dim=1)
+    apart = torch.zeros_like(order)
+    apart[:, 1:] = (ordered.diff(dim=1) > tolerance).cumsum(dim=1)
+    return torch.empty_like(order).scatter_(1, order, apart)
 
 
 def distinguishable_rows_of(layers: list[Tensor], chosen: Tensor) -> Tensor:
