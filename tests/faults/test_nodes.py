@@ -26,7 +26,7 @@ from tiny_runs import (
 
 from raysweep import local_runner
 
-TOKEN = secrets.token_hex(32)  # one for all: a process remembers which it had first
+TOKEN = secrets.token_hex(32)
 
 
 @pytest.fixture
@@ -40,12 +40,16 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from raysweep import ray_cluster  # noqa: F401 - sets what Ray reads when it is imported
 
     # isort: split
+    from ray._private.authentication_test_utils import reset_auth_token_state
     from ray.cluster_utils import Cluster
 
+    # A process remembers the token that it had first, in the tests of another file, say.
+    reset_auth_token_state()
     found = Cluster(initialize_head=True, head_node_args=node(num_cpus=1))
     yield found
     with contextlib.suppress(Exception):  # it may miss a node that was removed
         found.shutdown()
+    reset_auth_token_state()
 
 
 def node(**resources: float) -> dict[str, Any]:

@@ -42,5 +42,5 @@ def test_a_live_run_is_watched_from_another_terminal(tmp_path: Path) -> None:
     assert "failed: ArithmeticError: the loss was told to stumble" in seen
     assert SUMMARY.search(seen), seen
     assert BEST.search(seen), seen
-    assert "1 packs failed; see why with: raysweep failures" in seen
+    assert "1 pack failed; see why with: raysweep failures" in seen
     assert "Traceback" not in seen
