@@ -226,3 +226,16 @@ def test_the_kernel_asks_for_the_losses_it_does_not_know(
     torch.testing.assert_close(
         seen.alignment_gradient, expected.alignment_gradient, atol=1e-10, rtol=1e-8
     )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rows_gathered_at_once_or_step_by_step(
+    shape: PairShape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_data(5, shape, rows=50)
+    settings = TrainSettings(1, 16, loss="cka", dtype="float64")
+    at_once, seen = one_epoch(torch_engine, shape, data, settings, members=make_members(5))
+    monkeypatch.setattr("raysweep.training.torch_engine.EPOCH_BYTES", 0)
+    by_step, expected = one_epoch(torch_engine, shape, data, settings, members=make_members(5))
+    torch.testing.assert_close(at_once.parameters, by_step.parameters, atol=1e-12, rtol=0)
+    torch.testing.assert_close(seen.task_loss, expected.task_loss, atol=1e-12, rtol=0)

@@ -7,6 +7,8 @@ from raysweep.models.shape import PairShape
 _BLOCK = 64
 """Batches are padded to register tiles of at most this many columns (float32)."""
 
+EPOCH_BYTES = 2**28
+"""The torch engine gathers an epoch's rows at once where those of all members take no more."""
 
 _MATRICES = 8
 """Samples-by-samples matrices that a loss in torch holds of a member while it is computed."""
@@ -93,6 +95,11 @@ class PackSize:
         sums = 1 if len(shape.inputs) == 2 else 2
         loss = self.aligned * columns * 12 * sums * widths + _MATRICES * self.pairwise
         held = 8 * self.members * self._parameters
+        row = (sum(shape.inputs) + len(shape.inputs)) * self.itemsize + 8
+        epoch = self.members * self.rows[0] * row
         return (
-            self.datasets * (2 * inputs + labels) + orders + (held + batch + loss) * self.itemsize
+            self.datasets * (2 * inputs + labels)
+            + orders
+            + (epoch if epoch <= EPOCH_BYTES else 0)
+            + (held + batch + loss) * self.itemsize
         )

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from raysweep.models.architecture import Architecture
+from raysweep.models.memory import EPOCH_BYTES
 from raysweep.models.mlp import with_ones
 from raysweep.models.shape import EncoderShape
 from raysweep.objective import AlignmentLoss, OverPairs
@@ -23,6 +24,21 @@ class _Split:
         self.sides = [with_ones(torch.as_tensor(x).to(like)) for x in sides]
         self.y = torch.as_tensor(y).to(device=like.device, dtype=torch.int64)
         self.rows = self.y.shape[1]
+
+    def gather(self, where: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Inputs [m, b, d + 1] of each modality and labels [m, 1, b] of rows [m, b].
+
+        Args:
+            where: indices into the rows of all datasets, one dataset after another.
+        """
+        m, rows = where.shape
+        flat = where.reshape(-1)
+        inputs = [x.view(-1, x.shape[2])[flat].view(m, rows, -1) for x in self.sides]
+        return inputs, self.y.view(-1)[flat].view(m, 1, rows)
+
+    def bytes_a_row(self) -> int:
+        """Bytes that a gathered row takes, its label included."""
+        return sum(x.shape[2] * x.itemsize for x in self.sides) + self.y.itemsize
 
 
 class TorchEngine:
@@ -109,10 +125,16 @@ class TorchEngine:
         defined = self.parameters.new_zeros(m)
         finite = torch.zeros(len(starts), m, dtype=torch.bool, device=where.device)
         squares = self.parameters.new_zeros(2, m)
+        at_once = where.numel() * self._train.bytes_a_row() <= EPOCH_BYTES
+        epoch = self._train.gather(where) if at_once else None
         for index, start in enumerate(starts):
-            batch = where[:, start : start + size]
-            values, norms = self._step(batch, squares if index == 0 else None)
-            share = batch.shape[1] / rows
+            part = slice(start, start + size)
+            if epoch is None:
+                inputs, labels = self._train.gather(where[:, part])
+            else:
+                inputs, labels = [x[:, part] for x in epoch[0]], epoch[1][:, :, part]
+            values, norms = self._step(inputs, labels, squares if index == 0 else None)
+            share = labels.shape[2] / rows
             # A NaN alignment loss is one that is undefined on this batch, not a divergence.
             defined += (~values[2].isnan()).to(defined) * share
             values[2].nan_to_num_(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
@@ -126,13 +148,9 @@ class TorchEngine:
         )
 
     def _step(
-        self, batch: torch.Tensor, squares: torch.Tensor | None
+        self, inputs: list[torch.Tensor], labels: torch.Tensor, squares: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step on rows [m, b]: the task, fused and alignment losses [3, m], and the norms."""
-        m, rows = batch.shape
-        flat = batch.reshape(-1)
-        inputs = (x.view(-1, x.shape[2])[flat].view(m, rows, -1) for x in self._train.sides)
-        labels = self._train.y.view(-1)[flat].view(m, 1, rows)
+        """One step on a batch (`_Split.gather`): its losses [3, m], see `_task`, and the norms."""
         losses, slopes = _task(self._passes.forward(*inputs), labels)
         pull = self._pull(losses[2], squares) if len(self._aligned.rows) else None
         self._passes.backward(slopes, pull, None if squares is None else squares[0])
