@@ -1,6 +1,6 @@
 """The packed trainer against other ways to train the same encoders, and how its cost grows.
 
-    python tests/benchmarks/bench_training.py [--jax PYTHON] [--rounds N]
+    python tests/benchmarks/bench_training.py [--jax PYTHON] [--rounds N] [--parts NAME ...]
 
 One thread. In every round all sides run once, one after the other; a ratio is the median over
 rounds of the ratio within a round. CPU time, so that other load counts as little as can be. The
@@ -27,7 +27,8 @@ from rivals import BATCH, Careful, Conventional, Stacked, Vmapped
 from raysweep.models.initial import alignment_generator
 from raysweep.models.shape import EncoderShape, PairShape
 from raysweep.objective import LOSSES, build_loss
-from raysweep.train import train_encoders
+from raysweep.train import train_encoders, train_pack
+from raysweep.training import loop
 from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.kernel_engine import KernelEngine
 from raysweep.training.order import BatchOrder
@@ -218,7 +219,7 @@ def losses(rounds):
         )
 
 
-def by_models(rounds):
+def by_models(rounds, jax):
     """How many models are trained together: every side that stacks them, and encoders alone."""
     x, y = draw(ROWS)
     x, y = torch.from_numpy(x).float(), torch.from_numpy(y)
@@ -236,6 +237,8 @@ def by_models(rounds):
         for _ in range(rounds + 1):
             for name, side in sides.items():
                 times[name].append(per_step(side, steps))
+            if jax:
+                times.setdefault("JAX", []).append(jax.seconds(5, models))
         epochs = {"ours, kernel": alone("kernel", models), "ours, torch": alone("torch", models)}
         for name, train in epochs.items():
             train(1)
@@ -287,17 +290,71 @@ def growth(rounds):
         write(f"- {axis}: {'; '.join(cells)}\n")
 
 
+def mixed_depths(rounds):
+    """Whether pairs of depth 5 and of depth 10 had better share a pack, padded to depth 10."""
+    write("\nCPU time (ms) of a step of 5 pairs of depth 5 and 5 of depth 10\n\n")
+    write("| | two packs | one pack of 10, all of depth 10 | together / apart |\n")
+    write("| --- | --- | --- | --- |\n")
+    for name, kind in (("kernel", KernelEngine), ("torch", torch_engine_of)):
+        sides = [
+            Ours(kind, depth, pairs, rows=9 * BATCH) for depth, pairs in ((5, 5), (10, 5), (10, 10))
+        ]
+        times = [[cpu_s(side.run, 1) / side.steps for side in sides] for _ in range(rounds + 1)][1:]
+        apart, together = median(a + b for a, b, _ in times), median(c for _, _, c in times)
+        ratio = median(c / (a + b) for a, b, c in times)
+        write(f"| {name} | {apart * 1e3:.2f} | {together * 1e3:.2f} | {ratio:.2f} |\n")
+
+
+def compaction(rounds):
+    """At which share of running members a stacked pack had better be compacted."""
+    pairs, rows = 20, 8 * BATCH
+    x, y = draw(rows, 2 * INPUTS)
+    x1, x2 = x[None, :, :INPUTS], x[None, :, INPUTS:]
+    y = (x[None, :, 0] + x[None, :, INPUTS] > 0).astype(int) + 2 * (x[None, :, 1] > 0)
+    data = PackData((x1, x2), y, (x1, x2), y, np.zeros(pairs, int))
+    rates, seeds, same = np.geomspace(1e-4, 1e-1, pairs), np.arange(pairs), np.ones(pairs)
+    members = Members(seeds, seeds, rates, same * 1e-2, same * 0, same * 8, same < 0)
+    shape = PairShape(INPUTS, INPUTS, CLASSES, 5, 5, WIDTH, WIDTH)
+    settings = TrainSettings(60, BATCH, engine="torch", patience=4)
+    shares, given = (0.0, 0.5, 0.75, 0.9, 1.0), loop.COMPACT_BELOW
+    times = {share: [] for share in shares}
+    try:
+        for _ in range(rounds + 1):
+            for share in shares:
+                loop.COMPACT_BELOW = share
+                times[share].append(cpu_s(train_pack, shape, members, data, settings))
+    finally:
+        loop.COMPACT_BELOW = given
+    steps = train_pack(shape, members, data, settings).steps
+    write(f"\nEarly stopping, torch engine, {pairs} pairs that stop after {steps.min()} to ")
+    write(f"{steps.max()} steps (median {np.median(steps):.0f}); CPU time by the share of running ")
+    write("members at which the pack is compacted\n\n")
+    for share, seconds in times.items():
+        write(f"- {share:g}{' (never)' if share == 0 else ''}: {median(seconds[1:]):.2f} s\n")
+
+
 def main():
-    """Run everything."""
+    """Run everything, or the parts that are named."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--jax", help="an interpreter that has JAX")
     parser.add_argument("--rounds", type=int, default=5)
+    parts = ("others", "models", "losses", "growth", "depths", "compaction")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    against_others(options.rounds, Jax(options.jax) if options.jax else None)
-    by_models(max(2, options.rounds // 2))
-    losses(max(2, options.rounds // 2))
-    growth(max(2, options.rounds // 2))
+    jax = Jax(options.jax) if options.jax else None
+    few = max(2, options.rounds // 2)
+    run = {
+        "others": lambda: against_others(options.rounds, jax),
+        "models": lambda: by_models(few, jax),
+        "losses": lambda: losses(few),
+        "growth": lambda: growth(few),
+        "depths": lambda: mixed_depths(options.rounds),
+        "compaction": lambda: compaction(few),
+    }
+    for part in options.parts:
+        run[part]()
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
