@@ -29,12 +29,12 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(folder: Path) -> Iterator[Server]:
-    """A server that keeps runs in SQLite and files, both below ``folder``."""
+def running_server(folder: Path, backend: str | None = None) -> Iterator[Server]:
+    """A server that keeps files below ``folder``, and runs in SQLite there or in ``backend``."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
+    command += ["--backend-store-uri", backend or f"sqlite:///{folder}/server.db"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     log = folder / "server.log"
     with open(log, "wb") as stream:

@@ -53,6 +53,11 @@ class Address:
     source: Source
 
     @property
+    def is_local_server(self) -> bool:
+        """Whether a server or database server takes the runs that works on this machine, too."""
+        return urlsplit(self.uri).hostname in ("localhost", "127.0.0.1", "::1")
+
+    @property
     def kind(self) -> str:
         """``http``, ``sqlite``, ``postgresql``, ``mysql``, ``mssql`` or ``databricks``."""
         scheme = urlsplit(self.uri).scheme or self.uri

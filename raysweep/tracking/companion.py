@@ -33,7 +33,7 @@ class Companion:
         """Have the last results copied, wait for that, and end the process in any case.
 
         Args:
-            timeout_s: how long to wait.
+            timeout_s: how long to wait for a sign of progress.
 
         Returns:
             The outcome in one line.
@@ -41,14 +41,14 @@ class Companion:
         try:
             with contextlib.suppress(OSError):
                 _pipe(self._process.stdin).close()
-            code = self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return (
-                f"MLflow at {self.address.shown}: not all was copied within {timeout_s:g} s; "
-                "`raysweep sync DIR` copies the rest"
-            )
+            code = self._wait(timeout_s)
         finally:
             self._kill()
+        if code is None:
+            return (
+                f"MLflow at {self.address.shown}: nothing was copied for {timeout_s:g} s and not "
+                "all is there; `raysweep sync DIR` copies the rest"
+            )
         said = _last_line(self.log)
         if code == 0 and said:
             return said
@@ -56,6 +56,17 @@ class Companion:
             f"MLflow at {self.address.shown}: the copying process ended with code {code} "
             f"(see {self.log}); `raysweep sync DIR` copies what is missing"
         )
+
+    def _wait(self, timeout_s: float) -> int | None:
+        """The exit code, or None once the process has said nothing for so long."""
+        said = self.log.stat().st_size
+        while True:
+            try:
+                return self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                before, said = said, self.log.stat().st_size
+                if said == before:
+                    return None
 
     def _kill(self) -> None:
         if self._process.poll() is None:

@@ -6,12 +6,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from raysweep.run_folder import RunFolder
 from raysweep.tracking.address import resolve_address
 from raysweep.tracking.mirror import Mirror, SyncReport
 
 _NICENESS = 19
+BUSY_SHARE = 0.01
+"""Share of this machine's processor time that copying takes, at most, while a run goes on."""
+_SERVER_SHARE = 5.0
+"""CPU time of a copy and of an MLflow server that takes it, in units of the copy's own."""
+_REPORT_EVERY_S = 5.0
 
 Log = Callable[[str], None]
 
@@ -25,14 +31,17 @@ def follow(
 ) -> SyncReport | None:
     """Copy what is new every few seconds until told to stop, then one last time.
 
-    Outages are waited out and nothing is raised: a copy that failed is made again later.
+    Outages are waited out and nothing is raised: a copy that failed is made again later. While the
+    run goes on, a copy that took long is followed by a longer pause (`pause_after`); the first,
+    which loads MLflow and may make a database, is not counted. The last copy waits for nothing.
 
     Args:
         folder: a run folder.
         tracking_uri: address of MLflow; None as in `resolve_address`.
         stop: set when the run has ended.
-        every_s: pause between copies.
-        log: given one line when MLflow goes away or comes back, and the outcome at the end.
+        every_s: pause between copies, at least.
+        log: given one line when MLflow goes away or comes back, how far a long copy is, and the
+            outcome at the end.
 
     Returns:
         The report of the last copy, or None where it failed.
@@ -40,13 +49,15 @@ def follow(
     say: Log = log if log is not None else lambda line: None
     mirror: Mirror | None = None
     problem: str | None = None
+    counted = False
     while True:
         last = stop.is_set()
         report = None
+        began = time.process_time()
         try:
             if mirror is None:
                 mirror = Mirror(folder, resolve_address(folder, tracking_uri))
-            report = mirror.update()
+            report = mirror.update(_now_and_then(say))
             if last or problem is not None:
                 say(report.sentence())
             problem = None
@@ -57,7 +68,34 @@ def follow(
             problem = found
         if last:
             return report
-        stop.wait(every_s)
+        cost_s = time.process_time() - began if counted else 0.0
+        if mirror is not None and mirror.address.is_local_server:
+            cost_s *= _SERVER_SHARE
+        counted = counted or report is not None
+        stop.wait(max(every_s, pause_after(cost_s, os.cpu_count() or 1)))
+
+
+def pause_after(cost_s: float, cores: int) -> float:
+    """How long copying must rest for its share of the processors to be `BUSY_SHARE`, in s.
+
+    Args:
+        cost_s: CPU time that the last copy took, s.
+        cores: processors of this machine.
+    """
+    return max(0.0, cost_s / (BUSY_SHARE * cores) - cost_s)
+
+
+def _now_and_then(say: Log) -> Callable[[int, int], None]:
+    """Says how many runs of a copy are written, every few seconds."""
+    latest = time.monotonic()
+
+    def progress(written: int, runs: int) -> None:
+        nonlocal latest
+        if time.monotonic() - latest > _REPORT_EVERY_S:
+            latest = time.monotonic()
+            say(f"MLflow: {written} of {runs} runs written")
+
+    return progress
 
 
 def follow_until_input_ends(
@@ -68,8 +106,7 @@ def follow_until_input_ends(
     The driver holds the other end of the pipe, so that its end, however sudden, is noticed. Lines
     go to standard output, which the driver has sent to the companion's log.
     """
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
+    _give_way()
     stop = threading.Event()
 
     def wait_for_end() -> None:
@@ -85,3 +122,13 @@ def follow_until_input_ends(
 
     threading.Thread(target=wait_for_end, daemon=True).start()
     follow(folder, tracking_uri, stop, every_s, write)
+
+
+def _give_way() -> None:
+    """Lower this process's priority below that of everything the run computes."""
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    # Linux may share processors out by session first, and by niceness only within one: to the
+    # workers, which belong to other sessions, this session would count as much as they do.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(_NICENESS))

@@ -29,7 +29,7 @@ from raysweep.table import PART_SUFFIX, PARTS, Parts, read_parts
 from raysweep.tracking.address import Address, TrackingUnavailable, page, remember, resolve_address
 from raysweep.tracking.facts import study_facts
 from raysweep.tracking.order import start_times
-from raysweep.tracking.runs import STUDY_TAG, RunRecord, runs_of_cell, summary_run
+from raysweep.tracking.runs import STUDY_TAG, Progress, RunRecord, runs_of_cell, summary_run
 from raysweep.tracking.views import view_tags
 from raysweep.trials import TrialResult
 from raysweep.wording import counted
@@ -101,8 +101,11 @@ class Mirror:
         self._known: dict[str, Known] = {}
         self._token = ""
 
-    def update(self) -> SyncReport:
+    def update(self, progress: Progress | None = None) -> SyncReport:
         """Copy what is new.
+
+        Args:
+            progress: called after each run that was written with how many are, and are to be.
 
         Raises:
             TrackingUnavailable: MLflow cannot be reached or refuses, or another copy is being made.
@@ -110,7 +113,7 @@ class Mirror:
         self._take_in_rows()
         try:
             with self._lock():
-                return self._write()
+                return self._write(progress)
         except TrackingUnavailable:
             # What is there may differ from what is remembered of it: look again next time.
             self._store = None
@@ -154,7 +157,7 @@ class Mirror:
             for cell in cells
         }
 
-    def _write(self) -> SyncReport:
+    def _write(self, progress: Progress | None) -> SyncReport:
         from raysweep.tracking.store import Store
 
         commit = working_copy_commit()
@@ -189,7 +192,7 @@ class Mirror:
         known = self._known.get(summary.identity)
         first_ms = int(time.time() * 1000) if known is None else known.start_ms
         start_ms = start_times(first_ms, summary, list(self._cells), self._records)
-        self._store.write(stale, self._known, start_ms, commit)
+        self._store.write(stale, self._known, start_ms, commit, progress)
         self._drop_abandoned({record.identity for record in records})
         note = self._copy_files(summary)
         return SyncReport(

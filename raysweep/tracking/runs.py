@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,6 +24,8 @@ FORMAT = 2
 CURVES_TAG = "raysweep.curves"
 # Hash of the study file as it was resolved; on the experiment and on each of its runs.
 STUDY_TAG = "study_digest"
+Progress = Callable[[int, int], None]
+"""Told how many runs of a copy are written, and how many are to be."""
 _EXACT = (
     "I1",
     "I2",

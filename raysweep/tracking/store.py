@@ -14,7 +14,7 @@ from pathlib import Path
 
 from raysweep import __version__
 from raysweep.tracking.address import FIRST_ANSWER_S, Address, TrackingUnavailable
-from raysweep.tracking.runs import CURVES_TAG, RunRecord
+from raysweep.tracking.runs import CURVES_TAG, Progress, RunRecord
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -155,6 +155,7 @@ class Store:
         known: dict[str, Known],
         start_ms: Mapping[str, int],
         commit: str | None,
+        progress: Progress | None = None,
     ) -> None:
         """Write runs, parents before children; ``known`` is kept up to date.
 
@@ -163,7 +164,9 @@ class Store:
             known: identity -> what MLflow has.
             start_ms: identity -> when a run that MLflow does not have is to have started.
             commit: git commit of the code, if it is known.
+            progress: called after each run with how many are written, and how many are to be.
         """
+        written = 0
         for wave in (
             [r for r in records if r.parent is None],
             [r for r in records if r.parent is not None],
@@ -177,6 +180,9 @@ class Store:
                 try:
                     for future in work:
                         future.result()
+                        written += 1
+                        if progress is not None:
+                            progress(written, len(records))
                 finally:
                     pool.shutdown(wait=True, cancel_futures=True)
 

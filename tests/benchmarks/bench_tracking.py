@@ -45,7 +45,7 @@ STUDY = """\
 name: paced
 data: {dataset: synthetic, U: [0, 4, 8], train: 2048, validation: 512, test: 512}
 model: {width: 32}
-training: {epochs: 60}
+training: {epochs: 1600}
 evaluation: {metrics: [unbiased_cka]}
 search: {trials: 4, generation: 4, seeds: 2}
 confirm: {seeds: 8}
@@ -96,11 +96,13 @@ def time_copies(shapes: list[str], epochs: int, widths: int) -> None:
 
 
 class Watched:
-    """CPU time of the companion that a driver starts, seen from outside."""
+    """CPU time of the companion that a driver starts and of the server, seen from outside."""
 
-    def __init__(self, driver: int) -> None:
-        self.cpu_s, self.nice = 0.0, 0
+    def __init__(self, driver: int, server: psutil.Process) -> None:
+        self.nice = 0
+        self._samples: list[tuple[float, float]] = []
         self._driver, self._stop = psutil.Process(driver), threading.Event()
+        self._server, self._before = server, cpu_s(server)
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
@@ -112,10 +114,18 @@ class Watched:
                     started = self._driver.children()
                     companion = next((p for p in started if "--follow" in p.cmdline()), None)
                 else:
-                    self.cpu_s = max(self.cpu_s, cpu_s(companion))
+                    took = cpu_s(companion) + cpu_s(self._server) - self._before
+                    self._samples.append((time.time(), took))
                     self.nice = max(self.nice, companion.nice())
             except psutil.Error:
                 continue
+
+    def between(self, first: float, last: float) -> float:
+        """CPU seconds of both between two times of day."""
+        until = [
+            max((cpu for at, cpu in self._samples if at <= t), default=0.0) for t in (first, last)
+        ]
+        return until[1] - until[0]
 
     def stop(self) -> None:
         self._stop.set()
@@ -125,7 +135,7 @@ class Watched:
 def time_sweeps(repeats: int, runner: str, to_server: bool) -> None:
     """The same study with its companion and without, in turns; time from first to last part."""
     took: dict[bool, list[float]] = {True: [], False: []}
-    companions, servers, niceness = [], [], 0
+    shares, niceness = [], 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "paced.yaml").write_text(STUDY)
@@ -138,10 +148,9 @@ def time_sweeps(repeats: int, runner: str, to_server: bool) -> None:
                     command = [sys.executable, "-m", "raysweep", "run", "paced.yaml"]
                     command += ["--out", "out", "--runner", runner]
                     command += ["--tracking-uri", uri] if copied else ["--no-mlflow"]
-                    before = cpu_s(family)
                     with open(folder / "log", "wb") as log:
                         driver = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-                        watched = Watched(driver.pid)
+                        watched = Watched(driver.pid, family)
                         try:
                             code = driver.wait()
                         finally:
@@ -153,14 +162,14 @@ def time_sweeps(repeats: int, runner: str, to_server: bool) -> None:
                     times = [p.stat().st_mtime for p in parts]
                     took[copied].append(max(times) - min(times))
                     if copied:
-                        companions.append(watched.cpu_s)
-                        servers.append(cpu_s(family) - before)
+                        cores_s = took[True][-1] * (os.cpu_count() or 1)
+                        shares.append(watched.between(min(times), max(times)) / cores_s)
                         niceness = max(niceness, watched.nice)
                     shutil.rmtree(folder / "out")
                 ratio = took[True][-1] / took[False][-1]
                 say(
                     f"  with {took[True][-1]:.1f} s, without {took[False][-1]:.1f} s ({ratio:.3f});"
-                    f" CPU: companion {companions[-1]:.1f} s, server {servers[-1]:.1f} s"
+                    f" copy and server took {shares[-1]:.2%} of all cores meanwhile"
                 )
     rows = 3 * (2 * 5 + 3 * 8)
     ratios = [a / b for a, b in zip(took[True], took[False], strict=True)]
@@ -169,8 +178,8 @@ def time_sweeps(repeats: int, runner: str, to_server: bool) -> None:
         f"{'a server' if to_server else 'SQLite'}; sweep with copy "
         f"{statistics.median(took[True]):.1f} s, without {statistics.median(took[False]):.1f} s; "
         f"ratio of pairs: median {statistics.median(ratios):.3f}, from {min(ratios):.3f} to "
-        f"{max(ratios):.3f}; companion at nice {niceness}, "
-        f"{1000 * statistics.median(companions) / rows:.0f} ms CPU a trial, starting included"
+        f"{max(ratios):.3f}; companion at nice {niceness}, it and the server took "
+        f"{statistics.median(shares):.2%} of all cores' time (median; at most {max(shares):.2%})"
     )
 
 
