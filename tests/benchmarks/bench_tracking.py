@@ -45,7 +45,7 @@ STUDY = """\
 name: paced
 data: {dataset: synthetic, U: [0, 4, 8], train: 2048, validation: 512, test: 512}
 model: {width: 32}
-training: {epochs: 1600}
+training: {epochs: 5000}
 evaluation: {metrics: [unbiased_cka]}
 search: {trials: 4, generation: 4, seeds: 2}
 confirm: {seeds: 8}
