@@ -118,6 +118,8 @@ class RunDisplay:
             if not isinstance(sweep, EmergenceSweep):  # where pairs share their encoders
                 encoders = sum(cell.modalities for cell in sweep.cells) / len(sweep.cells)
                 parts.append(f"{encoders * rate:.1f} encoders/s")
+            else:
+                parts.append(f"{rate:.1f} trials/s")
         return ", ".join(parts)
 
 

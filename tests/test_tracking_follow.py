@@ -22,7 +22,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from raysweep.run_folder import RunFolder
-from raysweep.tracking import follow, start_companion, sync, ui_command, ui_page
+from raysweep.tracking import (
+    Address,
+    Companion,
+    follow,
+    start_companion,
+    sync,
+    ui_command,
+    ui_page,
+)
 from raysweep.tracking.follow import BUSY_SHARE, pause_after
 from raysweep.tracking.mirror import Mirror, SyncReport
 
@@ -260,6 +268,35 @@ def test_companion_without_a_server_says_how_to_catch_up(place: RunFolder) -> No
 def test_companion_that_takes_too_long_is_ended(place: RunFolder) -> None:
     companion = start_companion(place)
     started = time.monotonic()
-    assert "nothing was copied for 0.1 s and not all is there" in companion.finish(0.1)
+    assert "not all was copied in 0.1 s" in companion.finish(0.1)
     assert time.monotonic() - started < 5
     assert companion._process.poll() is not None
+
+
+@pytest.mark.parametrize(
+    ("says", "most_s", "expected"),
+    [
+        ("12:00:0{i} MLflow: {i} of 6 runs written", 60, "MLflow: 5 of 6 runs written"),
+        ("12:00:0{i} MLflow: {i} of 6 runs written", 1.5, "not all was copied in 1 s"),
+        ("WARNING no answer, try {i}", 60, "not all was copied in 1 s"),
+    ],
+)
+def test_companion_is_waited_for_while_it_gets_on(
+    tmp_path: Path, says: str, most_s: float, expected: str
+) -> None:
+    code = (
+        "import sys, time\nfor i in range(6):\n"
+        "    print(sys.argv[1].format(i=i), flush=True); time.sleep(0.5)"
+    )
+    log = tmp_path / "tracking.log"
+    with open(log, "wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, says],
+            stdin=subprocess.PIPE,
+            stdout=stream,
+            start_new_session=True,
+        )
+    eventually(lambda: log.stat().st_size > 0)
+    copying = Companion(Address(f"sqlite:///{tmp_path}/mlflow.db", "given"), process, log)
+    assert expected in copying.finish(1.0, most_s)
+    assert process.poll() is not None

@@ -16,6 +16,7 @@ from mlflow_server import running_server
 
 from raysweep.tracking import TrackingUnavailable, sync
 
+pytestmark = pytest.mark.mlflow
 _FOLDERS = [
     *os.environ["PATH"].split(os.pathsep),
     *map(str, Path("/usr/lib").glob("postgresql/*/bin")),
@@ -80,15 +81,21 @@ def test_runs_on_postgresql(database: Database, tmp_path: Path) -> None:
     assert begun.runs_written
     assert grown.runs_written
     assert again.runs_written == 0
+    assert "through its server only" in again.note
     with running_server(tmp_path, database.uri) as server:
         # The copy through a server on the same database finds what the direct one wrote.
         through = sync(folder, server.uri)
         client = MlflowClient(server.uri)
+        (summary,) = client.search_runs([through.experiment_id], "tags.level = 'study'")
+        files = [file.path for file in client.list_artifacts(summary.info.run_id)]
+        assert (tmp_path / "artifacts").is_dir()
         runs = client.search_runs([through.experiment_id], max_results=1000)
         (best,) = client.search_runs(
             [through.experiment_id], "tags.stage = 'confirm' and tags.arm = 'forced'", max_results=1
         )
     assert through.runs_written == 0
+    assert through.note == ""
+    assert files == ["study.yaml"]
     assert len(runs) == again.runs_unchanged
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert best.data.metrics

@@ -43,6 +43,9 @@ WorkersOption = Annotated[
 ]
 MlflowOption = Annotated[bool, typer.Option(help="Copy the results to MLflow, too.")]
 
+_INTERRUPTED_COPY_S = 20.0
+"""How long a run that is interrupted still copies: what ends it may not wait for long."""
+
 
 @app.command()
 def run(
@@ -284,10 +287,13 @@ def _companion(folder: RunFolder, how: _How) -> Iterator[None]:
     from raysweep import tracking
 
     companion = tracking.start_companion(folder, how.tracking_uri)
+    most_s = _INTERRUPTED_COPY_S
     try:
         yield
+        most_s = math.inf
     finally:
-        stderr.print(companion.finish(timeout_s=60.0), highlight=False, soft_wrap=True)
+        outcome = companion.finish(timeout_s=60.0, most_s=most_s)
+        stderr.print(outcome, highlight=False, soft_wrap=True)
 
 
 def _print_verdict(folder: RunFolder, study: StudyBase) -> None:

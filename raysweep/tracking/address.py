@@ -80,6 +80,11 @@ class Address:
             return None
         return Path(self.uri.removeprefix("sqlite:///").partition("?")[0])
 
+    @property
+    def holds_files(self) -> bool:
+        """Whether files can be stored by this address: not in a database that others serve."""
+        return self.kind not in _DEFAULT_PORTS
+
     def redacted(self, text: str) -> str:
         """The text with this address's password blanked."""
         password = urlsplit(self.uri).password

@@ -1,12 +1,14 @@
 """The process beside a run that copies its results to MLflow."""
 
 import contextlib
+import math
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import IO
 
@@ -29,11 +31,12 @@ class Companion:
         self.address, self.log = address, log
         self._process = process
 
-    def finish(self, timeout_s: float = 60.0) -> str:
+    def finish(self, timeout_s: float = 60.0, most_s: float = math.inf) -> str:
         """Have the last results copied, wait for that, and end the process in any case.
 
         Args:
             timeout_s: how long to wait for a sign of progress.
+            most_s: how long to wait at most.
 
         Returns:
             The outcome in one line.
@@ -41,13 +44,13 @@ class Companion:
         try:
             with contextlib.suppress(OSError):
                 _pipe(self._process.stdin).close()
-            code = self._wait(timeout_s)
+            code = self._wait(timeout_s, time.monotonic() + most_s)
         finally:
             self._kill()
         if code is None:
             return (
-                f"MLflow at {self.address.shown}: nothing was copied for {timeout_s:g} s and not "
-                "all is there; `raysweep sync DIR` copies the rest"
+                f"MLflow at {self.address.shown}: not all was copied in "
+                f"{min(timeout_s, most_s):g} s; `raysweep sync DIR` copies the rest"
             )
         said = _last_line(self.log)
         if code == 0 and said:
@@ -57,15 +60,15 @@ class Companion:
             f"(see {self.log}); `raysweep sync DIR` copies what is missing"
         )
 
-    def _wait(self, timeout_s: float) -> int | None:
-        """The exit code, or None once the process has said nothing for so long."""
-        said = self.log.stat().st_size
+    def _wait(self, timeout_s: float, until: float) -> int | None:
+        """The exit code, or None once it has said nothing for so long or the time is over."""
+        said = _last_line(self.log)
         while True:
             try:
-                return self._process.wait(timeout_s)
+                return self._process.wait(min(timeout_s, max(until - time.monotonic(), 0.0)))
             except subprocess.TimeoutExpired:
-                before, said = said, self.log.stat().st_size
-                if said == before:
+                before, said = said, _last_line(self.log)
+                if said == before or time.monotonic() >= until:
                     return None
 
     def _kill(self) -> None:

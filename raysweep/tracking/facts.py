@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from raysweep.cells import Cell, varying
 from raysweep.spec import Study, StudyBase
 from raysweep.trials import Arm
+from raysweep.wording import counted
 
 _ALWAYS = ("R", "U", "D_phi", "overlap")
 
@@ -52,6 +53,13 @@ class EffectNames:
 
     strength: str
     effects: tuple[tuple[Arm, str, str], ...]
+
+
+def described(study: StudyBase, facts: StudyFacts) -> str:
+    """What a study without a description is about, in one sentence."""
+    kind = "Forcing" if isinstance(study, Study) else "Emergence"
+    differ = f" that differ in {', '.join(facts.varying)}" if facts.varying else ""
+    return f"{kind} study of {counted(len(facts.cells), 'cell')}{differ}."
 
 
 def study_facts(study: StudyBase, cells: Sequence[Cell]) -> StudyFacts:

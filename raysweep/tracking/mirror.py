@@ -27,7 +27,7 @@ from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.sweep import CellPlan, plan_cell, science_digest, trials_of_cell
 from raysweep.table import PART_SUFFIX, PARTS, Parts, read_parts
 from raysweep.tracking.address import Address, TrackingUnavailable, page, remember, resolve_address
-from raysweep.tracking.facts import study_facts
+from raysweep.tracking.facts import described, study_facts
 from raysweep.tracking.order import start_times
 from raysweep.tracking.runs import STUDY_TAG, Progress, RunRecord, runs_of_cell, summary_run
 from raysweep.tracking.views import view_tags
@@ -170,7 +170,11 @@ class Mirror:
             }
             location = self.folder.output.location
             self._store = Store(
-                self.address, self.study.name, self.study.description, tags, location
+                self.address,
+                self.study.name,
+                self.study.description or described(self.study, self._facts),
+                tags,
+                location,
             )
             self._known = self._store.runs(self.science)
             remember(self.folder, self.address, self._store.experiment_id)
@@ -232,6 +236,11 @@ class Mirror:
         run = self._known[summary.identity]
         if run.files == digest:
             return ""
+        if not self.address.holds_files:
+            return (
+                "figures and report go to MLflow through its server only: `raysweep sync DIR "
+                "--tracking-uri http://HOST:PORT`"
+            )
         try:
             self._known[summary.identity] = self._store.put_files(run, files, digest)
         except TrackingUnavailable as error:

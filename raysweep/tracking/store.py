@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from raysweep import __version__
 from raysweep.tracking.address import FIRST_ANSWER_S, Address, TrackingUnavailable
@@ -129,7 +130,11 @@ class Store:
 
     def _artifact_location(self, name: str) -> str | None:
         database = self.address.database
-        return (database.parent / ARTIFACTS / name).as_uri() if database is not None else None
+        if database is not None:
+            return (database.parent / ARTIFACTS / name).as_uri()
+        # Of a database that others serve, MLflow would keep the files in this working directory;
+        # this leaves them to the server.
+        return None if self.address.holds_files else f"mlflow-artifacts:/{quote(name, safe='')}"
 
     def runs(self, science: str) -> dict[str, Known]:
         """Identity -> run, of all runs made of one science."""
