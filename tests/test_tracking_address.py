@@ -162,3 +162,19 @@ def test_database_of_another_program_is_refused(tmp_path: Path, folder: RunFolde
 def test_folder_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not the output of a run"):
         sync(RunFolder(Output(tmp_path)), f"sqlite:///{tmp_path}/mlflow.db")
+
+
+@pytest.mark.parametrize(
+    ("uri", "here"),
+    [
+        ("http://localhost:5000", True),
+        ("http://127.0.0.1:5000", True),
+        (f"http://{socket.gethostname()}:5000", True),
+        ("postgresql://me@localhost/runs", True),
+        ("http://192.0.2.1:5000", False),  # an address for documentation (RFC 5737)
+        ("http://no-such-host.invalid:5000", False),
+        ("sqlite:////tmp/mlflow.db", False),
+    ],
+)
+def test_a_server_on_this_machine_is_known_by_any_of_its_names(uri: str, here: bool) -> None:
+    assert Address(uri, "given").is_local_server is here

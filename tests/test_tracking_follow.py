@@ -298,5 +298,9 @@ def test_companion_is_waited_for_while_it_gets_on(
         )
     eventually(lambda: log.stat().st_size > 0)
     copying = Companion(Address(f"sqlite:///{tmp_path}/mlflow.db", "given"), process, log)
-    assert expected in copying.finish(1.0, most_s)
+    told: list[str] = []
+    assert expected in copying.finish(1.0, most_s, told.append)
     assert process.poll() is not None
+    assert all("runs written" in line for line in told)
+    assert len(told) == len(set(told))
+    assert bool(told) == ("runs written" in says)

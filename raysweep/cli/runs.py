@@ -292,7 +292,7 @@ def _companion(folder: RunFolder, how: _How) -> Iterator[None]:
         yield
         most_s = math.inf
     finally:
-        outcome = companion.finish(timeout_s=60.0, most_s=most_s)
+        outcome = companion.finish(60.0, most_s, _say)
         stderr.print(outcome, highlight=False, soft_wrap=True)
 
 

@@ -55,7 +55,8 @@ class Address:
     @property
     def is_local_server(self) -> bool:
         """Whether a server or database server takes the runs that works on this machine, too."""
-        return urlsplit(self.uri).hostname in ("localhost", "127.0.0.1", "::1")
+        host = urlsplit(self.uri).hostname
+        return host is not None and _is_here(host)
 
     @property
     def kind(self) -> str:
@@ -214,6 +215,16 @@ def _checked(uri: str, where: str) -> str:
             "relative path, four before an absolute one)"
         )
     return f"sqlite:///{Path(path).expanduser().absolute()}{question}{query}"
+
+
+def _is_here(host: str) -> bool:
+    """Whether a host is this machine, by whichever of its names and addresses."""
+    with contextlib.suppress(OSError, UnicodeError):
+        for family, _, _, _, place in socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM):
+            with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as own:
+                own.bind(place)  # only an address of this machine can be bound
+                return True
+    return False
 
 
 def _cause(error: BaseException) -> str:

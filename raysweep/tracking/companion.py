@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,7 @@ from raysweep.run_folder import RunFolder
 from raysweep.tracking.address import VARIABLE, Address, remember, resolve_address
 
 LOG_NAME = "tracking.log"
+_LOOK_EVERY_S = 2.0
 _SAID = re.compile(r"^\d\d:\d\d:\d\d (.+)$", re.MULTILINE)
 
 
@@ -31,12 +33,18 @@ class Companion:
         self.address, self.log = address, log
         self._process = process
 
-    def finish(self, timeout_s: float = 60.0, most_s: float = math.inf) -> str:
+    def finish(
+        self,
+        timeout_s: float = 60.0,
+        most_s: float = math.inf,
+        tell: Callable[[str], None] | None = None,
+    ) -> str:
         """Have the last results copied, wait for that, and end the process in any case.
 
         Args:
             timeout_s: how long to wait for a sign of progress.
             most_s: how long to wait at most.
+            tell: given, in a line each, how far a copy is that takes a while.
 
         Returns:
             The outcome in one line.
@@ -44,7 +52,7 @@ class Companion:
         try:
             with contextlib.suppress(OSError):
                 _pipe(self._process.stdin).close()
-            code = self._wait(timeout_s, time.monotonic() + most_s)
+            code = self._wait(timeout_s, time.monotonic() + most_s, tell)
         finally:
             self._kill()
         if code is None:
@@ -60,15 +68,22 @@ class Companion:
             f"(see {self.log}); `raysweep sync DIR` copies what is missing"
         )
 
-    def _wait(self, timeout_s: float, until: float) -> int | None:
+    def _wait(
+        self, timeout_s: float, until: float, tell: Callable[[str], None] | None
+    ) -> int | None:
         """The exit code, or None once it has said nothing for so long or the time is over."""
-        said = _last_line(self.log)
+        said, patient_until = _last_line(self.log), time.monotonic() + timeout_s
         while True:
+            left = min(patient_until, until) - time.monotonic()
             try:
-                return self._process.wait(min(timeout_s, max(until - time.monotonic(), 0.0)))
+                return self._process.wait(max(min(left, _LOOK_EVERY_S), 0.0))
             except subprocess.TimeoutExpired:
                 before, said = said, _last_line(self.log)
-                if said == before or time.monotonic() >= until:
+                if said != before:
+                    patient_until = time.monotonic() + timeout_s
+                    if tell is not None:
+                        tell(said)
+                if time.monotonic() >= min(patient_until, until):
                     return None
 
     def _kill(self) -> None:
