@@ -69,11 +69,11 @@ class SyncReport:
     def sentence(self) -> str:
         """The report in one line."""
         total = self.runs_written + self.runs_unchanged
-        # Not "nothing new": beside a first run, the copying has kept up with it.
-        news = f" ({self.runs_written} written)" if self.runs_written else ", all there"
+        # Beside a run most were written before: said alone, the last few would look like a part.
+        news = f" ({self.runs_written} of them written now)" if self.runs_written else ""
         end = f"; {self.note}" if self.note else ""
         where = self.page or self.uri
-        runs = f"{counted(total, 'run')}{news}"
+        runs = f"{counted(total, 'run')}, all there{news}"
         return f"MLflow: experiment {self.experiment}, {runs} at {where}{end}"
 
 
