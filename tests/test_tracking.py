@@ -125,6 +125,11 @@ def test_a_parent_run_says_what_forcing_did(folder: RunFolder, uri: str) -> None
     forced = named(uri, f"confirm forced {chosen:.6g} · synthetic U=4")
     assert forced.data.params["arm"] == "forced"
     assert forced.data.params["U"] == "4"
+    # What is not set (training.patience, say) is no parameter.
+    of_study = named(uri, f"study {study().name}")
+    assert of_study.data.params["epochs"] == str(study().training.epochs)
+    for shown in (run, forced, of_study):
+        assert "None" not in shown.data.params.values()
 
 
 def test_search_strings_of_the_readme_find_runs(folder: RunFolder, uri: str) -> None:

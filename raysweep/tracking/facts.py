@@ -82,7 +82,8 @@ def study_facts(study: StudyBase, cells: Sequence[Cell]) -> StudyFacts:
                 cell,
                 labels[cell.id],
                 {name: value for name, value in full[cell.id].items() if name in shown},
-                full[cell.id],
+                # Not set in any cell: nothing to read, and one parameter more to read past.
+                {k: v for k, v in full[cell.id].items() if k in differing or v != text(None)},
             )
             for cell in cells
         },

@@ -175,7 +175,7 @@ def summary_run(
         name=f"study {study.name}",
         status="FINISHED" if done else "RUNNING",
         params={
-            **{name: text(value) for name, value in training.items()},
+            **{name: text(value) for name, value in training.items() if value is not None},
             **_forcing(study),
         },
         metrics={
