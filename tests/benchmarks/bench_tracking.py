@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,50 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 STUDY = """\
 name: paced
-data: {dataset: synthetic, U: [0, 4, 8], train: 2048, validation: 512, test: 512}
+data: {dataset: synthetic, {grid}, train: 2048, validation: 512, test: 512}
 model: {width: 32}
-training: {epochs: 5000}
+training: {epochs: {epochs}}
 evaluation: {metrics: [unbiased_cka]}
-search: {trials: 4, generation: 4, seeds: 2}
-confirm: {seeds: 8}
-resources: {members_per_pack: 4}
+search: {search}
+confirm: {confirm}
+resources: {members_per_pack: {members}}
 """
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A study that takes about two minutes on two cores: long trials, or many short ones.
+
+    Attributes:
+        grid, search, confirm: YAML of its parts.
+        epochs: of each trial.
+        members: trials in a pack, at most.
+    """
+
+    grid: str
+    search: str
+    confirm: str
+    epochs: int
+    members: int
+
+    def yaml(self) -> str:
+        """The study file."""
+        text = STUDY
+        for name, value in vars(self).items():
+            text = text.replace(f"{{{name}}}", str(value))
+        return text
+
+
+SWEEPS = {
+    "102": Sweep("U: [0, 4, 8]", "{trials: 4, generation: 4, seeds: 2}", "{seeds: 8}", 5000, 4),
+    "1980": Sweep(
+        "U: [0, 2, 4, 6, 8], D_phi: [1, 2, 3, 4]",
+        "{trials: 8, generation: 4, seeds: 3}",
+        "{seeds: 24}",
+        300,
+        36,
+    ),
+}
 
 
 def cpu_s(process: psutil.Process) -> float:
@@ -132,13 +169,13 @@ class Watched:
         self._thread.join()
 
 
-def time_sweeps(repeats: int, runner: str, to_server: bool) -> None:
+def time_sweeps(trials: str, repeats: int, runner: str, to_server: bool) -> None:
     """The same study with its companion and without, in turns; time from first to last part."""
     took: dict[bool, list[float]] = {True: [], False: []}
     shares, niceness = [], 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "paced.yaml").write_text(STUDY)
+        (folder / "paced.yaml").write_text(SWEEPS[trials].yaml())
         with running_server(folder) as server:
             family = psutil.Process(server.process.pid)
             uri = server.uri if to_server else f"sqlite:///{folder}/mlflow.db"
@@ -171,10 +208,9 @@ def time_sweeps(repeats: int, runner: str, to_server: bool) -> None:
                     f"  with {took[True][-1]:.1f} s, without {took[False][-1]:.1f} s ({ratio:.3f});"
                     f" copy and server took {shares[-1]:.2%} of all cores meanwhile"
                 )
-    rows = 3 * (2 * 5 + 3 * 8)
     ratios = [a / b for a, b in zip(took[True], took[False], strict=True)]
     say(
-        f"{rows} trials, runner {runner}, {os.cpu_count()} cores, copied to "
+        f"{trials} trials, runner {runner}, {os.cpu_count()} cores, copied to "
         f"{'a server' if to_server else 'SQLite'}; sweep with copy "
         f"{statistics.median(took[True]):.1f} s, without {statistics.median(took[False]):.1f} s; "
         f"ratio of pairs: median {statistics.median(ratios):.3f}, from {min(ratios):.3f} to "
@@ -190,6 +226,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=25, help="points of a learning curve")
     parser.add_argument("--widths", type=int, default=5, help="a fifth of 'one seed' for each")
     parser.add_argument("--repeats", type=int, default=5, help="pairs of runs; 0 for none")
+    parser.add_argument("--trials", default="102", choices=list(SWEEPS), help="of such a sweep")
     parser.add_argument("--runner", default="ray", choices=["ray", "local"])
     parser.add_argument("--server", action="store_true", help="sweeps copy to it, not to SQLite")
     given = parser.parse_args()
@@ -197,7 +234,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     time_copies(given.shapes, given.epochs, given.widths)
     if given.repeats:
-        time_sweeps(given.repeats, given.runner, given.server)
+        time_sweeps(given.trials, given.repeats, given.runner, given.server)
 
 
 if __name__ == "__main__":
