@@ -73,8 +73,11 @@ class Adoption:
         how = "was missing" if text is None else "was damaged"
         return f"{self._output.location}/{STUDY_NAME} {how}; the adopted study is used and restored"
 
-    def adopt(self, study: StudyBase) -> None:
+    def adopt(self, study: StudyBase) -> str:
         """Make the folder the study's.
+
+        Returns:
+            What became of an edited ``study.yaml``, in one line; empty where nobody had edited it.
 
         Raises:
             InputError: the folder belongs to a study whose results this one could not use.
@@ -94,6 +97,12 @@ class Adoption:
         self._output.write(STUDY_NAME, now.encode())
         content = {"sha256": _digest(now), "study": now}
         self._output.write(KEPT_NAME, (json.dumps(content, indent=1) + "\n").encode())
+        if text in (None, kept, now) or kept is None:
+            return ""
+        return (
+            f"{self._output.location}/{STUDY_NAME} was edited after the last run; it now holds the "
+            "study that was given, without the edit"
+        )
 
     def _begun(self) -> bool:
         """Whether there are results that another study could not use."""

@@ -64,16 +64,19 @@ class RunFolder:
         """Write a study's file again that is missing or damaged; returns what was done."""
         return self._adoption.restore()
 
-    def adopt(self, study: StudyBase) -> None:
+    def adopt(self, study: StudyBase) -> str:
         """Make the folder the study's: store the resolved study in it.
 
         A folder that has a study takes the same one again, or an extension of it (more trials,
         seeds, draws or grid values).
 
+        Returns:
+            What became of a ``study.yaml`` that was edited, in one line; mostly empty.
+
         Raises:
             InputError: the folder belongs to a study whose results this one could not use.
         """
-        self._adoption.adopt(study)
+        return self._adoption.adopt(study)
 
     def open_sweep(self, study: StudyBase) -> Sweep:
         """The sweep of the study with all results that are there.

@@ -87,6 +87,18 @@ def test_an_edit_of_the_folders_own_file_is_refused_with_the_change(out: Path) -
     assert registered(out).startswith("confirmatory</span>The plan was registered before")
 
 
+def test_an_edit_that_the_given_study_replaces_is_told(out: Path) -> None:
+    before = stored(out)
+    edit(out, "epochs: 2", "epochs: 4")
+    done = raysweep(out.parent, "run", "tiny.yaml", "--out", "out", *FLAGS)
+    assert done.returncode == 0, done.stderr
+    assert "out/study.yaml was edited after the last run" in words(done.stderr)
+    assert "epochs: 2" in (out / "study.yaml").read_text()
+    assert stored(out) == before
+    again = raysweep(out.parent, "run", "tiny.yaml", "--out", "out", *FLAGS)
+    assert "was edited" not in again.stderr
+
+
 def test_an_edit_that_extends_is_taken_and_told_in_the_report(out: Path) -> None:
     before = stored(out)
     edit(out, "[1000, 1001, 1002, 1003]", "[1000, 1001, 1002, 1003, 1004]")

@@ -213,13 +213,14 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
             # A study that cannot be placed leaves no folder behind.
             ray_here.enter_context(ray_cluster.room(study, how.address, how.workers))
         held.enter_context(folder.driver_lock(_say))
-        restored = folder.restore_study()
-        if restored:
-            _say(restored)
-        folder.adopt(study)
-        plan = register_plan(folder, study)
-        if plan:
-            _say(plan)
+        for step in (
+            folder.restore_study,
+            lambda: folder.adopt(study),
+            lambda: register_plan(folder, study),
+        ):
+            line = step()
+            if line:
+                _say(line)
         with _companion(folder, how):
             try:
                 with RunDisplay(stderr) as display:
