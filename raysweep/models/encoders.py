@@ -14,7 +14,12 @@ from raysweep.models.layout import Layer, clipped_spans, head_names
 
 
 class Encoder(Protocol):
-    """One modality's encoder, for all members of a pack at once."""
+    """One modality's encoder, for all members of a pack at once.
+
+    One may say ``capturable = True`` by an attribute where `forward` reads no value back from the
+    device, makes no tensor of numbers of Python's, and lets no value decide on a branch or a shape.
+    On a GPU it is then trained by CUDA graphs.
+    """
 
     @property
     def inputs(self) -> int:
@@ -73,6 +78,11 @@ class EncoderPair:
     def encoders(self) -> tuple[Encoder, ...]:
         """The encoder of each modality."""
         return (self.encoder_1, self.encoder_2, *self.further)
+
+    @property
+    def capturable(self) -> bool:
+        """Whether all encoders say that a CUDA graph can hold them."""
+        return all(getattr(encoder, "capturable", False) for encoder in self.encoders)
 
     @property
     def heads(self) -> tuple[str, ...]:

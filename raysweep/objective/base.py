@@ -43,6 +43,15 @@ class AlignmentLoss(Protocol):
     Which layer it acts on is the caller's choice: it is given the activations of that layer.
     """
 
+    @property
+    def capturable(self) -> bool:
+        """Whether a CUDA graph can hold its evaluation.
+
+        Then it reads no value back from the device, makes no tensor of numbers of Python's, and no
+        value decides on a branch or a shape.
+        """
+        ...
+
     def parameter_count(self, d1: int, d2: int) -> int:
         """How many parameters one member's loss learns (projection heads, a temperature).
 

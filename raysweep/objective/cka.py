@@ -6,6 +6,7 @@ al. 2012 (JMLR 13, equation 5) as used by Nguyen et al. 2021 (arXiv 2010.15327, 
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ class LinearCKA(WithoutParameters):
         unbiased: Use the unbiased estimate of HSIC: 0 in expectation under independence, so the
             loss can exceed 1, where the biased one grows with d / b.
     """
+
+    capturable: ClassVar[bool] = True
 
     unbiased: bool = False
 

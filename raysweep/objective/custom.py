@@ -4,6 +4,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,9 @@ class CustomLoss(WithoutParameters):
         packed: Which of the two.
         options: Keyword arguments for the function.
     """
+
+    # A function of a user's own may do anything.
+    capturable: ClassVar[bool] = False
 
     path: str
     function: Callable[..., object]

@@ -7,6 +7,7 @@ their gradients, are the same.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,9 @@ class DeepCCA(WithoutParameters):
         ridge: Added to the diagonal of each covariance, in units of the side's mean variance.
         components: How many leading correlations are averaged; 0 for all min(d1, d2).
     """
+
+    # The decomposition reads back whether it converged.
+    capturable: ClassVar[bool] = False
 
     ridge: float = 1e-3
     components: int = 0

@@ -5,6 +5,7 @@ here with samples rather than rows of the Gram matrix normalised.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ class GramMatching(WithoutParameters):
     0 to every other, gets no gradient, and adds 1 / (b (b - 1)) where only one side is zero.
     Undefined (NaN, gradients 0) in batches of one sample.
     """
+
+    capturable: ClassVar[bool] = True
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""

@@ -124,6 +124,11 @@ class Projected:
     projection: Projection
     projection_dim: int
 
+    @property
+    def capturable(self) -> bool:
+        """Whether the loss that sees the projections can be captured."""
+        return self.loss.capturable
+
     def heads(self, d1: int, d2: int) -> tuple[Head | None, Head | None]:
         """The head of each side, or None where a side is taken as it is.
 

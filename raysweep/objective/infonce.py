@@ -6,6 +6,7 @@ learned temperature, Radford et al. 2021 (arXiv 2103.00020, section 2.4 and figu
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +32,8 @@ class InfoNCE:
         learned: Learn log(1 / temperature), one parameter per member.
         max_scale: Upper bound of a learned 1 / temperature.
     """
+
+    capturable: ClassVar[bool] = True
 
     temperature: float = 0.07
     learned: bool = False

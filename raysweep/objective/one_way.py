@@ -23,6 +23,11 @@ class OneWay:
     loss: AlignmentLoss
     stopped: Literal["1", "2"]
 
+    @property
+    def capturable(self) -> bool:
+        """Whether the loss that is stopped can be captured."""
+        return self.loss.capturable
+
     def parameter_count(self, d1: int, d2: int) -> int:
         """Those of the two-way loss."""
         return self.loss.parameter_count(d1, d2)

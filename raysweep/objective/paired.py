@@ -1,6 +1,7 @@
 """Losses that pull each sample towards its own pair and push nothing apart."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ class MeanSquaredError(WithoutParameters):
 
     Shrinking both sides lowers it too; only the task holds them up. Widths must agree.
     """
+
+    capturable: ClassVar[bool] = True
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
@@ -32,6 +35,8 @@ class CosineDistance(WithoutParameters):
     Half of Wang and Isola's alignment with exponent 2 (arXiv 2005.10242, section 4.1.1). A sample
     of all zeros has cosine 0 and gets no gradient.
     """
+
+    capturable: ClassVar[bool] = True
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""

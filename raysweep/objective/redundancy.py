@@ -5,6 +5,7 @@ al. 2021 (arXiv 2103.03230, equations 1-2).
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,6 +31,8 @@ class VICReg(WithoutParameters):
         variance: Weight of v.
         covariance: Weight of c.
     """
+
+    capturable: ClassVar[bool] = True
 
     invariance: float = 25.0
     variance: float = 25.0
@@ -66,6 +69,8 @@ class BarlowTwins(WithoutParameters):
     Attributes:
         redundancy: Weight of the off-diagonal.
     """
+
+    capturable: ClassVar[bool] = True
 
     redundancy: float = 0.005
 

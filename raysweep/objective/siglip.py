@@ -5,6 +5,7 @@ Source: Zhai et al. 2023 (arXiv 2303.15343, section 3.2, with algorithm 1's init
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ class SigLIP:
             small in spite of the many negatives.
         learned: Learn log(scale) and bias, two parameters per member.
     """
+
+    capturable: ClassVar[bool] = True
 
     scale: float = 10.0
     bias: float = -10.0

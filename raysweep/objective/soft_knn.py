@@ -6,6 +6,7 @@ equation 1, here with cosines); what it relaxes, mutual kNN, Huh et al. 2024 (ar
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ class SoftKNN(WithoutParameters):
     Attributes:
         temperature: The size of a neighbourhood: the nearest sample alone as it goes to 0.
     """
+
+    capturable: ClassVar[bool] = True
 
     temperature: float = 0.1
 

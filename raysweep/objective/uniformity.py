@@ -5,6 +5,7 @@ Source: Wang and Isola 2020 (arXiv 2005.10242, section 4.1.2).
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ class Uniformity(WithoutParameters):
     Attributes:
         sharpness: t in exp(-t * squared distance).
     """
+
+    capturable: ClassVar[bool] = True
 
     sharpness: float = 2.0
 

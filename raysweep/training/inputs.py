@@ -156,6 +156,7 @@ class TrainSettings:
         engine: "kernel" (MLP pairs on the CPU, compiled by Numba), "torch" (any device, any
             architecture), or "auto": the kernel where it applies, else torch.
         tf32: let a GPU round float32 products to TF32.
+        captured: capture the steps on a GPU as CUDA graphs, wherever passes and loss allow it.
     """
 
     epochs: int
@@ -171,6 +172,7 @@ class TrainSettings:
     patience: int | None = None
     engine: str = "auto"
     tf32: bool = False
+    captured: bool = True
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "evaluate_every", "patience", "layer"):

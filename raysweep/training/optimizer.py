@@ -54,20 +54,23 @@ class RowAdamW:
         self.parameters = parameters
         self.mean = torch.zeros_like(parameters)
         self.square = torch.zeros_like(parameters)
-        self.step_count = 0
+        # Counted on the device, in float64: a captured step would repeat a number of Python's.
+        self._steps = parameters.new_zeros((), dtype=torch.float64)
+        self._betas = parameters.new_tensor([BETA_1, BETA_2], dtype=torch.float64)
+        self._roots = parameters.new_tensor([1.0, 0.5], dtype=torch.float64)
         self._decayed = decayed
         self._learning_rate = learning_rate[:, None]
         self._shrink = 1 - (learning_rate * weight_decay)[:, None]
 
     def step(self, gradients: torch.Tensor) -> None:
         """Move every row one step along its gradients [m, P]."""
-        self.step_count += 1
-        correction_1 = 1 - BETA_1**self.step_count
-        correction_2 = 1 - BETA_2**self.step_count
+        self._steps += 1
+        corrections = (1 - self._betas**self._steps) ** self._roots
+        correction_1, root_2 = corrections.to(self.parameters.dtype).unbind()
         self.parameters[:, : self._decayed] *= self._shrink
         self.mean.lerp_(gradients, 1 - BETA_1)
         self.square.mul_(BETA_2).addcmul_(gradients, gradients, value=1 - BETA_2)
-        move = self.square.sqrt().div_(correction_2**0.5).add_(EPSILON)
+        move = self.square.sqrt().div_(root_2).add_(EPSILON)
         torch.div(self.mean, move, out=move)
         self.parameters.sub_(move.mul_(self._learning_rate / correction_1))
 

@@ -34,6 +34,11 @@ def squared_norm(*gradients: torch.Tensor) -> torch.Tensor:
 class Passes(Protocol):
     """Passes over one batch of every member; `backward` belongs to the latest `forward`."""
 
+    @property
+    def capturable(self) -> bool:
+        """Whether a CUDA graph can hold them (see `raysweep.training.captured`)."""
+        ...
+
     def bind(self, parameters: torch.Tensor, gradients: torch.Tensor) -> None:
         """Work with these buffers [m, P + alignment parameters] from now on."""
         ...
@@ -82,6 +87,8 @@ class HandWritten:
         layer: hidden layer of all encoders that the alignment loss compares, from 1 up to the
             shallowest one's depth; the representations if None.
     """
+
+    capturable = True
 
     def __init__(self, shape: PairShape, joint: bool, layer: int | None = None) -> None:
         self._shape = shape
@@ -192,6 +199,8 @@ class Alone:
         shape: the encoders' shape.
     """
 
+    capturable = True
+
     def __init__(self, shape: EncoderShape) -> None:
         self._shape = shape
         (self._tower,) = shape.towers
@@ -244,6 +253,8 @@ class ByAutograd:
         self._shape = shape
         self._joint = joint
         self._layer = layer or 0
+        # Encoders of a user's own may do anything, so that they have to say it.
+        self.capturable = bool(getattr(shape, "capturable", False))
 
     def bind(self, parameters: torch.Tensor, gradients: torch.Tensor) -> None:
         """See `Passes.bind`."""

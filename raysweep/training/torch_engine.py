@@ -8,7 +8,9 @@ from raysweep.models.memory import EPOCH_BYTES
 from raysweep.models.mlp import with_ones
 from raysweep.models.shape import EncoderShape
 from raysweep.objective import AlignmentLoss, OverPairs
+from raysweep.training.captured import CapturedSteps, graphs_on
 from raysweep.training.engine import AlignedMembers, EpochLog
+from raysweep.training.epoch_sums import EpochSums
 from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.optimizer import RowAdamW, clip_rows
 from raysweep.training.passes import Passes, Pull, squared_norm
@@ -109,54 +111,49 @@ class TorchEngine:
         self._bind()
 
     def _bind(self) -> None:
-        """Everything that hangs on the number of members: gradients, who is aligned."""
+        """Everything that hangs on the number of members: gradients, who is aligned, captures."""
         self._gradients = torch.zeros_like(self.parameters)
         self._passes.bind(self.parameters, self._gradients)
         self._aligned = AlignedMembers.of(self._strength, self._placebo)
+        self._sums = EpochSums(len(self.parameters), self.parameters)
+        graphs = graphs_on(self.parameters.device) if self._settings.captured else None
+        loss = self._loss if len(self._aligned.rows) else None
+        self._captured = None
+        if graphs is not None and self._passes.capturable and (loss is None or loss.capturable):
+            self._captured = CapturedSteps(graphs)
 
     def train_epoch(self, permutations: torch.Tensor, stream: torch.Tensor) -> EpochLog:
         """See `PackEngine.train_epoch`."""
-        m, rows = len(stream), permutations.shape[1]
-        where = permutations[stream].to(self._dataset) + self._dataset[:, None] * rows
-        size = self._settings.batch_size
-        starts = range(0, rows, size)
-        # Sums over steps stay on the device: reading one back in each step would stall a GPU.
-        losses = self.parameters.new_zeros(3, m)
-        defined = self.parameters.new_zeros(m)
-        finite = torch.zeros(len(starts), m, dtype=torch.bool, device=where.device)
-        squares = self.parameters.new_zeros(2, m)
+        rows, size = permutations.shape[1], self._settings.batch_size
+        # Onto the device before they are spread over the members, of whom several share one.
+        orders = permutations.to(self._dataset.device)[stream.to(self._dataset.device)]
+        where = orders.to(torch.int64).add_(self._dataset[:, None] * rows)
+        self._sums.reset()
         at_once = where.numel() * self._train.bytes_a_row() <= EPOCH_BYTES
-        epoch = self._train.gather(where) if at_once else None
-        for index, start in enumerate(starts):
-            part = slice(start, start + size)
-            if epoch is None:
-                inputs, labels = self._train.gather(where[:, part])
+        epoch = self._train.gather(where) if at_once and self._captured is None else None
+        for start in range(0, rows, size):
+            part, first = slice(start, start + size), start == 0
+            if self._captured is not None:
+                self._captured.run(self._gather_and_step, where[:, part], first)
+            elif epoch is None:
+                self._gather_and_step(where[:, part], first)
             else:
-                inputs, labels = [x[:, part] for x in epoch[0]], epoch[1][:, :, part]
-            values, norms = self._step(inputs, labels, squares if index == 0 else None)
-            share = labels.shape[2] / rows
-            # A NaN alignment loss is one that is undefined on this batch, not a divergence.
-            defined += (~values[2].isnan()).to(defined) * share
-            values[2].nan_to_num_(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
-            losses += values * share
-            finite[index] = torch.isfinite(values[0] + values[1] + norms.sum(dim=1))
-        finite[-1] &= torch.isfinite(self.parameters).all(dim=1)
-        failed = torch.where(finite.all(dim=0), -1, (~finite).int().argmax(dim=0))
-        alignment = losses[2] / defined
-        return EpochLog(
-            losses[0].cpu(), losses[1].cpu(), alignment.cpu(), failed.cpu(), *squares.cpu()
-        )
+                self._step([x[:, part] for x in epoch[0]], epoch[1][:, :, part], first)
+        return self._sums.log(self.parameters)
 
-    def _step(
-        self, inputs: list[torch.Tensor], labels: torch.Tensor, squares: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step on a batch (`_Split.gather`): its losses [3, m], see `_task`, and the norms."""
+    def _gather_and_step(self, where: torch.Tensor, first: bool) -> None:
+        """One step on the rows [m, b] of all datasets; `first` of the epoch or not."""
+        self._step(*self._train.gather(where), first)
+
+    def _step(self, inputs: list[torch.Tensor], labels: torch.Tensor, first: bool) -> None:
+        """One step on a batch (`_Split.gather`); `first` of the epoch or not."""
+        squares = self._sums.squares if first else None
         losses, slopes = _task(self._passes.forward(*inputs), labels)
         pull = self._pull(losses[2], squares) if len(self._aligned.rows) else None
         self._passes.backward(slopes, pull, None if squares is None else squares[0])
         norms = clip_rows(self._gradients, self._spans, self._clip)
         self._optimizer.step(self._gradients)
-        return losses, norms
+        self._sums.add(losses, norms, labels.shape[2] / self._train.rows)
 
     def _pull(self, values: torch.Tensor, squares: torch.Tensor | None) -> Pull:
         """Ask the alignment loss; its values go to `values` [m], its parameters' gradients too."""
