@@ -1,0 +1,356 @@
+"""Steps captured and replayed against eager ones, and what of a step may be captured at all.
+
+There is no CUDA here: `replay` stands for it, by the same rules. On a GPU: test_training_gpu.py.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from replay import NotPermitted, OnDevice, Replays
+from test_modalities_training import make_data as make_data_of
+from test_train import Gap, PlainMLP, make_members
+
+from raysweep.models.architecture import Architecture
+from raysweep.models.encoders import EncoderPair
+from raysweep.models.shape import EncoderShape, PairShape
+from raysweep.models.trained import TrainedPack
+from raysweep.objective import LOSSES, AlignmentLoss, build_loss
+from raysweep.train import _engine, train_encoders, train_pack
+from raysweep.training import loop, torch_engine
+from raysweep.training.engine import AlignedMembers
+from raysweep.training.epoch_sums import EpochSums
+from raysweep.training.inputs import EncoderData, Members, TrainSettings
+from raysweep.training.optimizer import BETA_1, BETA_2, RowAdamW
+from raysweep.training.order import BatchOrder
+
+M, ROWS = 8, 40
+TWO = PairShape(5, 4, 3, depth_1=2, depth_2=1, width_1=6, width_2=4)
+THREE = PairShape(5, 4, 3, depth_1=1, depth_2=2, width_1=6, width_2=6, further=(7,))
+
+
+class CapturableMLP(PlainMLP):
+    capturable = True
+
+
+BY_AUTOGRAD = EncoderPair(CapturableMLP(5, 2, 6), CapturableMLP(4, 1, 4), 3)
+SHAPES = {"two": TWO, "three": THREE, "autograd": BY_AUTOGRAD}
+CAPTURABLE = [name for name in LOSSES if build_loss(name).capturable]
+
+
+def settings(**given: object) -> TrainSettings:
+    """Batches of 16, 16 and 8 rows."""
+    how = {"epochs": 9, "batch_size": 16, "dtype": "float64", "engine": "torch", "patience": 3}
+    return TrainSettings(**{**how, **given})
+
+
+def trained(
+    shape: Architecture,
+    how: TrainSettings,
+    graphs: object,
+    monkeypatch: pytest.MonkeyPatch,
+    loss: AlignmentLoss | None = None,
+    members: Members | None = None,
+) -> TrainedPack:
+    monkeypatch.setattr(torch_engine, "graphs_on", lambda device: graphs)
+    members = make_members(M) if members is None else members
+    return train_pack(shape, members, make_data_of(shape, ROWS, M), how, loss)
+
+
+def assert_same(found: TrainedPack, expected: TrainedPack, tolerance: float = 1e-12) -> None:
+    def close(one: object, other: object) -> None:
+        np.testing.assert_allclose(one, other, atol=tolerance, rtol=tolerance)
+
+    for name in ("parameters", "best_epoch", "steps", "diverged_step", "gradient_ratio"):
+        close(getattr(found, name), getattr(expected, name))
+    for name in ("task_loss", "fused_loss", "alignment_loss"):
+        close(getattr(found.history, name), getattr(expected.history, name))
+    for head, accuracies in expected.history.performance.items():
+        close(found.history.performance[head], accuracies)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("loss", CAPTURABLE)
+def test_replayed_steps_train_the_same(
+    loss: str, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "COMPACT_BELOW", 0.9)
+    graphs = Replays()
+    expected = trained(SHAPES[shape], settings(loss=loss), None, monkeypatch)
+    assert expected.steps.min() < expected.steps.max()
+    assert_same(trained(SHAPES[shape], settings(loss=loss), graphs, monkeypatch), expected)
+    # A first batch, another full one and a short one; and all of them again for fewer members.
+    assert graphs.warm_ups > 3
+    assert len(graphs.recordings) >= 3
+    assert graphs.warm_ups + graphs.replayed == expected.steps.max()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_kept_members_are_captured_anew(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    members, data, graphs = make_members(M), make_data_of(SHAPES[shape], ROWS, M), Replays()
+    ends = []
+    for given in (None, graphs):
+        monkeypatch.setattr(torch_engine, "graphs_on", lambda device, given=given: given)
+        engine = _engine(SHAPES[shape], settings(), None)(
+            SHAPES[shape],
+            members,
+            data,
+            settings(),
+            build_loss("cka"),
+            SHAPES[shape].initial_parameters(members.init_seed),
+        )
+        order, kept = BatchOrder(members.order_seed, ROWS), torch.tensor([1, 2, 6])
+        with torch.no_grad():
+            for epoch in range(8):
+                if epoch == 4:
+                    engine.keep(kept)
+                    order.keep(kept)
+                log = engine.train_epoch(order.next_epoch(), order.stream)
+                ends.append((engine.parameters.clone(), log.alignment_loss, log.task_gradient))
+    torch.testing.assert_close(ends[8:], ends[:8], atol=1e-12, rtol=1e-12, equal_nan=True)
+    assert (graphs.warm_ups, len(graphs.recordings), graphs.replayed) == (6, 6, 18)
+
+
+@pytest.mark.parametrize(
+    ("shape", "given"),
+    [
+        ("two", {"loss_options": {"learned": True, "projection": "mlp"}}),
+        ("three", {"loss_options": {"learned": True, "stop_gradient": "1"}, "fusion": "joint"}),
+        ("autograd", {"loss_options": {"projection": "linear"}, "fusion": "joint"}),
+        ("two", {"loss": "cka", "layer": 1, "batch_size": 512}),
+        ("autograd", {"loss": "mse", "loss_options": {"projection": "linear"}, "layer": 1}),
+        ("two", {"loss": "unbiased_cka", "batch_size": 39}),  # a last batch of one row
+        ("three", {"loss": "cosine", "batch_size": 19}),  # of two rows, fewer than modalities
+    ],
+)
+def test_replayed_steps_with_options_train_the_same(
+    shape: str, given: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs = Replays()
+    how = settings(**{"patience": None, **given})
+    expected = trained(SHAPES[shape], how, None, monkeypatch)
+    assert_same(trained(SHAPES[shape], how, graphs, monkeypatch), expected)
+    assert graphs.replayed > graphs.warm_ups
+
+
+def test_replayed_steps_diverge_at_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = np.where(np.arange(M) % 4 == 3, 1e160, 1e-2)
+    members = make_members(M, learning_rate=rates, clip_norm=np.inf)
+    expected = trained(TWO, settings(), None, monkeypatch, members=members)
+    found = trained(TWO, settings(), Replays(), monkeypatch, members=members)
+    assert (expected.status == "diverged").any()
+    assert (expected.status == "ok").any()
+    assert_same(found, expected)
+
+
+def test_encoders_alone_are_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = make_data_of(TWO, ROWS, M)
+    one = EncoderData(
+        data.x_train[0], data.y_train, data.x_validation[0], data.y_validation, data.dataset
+    )
+    members, shape = make_members(M, strength=0.0), EncoderShape(5, 3, 2, 6, 1)
+    expected = train_encoders(shape, members, one, settings())
+    graphs = Replays()
+    monkeypatch.setattr(torch_engine, "graphs_on", lambda device: graphs)
+    found = train_encoders(shape, members, one, settings())
+    torch.testing.assert_close(found.parameters, expected.parameters, atol=1e-12, rtol=0)
+    assert graphs.replayed > graphs.warm_ups
+
+
+def host_counted_step(self: RowAdamW, gradients: torch.Tensor) -> None:
+    """AdamW with the number of the step in Python, as `torch.optim.AdamW` has it by default."""
+    self.count = getattr(self, "count", 0) + 1
+    self.mean.lerp_(gradients, 1 - BETA_1)
+    self.square.mul_(BETA_2).addcmul_(gradients, gradients, value=1 - BETA_2)
+    move = self.mean / (self.square.sqrt() / (1 - BETA_2**self.count) ** 0.5 + 1e-8)
+    self.parameters.sub_(move * self._learning_rate / (1 - BETA_1**self.count))
+
+
+def renewing_reset(self: EpochSums) -> None:
+    """Begins an epoch with its sums in new memory."""
+    _reset(self)
+    self._losses = torch.zeros_like(self._losses)
+
+
+_add, _reset = EpochSums.add, EpochSums.reset
+
+
+def host_counted_add(self: EpochSums, losses: torch.Tensor, norms: torch.Tensor, share: float):
+    """Sums that weigh each step by its number, counted in Python."""
+    self.count = getattr(self, "count", 0) + 1
+    _add(self, losses, norms, share * self.count)
+
+
+FAULTS = [
+    (RowAdamW, "step", host_counted_step),
+    (EpochSums, "reset", renewing_reset),
+    (EpochSums, "add", host_counted_add),
+]
+
+
+@pytest.mark.parametrize(("kind", "method", "fault"), FAULTS, ids=["AdamW", "memory", "sums"])
+def test_state_that_a_graph_does_not_hold_is_found_out(
+    kind: type, method: str, fault: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kind, method, fault)
+    expected = trained(TWO, settings(), None, monkeypatch)
+    found = trained(TWO, settings(), Replays(), monkeypatch)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        assert_same(found, expected, tolerance=1e-6)
+
+
+def allowed(call: Callable[[], object], device: str) -> bool:
+    try:
+        with torch.no_grad(), OnDevice(device):
+            call()
+    except (NotPermitted, NotImplementedError, RuntimeError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x.sum().item(),
+        lambda x: x[x > 0],
+        lambda x: x.__setitem__(x > 0, x[0, 0]),
+        lambda x: x.nonzero(),
+        lambda x: x * torch.tensor(2.0),
+        lambda x: x[[1, 0]],
+        lambda x: torch.linalg.svd(x),
+        lambda x: torch.linalg.eigh(x @ x.mT),
+        lambda x: 1.0 if (x > 0).any() else 0.0,
+    ],
+)
+def test_what_waits_for_the_device_is_refused(call: Callable[[torch.Tensor], object]) -> None:
+    assert not allowed(lambda: call(torch.ones(3, 4)), "cpu")
+    assert allowed(lambda: torch.ones(3, 4).add_(2.0)[torch.arange(2)], "cpu")
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        *((name, {}) for name in LOSSES),
+        ("infonce", {"learned": True, "projection": "mlp"}),
+        ("infonce", {"temperature": 0.01, "stop_gradient": "1"}),
+        ("siglip", {"learned": False, "projection": "linear", "stop_gradient": "2"}),
+        ("deep_cca", {"projection": "linear", "stop_gradient": "2"}),
+    ],
+)
+def test_a_loss_is_capturable_where_nothing_in_it_waits_for_the_device(
+    loss: str, options: dict[str, object], device: str
+) -> None:
+    """On `meta` no value is there to be read, and a tensor of the host is another device's."""
+    term = build_loss(loss, options)
+    own = term.parameter_count(6, 6)
+    for rows in (16, 1):
+        given = [torch.rand(3, *size, device=device) for size in ((6, rows), (6, rows), (own,))]
+        found = allowed(lambda given=given: term.value_and_gradients(*given), device)
+        # A batch of one row may end early, before what cannot be captured.
+        assert found == term.capturable or (found and rows == 1)
+
+
+def test_functions_and_encoders_of_a_users_own_are_not_captured_unasked() -> None:
+    assert not build_loss("torch.nn.functional:mse_loss").capturable
+    assert not build_loss("torch.nn.functional:mse_loss", {"stop_gradient": "1"}).capturable
+    assert BY_AUTOGRAD.capturable
+    assert not dataclasses.replace(BY_AUTOGRAD, encoder_2=PlainMLP(4, 1, 4)).capturable
+
+
+class Watched:
+    """Lets nothing that a capture does not permit happen in a step; stands for `Graphs`."""
+
+    steps = 0
+
+    def warm_up(self, step: Callable[[], None]) -> None:
+        with OnDevice("meta"):
+            step()
+        self.steps += 1
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        return lambda: self.warm_up(step)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("loss", CAPTURABLE)
+def test_a_step_leaves_no_value_to_the_host(
+    loss: str, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members, graphs = make_members(M), Watched()
+    strength, placebo = torch.as_tensor(members.strength), torch.as_tensor(members.placebo)
+    here = AlignedMembers.of(strength, placebo)
+    assert len(here.placebo)
+    there = AlignedMembers(*(x.to("meta") for x in (here.rows, here.strength, here.placebo)))
+    monkeypatch.setattr(AlignedMembers, "of", lambda strength, placebo: there)
+    # On `meta` there are no values, so that the epoch ends where its sums are read.
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+        trained(SHAPES[shape], settings(loss=loss, device="meta"), graphs, monkeypatch)
+    assert graphs.steps == 3
+
+
+class Failing(Replays):
+    """Fails as torch does, in the middle of a capture."""
+
+    error = RuntimeError("operation not permitted when stream is capturing")
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        super().capture(step)
+        if len(self.recordings) == 2:
+            raise self.error
+        return self.recordings[-1]
+
+
+def test_where_a_capture_fails_training_goes_on_eagerly(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = trained(TWO, settings(patience=None), None, monkeypatch)
+    graphs = Failing()
+    with caplog.at_level(logging.WARNING):
+        found = trained(TWO, settings(patience=None), graphs, monkeypatch)
+    assert_same(found, expected)
+    assert len(graphs.recordings) == 2
+    assert caplog.messages == [
+        "a training step cannot be captured, so it runs eagerly: "
+        "operation not permitted when stream is capturing"
+    ]
+
+
+def test_memory_that_is_short_in_a_capture_is_no_reason_to_be_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graphs = Failing()
+    graphs.error = torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(torch.OutOfMemoryError):
+        trained(TWO, settings(), graphs, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("given", "loss", "shape"),
+    [
+        ({"loss": "deep_cca"}, None, TWO),
+        ({"captured": False}, None, TWO),
+        ({}, None, dataclasses.replace(BY_AUTOGRAD, encoder_1=PlainMLP(5, 2, 6))),
+        ({}, Gap(), THREE),
+    ],
+)
+def test_what_is_not_capturable_is_not_captured(
+    given: dict[str, object],
+    loss: AlignmentLoss | None,
+    shape: Architecture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graphs = Replays()
+    trained(shape, settings(epochs=2, **given), graphs, monkeypatch, loss)
+    assert not graphs.warm_ups
+    assert not graphs.recordings
+
+
+def test_a_loss_that_no_member_has_hinders_no_capture(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = Replays()
+    how, members = settings(loss="deep_cca"), make_members(M, strength=0.0)
+    trained(TWO, how, graphs, monkeypatch, members=members)
+    assert graphs.replayed
