@@ -8,7 +8,8 @@ _BLOCK = 64
 """Batches are padded to register tiles of at most this many columns (float32)."""
 
 EPOCH_BYTES = 2**28
-"""The torch engine gathers an epoch's rows at once where those of all members take no more."""
+"""The torch engine gathers an epoch's rows at once where those of all members take no more, and
+steps are not captured."""
 
 _MATRICES = 8
 """Samples-by-samples matrices that a loss in torch holds of a member while it is computed."""

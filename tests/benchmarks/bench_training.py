@@ -55,7 +55,10 @@ def torch_engine_of(shape, *given):
 
 
 class Ours:
-    """One of our engines on pairs; `run(epochs)` shuffles, gathers and trains."""
+    """One of our engines on pairs; `run(epochs)` shuffles, gathers and trains.
+
+    What is `further` given are settings (`TrainSettings`).
+    """
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class Ours:
         strength=0.0,
         classes=CLASSES,
         inputs=INPUTS,
+        **further,
     ):
         x, y = draw(rows, 2 * inputs)
         x1, x2, y = x[None, :, :inputs], x[None, :, inputs:], y[None] % classes
@@ -91,8 +95,9 @@ class Ours:
         if own:
             first = term.initial_parameters(width, width, alignment_generator(0))
             start = torch.cat((start, first.expand(pairs, own)), dim=1)
-        settings = TrainSettings(1, batch, loss=loss)
-        self.engine = engine(shape, members, data, settings, term, start.float())
+        settings = TrainSettings(1, batch, loss=loss, **further)
+        start = start.float().to(settings.device)
+        self.engine = engine(shape, members, data, settings, term, start)
         self.order = BatchOrder(members.order_seed, rows)
         self.steps = -(-rows // batch)
         self.models = 2 * pairs
