@@ -8,8 +8,8 @@ from raysweep.training.engine import EpochLog
 class EpochSums:
     """Sums over the steps of an epoch; reading one back in each step would stall a GPU.
 
-    All tensors stay where they are, and even the number of the step is counted on the device, so
-    that a captured step (`raysweep.training.captured`) adds to the same sums as an eager one.
+    All tensors stay where they are, and even steps are counted on the device, so that a captured
+    step (`raysweep.training.captured`) adds to the same sums as an eager one.
 
     Args:
         m: members.
@@ -23,15 +23,15 @@ class EpochSums:
         self.squares = like.new_zeros(2, m)
         self._losses = like.new_zeros(3, m)
         self._defined = like.new_zeros(m)
-        self._failed = torch.zeros(m, dtype=torch.int64, device=like.device)
-        self._step = torch.zeros((), dtype=torch.int64, device=like.device)
-        self.reset()
+        # Whether all steps were finite so far, and how many were before the first that was not.
+        self._sound = torch.ones(m, dtype=torch.bool, device=like.device)
+        self._sound_steps = torch.zeros(m, dtype=torch.int64, device=like.device)
 
     def reset(self) -> None:
         """Begin an epoch."""
-        for zeroed in (self.squares, self._losses, self._defined, self._step):
+        for zeroed in (self.squares, self._losses, self._defined, self._sound_steps):
             zeroed.zero_()
-        self._failed.fill_(-1)
+        self._sound.fill_(True)
 
     def add(self, losses: torch.Tensor, norms: torch.Tensor, share: float) -> None:
         """Add a step.
@@ -41,21 +41,18 @@ class EpochSums:
             norms: of the gradients [m, spans].
             share: of the epoch's rows that this batch has.
         """
-        finite = torch.isfinite(losses[0] + losses[1] + norms.sum(dim=1))
+        self._sound &= torch.isfinite(losses[0] + losses[1] + norms.sum(dim=1))
+        self._sound_steps += self._sound
         # A NaN alignment loss is one that is undefined on this batch, not a divergence.
         self._defined += (~losses[2].isnan()).to(self._defined) * share
         losses[2].nan_to_num_(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
         self._losses += losses * share
-        self._fail(~finite, self._step)
-        self._step += 1
 
     def log(self, parameters: torch.Tensor) -> EpochLog:
         """End an epoch, after which the members have these parameters [m, P]."""
-        self._fail(~torch.isfinite(parameters).all(dim=1), self._step - 1)
+        sound = self._sound & torch.isfinite(parameters).all(dim=1)
+        # Only its parameters tell of what the last step broke.
+        failed = torch.where(sound, -1, self._sound_steps - self._sound.long())
         alignment = self._losses[2] / self._defined
         task, fused = self._losses[:2].cpu()
-        return EpochLog(task, fused, alignment.cpu(), self._failed.cpu(), *self.squares.cpu())
-
-    def _fail(self, broken: torch.Tensor, step: torch.Tensor) -> None:
-        first = broken & (self._failed < 0)
-        self._failed.copy_(torch.where(first, step, self._failed))
+        return EpochLog(task, fused, alignment.cpu(), failed.cpu(), *self.squares.cpu())
