@@ -130,7 +130,7 @@ class CudaGraphs:
             _failed.add(self._device)
             # Before torch 2.12 a failed capture goes on for the allocator, which then refuses to
             # empty its cache (pytorch/pytorch#180395); later ones say that none is underway.
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(RuntimeError, AttributeError):
                 torch._C._cuda_endAllocateToPool(self._stream.device_index, self._pool)
             raise
         return graph.replay
