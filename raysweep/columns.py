@@ -105,6 +105,13 @@ COLUMNS: tuple[Column, ...] = (
         r"(I1|I2|I12|pid_R|pid_U1|pid_U2|pid_S|bayes_1|bayes_2|bayes_fused)_estimated",
     ),
     Column("encoder", "string", "", "architecture of the encoders"),
+    Column(
+        "encoder_option_<name>",
+        "as the option",
+        "",
+        "option of the user's own encoder",
+        r"encoder_option_\w+",
+    ),
     Column("depth_1", "int64", "layers", "hidden layers of encoder 1"),
     Column("depth_2", "int64", "layers", "hidden layers of encoder 2 and of every further one"),
     Column("width_1", "int64", "units", "width of encoder 1"),

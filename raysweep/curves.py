@@ -7,7 +7,7 @@ import torch
 
 from raysweep import evaluate
 from raysweep.data.views import PairedViews
-from raysweep.models.shape import PairShape
+from raysweep.models.architecture import Architecture
 from raysweep.models.trained import PairForward, TrainedPack
 from raysweep.spec import Study
 from raysweep.table import CURVE, CURVE_EPOCHS
@@ -29,7 +29,7 @@ class AlignmentCurve:
     """
 
     def __init__(
-        self, study: Study, shape: PairShape, views: Sequence[PairedViews], dataset: np.ndarray
+        self, study: Study, shape: Architecture, views: Sequence[PairedViews], dataset: np.ndarray
     ) -> None:
         self._metric, self._shape, self._views, self._dataset = study.metric, shape, views, dataset
         given = study.evaluation

@@ -192,7 +192,9 @@ def _few_members(trained: PairForward, rows: int) -> list[PairForward]:
     """The members in slices whose layers, with the copies that metrics make, fit the budget."""
     shape, m = trained.shape, len(trained.dataset)
     units = sum(depth * width for depth, width in zip(shape.depths, shape.widths, strict=True))
-    size = max(_ALIGNMENT_BYTES // (rows * units * _BYTES_A_FEATURE), 1)
+    # An encoder's intermediate results are there before its layers are prepared.
+    passed = shape.activations * trained.parameters.element_size()
+    size = max(_ALIGNMENT_BYTES // (rows * max(units * _BYTES_A_FEATURE, passed)), 1)
     slices = [slice(start, start + size) for start in range(0, m, size)]
     return [PairForward(shape, trained.dataset[s], trained.parameters[s]) for s in slices]
 
@@ -306,8 +308,7 @@ def _on_inputs(
 def _chunks(trained: TrainedPack, rows: int) -> list[slice]:
     """Slices of the rows whose activations fit the memory budget together."""
     shape = trained.shape
-    units = sum(depth * width for depth, width in zip(shape.depths, shape.widths, strict=True))
-    numbers = units + len(shape.heads) * shape.classes + sum(shape.inputs)
+    numbers = shape.activations + len(shape.heads) * shape.classes + sum(shape.inputs)
     numbers *= len(trained.status)
     size = max(_CHUNK_BYTES // (numbers * trained.parameters.element_size()), _LEAST_CHUNK_ROWS)
     return [slice(start, start + size) for start in range(0, rows, size)]

@@ -10,13 +10,14 @@ from raysweep.curves import AlignmentCurve, aligned_layer, learning_curves
 from raysweep.data.registry import find_dataset, load, load_estimate
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
+from raysweep.models.architecture import Architecture
 from raysweep.models.memory import PackSize
-from raysweep.models.shape import PairShape
+from raysweep.models.named import named_architecture
 from raysweep.models.trained import TrainedPack
 from raysweep.objective import OverPairs, build_loss, pairwise_elements
 from raysweep.packing import Pack
 from raysweep.seeds import derive_seed
-from raysweep.spec import Study
+from raysweep.spec import MLP, Study
 from raysweep.spec.values import OptionValue
 from raysweep.table import Row
 from raysweep.train import train_pack
@@ -90,6 +91,8 @@ def pack_bytes(study: Study, pack: Pack, device: str = "cpu") -> int:
         pairwise=pairwise_elements(settings.loss, aligned, batch, device == "cpu"),
     )
     several = len(shape.inputs) > 2
+    if study.model.encoder != MLP:
+        return size.torch_bytes(by_autograd=True)
     if settings.engine == "torch" or device != "cpu" or settings.layer is not None or several:
         return size.torch_bytes()
     return size.kernel_bytes(asked=settings.loss not in ("infonce", "cka", "unbiased_cka"))
@@ -97,23 +100,14 @@ def pack_bytes(study: Study, pack: Pack, device: str = "cpu") -> int:
 
 def _loaded(
     study: Study, trials: Sequence[Trial]
-) -> tuple[list[PairedViews], np.ndarray, PairShape]:
+) -> tuple[list[PairedViews], np.ndarray, Architecture]:
     """The draws that the trials learn from, each trial's index [m] among them, the shape."""
     cell = trials[0].cell
     check_files(study, cell)
     draws = sorted({trial.draw for trial in trials})
     views = [load(cell.dataset, dict(cell.parameters), draw) for draw in draws]
-    d1, d2, *further = (x.shape[1] for x in views[0].inputs)
-    shape = PairShape(
-        d1=d1,
-        d2=d2,
-        classes=views[0].classes,
-        depth_1=cell.depth_1,
-        depth_2=cell.depth_2,
-        width_1=cell.width_1,
-        width_2=cell.width_2,
-        further=tuple(further),
-    )
+    inputs = [x.shape[1] for x in views[0].inputs]
+    shape = named_architecture(study.model, cell, inputs, views[0].classes)
     return views, np.array([draws.index(trial.draw) for trial in trials]), shape
 
 
@@ -217,7 +211,7 @@ def _measure(
 
 
 def _descriptive(
-    study: Study, trial: Trial, view: PairedViews, shape: PairShape
+    study: Study, trial: Trial, view: PairedViews, shape: Architecture
 ) -> dict[str, int | float | str | None]:
     cell = trial.cell
     return {
@@ -235,6 +229,7 @@ def _descriptive(
         "objective": study.search.objective,
         **data_facts(cell, trial.draw, view),
         "encoder": cell.encoder,
+        **{f"encoder_option_{name}": value for name, value in study.model.options.items()},
         "depth_1": cell.depth_1,
         "depth_2": cell.depth_2,
         "width_1": cell.width_1,

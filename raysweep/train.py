@@ -47,7 +47,8 @@ def train_pack(
     (`torch.set_num_threads(1)`) is fastest for these sizes.
 
     Args:
-        shape: the members' architecture: a `PairShape` of MLPs, or an `EncoderPair`.
+        shape: the members' architecture: a `PairShape` of MLPs, or an `EncoderPair` of a user's own
+            encoders.
         members: seeds and hyperparameters, [m] each.
         data: the datasets, inputs already standardised.
         settings: the same for all members.

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import torch
 from reference_training import LOSSES, Tower, linears_of
-from test_train import PlainMLP, make_members, pick
+from test_train import make_members, pick
 from torch import nn
 from torch.nn import functional
 
 from raysweep.errors import InputError
-from raysweep.models.encoders import EncoderPair
 from raysweep.models.initial import alignment_generator
 from raysweep.models.memory import PackSize
 from raysweep.models.shape import PairShape
@@ -163,16 +162,6 @@ def test_members_do_not_depend_on_their_pack(shape: PairShape, fusion: str) -> N
         few = dataclasses.replace(data, dataset=data.dataset[rows])
         alone = train_pack(shape, pick(members, rows), few, how)
         torch.testing.assert_close(alone.parameters, together.parameters[rows], atol=1e-10, rtol=0)
-
-
-def test_autograd_trains_the_same_as_the_hand_written_passes() -> None:
-    shape = dataclasses.replace(THREE, depth_2=2)
-    encoders = EncoderPair(PlainMLP(5, 2, 6), PlainMLP(4, 2, 6), 3, further=(PlainMLP(7, 2, 6),))
-    members, data = make_members(M), make_data(shape)
-    for how in (settings(fusion="joint"), settings(loss="cka", layer=1)):
-        by_hand, by_autograd = (train_pack(s, members, data, how) for s in (shape, encoders))
-        torch.testing.assert_close(by_autograd.parameters, by_hand.parameters, atol=1e-9, rtol=0)
-        np.testing.assert_allclose(by_autograd.gradient_ratio, by_hand.gradient_ratio, rtol=1e-7)
 
 
 def test_at_strength_0_a_tower_trains_as_in_a_pair() -> None:

@@ -1,5 +1,4 @@
 import dataclasses
-from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +7,7 @@ import torch
 from reference_training import LOSSES, train_one
 
 from raysweep.errors import InputError
+from raysweep.models.custom import custom_encoder
 from raysweep.models.encoders import EncoderPair
 from raysweep.models.initial import alignment_generator
 from raysweep.models.shape import PairShape
@@ -143,50 +143,9 @@ def test_a_users_loss_with_parameters_follows_the_slow_trainer(engine: str) -> N
         assert trained.gradient_ratio[index] == pytest.approx(slow.gradient_ratio, rel=1e-8)
 
 
-class PlainMLP:
-    """Leaky-ReLU layers as anybody would write them for autograd."""
-
-    def __init__(self, inputs: int, depth: int, width: int) -> None:
-        self.inputs, self.depth, self.width = inputs, depth, width
-        self.sizes = [inputs] + [width] * depth
-        self.parameter_count = sum(b * (a + 1) for a, b in pairwise(self.sizes))
-
-    def initial_parameters(self, stream: np.random.Generator) -> np.ndarray:
-        blocks = [stream.uniform(-(a**-0.5), a**-0.5, b * (a + 1)) for a, b in pairwise(self.sizes)]
-        return np.concatenate(blocks)
-
-    def forward(self, parameters: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
-        h, start, layers = x.mT, 0, []
-        for a, b in pairwise(self.sizes):
-            block = parameters[:, start : start + b * (a + 1)].unflatten(1, (b, a + 1))
-            h = torch.nn.functional.leaky_relu(block[:, :, :-1] @ h + block[:, :, -1:], 0.1)
-            layers.append(h)
-            start += b * (a + 1)
-        return layers
-
-
-@pytest.mark.parametrize(("fusion", "layer"), [("probe", None), ("joint", None), ("joint", 1)])
-def test_any_encoder_trains_by_autograd_like_the_one_written_by_hand(
-    fusion: str, layer: int | None
-) -> None:
-    members = make_members(9)
-    data = make_data(9)
-    settings = TrainSettings(
-        EPOCHS, BATCH, fusion=fusion, layer=layer, dtype="float64", engine="torch"
-    )
-    pair = EncoderPair(PlainMLP(5, 2, 6), PlainMLP(4, 3, 6), 3)
-    found = train_pack(pair, members, data, dataclasses.replace(settings, patience=8), GAP)
-    expected = train_pack(SHAPE, members, data, dataclasses.replace(settings, patience=8), GAP)
-    torch.testing.assert_close(found.parameters, expected.parameters, atol=TOLERANCE, rtol=0)
-    np.testing.assert_allclose(found.gradient_ratio, expected.gradient_ratio, rtol=1e-8)
-    np.testing.assert_array_equal(found.best_epoch, expected.best_epoch)
-    x = data.x_validation[0]
-    for mine, theirs in zip(found.forward(1, x)[0], expected.forward(1, x)[0], strict=True):
-        torch.testing.assert_close(mine, theirs, atol=1e-8, rtol=0)
-
-
 def test_the_kernel_trains_mlps_only() -> None:
-    pair = EncoderPair(PlainMLP(5, 2, 6), PlainMLP(4, 3, 6), 3)
+    encoders = (custom_encoder("own_encoders:mlp", d, 2, 6, {}) for d in (5, 4))
+    pair = EncoderPair(tuple(encoders), 3)
     with pytest.raises(InputError, match="'kernel', which trains MLP pairs only; take 'auto'"):
         train(make_members(2), pair, make_data(2), engine="kernel")
 

@@ -42,6 +42,11 @@ class Architecture(Protocol):
         """Parameters of one member: all encoders and their heads."""
         ...
 
+    @property
+    def activations(self) -> int:
+        """Numbers that the encoders' forward passes make of a row."""
+        ...
+
     def spans(self, alignment_parameters: int) -> tuple[slice, ...]:
         """Column ranges clipped together: tower 1, tower 2, ..., fused head, alignment.
 

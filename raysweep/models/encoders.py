@@ -1,62 +1,16 @@
-"""Any encoders, one a modality, with the same heads as the MLPs; trained by autograd."""
+"""A user's own encoders, one a modality, with the same heads as the MLPs; trained by autograd."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 import torch
 
+from raysweep.models.custom import CustomEncoder
 from raysweep.models.initial import Draw, draw_linear, draw_members, pack_streams
 from raysweep.models.layout import Layer, clipped_spans, head_names
-
-
-class Encoder(Protocol):
-    """One modality's encoder, for all members of a pack at once.
-
-    One may say ``capturable = True`` by an attribute where `forward` reads no value back from the
-    device, makes no tensor of numbers of Python's, and lets no value decide on a branch or a shape.
-    On a GPU it is then trained by CUDA graphs.
-    """
-
-    @property
-    def inputs(self) -> int:
-        """Features of the modality."""
-        ...
-
-    @property
-    def width(self) -> int:
-        """Features of the representation."""
-        ...
-
-    @property
-    def depth(self) -> int:
-        """Number of layers that `forward` returns."""
-        ...
-
-    @property
-    def parameter_count(self) -> int:
-        """Parameters of one member."""
-        ...
-
-    def initial_parameters(self, stream: np.random.Generator) -> np.ndarray:
-        """One member's initial parameters, [parameter_count]."""
-        ...
-
-    def forward(self, parameters: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
-        """The layers that alignment may be measured on, the representation last.
-
-        Args:
-            parameters: [m, parameter_count].
-            x: [m, n, inputs].
-
-        Returns:
-            Each [m, features, n], differentiable by the parameters; member i's part depends on
-            row i of both alone.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -64,25 +18,17 @@ class EncoderPair:
     """Encoders with a linear head each and a fused head: an `Architecture` for autograd.
 
     Attributes:
-        encoder_1, encoder_2: of the first two modalities.
+        encoders: of modality 1, 2, ...
         classes: number of classes, >= 2.
-        further: the encoders of modality 3, 4, ...
     """
 
-    encoder_1: Encoder
-    encoder_2: Encoder
+    encoders: tuple[CustomEncoder, ...]
     classes: int
-    further: tuple[Encoder, ...] = ()
-
-    @property
-    def encoders(self) -> tuple[Encoder, ...]:
-        """The encoder of each modality."""
-        return (self.encoder_1, self.encoder_2, *self.further)
 
     @property
     def capturable(self) -> bool:
         """Whether all encoders say that a CUDA graph can hold them."""
-        return all(getattr(encoder, "capturable", False) for encoder in self.encoders)
+        return all(encoder.capturable for encoder in self.encoders)
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -102,7 +48,12 @@ class EncoderPair:
     @property
     def depths(self) -> tuple[int, ...]:
         """Hidden layers of each encoder."""
-        return tuple(encoder.depth for encoder in self.encoders)
+        return tuple(encoder.layers for encoder in self.encoders)
+
+    @cached_property
+    def activations(self) -> int:
+        """See `Architecture.activations`."""
+        return sum(encoder.activations for encoder in self.encoders)
 
     @cached_property
     def head_layers(self) -> tuple[Layer, ...]:
@@ -144,7 +95,7 @@ class EncoderPair:
         return self.head_layers[-1].apply(parameters, torch.cat(representations, dim=1))
 
 
-def _draw_tower(encoder: Encoder, head: Layer) -> Draw:
+def _draw_tower(encoder: CustomEncoder, head: Layer) -> Draw:
     """Draws an encoder and its head."""
 
     def draw(stream: np.random.Generator) -> np.ndarray:

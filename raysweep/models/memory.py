@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from raysweep.models.shape import PairShape
+from raysweep.models.architecture import Architecture
 
 _BLOCK = 64
 """Batches are padded to register tiles of at most this many columns (float32)."""
@@ -10,6 +10,12 @@ _BLOCK = 64
 EPOCH_BYTES = 2**28
 """The torch engine gathers an epoch's rows at once where those of all members take no more, and
 steps are not captured."""
+
+VALIDATION_ROWS = 1024
+"""Rows of the validation split that the torch engine evaluates at once."""
+
+_GRAPHS = 2
+"""What autograd holds while it goes back, by what the forward pass left: measured 1.1 to 1.8."""
 
 _MATRICES = 8
 """Samples-by-samples matrices that a loss in torch holds of a member while it is computed."""
@@ -33,7 +39,7 @@ class PackSize:
             compares at once; 0 for a loss that does not compare all samples with all.
     """
 
-    shape: PairShape
+    shape: Architecture
     members: int
     aligned: int
     datasets: int
@@ -57,8 +63,7 @@ class PackSize:
     def _features(self) -> int:
         """Features of a sample while it is in a step: inputs, activations, all heads' logits."""
         shape = self.shape
-        hidden = sum(depth * width for depth, width in zip(shape.depths, shape.widths, strict=True))
-        return sum(shape.inputs) + hidden + len(shape.heads) * shape.classes
+        return sum(shape.inputs) + shape.activations + len(shape.heads) * shape.classes
 
     def kernel_bytes(self, asked: bool = False) -> int:
         """Peak bytes of the kernel engine, beyond the data that it is given.
@@ -68,8 +73,8 @@ class PackSize:
                 aligned member's batch is held at once.
         """
         shape, columns = self.shape, self._columns
-        widths = shape.width_1 + shape.width_2
-        inputs = sum(self.rows) * (shape.d1 + shape.d2) * self.itemsize
+        widths = sum(shape.widths)
+        inputs = sum(self.rows) * sum(shape.inputs) * self.itemsize
         labels = sum(self.rows) * 4
         orders = 2 * self.orders * self.rows[0] * 4
         arena = 2 * self._parameters + (self._features + 5 * widths) * columns
@@ -80,17 +85,25 @@ class PackSize:
         held = 6 * self.members * self._parameters
         return self.datasets * (inputs + labels) + orders + (held + arena + matrix) * self.itemsize
 
-    def torch_bytes(self) -> int:
+    def torch_bytes(self, by_autograd: bool = False) -> int:
         """Peak bytes of the torch engine, beyond the data that it is given.
 
         Pairs of modalities are compared one after another, so that one matrix is held at a time.
+
+        Args:
+            by_autograd: whether gradients are autograd's, which keeps the graph of every forward
+                pass, also of those on the validation split.
         """
         shape, columns = self.shape, min(self.batch_size, max(self.rows))
+        if by_autograd:
+            columns = max(columns, min(VALIDATION_ROWS, self.rows[1]))
         widths = sum(shape.widths)
         inputs = sum(self.rows) * (sum(shape.inputs) + len(shape.inputs)) * self.itemsize
         labels = sum(self.rows) * 8
         orders = self.orders * self.rows[0] * 4 + 2 * self.members * self.rows[0] * 8
         width = self._features + 4 * widths + 2 * len(shape.heads) * shape.classes
+        if by_autograd:
+            width += (_GRAPHS - 1) * shape.activations
         batch = self.members * columns * width
         # Of more than two modalities the gradients of one pair are held beside the sums over all.
         sums = 1 if len(shape.inputs) == 2 else 2

@@ -63,6 +63,11 @@ class PairShape:
         """See `Architecture.heads`."""
         return head_names(len(self.inputs))
 
+    @property
+    def activations(self) -> int:
+        """See `Architecture.activations`."""
+        return sum(depth * width for depth, width in zip(self.depths, self.widths, strict=True))
+
     @cached_property
     def towers(self) -> tuple[Tower, ...]:
         """Each encoder with its head, one after another."""

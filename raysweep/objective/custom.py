@@ -1,7 +1,5 @@
 """A user's own alignment loss, named in the study file by its dotted path."""
 
-import importlib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from raysweep.dotted import check_call, imported
 from raysweep.errors import InputError
 from raysweep.objective.base import LossOutput, WithoutParameters, differentiate
 
@@ -79,30 +78,7 @@ def load_custom(path: str, packed: bool, options: Mapping[str, object]) -> Custo
             function does not take these options.
     """
     place = f"loss {path}"
-    module_name, _, name = path.partition(":")
-    if not name.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
-        raise InputError(f"{place}: not a dotted path; write package.module:function")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InputError(
-            f"{place}: cannot import {module_name} ({error}); it must be importable where the "
-            "study runs, on every worker"
-        ) from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        found = "nothing of that name" if function is None else type(function).__name__
-        raise InputError(f"{place}: {module_name} has {found}; it must be a function {name}")
-    try:
-        signature = inspect.signature(function)
-    except ValueError:
-        # Some built-in functions have none to check against.
-        return CustomLoss(path, function, packed, dict(options))
-    try:
-        signature.bind(None, None, **options)
-    except TypeError as error:
-        raise InputError(
-            f"{place}: the function cannot be called as {name}(h1, h2, **options) with options "
-            f"{sorted(options)} ({error}); its signature is {name}{signature}"
-        ) from error
+    function = imported(path, place)
+    form = f"{path.partition(':')[2]}(h1, h2, **options)"
+    check_call(function, place, form, (None, None), {}, options)
     return CustomLoss(path, function, packed, dict(options))

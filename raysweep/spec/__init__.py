@@ -1,8 +1,8 @@
 """What a study is: frozen parts that check themselves.
 
 The fields here are the keys of a study file (``search_spaces/README.md`` documents them for users).
-Names that depend on a registry (datasets, metrics, alignment losses) are checked one layer up, in
-``vocabulary``; everything that can be checked without one is checked here.
+Names that depend on a registry (datasets, encoders, metrics, alignment losses) are checked one
+layer up, in ``vocabulary``; everything that can be checked without one is checked here.
 """
 
 from raysweep.spec.base import StudyBase
@@ -13,7 +13,7 @@ from raysweep.spec.emergence import (
     LogRange,
     Tuning,
 )
-from raysweep.spec.grids import DataGrid, ModelGrid
+from raysweep.spec.grids import MLP, DataGrid, ModelGrid
 from raysweep.spec.parts import (
     Alignment,
     Confirm,
@@ -45,6 +45,7 @@ __all__ = [
     "CONFIRM_SEEDS_FROM",
     "FIELDS_ONLY",
     "LARGEST_SEED",
+    "MLP",
     "Alignment",
     "Clash",
     "Confirm",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from raysweep.spec.grids import DataGrid, ModelGrid
+from raysweep.spec.grids import MLP, DataGrid, ModelGrid
 from raysweep.spec.parts import Evaluation, Resources
 from raysweep.spec.values import Clash, Part, Seed, as_list
 
@@ -18,8 +18,8 @@ MOST_TRIALS = 10_000_000
 class StudyBase(Part):
     """The parts that every study has.
 
-    ``files`` is filled in when the study is resolved: file, or dotted path of a user's own loss, ->
-    digest of its content.
+    ``files`` is filled in when the study is resolved: file, or dotted path of a user's own encoder
+    or loss, -> digest of its content.
     """
 
     name: str
@@ -41,6 +41,11 @@ class StudyBase(Part):
     def pairs(self, name: Literal["depth", "width"], default: int) -> list[tuple[int, int]]:
         """The (modality 1, modality 2) values of ``depth`` or ``width`` in the model grid."""
         return self.model.pairs(name, default, self.every_pair)
+
+    @property
+    def own_code(self) -> tuple[str, ...]:
+        """The dotted paths of the user's own functions that the study names."""
+        return (self.model.encoder,) if ":" in self.model.encoder else ()
 
     @field_validator("name")
     @classmethod
@@ -77,6 +82,13 @@ class StudyBase(Part):
                 "engine kernel runs on CPUs, and resources.gpus_per_pack asks for GPUs; take auto",
                 ("training", "engine"),
                 ("resources", "gpus_per_pack"),
+            )
+        if self.training.engine == "kernel" and self.model.encoder != MLP:
+            yield Clash(
+                f"engine kernel trains {MLP} encoders only, and model.encoder is "
+                f"{self.model.encoder}; take auto",
+                ("training", "engine"),
+                ("model", "encoder"),
             )
 
     def science(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from raysweep.spec.base import StudyBase
+from raysweep.spec.grids import MLP
 from raysweep.spec.parts import Evaluation, Resources
 from raysweep.spec.values import (
     CONFIRM_SEEDS_FROM,
@@ -172,8 +173,13 @@ class EmergenceStudy(StudyBase):
         return pairs * len(self.seeds) + tuned
 
     def clashes(self) -> Iterator[Clash]:
-        """Seeds that are used twice, and depths to tune that no encoder has."""
+        """Other encoders, seeds that are used twice, and depths to tune that no encoder has."""
         yield from super().clashes()
+        if self.model.encoder != MLP:
+            yield Clash(
+                f"emergence studies train {MLP} encoders only, found {self.model.encoder!r}",
+                ("model", "encoder"),
+            )
         if self.tuning is None:
             return
         shared = sorted(set(self.seeds) & set(self.tuning.seeds))

@@ -4,11 +4,12 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from raysweep.spec.values import (
     Clash,
     Depths,
+    OptionValue,
     Part,
     Scalar,
     Seed,
@@ -18,6 +19,9 @@ from raysweep.spec.values import (
     count_to_seeds,
     distinct,
 )
+
+MLP = "mlp"
+"""The encoder that is built in."""
 
 
 class DataGrid(BaseModel):
@@ -53,12 +57,14 @@ class DataGrid(BaseModel):
 class ModelGrid(Part):
     """Encoders: depth counts hidden layers, width the units of each.
 
+        ``encoder`` is ``mlp`` or the dotted path of a user's own, which takes ``options``.
         ``depth`` and ``width`` set all modalities alike; where encoders are trained apart they give
     every pair of their values. ``depth_1``/``depth_2`` and ``width_1``/``width_2`` make separate
     axes, the second of modality 2 and every further one.
     """
 
-    encoder: Literal["mlp"] = "mlp"
+    encoder: str = MLP
+    options: dict[str, OptionValue] = Field(default_factory=dict)
     depth: Depths | None = None
     depth_1: Depths | None = None
     depth_2: Depths | None = None

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from raysweep.spec.base import StudyBase
+from raysweep.spec.grids import MLP
 from raysweep.spec.parts import (
     Alignment,
     Confirm,
@@ -36,6 +37,12 @@ class Study(StudyBase):
     def metric(self) -> str:
         """The alignment metric that the search maximizes."""
         return self.search.metric or next(iter(self.evaluation.metrics))
+
+    @property
+    def own_code(self) -> tuple[str, ...]:
+        """See `StudyBase.own_code`."""
+        loss = self.alignment.loss
+        return (*super().own_code, *([loss] if ":" in loss else []))
 
     def trials_at_least(self) -> int:
         """Trials of the search with its baseline, and of the three arms that confirm it."""
@@ -118,10 +125,14 @@ class Study(StudyBase):
             del alignment["layer"]
         if not evaluation["calibrate"]:
             del evaluation["calibrate"]
-        return {
+        science: dict[str, Any] = {
             "seed": self.seed,
             "training": self.training.model_dump(mode="json"),
             "alignment": alignment,
             "evaluation": evaluation,
             "code": self.files.get(self.alignment.loss, ""),
         }
+        if self.model.encoder != MLP:
+            code = self.files.get(self.model.encoder, "")
+            science["encoder"] = {"code": code, "options": self.model.options}
+        return science

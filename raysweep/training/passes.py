@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from torch.autograd.graph import GradientEdge
 
 from raysweep.models.architecture import Architecture
 from raysweep.models.mlp import backward_tower, forward_tower, hidden_buffers
@@ -240,13 +241,23 @@ class Alone:
         )
 
 
+def _origin(layer: torch.Tensor) -> GradientEdge:
+    """Where the graph goes through a layer: at what its module returned, before the transpose."""
+    assert layer.grad_fn is not None
+    node, output = layer.grad_fn.next_functions[0]
+    assert node is not None
+    return GradientEdge(node, output)
+
+
 class ByAutograd:
     """Passes of any architecture whose forward pass torch can differentiate.
+
+    Its layers are [m, n, features] in the graph and are returned transposed.
 
     Args:
         shape: the architecture.
         joint: whether the fused head's gradient goes on into the encoders.
-        layer: as for `HandWritten`; the encoders' layers must be as wide as the representations.
+        layer: as for `HandWritten`.
     """
 
     def __init__(self, shape: Architecture, joint: bool, layer: int | None = None) -> None:
@@ -259,10 +270,14 @@ class ByAutograd:
     def bind(self, parameters: torch.Tensor, gradients: torch.Tensor) -> None:
         """See `Passes.bind`."""
         self._parameters, self._gradients = parameters, gradients
+        self._logits = parameters
+        self._ends: tuple[torch.Tensor, ...] = ()
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """See `Passes.forward`."""
         count = self._shape.parameter_count
+        # The graph of a pass that was not gone back through would be held beside the new one.
+        self.bind(self._parameters, self._gradients)
         with torch.enable_grad():
             self._leaf = self._parameters[:, :count].detach().requires_grad_()
             ran = [
@@ -285,8 +300,19 @@ class ByAutograd:
     ) -> None:
         """See `Passes.backward`."""
         if square is not None:
-            at_h = torch.autograd.grad(self._logits, self._ends, slopes, retain_graph=True)
-            square.copy_(squared_norm(*at_h))
+            at_h = torch.autograd.grad(
+                self._logits,
+                [_origin(end) for end in self._ends],
+                slopes,
+                retain_graph=True,
+                allow_unused=True,
+            )
+            # A module may return a hidden layer and go on from something else, a copy of it, say.
+            known = [gradient for gradient in at_h if gradient is not None]
+            if len(known) == len(at_h):
+                square.copy_(squared_norm(*known))
+            else:
+                square.fill_(torch.nan)
         ends, starts = [self._logits], [slopes]
         if pull is not None:
             ends += self._ends

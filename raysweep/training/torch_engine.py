@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from raysweep.models.architecture import Architecture
-from raysweep.models.memory import EPOCH_BYTES
+from raysweep.models.memory import EPOCH_BYTES, VALIDATION_ROWS
 from raysweep.models.mlp import with_ones
 from raysweep.models.shape import EncoderShape
 from raysweep.objective import AlignmentLoss, OverPairs
@@ -14,9 +14,6 @@ from raysweep.training.epoch_sums import EpochSums
 from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.optimizer import RowAdamW, clip_rows
 from raysweep.training.passes import Passes, Pull, squared_norm
-
-VALIDATION_ROWS = 1024
-"""Rows of the validation split that are evaluated at once."""
 
 
 class _Split:

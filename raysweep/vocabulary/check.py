@@ -1,4 +1,4 @@
-"""Checks a study file against the registries of datasets, metrics and losses."""
+"""Checks a study file against the registries of datasets, encoders, metrics and losses."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +17,14 @@ from raysweep.vocabulary.data import (
     check_several,
     smallest_splits,
 )
+from raysweep.vocabulary.encoders import check_encoder
 from raysweep.vocabulary.evaluation import (
     check_calibration,
     check_metrics,
     check_objective,
 )
 from raysweep.vocabulary.losses import check_loss
-from raysweep.vocabulary.parts import widths_of
+from raysweep.vocabulary.parts import pairs_of
 from raysweep.vocabulary.rows import BlockRows, check_rows, written_rows
 
 
@@ -40,6 +41,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
     faults: list[Fault] = []
     blocks = raw.get("data")
     sizes: list[BlockRows] = []
+    inputs: list[tuple[int, ...]] = []
     for index, block in enumerate(blocks if isinstance(blocks, list) else [blocks]):
         if not isinstance(block, Mapping):
             continue
@@ -58,11 +60,14 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
             rows = smallest_splits(sound, loaded) or rows
             faults += check_population(raw.get("verdict"), sound)
             faults += check_several(raw, loaded)
+            inputs += [tuple(x.shape[1] for x in view.inputs) for view in loaded]
         sizes += [BlockRows(at, known) for known in rows]
         faults += found
-    faults += check_metrics(raw.get("evaluation"), widths_of(raw))
+    widths = pairs_of(raw, "width")
+    faults += check_metrics(raw.get("evaluation"), widths)
     faults += check_calibration(raw.get("evaluation"))
     if raw.get("kind") != "emergence":
-        faults += check_loss(raw.get("alignment"), raw.get("search"), widths_of(raw))
+        faults += check_encoder(raw, inputs)
+        faults += check_loss(raw.get("alignment"), raw.get("search"), widths)
         faults += check_objective(raw.get("search"), raw.get("evaluation"))
     return faults + check_rows(raw, sizes)

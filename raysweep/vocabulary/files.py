@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 
 from raysweep.cells import Cell
+from raysweep.dotted import source_of
 from raysweep.errors import InputError
-from raysweep.spec import Study, StudyBase
+from raysweep.spec import StudyBase
 
 
 def check_files(study: StudyBase, cell: Cell) -> None:
@@ -18,8 +18,9 @@ def check_files(study: StudyBase, cell: Cell) -> None:
         InputError: a file has changed or is gone since the study was resolved.
     """
     used = {**dict(cell.contents)}
-    if isinstance(study, Study) and study.alignment.loss in study.files:
-        used[str(source_of(study.alignment.loss))] = study.files[study.alignment.loss]
+    for path in study.own_code:
+        if path in study.files:
+            used[str(source_of(path))] = study.files[path]
     for path, digest in used.items():
         try:
             changed = file_digest(path) != digest
@@ -60,18 +61,6 @@ def same_files(paths: Mapping[int, str], folder: Path) -> dict[int, int]:
         if first.setdefault(digest, index) != index:
             same[index] = first[digest]
     return same
-
-
-def source_of(loss: str) -> Path:
-    """The file of a user's own loss.
-
-    Raises:
-        InputError: the module has no file.
-    """
-    module = import_module(loss.partition(":")[0])
-    if getattr(module, "__file__", None) is None:
-        raise InputError(f"loss {loss}: the module has no source file")
-    return Path(str(module.__file__))
 
 
 def resolved_path(path: str, folder: Path) -> Path:

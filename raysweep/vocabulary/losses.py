@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from raysweep.dotted import source_of
 from raysweep.errors import InputError
 from raysweep.objective import COMMON_OPTIONS, LOSSES, build_loss
 from raysweep.objective.registry import CUSTOM_OPTIONS
@@ -12,7 +13,7 @@ from raysweep.salvage import salvage
 from raysweep.spec import OptionRange, Search
 from raysweep.study_file import unknown_name
 from raysweep.study_yaml import Fault, Location
-from raysweep.vocabulary.files import file_digest, source_of
+from raysweep.vocabulary.files import file_digest
 from raysweep.vocabulary.parts import check_options, check_value
 
 _DEFAULT_LOSS = "infonce"

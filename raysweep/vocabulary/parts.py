@@ -1,9 +1,9 @@
 """Parts of a study that may be malformed elsewhere, and options against what declares them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from raysweep.cells import DEFAULT_WIDTH
+from raysweep.cells import DEFAULT_DEPTH, DEFAULT_WIDTH
 from raysweep.errors import InputError
 from raysweep.options import Option
 from raysweep.salvage import salvage
@@ -44,12 +44,13 @@ def check_value(option: Option, value: object, at: Location) -> list[Fault]:
     return []
 
 
-def widths_of(raw: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """Widths of the two encoders, for each shape of the model grid; none where they are faulty."""
-    names = ("width", "width_1", "width_2")
+def pairs_of(raw: Mapping[str, Any], name: Literal["depth", "width"]) -> list[tuple[int, int]]:
+    """Depths or widths of the two encoders, for each shape of the grid; none where faulty."""
+    names = (name, f"{name}_1", f"{name}_2")
     found = salvage(ModelGrid, raw.get("model"))
     given = raw["model"] if isinstance(raw.get("model"), Mapping) else {}
     clashing = {key for clash in ModelGrid.named_clashes(given) for key, *_ in clash.keys}
-    if found.part is None or clashing & set(names) or any(found.lost(name) for name in names):
+    if found.part is None or clashing & set(names) or any(map(found.lost, names)):
         return []
-    return found.part.pairs("width", DEFAULT_WIDTH, crossed=raw.get("kind") == "emergence")
+    default = DEFAULT_DEPTH if name == "depth" else DEFAULT_WIDTH
+    return found.part.pairs(name, default, crossed=raw.get("kind") == "emergence")

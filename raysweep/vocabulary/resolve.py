@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.data.registry import DATASETS
+from raysweep.dotted import source_of
 from raysweep.metrics import REGISTRY
 from raysweep.options import Option, resolve
 from raysweep.spec import OptionRange, Study, StudyBase
-from raysweep.vocabulary.files import file_digest, resolved_path, source_of
+from raysweep.vocabulary.files import file_digest, resolved_path
 from raysweep.vocabulary.losses import declared_options
 
 
@@ -31,6 +32,7 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
             elif parameter.default is not None:
                 values[parameter.name] = parameter.default
         data.append({"dataset": block.dataset, "draws": block.draws, **values})
+    files.update({path: file_digest(source_of(path)) for path in study.own_code})
     plain = study.model_dump()
     plain["evaluation"]["metrics"] = {
         name: REGISTRY[name].resolve(options) for name, options in study.evaluation.metrics.items()
@@ -38,9 +40,7 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
     if isinstance(study, Study):
         loss, options = study.alignment.loss, study.alignment.options
         known = declared_options(loss)
-        if ":" in loss:
-            files[loss] = file_digest(source_of(loss))
-        else:
+        if ":" not in loss:
             resolved = resolve(list(known.values()), options, f"loss {loss}")
             # A default that the search replaces is none.
             plain["alignment"]["options"] = {

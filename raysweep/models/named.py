@@ -1,0 +1,52 @@
+"""The architecture that a study names."""
+
+from collections.abc import Sequence
+
+from raysweep.cells import Cell
+from raysweep.errors import InputError
+from raysweep.models.architecture import Architecture
+from raysweep.models.custom import custom_encoder
+from raysweep.models.encoders import EncoderPair
+from raysweep.models.shape import PairShape
+from raysweep.spec import MLP, ModelGrid
+
+
+def named_architecture(
+    model: ModelGrid, cell: Cell, inputs: Sequence[int], classes: int
+) -> Architecture:
+    """The members' architecture in a cell.
+
+    Args:
+        model: the study's model grid, which has the encoder's options.
+        cell: has the encoder, the depths and the widths.
+        inputs: features of modality 1, 2, ...
+        classes: number of classes.
+
+    Raises:
+        InputError: there is no such encoder, or it cannot be called so.
+    """
+    if cell.encoder == MLP:
+        d1, d2, *further = inputs
+        return PairShape(
+            d1=d1,
+            d2=d2,
+            classes=classes,
+            depth_1=cell.depth_1,
+            depth_2=cell.depth_2,
+            width_1=cell.width_1,
+            width_2=cell.width_2,
+            further=tuple(further),
+        )
+    if ":" not in cell.encoder:
+        raise InputError(
+            f"no encoder {cell.encoder!r}; there is {MLP}, or a function of your own as "
+            "package.module:function"
+        )
+    first, *others = inputs
+    scales = [
+        (first, cell.depth_1, cell.width_1),
+        *((d, cell.depth_2, cell.width_2) for d in others),
+    ]
+    return EncoderPair(
+        tuple(custom_encoder(cell.encoder, *scale, model.options) for scale in scales), classes
+    )

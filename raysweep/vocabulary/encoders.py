@@ -1,0 +1,83 @@
+"""Checks the encoder of a study file, its options, and that a user's own can be packed."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from raysweep.cells import DEFAULT_DEPTH, DEFAULT_WIDTH
+from raysweep.dotted import source_of
+from raysweep.errors import InputError
+from raysweep.models.custom import CustomEncoder, custom_encoder
+from raysweep.models.packable import check_packing
+from raysweep.salvage import salvage
+from raysweep.spec import MLP, Alignment, ModelGrid, Training
+from raysweep.study_file import unknown_name
+from raysweep.study_yaml import Fault, Location
+from raysweep.vocabulary.files import file_digest
+from raysweep.vocabulary.parts import pairs_of
+
+Scale = tuple[int, int, int]
+"""Inputs, depth and width of one encoder."""
+
+
+def check_encoder(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> list[Fault]:
+    """Faults of the encoder and its options; a user's own is tried at every scale of the grid.
+
+    Args:
+        raw: the study.
+        inputs: features of modality 1, 2, ... of each dataset that could be loaded.
+    """
+    grid = salvage(ModelGrid, raw.get("model"))
+    if grid.part is None or grid.lost("encoder") or grid.lost("options"):
+        return []
+    name, options = grid.part.encoder, grid.part.options
+    at: Location = ("model", "encoder")
+    if ":" not in name:
+        if name != MLP:
+            own = ", or a function of your own as package.module:function"
+            return [Fault(at, unknown_name("encoder", name, [MLP]) + own)]
+        return [
+            Fault(("model", "options", key), f"unknown option of {MLP} {key!r}; it takes none")
+            for key in options
+        ]
+    training = salvage(Training, raw.get("training")).part or Training()
+    # Without data and sizes there is still the name to be checked.
+    scales = dict.fromkeys(_scales(raw, inputs)) or {(1, DEFAULT_DEPTH, DEFAULT_WIDTH): None}
+    encoders: list[CustomEncoder] = []
+    tried = "imported"
+    try:
+        for scale in scales:
+            tried = "called with inputs={}, depth={}, width={}".format(*scale)
+            encoders.append(custom_encoder(name, *scale, options))
+            if inputs:
+                check_packing(encoders[-1], getattr(torch, training.dtype))
+        file_digest(source_of(name))
+    except InputError as error:
+        return [Fault(at, str(error))]
+    except Exception as error:
+        # A user's own code may raise anything.
+        message = " ".join(str(error).split())
+        return [Fault(at, f"encoder {name}, {tried}: {type(error).__name__}: {message}")]
+    return _check_layer(raw.get("alignment"), encoders) if inputs else []
+
+
+def _scales(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> Iterator[Scale]:
+    """The scale of every encoder of the grid."""
+    depths, widths = pairs_of(raw, "depth"), pairs_of(raw, "width")
+    for (first, *others), depth, width in itertools.product(inputs, depths, widths):
+        yield first, depth[0], width[0]
+        yield from ((d, depth[1], width[1]) for d in others)
+
+
+def _check_layer(alignment: object, encoders: Sequence[CustomEncoder]) -> list[Fault]:
+    """The fault of aligning a hidden layer that an encoder does not show."""
+    layer = (salvage(Alignment, alignment).part or Alignment()).layer
+    if layer == "last" or all(layer <= encoder.layers for encoder in encoders):
+        return []
+    message = (
+        f"there is no hidden layer {layer}: the module of {encoders[0].place} returns its "
+        "representation alone; give last, or let it return a list of its hidden layers"
+    )
+    return [Fault(("alignment", "layer"), message)]

@@ -1,0 +1,196 @@
+"""Encoders as a user would write them, some with faults; named as ``own_encoders:NAME``."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class MLP(nn.Module):
+    """The built-in encoder, written with torch's own layers."""
+
+    def __init__(self, inputs: int, depth: int, width: int) -> None:
+        super().__init__()
+        sizes = [inputs] + [width] * depth
+        self.layers = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        hidden = []
+        for layer in self.layers:
+            x = functional.leaky_relu(layer(x), 0.1)
+            hidden.append(x)
+        return hidden
+
+
+def mlp(inputs: int, depth: int, width: int) -> nn.Module:
+    return MLP(inputs, depth, width)
+
+
+class Residual(nn.Module):
+    def __init__(self, inputs: int, depth: int, width: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(inputs, width)
+        self.norm = nn.LayerNorm(width)  # one for all blocks: tied weights
+        self.blocks = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.register_buffer("scale", torch.full((width,), 0.5))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        h, hidden = self.embed(x), []
+        for block in self.blocks:
+            h = h + self.scale * torch.tanh(block(self.norm(h)))
+            hidden.append(h)
+        return hidden
+
+
+def residual(inputs: int, depth: int, width: int) -> nn.Module:
+    return Residual(inputs, depth, width)
+
+
+def convolution(inputs: int, depth: int, width: int, channels: int = 3) -> nn.Module:
+    layers: list[nn.Module] = [nn.Unflatten(1, (1, inputs))]
+    for index in range(depth):
+        before = channels if index else 1
+        layers += [nn.Conv1d(before, channels, 3, padding=1), nn.GroupNorm(1, channels), nn.GELU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * inputs, width))
+
+
+class Attention(nn.Module):
+    def __init__(self, inputs: int, depth: int, width: int) -> None:
+        super().__init__()
+        self.place = nn.Parameter(0.1 * torch.randn(inputs, width))
+        self.embed = nn.Linear(1, width)
+        layer = nn.TransformerEncoderLayer(width, 1, 2 * width, dropout=0.0, batch_first=True)
+        self.blocks = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(self.embed(x[..., None]) + self.place).mean(dim=1)
+
+
+def attention(inputs: int, depth: int, width: int) -> nn.Module:
+    return Attention(inputs, depth, width)
+
+
+# Faults
+
+NOT_A_FUNCTION = 3
+
+
+class Calls(nn.Module):
+    """A linear layer, and then what it is told."""
+
+    def __init__(self, inputs: int, width: int, then: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, width)
+        self.then = then
+
+    def forward(self, x: Tensor) -> object:
+        return self.then(self.linear(x))
+
+
+def swapped(width: int, number: int) -> nn.Module:
+    return nn.Linear(number, width)
+
+
+def a_function(inputs: int, depth: int, width: int) -> object:
+    return lambda x: x
+
+
+def raising(inputs: int, depth: int, width: int) -> nn.Module:
+    raise ValueError(f"width {width} is odd to me")
+
+
+def picky(inputs: int, depth: int, width: int) -> nn.Module:
+    if depth * width > 16 or inputs == 40:
+        raise ValueError("too many for me")
+    return nn.Linear(inputs, width)
+
+
+def raising_later(inputs: int, depth: int, width: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(inputs + 1, width))
+
+
+def empty(inputs: int, depth: int, width: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten())
+
+
+def lazy(inputs: int, depth: int, width: int) -> nn.Module:
+    return nn.LazyLinear(width)
+
+
+def frozen(inputs: int, depth: int, width: int) -> nn.Module:
+    return nn.Linear(inputs, width).requires_grad_(False)
+
+
+def counting(inputs: int, depth: int, width: int) -> nn.Module:
+    module = nn.Linear(inputs, width)
+    module.count = nn.Parameter(torch.zeros(1, dtype=torch.int64), requires_grad=False)
+    return module
+
+
+def unseeded(inputs: int, depth: int, width: int) -> nn.Module:
+    module = nn.Linear(inputs, width)
+    with torch.no_grad():
+        module.weight.normal_(generator=unseeded.generator)
+    return module
+
+
+unseeded.generator = torch.Generator()
+
+
+def same_for_all(inputs: int, depth: int, width: int) -> nn.Module:
+    torch.manual_seed(7)
+    return nn.Linear(inputs, width)
+
+
+def random_buffer(inputs: int, depth: int, width: int) -> nn.Module:
+    module = nn.Linear(inputs, width)
+    module.register_buffer("noise", torch.randn(width))
+    return module
+
+
+def dropout(inputs: int, depth: int, width: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(inputs, width), nn.Dropout(0.1))
+
+
+def batch_norm(inputs: int, depth: int, width: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width))
+
+
+def batch_statistics(inputs: int, depth: int, width: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width, track_running_stats=False))
+
+
+def too_wide(inputs: int, depth: int, width: int) -> nn.Module:
+    return nn.Linear(inputs, width + 1)
+
+
+def too_many(inputs: int, depth: int, width: int) -> nn.Module:
+    return Calls(inputs, width, lambda h: [h] * (depth + 1))
+
+
+def a_mapping(inputs: int, depth: int, width: int) -> nn.Module:
+    return Calls(inputs, width, lambda h: {"h": h})
+
+
+def detached(inputs: int, depth: int, width: int) -> nn.Module:
+    return Calls(inputs, width, lambda h: h.detach())
+
+
+def branching(inputs: int, depth: int, width: int) -> nn.Module:
+    class Branching(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * (1 if self.bias.sum().item() > 0 else -1)
+
+    return Branching(inputs, width)
+
+
+def copying(inputs: int, depth: int, width: int) -> nn.Module:
+    """Returns copies of its hidden layers, and goes on from the layers."""
+
+    class Copies(MLP):
+        def forward(self, x: Tensor) -> list[Tensor]:
+            *below, top = super().forward(x)
+            return [*(h.clone() for h in below), top]
+
+    return Copies(inputs, depth, width)
