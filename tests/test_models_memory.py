@@ -31,11 +31,11 @@ def peak(run):
     return status("VmHWM") - before
 """
 PACKS = """
-def pack(loss, members, train):
+def pack(loss, members, train, encoder="mlp"):
     study = tiny(
-        f"alignment.loss={loss}", f"training.engine={sys.argv[1]}", f"data.train={train}",
-        "data.validation=512", "training.epochs=1", "training.batch_size=512",
-        "training.dtype=float32", "model.depth=4", "model.width=32",
+        f"alignment.loss={loss}", f"model.encoder={encoder}", f"training.engine={sys.argv[1]}",
+        f"data.train={train}", "data.validation=512", "training.epochs=1",
+        "training.batch_size=512", "training.dtype=float32", "model.depth=4", "model.width=32",
     )
     cell = expand(study)[0]
     trials = tuple(
@@ -57,6 +57,19 @@ for loss in sys.argv[2:]:
     measured = peak(lambda: train(study, trials, *loaded))
     print(loss, execute.pack_bytes(study, Pack(trials)) / measured, measured / 1e6)
 """
+OWN = (
+    PACKS.rpartition("for loss in")[0]
+    + """
+for name in sys.argv[2:]:
+    encoder = f"own_encoders:{name}"
+    small, trials = pack("cka", 2, 512, encoder)
+    train(small, trials, *execute._loaded(small, trials))
+    study, trials = pack("cka", 2 if name == "attention" else 8, 1024, encoder)
+    loaded = execute._loaded(study, trials)
+    measured = peak(lambda: train(study, trials, *loaded))
+    print(name, execute.pack_bytes(study, Pack(trials)) / measured, measured / 1e6)
+"""
+)
 FAMILY = """
 from tiny_emergence import study
 from raysweep.data.registry import load
@@ -106,6 +119,16 @@ def test_the_estimate_is_near_the_measured_peak(
     found = {name: float(ratio) for name, ratio, _ in lines(code, engine, *what)}
     assert len(found) == max(1, len(what))
     assert all(LOWEST < ratio < HIGHEST for ratio in found.values()), found
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_estimate_of_a_users_own_encoders_is_on_the_safe_side() -> None:
+    found = {
+        name: float(ratio)
+        for name, ratio, _ in lines(OWN, "torch", "residual", "convolution", "attention")
+    }
+    assert len(found) == 3
+    assert all(0.8 < ratio < HIGHEST for ratio in found.values()), found
 
 
 @pytest.mark.parametrize("loss", LOSSES)
