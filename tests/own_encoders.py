@@ -31,7 +31,7 @@ class Residual(nn.Module):
     def __init__(self, inputs: int, depth: int, width: int) -> None:
         super().__init__()
         self.embed = nn.Linear(inputs, width)
-        self.norm = nn.LayerNorm(width)  # one for all blocks: tied weights
+        self.norm = nn.LayerNorm(width)  # one for all blocks
         self.blocks = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
         self.register_buffer("scale", torch.full((width,), 0.5))
 
@@ -69,6 +69,22 @@ class Attention(nn.Module):
 
 def attention(inputs: int, depth: int, width: int) -> nn.Module:
     return Attention(inputs, depth, width)
+
+
+class Tied(nn.Module):
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(inputs, width)
+        self.up, self.down = nn.Linear(width, width), nn.Linear(width, width, bias=False)
+        self.down.weight = self.up.weight
+        self.gain = nn.Parameter(torch.rand(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * self.down(torch.relu(self.up(self.embed(x))))
+
+
+def tied(inputs: int, depth: int, width: int) -> nn.Module:
+    return Tied(inputs, width)
 
 
 # Faults

@@ -19,7 +19,7 @@ def stream(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@pytest.mark.parametrize("name", ["mlp", "residual", "convolution", "attention"])
+@pytest.mark.parametrize("name", ["mlp", "residual", "convolution", "attention", "tied"])
 def test_a_pack_gives_what_its_modules_give(name: str) -> None:
     encoder = custom_encoder(f"own_encoders:{name}", inputs=7, depth=2, width=6, options={})
     rows = [encoder.initial_parameters(stream(seed)) for seed in SEEDS]

@@ -176,12 +176,18 @@ def test_emergence_studies_train_the_built_in_encoder_only() -> None:
         tiny_emergence.study(model__encoder="own_encoders:mlp")
     [fault] = caught.value.faults
     assert "model.encoder: emergence studies train mlp encoders only, found 'own_enc" in fault
+    with pytest.raises(
+        StudyFileError, match=r"model\.options\.slope: unknown option of mlp 'slope'"
+    ):
+        tiny_emergence.study(model__options={"slope": 1})
 
 
-def test_without_usable_data_there_is_still_the_name_to_be_checked(
-    study_of: StudyFactory,
+@pytest.mark.parametrize(("faulty", "place"), [("data.U=99", "data.U"), ("model.depth=0", "depth")])
+def test_without_usable_sizes_there_is_still_the_name_to_be_checked(
+    study_of: StudyFactory, faulty: str, place: str
 ) -> None:
-    found = faults(study_of, "data.U=99", "model.encoder=own_encoders:mlps")
+    found = faults(study_of, faulty, "model.encoder=own_encoders:mlps")
+    assert len(found) == 2
     assert any("own_encoders has nothing of that name" in fault for fault in found)
-    [fault] = faults(study_of, "data.U=99", "model.encoder=own_encoders:dropout")
-    assert "data.U" in fault
+    [fault] = faults(study_of, faulty, "model.encoder=own_encoders:dropout")
+    assert place in fault

@@ -66,8 +66,8 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
     widths = pairs_of(raw, "width")
     faults += check_metrics(raw.get("evaluation"), widths)
     faults += check_calibration(raw.get("evaluation"))
+    faults += check_encoder(raw, inputs)
     if raw.get("kind") != "emergence":
-        faults += check_encoder(raw, inputs)
         faults += check_loss(raw.get("alignment"), raw.get("search"), widths)
         faults += check_objective(raw.get("search"), raw.get("evaluation"))
     return faults + check_rows(raw, sizes)

@@ -34,24 +34,26 @@ def check_encoder(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> 
         return []
     name, options = grid.part.encoder, grid.part.options
     at: Location = ("model", "encoder")
-    if ":" not in name:
-        if name != MLP:
-            own = ", or a function of your own as package.module:function"
-            return [Fault(at, unknown_name("encoder", name, [MLP]) + own)]
+    if name == MLP:
         return [
             Fault(("model", "options", key), f"unknown option of {MLP} {key!r}; it takes none")
             for key in options
         ]
+    if raw.get("kind") == "emergence":
+        return []  # which takes no other, as the specification says
+    if ":" not in name:
+        own = ", or a function of your own as package.module:function"
+        return [Fault(at, unknown_name("encoder", name, [MLP]) + own)]
     training = salvage(Training, raw.get("training")).part or Training()
-    # Without data and sizes there is still the name to be checked.
-    scales = dict.fromkeys(_scales(raw, inputs)) or {(1, DEFAULT_DEPTH, DEFAULT_WIDTH): None}
+    scales = dict.fromkeys(_scales(raw, inputs))
     encoders: list[CustomEncoder] = []
     tried = "imported"
     try:
-        for scale in scales:
+        # Where data or sizes are faulty there is still the name to be checked.
+        for scale in scales or [(1, DEFAULT_DEPTH, DEFAULT_WIDTH)]:
             tried = "called with inputs={}, depth={}, width={}".format(*scale)
             encoders.append(custom_encoder(name, *scale, options))
-            if inputs:
+            if scales:
                 check_packing(encoders[-1], getattr(torch, training.dtype))
         file_digest(source_of(name))
     except InputError as error:
@@ -60,7 +62,7 @@ def check_encoder(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> 
         # A user's own code may raise anything.
         message = " ".join(str(error).split())
         return [Fault(at, f"encoder {name}, {tried}: {type(error).__name__}: {message}")]
-    return _check_layer(raw.get("alignment"), encoders) if inputs else []
+    return _check_layer(raw.get("alignment"), encoders) if scales else []
 
 
 def _scales(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> Iterator[Scale]:
