@@ -13,11 +13,12 @@ from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
 from raysweep.models.memory import PackSize
 from raysweep.models.named import named_architecture
+from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
 from raysweep.objective import OverPairs, build_loss, pairwise_elements
 from raysweep.packing import Pack
 from raysweep.seeds import derive_seed
-from raysweep.spec import MLP, Study
+from raysweep.spec import Study
 from raysweep.spec.values import OptionValue
 from raysweep.table import Row
 from raysweep.train import train_pack
@@ -90,10 +91,8 @@ def pack_bytes(study: Study, pack: Pack, device: str = "cpu") -> int:
         alignment_parameters=sum(OverPairs(loss).parameter_counts(shape.widths)),
         pairwise=pairwise_elements(settings.loss, aligned, batch, device == "cpu"),
     )
-    several = len(shape.inputs) > 2
-    if study.model.encoder != MLP:
-        return size.torch_bytes(by_autograd=True)
-    if settings.engine == "torch" or device != "cpu" or settings.layer is not None or several:
+    beyond = len(shape.inputs) > 2 or not isinstance(shape, PairShape)
+    if settings.engine == "torch" or device != "cpu" or settings.layer is not None or beyond:
         return size.torch_bytes()
     return size.kernel_bytes(asked=settings.loss not in ("infonce", "cka", "unbiased_cka"))
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from raysweep.models.architecture import Architecture
+from raysweep.models.shape import PairShape
 
 _BLOCK = 64
 """Batches are padded to register tiles of at most this many columns (float32)."""
@@ -85,17 +86,15 @@ class PackSize:
         held = 6 * self.members * self._parameters
         return self.datasets * (inputs + labels) + orders + (held + arena + matrix) * self.itemsize
 
-    def torch_bytes(self, by_autograd: bool = False) -> int:
+    def torch_bytes(self) -> int:
         """Peak bytes of the torch engine, beyond the data that it is given.
 
         Pairs of modalities are compared one after another, so that one matrix is held at a time.
-
-        Args:
-            by_autograd: whether gradients are autograd's, which keeps the graph of every forward
-                pass, also of those on the validation split.
         """
         shape, columns = self.shape, min(self.batch_size, max(self.rows))
+        by_autograd = not isinstance(shape, PairShape)
         if by_autograd:
+            # Which keeps the graph of every forward pass, on the validation split, too.
             columns = max(columns, min(VALIDATION_ROWS, self.rows[1]))
         widths = sum(shape.widths)
         inputs = sum(self.rows) * (sum(shape.inputs) + len(shape.inputs)) * self.itemsize
