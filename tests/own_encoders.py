@@ -27,6 +27,12 @@ def mlp(inputs: int, depth: int, width: int) -> nn.Module:
     return MLP(inputs, depth, width)
 
 
+def capturable(inputs: int, depth: int, width: int) -> nn.Module:
+    module = MLP(inputs, depth, width)
+    module.capturable = True
+    return module
+
+
 class Residual(nn.Module):
     def __init__(self, inputs: int, depth: int, width: int) -> None:
         super().__init__()

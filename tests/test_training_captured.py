@@ -3,7 +3,6 @@
 `replay` stands for CUDA graphs, by the same rules; on a GPU: test_training_cuda.py.
 """
 
-import dataclasses
 import logging
 from collections.abc import Callable
 
@@ -12,9 +11,10 @@ import pytest
 import torch
 from replay import Replays
 from test_modalities_training import make_data as make_data_of
-from test_train import Gap, PlainMLP, make_members
+from test_train import Gap, make_members
 
 from raysweep.models.architecture import Architecture
+from raysweep.models.custom import custom_encoder
 from raysweep.models.encoders import EncoderPair
 from raysweep.models.shape import EncoderShape, PairShape
 from raysweep.models.trained import TrainedPack
@@ -31,11 +31,16 @@ TWO = PairShape(5, 4, 3, depth_1=2, depth_2=1, width_1=6, width_2=4)
 THREE = PairShape(5, 4, 3, depth_1=1, depth_2=2, width_1=6, width_2=6, further=(7,))
 
 
-class CapturableMLP(PlainMLP):
-    capturable = True
-
-
-BY_AUTOGRAD = EncoderPair(CapturableMLP(5, 2, 6), CapturableMLP(4, 1, 4), 3)
+BY_AUTOGRAD = EncoderPair(
+    (
+        custom_encoder("own_encoders:capturable", 5, 2, 6, {}),
+        custom_encoder("own_encoders:capturable", 4, 1, 4, {}),
+    ),
+    classes=3,
+)
+UNASKED = EncoderPair(
+    (custom_encoder("own_encoders:mlp", 5, 2, 6, {}), BY_AUTOGRAD.encoders[1]), classes=3
+)
 SHAPES = {"two": TWO, "three": THREE, "autograd": BY_AUTOGRAD}
 CAPTURABLE = [name for name in LOSSES if build_loss(name).capturable]
 
@@ -242,7 +247,7 @@ def test_memory_that_is_short_in_a_capture_is_no_reason_to_be_slow(
     [
         ({"loss": "deep_cca"}, None, TWO),
         ({"captured": False}, None, TWO),
-        ({}, None, dataclasses.replace(BY_AUTOGRAD, encoder_1=PlainMLP(5, 2, 6))),
+        ({}, None, UNASKED),
         ({}, Gap(), THREE),
     ],
 )

@@ -61,6 +61,10 @@ class CustomEncoder:
         """A module for its structure and its buffers; its own weights count for nothing."""
         return self.built(0)
 
+    @cached_property
+    def _placed(self) -> dict[tuple[torch.dtype, torch.device], dict[str, Tensor]]:
+        return {}
+
     @property
     def capturable(self) -> bool:
         """Whether a CUDA graph can hold `forward`, which the module may say by an attribute.
@@ -126,11 +130,7 @@ class CustomEncoder:
             name: block.unflatten(1, size) if size else block[:, 0]
             for (name, size), block in zip(self.sizes.items(), blocks, strict=True)
         }
-        # Floating buffers in the dtype of the pack, others as they are.
-        buffers = {
-            name: buffer.to(x) if buffer.is_floating_point() else buffer.to(x.device)
-            for name, buffer in self.module.named_buffers()
-        }
+        buffers = self._buffers(x.dtype, x.device)
 
         def run(own: dict[str, Tensor], rows: Tensor) -> list[Tensor]:
             return self.hidden(
@@ -141,6 +141,16 @@ class CustomEncoder:
         with sdpa_kernel(SDPBackend.MATH):
             hidden: list[Tensor] = vmap(run)(stacked, x)
         return [layer.mT for layer in hidden]
+
+    def _buffers(self, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+        """The module's buffers on a device, the floating ones in a dtype; they never change."""
+        if (dtype, device) not in self._placed:
+            # Once: a step that is captured copies nothing from the host.
+            self._placed[dtype, device] = {
+                name: buffer.to(device, dtype if buffer.is_floating_point() else buffer.dtype)
+                for name, buffer in self.module.named_buffers()
+            }
+        return self._placed[dtype, device]
 
     def hidden(self, module: Callable[[Tensor], Any], x: Tensor) -> list[Tensor]:
         """The layers [n, width] that one member's module returns for rows [n, inputs].
