@@ -2,15 +2,25 @@
 
 Named in a study as ``misbehaving:loss``. Its options say what to do and where its folder is: it
 writes the ids of the processes it ran in to ``processes``, and misbehaves while ``armed`` exists.
+Before it misbehaves it writes its process and the members of its pack to ``members``.
 """
 
+import contextlib
 import os
+import resource
 import signal
 import time
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import numpy as np
+import psutil
 import torch
 from torch import Tensor
+
+MEMBER_BYTES = 2 * 2**30  # address space alone: not a page of it is touched
+BLOCK_BYTES = 64 * 2**20
 
 
 def loss(h1: Tensor, h2: Tensor, folder: str, fault: str = "", amount: float = 1) -> Tensor:
@@ -19,6 +29,8 @@ def loss(h1: Tensor, h2: Tensor, folder: str, fault: str = "", amount: float = 1
     with open(place / "processes", "a") as processes:
         processes.write(f"{os.getpid()}\n")
     if (place / "armed").exists():
+        with open(place / "members", "a") as members:
+            members.write(f"{os.getpid()} {h1.shape[0]}\n")
         _misbehave(place, fault, amount, h1.shape[0])
     return ((h1 @ h1.mT - h2 @ h2.mT) ** 2).mean(dim=(1, 2))
 
@@ -30,6 +42,9 @@ def _misbehave(place: Path, fault: str, amount: float, members: int) -> None:
         case "kill":  # once
             (place / "armed").unlink()
             os.kill(os.getpid(), signal.SIGKILL)
+        case "kill large":  # as the kernel does where memory runs out
+            if members > amount:
+                os.kill(os.getpid(), signal.SIGKILL)
         case "hang":  # once
             (place / "armed").unlink()
             time.sleep(600)
@@ -42,6 +57,36 @@ def _misbehave(place: Path, fault: str, amount: float, members: int) -> None:
                 (place / "stumbled").touch()
                 raise ArithmeticError("the loss was told to stumble")
             time.sleep(amount)
-        case "memory":
-            if members > amount:
-                raise torch.OutOfMemoryError(f"{members} members are too many")
+        case "memory":  # torch's allocator finds none for more members than so many
+            with _address_space(amount):
+                _ = [torch.empty(MEMBER_BYTES, dtype=torch.uint8) for _ in range(members)]
+        case "array memory":  # and NumPy's
+            with _address_space(amount):
+                _ = [np.empty(MEMBER_BYTES, dtype=np.uint8) for _ in range(members)]
+        case "hog":  # takes real memory until it is stopped, at most half of what there is
+            if members > int(amount):
+                _take_memory(psutil.virtual_memory().available // 2)
+
+
+@contextlib.contextmanager
+def _address_space(members: float) -> Iterator[None]:
+    """Room for so many members, beside what this process had when it first asked."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    # What a piece leaves behind is missing to the next one: the limit stays where it was.
+    most = _first_size() + int((members + 0.5) * MEMBER_BYTES)
+    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@cache
+def _first_size() -> int:
+    return int(psutil.Process().memory_info().vms)
+
+
+def _take_memory(most: int) -> None:
+    taken = [np.ones(BLOCK_BYTES, dtype=np.uint8) for _ in range(most // BLOCK_BYTES)]
+    time.sleep(10)
+    del taken

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny_emergence
-from tiny_runs import assert_same_table, misbehaving, opened, study, table
+import torch
+from tiny_runs import assert_same_table, misbehaving, opened, packed, study, table
 
 from raysweep import local_runner
-from raysweep.attempt import attempt
+from raysweep.attempt import attempt, is_memory_short
 from raysweep.columns import TIMING_COLUMNS
 from raysweep.errors import InputError
 from raysweep.execute import pack_bytes, run_pack
@@ -157,16 +158,40 @@ def test_a_pack_that_hangs_is_ended_at_the_time_limit(ray_here: None, tmp_path: 
     assert_same_table(table(tmp_path / "out"), table(tmp_path / "undisturbed"))
 
 
-@pytest.mark.parametrize("fitting", [1, 2, 5])
-def test_a_pack_that_is_too_large_for_memory_is_halved(tmp_path: Path, fitting: int) -> None:
+# Of the first pack's 6 members 2 have strength 0, and the loss does not see them.
+@pytest.mark.parametrize(
+    ("fault", "fitting", "pieces"),
+    [
+        ("memory", 1, [4, 1, 3, 2, 1, 1, 1]),
+        ("memory", 2, [4, 1, 3, 2, 1]),
+        ("memory", 3, [4, 1, 3]),
+        ("array memory", 2, [4, 1, 3, 2, 1]),
+    ],
+)
+def test_a_pack_that_is_too_large_for_memory_is_halved(
+    tmp_path: Path, fault: str, fitting: int, pieces: list[int]
+) -> None:
     switch = tmp_path / "switch"
-    wanted = study(**misbehaving(switch, "memory", amount=fitting, resources__members_per_pack=6))
+    wanted = study(**misbehaving(switch, fault, amount=fitting, resources__members_per_pack=6))
     run_local(wanted, tmp_path / "undisturbed")
     (switch / "armed").touch()
     sweep = run_local(wanted, tmp_path / "halved")
     assert not sweep.failures
+    # Memory is short in a piece's first step, or else it takes its four.
+    steps = [m for m in pieces for _ in range(1 if m > fitting else 4)]
+    seen = [members for _, members in packed(switch)]
+    assert seen[: len(steps)] == steps
     whole, halved = table(tmp_path / "undisturbed"), table(tmp_path / "halved")
-    pd.testing.assert_frame_equal(whole, halved, check_exact=False, rtol=1e-9, atol=1e-12)
+    pd.testing.assert_frame_equal(whole, halved, check_exact=False, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("out of memory")],
+)
+def test_what_says_that_memory_is_short(error: Exception) -> None:
+    assert is_memory_short(error)
+    assert not is_memory_short(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 def test_memory_too_short_for_one_trial_is_a_failure_that_says_so(tmp_path: Path) -> None:
@@ -176,6 +201,7 @@ def test_memory_too_short_for_one_trial_is_a_failure_that_says_so(tmp_path: Path
     sweep = run_local(wanted, tmp_path / "out")
     (reason, *_) = sweep.failures.values()
     assert "memory is short even for one trial at a time" in reason
+    assert "DefaultCPUAllocator: can't allocate memory" in reason
 
 
 def test_pieces_keep_the_order_of_the_rows(tmp_path: Path) -> None:

@@ -58,6 +58,12 @@ def misbehaving(folder: Path, fault: str, amount: float = 1, **changes: Any) -> 
     return {"alignment": {"loss": "misbehaving:loss", "options": options}, **changes}
 
 
+def packed(switch: Path) -> list[tuple[int, int]]:
+    """Process and members of every call of a loss that was armed, in order."""
+    lines = (switch / "members").read_text().splitlines()
+    return [(int(process), int(members)) for process, members in map(str.split, lines)]
+
+
 def opened(folder: Path | str, wanted: Study) -> RunFolder:
     """The output folder, adopted by the study."""
     place = RunFolder(Output(folder))
