@@ -14,6 +14,7 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from raysweep import ray_cluster
@@ -21,7 +22,9 @@ from raysweep import ray_cluster
 # isort: split
 # Only now: ray_cluster sets what Ray reads when it is imported.
 import ray
-from ray import tune
+from ray import cloudpickle, tune
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
@@ -130,15 +133,15 @@ class _SweepSearcher(Searcher):
                 "that all nodes share, or a URI such as s3://bucket/path"
             )
 
-    def lost(self, trial_id: str, error: BaseException | None) -> None:
+    def lost(self, trial_id: str, error: BaseException) -> None:
         """A worker is gone, with its process or its node; try its pack again elsewhere."""
         pack = self._packs.pop(trial_id, None)
         if pack is None or self._take_in(pack):  # it was lost after it had written
             return
         self._sweep.lose(pack)
         running_s = time.monotonic() - self._began.get(trial_id, time.monotonic())
-        message = str(error or "the worker was lost")
-        if isinstance(error, ray.exceptions.RayTaskError) or "creation task" in message:
+        message = str(error)
+        if "creation task" in message:
             self.fault = InputError(
                 "a worker cannot start; raysweep and what the study names must be installed on "
                 f"every node: {last_line(message)}"
@@ -146,6 +149,8 @@ class _SweepSearcher(Searcher):
         elif self._limit_s is not None and running_s >= self._limit_s:
             reason = self._folder.failure(pack) or "TimeLimit"
             self._give_up(pack, reason, record=False)
+        elif isinstance(error, RayTaskError):  # it raised, and lives
+            self._give_up(pack, message, record=True)
         elif getattr(error, "preempted", False):
             self._again.append(pack)  # a spot machine was taken away: nobody's fault
         else:
@@ -157,8 +162,8 @@ class _SweepSearcher(Searcher):
         if count > LOST_WORKER_RETRIES:
             self._give_up(pack, f"{message}\nWorkerLost: {count} times, in this pack", record=True)
             return
-        # The kernel kills a process that takes too much memory without saying so.
-        if ("memory" in message.lower() and "low" in message.lower()) or count > 1:
+        # Ray says so where it ends a worker for want of memory; the kernel does not.
+        if "low on memory" in message or count > 1:
             self._short_of_memory[pack.key] += 1
         self._again.append(pack)
 
@@ -225,7 +230,7 @@ class _Watcher(tune.Callback):
         self._searcher.began(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._searcher.lost(trial.trial_id, trial.get_pickled_error())
+        self._searcher.lost(trial.trial_id, _error_of(trial))
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self._searcher.fault is not None:
@@ -237,6 +242,21 @@ class _Watcher(tune.Callback):
                 self._folder.compact(self._sweep)
             took = time.monotonic() - started
             self._compact_at = started + max(COMPACT_EVERY_S, _COMPACT_SHARE * took)
+
+
+def _error_of(trial: Any) -> BaseException:
+    """What ended a trial, from the files that Tune has just written.
+
+    `Trial.get_pickled_error` reads the copies in the storage, which are not made before the end.
+    """
+    if trial.pickled_error_file is not None:
+        with contextlib.suppress(Exception):  # an error of a module that only the worker has, say
+            error: BaseException = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+            return error
+    # Of a worker that Ray ends before it has started, for one, Tune keeps the text alone.
+    with contextlib.suppress(OSError):
+        return RayError(Path(trial.error_file).read_text())
+    return RayError("the worker was lost")
 
 
 def run(
@@ -312,7 +332,7 @@ def run(
                 log_to_file=False,
             ),
         )
-        with _quiet_tune(slots):
+        with _quiet_tune(slots), _every_loss_told():
             tuner.fit()
     finally:
         if started_here:
@@ -340,3 +360,22 @@ def _quiet_tune(slots: int) -> Iterator[None]:
         logger.setLevel(level)
         if given is None:
             os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def _every_loss_told() -> Iterator[None]:
+    # Tune knows that a worker may die. Of one that Ray ended for want of memory, or that went with
+    # its node, Ray may tell by another error, and that one would end the run.
+    task_failed = RayActorManager._actor_task_failed
+
+    def task_lost(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+        known = (RayActorError, RayTaskError)
+        if isinstance(exception, RayError) and not isinstance(exception, known):
+            exception = RayActorError(error_msg=str(exception))
+        task_failed(manager, tracked_actor_task=tracked_actor_task, exception=exception)
+
+    RayActorManager._actor_task_failed = task_lost
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = task_failed

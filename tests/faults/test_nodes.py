@@ -116,6 +116,23 @@ def test_a_node_is_removed_in_mid_run_and_another_added(nodes: Any, tmp_path: Pa
     assert_same_table(table(out), table(tmp_path / "undisturbed"))
 
 
+def test_a_node_where_no_worker_can_start_is_told(
+    nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "node").mkdir()
+    (tmp_path / "node" / "threadpoolctl.py").write_text("raise ImportError('there is none here')\n")
+    with monkeypatch.context() as there:
+        there.setenv("PYTHONPATH", str(tmp_path / "node"))
+        nodes.add_node(**node(num_cpus=1))
+    write_study(tmp_path / "tiny.yaml", confirm__seeds=60)
+    run = ("run", "tiny.yaml", "--out", "out", "--address", nodes.address, "--no-mlflow")
+    done = raysweep(tmp_path, *run)
+    assert done.returncode == 2, done.stderr
+    assert "a worker cannot start; raysweep and what the study names must be" in words(done.stderr)
+    assert "ImportError: there is none here" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_packs_that_need_a_gpu_go_where_one_is(nodes: Any, tmp_path: Path) -> None:
     changes = {"resources": {"cpus_per_pack": 0.5, "gpus_per_pack": 0.5}}
     wanted = study(**changes)
