@@ -165,6 +165,37 @@ def test_a_signal_to_the_local_runner(slow: Slow, tmp_path: Path, number: signal
     assert_same_table(table(out), table(slow.undisturbed))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_where_nothing_is_begun(tmp_path: Path, number: signal.Signals) -> None:
+    write_study(tmp_path / "tiny.yaml", training__epochs=10**6)
+    process = started(tmp_path, "plan", "tiny.yaml")
+    wait_until(lambda: "name: tiny" in (tmp_path / "log").read_text(), process, 60)
+    process.send_signal(number)
+    assert process.wait(30) == 130
+    assert (tmp_path / "log").read_text().splitlines()[-1] == "interrupted"
+
+
+@pytest.mark.parametrize("begun", ["trials.parquet", "figures"])
+def test_a_signal_while_the_report_is_made(undisturbed: Path, tmp_path: Path, begun: str) -> None:
+    write_study(tmp_path / "tiny.yaml", data__U=[0, 8])
+    out = tmp_path / "out"
+    process = started(tmp_path, "run", "tiny.yaml", "--out", out, "--runner", "local", *FLAGS)
+    wait_until((out / begun).exists, process, 120)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 130
+    log = (tmp_path / "log").read_text()
+    assert f"Go on with: raysweep resume {out}" in words(log)
+    assert "Traceback" not in log
+    assert not (out / "report.html").exists()
+    before = {name: (out / "parts" / name).read_bytes() for name in parts(out)}
+    done = raysweep(tmp_path, "resume", out, "--runner", "local", *FLAGS)
+    assert done.returncode == 0, done.stderr
+    assert "verdict" in done.stdout
+    assert "</html>" in (out / "report.html").read_text()
+    assert {name: (out / "parts" / name).read_bytes() for name in parts(out)} == before
+    assert_same_table(table(out), table(undisturbed))
+
+
 @pytest.mark.ray
 def test_a_driver_killed_under_ray_and_resumed_with_other_workers(
     slow: Slow, tmp_path: Path

@@ -15,12 +15,12 @@ def main() -> None:
     """Run the command line; a user's mistake ends with its message and exit code 2."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        app(standalone_mode=False)
+        # Typer makes a code of an interrupt, and leaves it to its caller to end with that.
+        if app(standalone_mode=False) == INTERRUPTED:
+            fail("interrupted", INTERRUPTED)
     except InputError as error:
         fail(str(error), 2)
-    except typer.Abort:
-        fail("interrupted", INTERRUPTED)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         fail("interrupted", INTERRUPTED)
     except (typer.Exit, SystemExit):
         raise

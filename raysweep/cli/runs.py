@@ -30,6 +30,7 @@ from raysweep.errors import InputError
 from raysweep.run_folder import STUDY_NAME, RunFolder
 from raysweep.spec import Study, StudyBase
 from raysweep.storage import Output
+from raysweep.sweep import Sweep
 from raysweep.wording import counted
 
 RunnerOption = Annotated[
@@ -203,6 +204,31 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
         from raysweep import tracking
 
         tracking.resolve_address(folder, how.tracking_uri)  # a fault is told before anything else
+    try:
+        sweep = _driven(study, folder, how)
+    except KeyboardInterrupt:
+        if not _begun(folder):
+            raise
+        fail(
+            f"stopped; everything finished is kept. "
+            f"Go on with: raysweep resume {folder.output.location}",
+            INTERRUPTED,
+        )
+    if sweep.failures:
+        fail(
+            f"{counted(len(sweep.failures), 'pack')} failed; see why with: "
+            f"raysweep failures {folder.output.location}. Try them again with: "
+            f"raysweep resume {folder.output.location}",
+            1,
+        )
+
+
+def _driven(study: StudyBase, folder: RunFolder, how: _How) -> Sweep:
+    """Run what is missing as the folder's only driver, and print the verdict.
+
+    Raises:
+        KeyboardInterrupt: stopped, at any moment, also while the verdict was made.
+    """
     from raysweep.conclusion import register_plan
     from raysweep.display import RunDisplay
 
@@ -222,44 +248,22 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
             if line:
                 _say(line)
         with _companion(folder, how):
-            try:
-                with RunDisplay(stderr) as display:
-                    if how.runner == "local":
-                        from raysweep import local_runner
+            with ray_here, RunDisplay(stderr) as display:
+                if how.runner == "local":
+                    from raysweep import local_runner
 
-                        sweep = local_runner.run(study, folder, display)
-                    else:
-                        from raysweep import tune_runner
+                    sweep = local_runner.run(study, folder, display)
+                else:
+                    from raysweep import tune_runner
 
-                        sweep = tune_runner.run(
-                            study,
-                            folder,
-                            display,
-                            how.address,
-                            how.workers,
-                            how.pack_limit,
-                            how.wait,
-                        )
-                interrupted = not sweep.finished
-            except KeyboardInterrupt:
-                interrupted = True
-            finally:
-                ray_here.close()
-            if not interrupted and sweep.results:
+                    sweep = tune_runner.run(
+                        study, folder, display, how.address, how.workers, how.pack_limit, how.wait
+                    )
+            if not sweep.finished:
+                raise KeyboardInterrupt
+            if sweep.results:
                 _print_verdict(folder, study)
-    if interrupted:
-        fail(
-            f"stopped; everything finished is kept. "
-            f"Go on with: raysweep resume {folder.output.location}",
-            INTERRUPTED,
-        )
-    if sweep.failures:
-        fail(
-            f"{counted(len(sweep.failures), 'pack')} failed; see why with: "
-            f"raysweep failures {folder.output.location}. Try them again with: "
-            f"raysweep resume {folder.output.location}",
-            1,
-        )
+    return sweep
 
 
 def _say(line: str) -> None:
@@ -272,12 +276,16 @@ def _writable(folder: RunFolder) -> Iterator[None]:
         yield
     except OSError as error:
         place = folder.output.location
-        begun = folder.output.local is None or (folder.output.local / STUDY_NAME).is_file()
         kept = f"what was finished is kept, go on with: raysweep resume {place}"
         raise InputError(
             f"--out {place}: cannot be written ({error.strerror or error}); "
-            f"{kept if begun else 'give a folder that can'}"
+            f"{kept if _begun(folder) else 'give a folder that can'}"
         ) from error
+
+
+def _begun(folder: RunFolder) -> bool:
+    """Whether the folder has a study to go on with; of a remote one that is assumed."""
+    return folder.output.local is None or (folder.output.local / STUDY_NAME).is_file()
 
 
 @contextlib.contextmanager
