@@ -20,6 +20,7 @@ from tiny_runs import (
     kill,
     misbehaving,
     opened,
+    packed,
     parts,
     raysweep,
     started,
@@ -39,6 +40,8 @@ from raysweep.table import Row, read_parts
 from raysweep.tracking import start_companion, sync
 
 pytestmark = pytest.mark.ray
+
+PATIENCE_S = 900
 
 
 class At(Silent):
@@ -202,7 +205,7 @@ def test_packs_that_diverge(ray_here: None, tmp_path: Path) -> None:
     assert_same_table(table(tmp_path / "ray"), table(tmp_path / "local"))
 
 
-@pytest.mark.parametrize("fitting", [1, 2, 5])
+@pytest.mark.parametrize("fitting", [1, 2, 3])
 def test_packs_that_are_too_large_for_memory_are_halved(
     ray_here: None, tmp_path: Path, fitting: int
 ) -> None:
@@ -211,8 +214,11 @@ def test_packs_that_are_too_large_for_memory_are_halved(
     run_local(wanted, tmp_path / "undisturbed")
     (switch / "armed").touch()
     assert not run_ray(wanted, tmp_path / "halved").failures
+    calls = packed(switch)
+    assert max(members for _, members in calls) == 4 > fitting
+    assert len({process for process, _ in calls}) <= 2  # no worker was lost
     whole, halved = table(tmp_path / "undisturbed"), table(tmp_path / "halved")
-    pd.testing.assert_frame_equal(whole, halved, check_exact=False, rtol=1e-9, atol=1e-12)
+    pd.testing.assert_frame_equal(whole, halved, check_exact=False, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -269,12 +275,13 @@ def test_a_server_that_is_stopped_and_started_in_mid_sweep(
     with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
         first.enter_context(server(command, tmp_path, port))
 
+        # A copy rests for its share of the processors: up to some minutes on a busy machine.
         def stop() -> None:
-            eventually(lambda: copied(uri) > 0, 120)
+            eventually(lambda: copied(uri) > 0, PATIENCE_S)
             first.close()
 
         def start() -> None:
-            eventually(lambda: "no server answers" in log.read_text(), 120)
+            eventually(lambda: "no server answers" in log.read_text(), PATIENCE_S)
             second.enter_context(server(command, tmp_path, port))
 
         with companion(out, uri, said):
