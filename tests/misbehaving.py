@@ -9,6 +9,7 @@ import contextlib
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -48,7 +49,8 @@ def _misbehave(place: Path, fault: str, amount: float, members: int) -> None:
         case "hang":  # once
             (place / "armed").unlink()
             time.sleep(600)
-        case "slow":  # and stands still while told to
+        case "slow":  # also in writing results, and stands still while told to
+            _write_slowly(place, amount)
             time.sleep(amount)
             while (place / f"hold-{os.getpid()}").exists():
                 time.sleep(0.1)
@@ -66,6 +68,16 @@ def _misbehave(place: Path, fault: str, amount: float, members: int) -> None:
         case "hog":  # takes real memory until it is stopped, at most half of what there is
             if members > int(amount):
                 _take_memory(psutil.virtual_memory().available // 2)
+
+
+@cache
+def _write_slowly(place: Path, wait_s: float) -> None:
+    def wait(event: str, arguments: tuple[object, ...]) -> None:
+        # A result is whole by now, and has not got its name.
+        if event == "os.rename" and str(arguments[1]).endswith(".arrow"):
+            time.sleep(wait_s if (place / "armed").exists() else 0)
+
+    sys.addaudithook(wait)
 
 
 @contextlib.contextmanager

@@ -91,8 +91,8 @@ def assert_same_table(left: pd.DataFrame, right: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(left, right, check_exact=True)
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "raysweep", *map(str, arguments)]
+def command(*arguments: object, module: str = "raysweep") -> list[str]:
+    return [sys.executable, "-m", module, *map(str, arguments)]
 
 
 def environment() -> dict[str, str]:
@@ -112,11 +112,13 @@ def raysweep(folder: Path, *arguments: object, timeout: float = 240) -> Any:
     )
 
 
-def started(folder: Path, *arguments: object, log: str = "log") -> subprocess.Popen[bytes]:
+def started(
+    folder: Path, *arguments: object, log: str = "log", module: str = "raysweep"
+) -> subprocess.Popen[bytes]:
     """Start the command line in a process group of its own, as a shell does."""
     with open(folder / log, "ab") as stream:
         return subprocess.Popen(
-            command(*arguments),
+            command(*arguments, module=module),
             cwd=folder,
             env=environment(),
             stdout=stream,
