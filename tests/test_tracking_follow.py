@@ -117,7 +117,7 @@ def test_server_that_goes_away_in_the_middle_and_comes_back(tmp_path: Path) -> N
             assert "experiment drawn" in said[1]
             assert len(runs_of(uri)) > 3
         draw_packs(folder, study(), most=4)
-        eventually(lambda: len(said) == 3)
+        eventually(lambda: len(said) == 3, 300)  # what has been copied is rested from
         draw_packs(folder, study())
         with server(command, tmp_path, port):
             stop.set()

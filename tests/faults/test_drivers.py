@@ -36,7 +36,7 @@ from raysweep.table import read_parts
 SEED = int(os.environ.get("FAULTS_SEED", random.SystemRandom().randrange(10**6)))
 ROUNDS = 1 if "FAULTS_SEED" in os.environ else 3
 KILLS = 3
-ATTEMPTS = 12
+ATTEMPTS = 30
 
 
 @dataclass(frozen=True)
