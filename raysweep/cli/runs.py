@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,8 +30,10 @@ from raysweep.errors import InputError
 from raysweep.run_folder import STUDY_NAME, RunFolder
 from raysweep.spec import Study, StudyBase
 from raysweep.storage import Output
-from raysweep.sweep import Sweep
 from raysweep.wording import counted
+
+if TYPE_CHECKING:
+    from raysweep.sweep import Sweep
 
 RunnerOption = Annotated[
     str, typer.Option(help="ray, or local: the same loop in this process, without Ray.")
@@ -223,7 +225,7 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
         )
 
 
-def _driven(study: StudyBase, folder: RunFolder, how: _How) -> Sweep:
+def _driven(study: StudyBase, folder: RunFolder, how: _How) -> "Sweep":
     """Run what is missing as the folder's only driver, and print the verdict.
 
     Raises:
