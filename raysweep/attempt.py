@@ -46,7 +46,7 @@ def attempt(
 
     Args:
         study: the study the pack belongs to.
-        pack: trials of one cell.
+        pack: trials that train together.
         device: a torch device.
         pieces: train the pack in so many pieces from the start, >= 1.
         execute: what runs one piece; by default what the study's kind asks for.

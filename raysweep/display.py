@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -15,7 +15,8 @@ from raysweep.cells import Cell
 from raysweep.emergence.plan import EmergenceSweep
 from raysweep.emergence.status import family_table
 from raysweep.packing import Pack
-from raysweep.sweep import CellState, Sweep
+from raysweep.planning import CellState
+from raysweep.sweep import Sweep
 from raysweep.table import Row
 from raysweep.wording import counted
 
@@ -67,10 +68,10 @@ class RunDisplay:
     def pack_finished(self, sweep: Sweep, pack: Pack, rows: Sequence[Row]) -> None:
         """Count the pack; name members that diverged."""
         self._fresh += len(rows)
-        diverged = sum(row["status"] != "ok" for row in rows)
+        diverged = [str(row["cell"]) for row in rows if row["status"] != "ok"]
         if diverged:
             self._console.print(
-                f"{sweep.labels[pack.trials[0].cell.id]}: {diverged} of "
+                f"{cell_names(sweep, diverged)}: {len(diverged)} of "
                 f"{counted(len(rows), 'trial')} diverged",
                 highlight=False,
             )
@@ -79,8 +80,9 @@ class RunDisplay:
     def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
         """Say that a pack was given up, and the last line of why."""
         last = reason.strip().splitlines()[-1]
+        names = cell_names(sweep, [cell.id for cell in pack.cells])
         self._console.print(
-            f"{sweep.labels[pack.trials[0].cell.id]}: pack {pack.key} failed: {last}",
+            f"{names}: pack {pack.key} failed: {last}",
             highlight=False,
             markup=False,
         )
@@ -230,6 +232,13 @@ def emergence_table(summary: Any) -> RichTable:
             *(_number(row[name], "{:.2f}") for name in names),
         )
     return table
+
+
+def cell_names(sweep: Sweep, cells: Iterable[str], most: int | None = 3) -> str:
+    """Cells by their labels, each once: so many of them, and how many more there are."""
+    labels = [sweep.labels[cell] for cell in dict.fromkeys(cells)]
+    more = len(labels[most:]) if most is not None else 0
+    return ", ".join(labels[:most]) + (f" and {counted(more, 'more cell')}" if more else "")
 
 
 def _cell_row(sweep: Sweep, cell: Cell) -> list[str]:

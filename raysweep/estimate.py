@@ -1,6 +1,7 @@
 """How big a study is, and how long it would take on this machine."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,9 +9,10 @@ import torch
 from raysweep.emergence.size import emergence_size
 from raysweep.execute import run_pack
 from raysweep.packing import Pack, pack_trials
+from raysweep.planning import search_draws, trials_of_cell
 from raysweep.probe import clock, epoch_cost
 from raysweep.spec import EmergenceStudy, Study, StudyBase
-from raysweep.sweep import Sweep, search_draws, trials_of_cell
+from raysweep.sweep import Sweep
 from raysweep.trials import Trial
 
 _PROBE_MEMBERS = 8
@@ -47,14 +49,13 @@ def study_size(study: StudyBase, measure_time: bool = True) -> StudySize:
         return StudySize(size.cells, size.trials, size.packs, size.encoders, size.seconds)
     assert isinstance(study, Study)
     sweep = Sweep(study)
-    trials, packs, encoders = 0, 0, 0
+    trials, encoders = 0, 0
     seconds: float | None = 0.0 if measure_time else None
     probed: dict[tuple[object, ...], float] = {}
     for cell in sweep.cells:
         count = trials_of_cell(study, cell)
         trials += count
         encoders += count * cell.modalities
-        packs += _packs_of_cell(study, sweep.plans[cell.id].trials[0])
         if seconds is None:
             continue
         rows = dict(cell.parameters).get("train")
@@ -63,26 +64,35 @@ def study_size(study: StudyBase, measure_time: bool = True) -> StudySize:
         if kind not in probed:
             probed[kind] = _seconds_per_member(study, sweep.plans[cell.id].trials)
         seconds += count * probed[kind]
+    packs = sum(
+        _packs_of_cohort(study, [sweep.plans[cell.id].trials[0] for cell in cohort])
+        for cohort in sweep.cohorts
+    )
     return StudySize(len(sweep.cells), trials, packs, encoders, seconds)
 
 
-def _packs_of_cell(study: Study, trial: Trial) -> int:
-    """Packs of a cell, at most: two criteria choose two proposals, of which none share options."""
-    limit, cell = study.resources.members_per_pack, trial.cell
-    seeds = len(study.search.seeds) * len(search_draws(study, cell))
+def _packs_of_cohort(study: Study, cohort: Sequence[Trial]) -> int:
+    """Packs of a cohort's cells, at most; a trial stands for each of them.
+
+    Two criteria choose two proposals, and no proposals share their searched options.
+    """
+    if study.search.options and len(cohort) > 1:
+        return sum(_packs_of_cohort(study, [trial]) for trial in cohort)
+    limit = study.resources.members_per_pack
+    members = sum(len(search_draws(study, t.cell)) for t in cohort) * len(study.search.seeds)
     packs, asked = 0, 0
     while asked < study.search.trials:
         count = min(study.search.generation, study.search.trials - asked)
         together = count + (asked == 0)
         # Searched options differ between proposals, and a pack has one loss.
         apart = together if study.search.options else 1
-        packs += apart * len(pack_trials([[trial]] * (together // apart * seeds), limit))
+        packs += apart * -(-(together // apart * members) // limit)
         asked += count
     arms = [5 if study.search.objective == "both" else 3]
     if study.search.options and study.search.objective == "both":
         arms = [3, 2]
-    pairs = len(study.confirm.seeds) * len(cell.draws)
-    return packs + sum(len(pack_trials([[trial] * n] * pairs, limit)) for n in arms)
+    pairs = [t for t in cohort for _ in range(len(study.confirm.seeds) * len(t.cell.draws))]
+    return packs + sum(len(pack_trials([[t] * n for t in pairs], limit)) for n in arms)
 
 
 def _seconds_per_member(study: Study, planned: tuple[Trial, ...]) -> float:

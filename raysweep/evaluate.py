@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from raysweep.data.views import PairedViews
+from raysweep.data.views import JointInputs, PairedViews, Population
 from raysweep.metrics import (
     REGISTRY,
     Calibration,
@@ -106,43 +106,74 @@ def population_performance(
     distribution takes the place of sampled labels.
 
     Returns:
-        None if the inputs of some dataset cannot be listed; without the fused head if their joint
-        inputs cannot.
+        None if no dataset's inputs can be listed. NaN for members whose dataset's cannot, in the
+        fused head for those whose joint inputs cannot; without that head if no dataset's can.
     """
-    populations = [v.population for v in views]
-    known = [p for p in populations if p is not None]
-    if len(known) < len(populations):
+    # Listed inputs are stacked where there are equally many of them.
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for which, view in enumerate(views):
+        if view.population is not None:
+            sizes = tuple(len(x) for x in view.population.inputs)
+            alike.setdefault(sizes, []).append(which)
+    if not alike:
         return None
     m = len(trained.dataset)
-    modalities = range(len(known[0].inputs))
-    ran = [_on_inputs(trained, i, np.stack([p.inputs[i] for p in known])) for i in modalities]
+    found = Performance({}, {})
+    for of_size in alike.values():
+        members = np.flatnonzero(np.isin(trained.dataset, of_size))
+        populations = [views[which].population for which in of_size]
+        own = PairForward(
+            trained.shape,
+            np.searchsorted(of_size, trained.dataset[members]),
+            trained.parameters[members],
+        )
+        performance = _on_populations(own, [p for p in populations if p is not None])
+        for mine, all_members in (
+            (performance.accuracy, found.accuracy),
+            (performance.loss, found.loss),
+        ):
+            for head, values in mine.items():
+                all_members.setdefault(head, np.full(m, np.nan))[members] = values
+    return found
+
+
+def _on_populations(trained: PairForward, populations: Sequence[Population]) -> Performance:
+    """`population_performance` of members whose datasets all have inputs that are listed."""
+    m = len(trained.dataset)
+    modalities = range(len(populations[0].inputs))
+    ran = [_on_inputs(trained, i, np.stack([p.inputs[i] for p in populations])) for i in modalities]
     accuracy = {str(i + 1): np.zeros(m) for i in modalities}
     loss = {str(i + 1): np.zeros(m) for i in modalities}
+    if any(population.joint is not None for population in populations):
+        accuracy["fused"], loss["fused"] = np.full(m, np.nan), np.full(m, np.nan)
     for member, which in enumerate(trained.dataset):
+        population = populations[which]
         for i in modalities:
             accuracy[str(i + 1)][member], loss[str(i + 1)][member] = _expected(
-                ran[i][0][member], known[which].margins[i]
+                ran[i][0][member], population.margins[i]
             )
-    if all(population.joint is not None for population in known):
-        accuracy["fused"], loss["fused"] = np.zeros(m), np.zeros(m)
-        for member, which in enumerate(trained.dataset):
-            joint = known[which].joint
-            assert joint is not None
+        if population.joint is not None:
             parts = [part[member] for _, part in ran]
-            for start in range(0, len(joint.weight), _JOINT_ROWS):
-                rows = slice(start, start + _JOINT_ROWS)
-                logits = sum(
-                    (
-                        part[pair[rows]]
-                        for part, pair in zip(parts[1:], joint.pairs[1:], strict=True)
-                    ),
-                    start=parts[0][joint.pairs[0][rows]],
-                )
-                table = joint.weight[rows, None] * joint.conditional[rows]
-                right, surprise = _expected(logits, table)
-                accuracy["fused"][member] += right
-                loss["fused"][member] += surprise
+            accuracy["fused"][member], loss["fused"][member] = _expected_jointly(
+                parts, population.joint
+            )
     return Performance(accuracy, loss)
+
+
+def _expected_jointly(parts: Sequence[np.ndarray], joint: JointInputs) -> tuple[float, float]:
+    """`_expected` of the fused head; parts are its logits [p, c] of each modality's inputs."""
+    accuracy = loss = 0.0
+    for start in range(0, len(joint.weight), _JOINT_ROWS):
+        rows = slice(start, start + _JOINT_ROWS)
+        logits = sum(
+            (part[pair[rows]] for part, pair in zip(parts[1:], joint.pairs[1:], strict=True)),
+            start=parts[0][joint.pairs[0][rows]],
+        )
+        table = joint.weight[rows, None] * joint.conditional[rows]
+        right, surprise = _expected(logits, table)
+        accuracy += right
+        loss += surprise
+    return accuracy, loss
 
 
 def _expected(logits: np.ndarray, joint: np.ndarray) -> tuple[float, float]:
@@ -285,7 +316,7 @@ def _distinct(layers: Sequence[Layers], found: PairwiseScore) -> tuple[np.ndarra
 
 
 def _on_inputs(
-    trained: TrainedPack, index: int, inputs: np.ndarray
+    trained: PairForward, index: int, inputs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Head logits, and what the modality adds to the fused logits, of inputs [k, p, d].
 
@@ -305,11 +336,11 @@ def _on_inputs(
     return np.concatenate(logits, axis=1), np.concatenate(parts, axis=1)
 
 
-def _chunks(trained: TrainedPack, rows: int) -> list[slice]:
+def _chunks(trained: PairForward, rows: int) -> list[slice]:
     """Slices of the rows whose activations fit the memory budget together."""
     shape = trained.shape
     numbers = shape.activations + len(shape.heads) * shape.classes + sum(shape.inputs)
-    numbers *= len(trained.status)
+    numbers *= len(trained.dataset)
     size = max(_CHUNK_BYTES // (numbers * trained.parameters.element_size()), _LEAST_CHUNK_ROWS)
     return [slice(start, start + size) for start in range(0, rows, size)]
 

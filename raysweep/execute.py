@@ -1,13 +1,14 @@
 """Runs one pack: loads its data, trains it, measures it, and makes its rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from raysweep import evaluate
 from raysweep.cells import Cell
 from raysweep.curves import AlignmentCurve, aligned_layer, learning_curves
-from raysweep.data.registry import find_dataset, load, load_estimate
+from raysweep.data.registry import find_dataset, load_estimate, load_together
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
@@ -34,7 +35,7 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
 
     Args:
         study: the study the pack belongs to.
-        pack: trials of one cell.
+        pack: trials of cells of equal scale.
         device: a torch device.
 
     Returns:
@@ -44,20 +45,28 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
         InputError: the dataset cannot be loaded, a file has changed since the study was resolved,
             or sizes do not fit.
     """
-    trials = pack.trials
-    views, dataset, shape = _loaded(study, trials)
-    curve = AlignmentCurve(study, shape, views, dataset)
+    rows: dict[int, Row] = {}
+    for group in _loaded(study, pack.trials):
+        rows.update(zip(group.places, _run_group(study, group, device, pack.options), strict=True))
+    return [rows[place] for place in range(len(pack.trials))]
+
+
+def _run_group(study: Study, group: "_Group", device: str, options: Options) -> list[Row]:
+    trials, views, dataset = group.trials, group.views, group.dataset
+    curve = AlignmentCurve(study, group.shape, views, dataset)
     trained = train_pack(
-        shape,
+        group.shape,
         _members(study, trials),
         _data(views, dataset),
-        train_settings(study, device, pack.options),
+        train_settings(study, device, options),
         observe=curve.observe,
     )
     measured = _measure(study, trained, views)
+    of_dataset = dict(zip(dataset, trials, strict=True))  # one trial of each
+    facts = {which: data_facts(t.cell, t.draw, views[which]) for which, t in of_dataset.items()}
     return [
         {
-            **_descriptive(study, trial, views[dataset[i]], shape),
+            **_descriptive(study, trial, facts[dataset[i]], group.shape),
             "device": device,
             **_training(trained, i, len(trials)),
             **measured[i],
@@ -73,41 +82,85 @@ def pack_bytes(study: Study, pack: Pack, device: str = "cpu") -> int:
     Raises:
         InputError: as for `run_pack`.
     """
-    views, _, shape = _loaded(study, pack.trials)
     settings = train_settings(study, device, pack.options)
+    # Groups train one after another.
+    return max(_group_bytes(group, settings) for group in _loaded(study, pack.trials))
+
+
+def _group_bytes(group: "_Group", settings: TrainSettings) -> int:
+    views, shape, on_cpu = group.views, group.shape, settings.device == "cpu"
     loss = build_loss(settings.loss, settings.loss_options)
     rows = (len(views[0].splits.train), len(views[0].splits.validation))
-    aligned = sum(trial.strength > 0 for trial in pack.trials)
+    aligned = sum(trial.strength > 0 for trial in group.trials)
     batch = min(settings.batch_size, rows[0])
     size = PackSize(
         shape=shape,
-        members=len(pack.trials),
+        members=len(group.trials),
         aligned=aligned,
         datasets=len(views),
-        orders=len({(trial.draw, trial.seed) for trial in pack.trials}),
+        orders=len({(trial.draw, trial.seed) for trial in group.trials}),
         rows=rows,
         batch_size=settings.batch_size,
         itemsize=np.dtype(settings.dtype).itemsize,
         alignment_parameters=sum(OverPairs(loss).parameter_counts(shape.widths)),
-        pairwise=pairwise_elements(settings.loss, aligned, batch, device == "cpu"),
+        pairwise=pairwise_elements(settings.loss, aligned, batch, on_cpu),
     )
     beyond = len(shape.inputs) > 2 or not isinstance(shape, PairShape)
-    if settings.engine == "torch" or device != "cpu" or settings.layer is not None or beyond:
+    if settings.engine == "torch" or not on_cpu or settings.layer is not None or beyond:
         return size.torch_bytes()
     return size.kernel_bytes(asked=settings.loss not in ("infonce", "cka", "unbiased_cka"))
 
 
-def _loaded(
-    study: Study, trials: Sequence[Trial]
-) -> tuple[list[PairedViews], np.ndarray, Architecture]:
-    """The draws that the trials learn from, each trial's index [m] among them, the shape."""
-    cell = trials[0].cell
-    check_files(study, cell)
-    draws = sorted({trial.draw for trial in trials})
-    views = [load(cell.dataset, dict(cell.parameters), draw) for draw in draws]
+@dataclass(frozen=True)
+class _Group:
+    """Trials of a pack whose data have equal sizes, so that they train as one stacked computation.
+
+    Attributes:
+        places: where the m trials are in the pack.
+        trials: the trials.
+        views: the k draws of cells that they learn from.
+        dataset: int64 [m], each trial's among the views.
+        shape: of every member.
+    """
+
+    places: Sequence[int]
+    trials: Sequence[Trial]
+    views: Sequence[PairedViews]
+    dataset: np.ndarray
+    shape: Architecture
+
+
+def _loaded(study: Study, trials: Sequence[Trial]) -> list[_Group]:
+    """The trials with their data, which are loaded once each, in groups of equal sizes."""
+    draws = {(trial.cell.id, trial.draw): trial.cell for trial in trials}
+    for cell in {cell.id: cell for cell in draws.values()}.values():
+        check_files(study, cell)
+    wanted = ((cell.dataset, dict(cell.parameters), draw) for (_, draw), cell in draws.items())
+    views = dict(zip(draws, load_together(wanted), strict=True))
+    places: dict[tuple[int, ...], list[int]] = {}
+    for place, trial in enumerate(trials):
+        places.setdefault(_sizes(views[trial.cell.id, trial.draw]), []).append(place)
+    return [_group(study, of_group, trials, views) for of_group in places.values()]
+
+
+def _sizes(view: PairedViews) -> tuple[int, ...]:
+    splits = (view.splits.train, view.splits.validation, view.splits.test)
+    return (view.classes, *map(len, splits), *(x.shape[1] for x in view.inputs))
+
+
+def _group(
+    study: Study,
+    places: Sequence[int],
+    of_pack: Sequence[Trial],
+    views_of: Mapping[tuple[str, int], PairedViews],
+) -> _Group:
+    trials = [of_pack[place] for place in places]
+    number: dict[tuple[str, int], int] = {}
+    dataset = [number.setdefault((t.cell.id, t.draw), len(number)) for t in trials]
+    views, cell = [views_of[draw] for draw in number], trials[0].cell
     inputs = [x.shape[1] for x in views[0].inputs]
     shape = named_architecture(study.model, cell, inputs, views[0].classes)
-    return views, np.array([draws.index(trial.draw) for trial in trials]), shape
+    return _Group(places, trials, views, np.array(dataset), shape)
 
 
 def train_settings(study: Study, device: str = "cpu", options: Options = ()) -> TrainSettings:
@@ -210,7 +263,7 @@ def _measure(
 
 
 def _descriptive(
-    study: Study, trial: Trial, view: PairedViews, shape: Architecture
+    study: Study, trial: Trial, facts: Mapping[str, int | float | str], shape: Architecture
 ) -> dict[str, int | float | str | None]:
     cell = trial.cell
     return {
@@ -226,7 +279,7 @@ def _descriptive(
         "generation": trial.generation,
         "number": trial.number,
         "objective": study.search.objective,
-        **data_facts(cell, trial.draw, view),
+        **facts,
         "encoder": cell.encoder,
         **{f"encoder_option_{name}": value for name, value in study.model.options.items()},
         "depth_1": cell.depth_1,

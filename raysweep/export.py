@@ -16,9 +16,10 @@ from raysweep.emergence.families import family_labels, heterogeneity_depth
 from raysweep.emergence.plan import MODALITIES, EmergenceSweep, tuning_cells
 from raysweep.errors import InputError
 from raysweep.run_folder import RunFolder
+from raysweep.science import science_digest
 from raysweep.search import objectives, told
 from raysweep.seeds import content_key
-from raysweep.sweep import Sweep, science_digest
+from raysweep.sweep import Sweep
 
 _SCIENCE = "raysweep.science"
 

@@ -1,20 +1,21 @@
-"""Trials -> packs: models of one shape that train as one stacked computation."""
+"""Cells -> cohorts, trials -> packs: models of one shape that train as one stacked computation."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from raysweep.cells import Cell
 from raysweep.seeds import content_key
 from raysweep.trials import Options, Trial
 
 
 @dataclass(frozen=True)
 class Pack:
-    """Trials of one cell that train together and write one part file.
+    """Trials that train together and write one part file.
 
     Attributes:
-        trials: in a fixed order; all of one cell, hence of one shape, and of one configuration of
-            the alignment loss.
+        trials: in a fixed order; all of one cohort of cells (`cohorts`), hence of one shape, and of
+            one configuration of the alignment loss.
     """
 
     trials: tuple[Trial, ...]
@@ -23,6 +24,11 @@ class Pack:
     def key(self) -> str:
         """The pack's name, made from the keys of its trials."""
         return content_key([trial.key for trial in self.trials])
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells of its trials, each once."""
+        return tuple({trial.cell.id: trial.cell for trial in self.trials}.values())
 
     @property
     def options(self) -> Options:
@@ -33,6 +39,35 @@ class Pack:
         """The pack of the trials whose keys are not in ``done``, or None if nothing is left."""
         left = tuple(trial for trial in self.trials if trial.key not in done)
         return Pack(left) if left else None
+
+
+# What a cell says of the sizes of its data, and so of its models.
+_SIZES = ("train", "validation", "test", "modalities", "classes")
+
+
+def cohorts(cells: Iterable[Cell], most: int) -> list[tuple[Cell, ...]]:
+    """Cells whose trials share packs: equal in scale, in the order given, so many at a time.
+
+    Equal in dataset, encoders, and what is said of sizes. Data of a user's own may still differ in
+    their true sizes, which only who loads them sees.
+
+    Args:
+        cells: of one study.
+        most: cells in a cohort, >= 1.
+
+    Returns:
+        Cohorts, every cell in one of them.
+    """
+    alike: dict[tuple[object, ...], list[Cell]] = {}
+    for cell in cells:
+        scale = (cell.encoder, cell.depth_1, cell.depth_2, cell.width_1, cell.width_2)
+        sizes = tuple(item for item in cell.parameters if item[0] in _SIZES)
+        alike.setdefault((cell.dataset, scale, sizes), []).append(cell)
+    return [
+        tuple(own[start : start + most])
+        for own in alike.values()
+        for start in range(0, len(own), most)
+    ]
 
 
 def pack_trials(groups: Sequence[Sequence[Trial]], members_per_pack: int) -> list[Pack]:

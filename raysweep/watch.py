@@ -86,7 +86,6 @@ class _Follower:
         parts = read_parts(self._folder.output, [name])
         rows = parts.table.to_pylist()
         plans = self.sweep.plans
-        # A pack of an emergence study has rows of many cells.
         cells = dict.fromkeys(row["cell"] for row in rows if row["cell"] in plans)
         if not cells:
             return
@@ -101,4 +100,6 @@ class _Follower:
 
 
 def _missing(sweep: Sweep) -> list[Pack]:
-    return [pack for plan in sweep.plans.values() for pack in plan.packs]
+    """The packs that are not there; one may be of several cells."""
+    packs = {pack.key: pack for plan in sweep.plans.values() for pack in plan.packs}
+    return list(packs.values())

@@ -195,7 +195,31 @@ def test_population_inputs_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_without_a_population_there_is_no_population_performance() -> None:
-    assert evaluate.population_performance(pack_of(), [*KNOWN[:2], VIEWS[2]]) is None
+    assert evaluate.population_performance(pack_of(), VIEWS) is None
+
+
+def test_population_performance_is_of_the_members_whose_inputs_are_listed() -> None:
+    pack = pack_of(scale=0.5)
+    whole = evaluate.population_performance(pack, KNOWN)
+    # Of the datasets one has no population, one no joint inputs and an input that never occurs.
+    of_1 = POPULATIONS[1]
+    longer = Population(
+        (np.concatenate((of_1.x1, np.full((1, SHAPE.d1), 9.0))), of_1.x2),
+        (np.concatenate((of_1.margins[0], np.zeros((1, SHAPE.classes)))), of_1.margins[1]),
+        None,
+    )
+    mixed = [KNOWN[0], dataclasses.replace(VIEWS[1], population=longer), VIEWS[2]]
+    found = evaluate.population_performance(pack, mixed)
+    assert whole is not None
+    assert found is not None
+    for of_whole, of_found in ((whole.accuracy, found.accuracy), (whole.loss, found.loss)):
+        for head in SHAPE.heads:
+            listed = DATASET == 0 if head == "fused" else DATASET < 2
+            expected = np.where(listed, of_whole[head], np.nan)
+            np.testing.assert_allclose(of_found[head], expected, rtol=1e-12, atol=1e-14)
+    alone = evaluate.population_performance(pack, [mixed[1]] * 3)
+    assert alone is not None
+    assert "fused" not in alone.accuracy
 
 
 # Alignment

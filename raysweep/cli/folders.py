@@ -10,6 +10,7 @@ from raysweep.storage import Output
 from raysweep.wording import counted
 
 _LAST_LINES = 4
+_MOST_CELLS = 20
 
 
 @app.command()
@@ -55,21 +56,22 @@ def failures(
     full: Annotated[bool, typer.Option("--full", help="Show everything that is known.")] = False,
 ) -> None:
     """Show which packs failed, and the last lines of why."""
+    from raysweep.display import cell_names
     from raysweep.watch import left_sweep
 
     place = RunFolder(Output(folder))
     sweep = left_sweep(place, adopted_study(place))
     if not sweep.failures:
         stdout.print("no pack of this study has failed", highlight=False)
-    labels = {
-        pack.key: (sweep.labels[plan.cell.id], len(pack.trials))
-        for plan in sweep.plans.values()
-        for pack in plan.packs
-    }
+    packs = {pack.key: pack for plan in sweep.plans.values() for pack in plan.packs}
     for key, reason in sweep.failures.items():
-        label, trials = labels[key]
+        cells = [cell.id for cell in packs[key].cells]
+        names = cell_names(sweep, cells, None if full else _MOST_CELLS)
         stdout.print(
-            f"{label}: pack {key} of {counted(trials, 'trial')}", style="bold", highlight=False
+            f"{names}: pack {key} of {counted(len(packs[key].trials), 'trial')}",
+            style="bold",
+            highlight=False,
+            soft_wrap=True,
         )
         lines = reason.strip().splitlines()
         for line in lines if full else lines[-_LAST_LINES:]:

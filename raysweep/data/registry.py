@@ -1,6 +1,6 @@
 """The datasets by name, and the one way to load them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -95,6 +95,12 @@ DATASETS: dict[str, Dataset] = {
 }
 
 
+Asked = tuple[str, tuple[tuple[str, Value], ...], int, tuple[int, int] | None]
+"""What is loaded: a dataset, all its parameters, a draw, and the state of its file."""
+
+_together: dict[Asked, PairedViews] = {}
+
+
 def find_dataset(name: str) -> Dataset:
     """The dataset of this name.
 
@@ -117,12 +123,29 @@ def load(dataset: str, parameters: Mapping[str, object], draw: int = 0) -> Paire
     Raises:
         InputError: no such dataset, an invalid parameter, a negative draw, or an unusable file.
     """
-    values = find_dataset(dataset).check(parameters)
-    if isinstance(draw, bool) or not isinstance(draw, int) or draw < 0:
-        raise InputError(f"dataset {dataset}: draw is {draw!r}, expected an integer >= 0")
-    path = values.get("path")
-    stamp = _file_stamp(path) if isinstance(path, str) else None
-    return _load(dataset, tuple(sorted(values.items())), draw, stamp)
+    return _load(_asked(dataset, parameters, draw))
+
+
+def load_together(wanted: Iterable[tuple[str, Mapping[str, object], int]]) -> list[PairedViews]:
+    """Datasets that are used together, however many, each loaded once.
+
+    Args:
+        wanted: the arguments of `load` for each of them.
+
+    Returns:
+        Their draws in that order; all are kept in memory until the next call.
+
+    Raises:
+        InputError: as `load`.
+    """
+    asked = [_asked(*arguments) for arguments in wanted]
+    # Before anything is loaded: what is not wanted any more makes room.
+    for key in _together.keys() - set(asked):
+        del _together[key]
+    for key in asked:
+        if key not in _together:
+            _together[key] = _load(key)
+    return [_together[key] for key in asked]
 
 
 def load_estimate(dataset: str, parameters: Mapping[str, object], draw: int = 0) -> Information:
@@ -133,15 +156,24 @@ def load_estimate(dataset: str, parameters: Mapping[str, object], draw: int = 0)
     Raises:
         InputError: as ``load``, or too few rows to estimate from.
     """
-    return _estimate(load(dataset, parameters, draw))
+    return _estimate(_asked(dataset, parameters, draw))
 
 
-@lru_cache(maxsize=8)
-def _estimate(views: PairedViews) -> Information:
+def _asked(dataset: str, parameters: Mapping[str, object], draw: int) -> Asked:
+    values = find_dataset(dataset).check(parameters)
+    if isinstance(draw, bool) or not isinstance(draw, int) or draw < 0:
+        raise InputError(f"dataset {dataset}: draw is {draw!r}, expected an integer >= 0")
+    path = values.get("path")
+    stamp = _file_stamp(path) if isinstance(path, str) else None
+    return dataset, tuple(sorted(values.items())), draw, stamp
+
+
+@lru_cache(maxsize=1000)
+def _estimate(asked: Asked) -> Information:
     # Late, as scikit-learn takes a second to import.
     from raysweep.data.estimate import estimate_information
 
-    return estimate_information(views)
+    return estimate_information(_together.get(asked) or _load(asked))
 
 
 def _file_stamp(path: str) -> tuple[int, int] | None:
@@ -154,10 +186,6 @@ def _file_stamp(path: str) -> tuple[int, int] | None:
 
 
 @lru_cache(maxsize=8)
-def _load(
-    dataset: str,
-    values: tuple[tuple[str, Value], ...],
-    draw: int,
-    stamp: tuple[int, int] | None,
-) -> PairedViews:
+def _load(asked: Asked) -> PairedViews:
+    dataset, values, draw, _ = asked
     return DATASETS[dataset].loader(**dict(values), draw=draw)

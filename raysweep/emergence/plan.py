@@ -19,9 +19,11 @@ from raysweep.emergence.families import (
 )
 from raysweep.emergence.tuning import TunedRates, choose_rates, propose_rates
 from raysweep.packing import Pack, pack_trials
+from raysweep.planning import CellPlan, CellState
+from raysweep.science import science_digest
 from raysweep.seeds import derive_seed
 from raysweep.spec import EmergenceStudy, Tuning
-from raysweep.sweep import CellPlan, CellState, Sweep, science_digest
+from raysweep.sweep import Sweep
 from raysweep.trials import Arm, Stage, Status, TrialResult
 
 Results = Mapping[str, TrialResult]

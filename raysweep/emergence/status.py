@@ -7,7 +7,7 @@ from rich.table import Table
 
 from raysweep.emergence.families import family_labels
 from raysweep.emergence.plan import EmergenceSweep
-from raysweep.sweep import CellState
+from raysweep.planning import CellState
 from raysweep.trials import Stage
 
 

@@ -9,9 +9,8 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from raysweep.spec.grids import MLP, DataGrid, ModelGrid
 from raysweep.spec.parts import Evaluation, Resources
-from raysweep.spec.values import Clash, Part, Seed, as_list
+from raysweep.spec.values import MOST_CELLS, Clash, Part, Seed, as_list
 
-MOST_CELLS = 100_000
 MOST_TRIALS = 10_000_000
 
 

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator
 from raysweep.spec.values import (
     CONFIRM_SEEDS_FROM,
     MOST_BATCH,
+    MOST_CELLS,
     MOST_EPOCHS,
     MOST_MEMBERS,
     MOST_PROPOSALS,
@@ -297,3 +298,9 @@ class Resources(Part):
     gpus_per_pack: Number = Field(0.0, ge=0)
     members_per_pack: Whole = Field(36, ge=3, le=MOST_MEMBERS)
     memory_per_pack: Number = Field(2.0, gt=0)
+
+
+class CellResources(Resources):
+    """What one pack needs, and how many cells of equal scale may share it."""
+
+    cells_per_pack: Whole = Field(1, ge=1, le=MOST_CELLS)

@@ -9,9 +9,9 @@ from raysweep.spec.base import StudyBase
 from raysweep.spec.grids import MLP
 from raysweep.spec.parts import (
     Alignment,
+    CellResources,
     Confirm,
     Evaluation,
-    Resources,
     Search,
     Training,
     Verdict,
@@ -30,7 +30,7 @@ class Study(StudyBase):
     search: Search = Search()
     confirm: Confirm = Confirm()
     verdict: Verdict = Verdict()
-    resources: Resources = Resources()
+    resources: CellResources = CellResources()
     files: dict[str, str] = Field(default_factory=dict)
 
     @property

@@ -22,6 +22,7 @@ MOST_EPOCHS = 1_000_000
 MOST_BATCH = 100_000_000
 MOST_PROPOSALS = 100_000
 MOST_MEMBERS = 1_000_000
+MOST_CELLS = 100_000
 # What a column of 64-bit integers and every seeded generator takes.
 LARGEST_SEED = 2**31 - 1
 # The context of a validation that leaves clashes to the caller, who tells them all.

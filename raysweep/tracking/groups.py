@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from raysweep.emergence.families import EncoderTrial
+from raysweep.planning import CellPlan
 from raysweep.seeds import content_key
-from raysweep.sweep import CellPlan
 from raysweep.tracking.facts import text
 from raysweep.trials import Arm, Options, Stage, Trial, option_words
 

@@ -21,10 +21,11 @@ from raysweep import __version__
 from raysweep.cells import expand
 from raysweep.emergence.families import families
 from raysweep.emergence.plan import EmergenceSweep, trials_of_family
+from raysweep.planning import CellPlan, plan_cell, trials_of_cell
 from raysweep.run_folder import STUDY_NAME, RunFolder
+from raysweep.science import science_digest
 from raysweep.seeds import content_key
 from raysweep.spec import EmergenceStudy, Study, StudyBase
-from raysweep.sweep import CellPlan, plan_cell, science_digest, trials_of_cell
 from raysweep.table import PART_SUFFIX, PARTS, Parts, read_parts
 from raysweep.tracking.address import Address, TrackingUnavailable, page, remember, resolve_address
 from raysweep.tracking.facts import described, study_facts

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from raysweep.columns import COLUMNS
+from raysweep.planning import CellPlan, CellState
 from raysweep.search import Proposal
 from raysweep.seeds import content_key
 from raysweep.spec import Study, StudyBase
-from raysweep.sweep import CellPlan, CellState
 from raysweep.table import CURVE, CURVE_EPOCHS
 from raysweep.tracking.facts import CellFacts, effect_names, text
 from raysweep.tracking.groups import Group, group_trials
