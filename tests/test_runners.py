@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tiny_emergence
 import torch
-from tiny_runs import assert_same_table, misbehaving, opened, packed, study, table
+from tiny_runs import assert_same_table, misbehaving, opened, packed, parts, study, table
 
 from raysweep import local_runner
 from raysweep.attempt import attempt, is_memory_short
@@ -61,6 +61,19 @@ def test_both_runners_give_the_same_rows_of_an_emergence_study(
     assert run_ray(wanted, tmp_path / "ray").finished
     run_local(wanted, tmp_path / "local")
     assert_same_table(table(tmp_path / "local"), table(tmp_path / "ray"))
+
+
+@pytest.mark.ray
+def test_cells_share_packs_on_ray_as_in_process(ray_here: None, tmp_path: Path) -> None:
+    changes = {"data__U": [0, 4, 8], "resources__members_per_pack": 20}
+    wanted = study(**changes, resources__cells_per_pack=2)
+    assert run_ray(wanted, tmp_path / "ray").finished
+    run_local(wanted, tmp_path / "local")
+    assert_same_table(table(tmp_path / "ray"), table(tmp_path / "local"))
+    run_local(study(**changes), tmp_path / "alone")
+    alone = table(tmp_path / "alone")
+    pd.testing.assert_frame_equal(table(tmp_path / "ray"), alone, rtol=0, atol=1e-10)
+    assert len(parts(tmp_path / "ray")) < len(parts(tmp_path / "alone"))
 
 
 @pytest.mark.ray

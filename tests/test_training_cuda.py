@@ -205,8 +205,9 @@ def test_a_pack_that_fills_the_gpu_is_halved(study_of: StudyFactory) -> None:
 
     def train_piece(study: Study, piece: Pack, device: str) -> list[dict[str, int]]:
         sizes.append(len(piece.trials))
-        views, dataset, shape = execute._loaded(study, piece.trials)
-        members, data = execute._members(study, piece.trials), execute._data(views, dataset)
+        [group] = execute._loaded(study, piece.trials)
+        members = execute._members(study, piece.trials)
+        data, shape = execute._data(group.views, group.dataset), group.shape
         train_pack(shape, members, data, execute.train_settings(study, device))
         return [{"seed": trial.seed} for trial in piece.trials]
 

@@ -67,7 +67,7 @@ class PackSize:
         return sum(shape.inputs) + shape.activations + len(shape.heads) * shape.classes
 
     def kernel_bytes(self, asked: bool = False) -> int:
-        """Peak bytes of the kernel engine, beyond the data that it is given.
+        """Peak bytes of the kernel engine, with the data that are stacked for it.
 
         Args:
             asked: whether the loss is one that the kernel does not compute itself; then every
@@ -77,6 +77,8 @@ class PackSize:
         widths = sum(shape.widths)
         inputs = sum(self.rows) * sum(shape.inputs) * self.itemsize
         labels = sum(self.rows) * 4
+        # Beside its own data the engine is given those of all datasets stacked, in float64.
+        stacked = sum(self.rows) * (shape.d1 + shape.d2 + 1) * 8
         orders = 2 * self.orders * self.rows[0] * 4
         arena = 2 * self._parameters + (self._features + 5 * widths) * columns
         matrix = columns**2 if self.pairwise else 0
@@ -84,10 +86,11 @@ class PackSize:
             # A loss in torch holds its intermediate results of all members at once.
             matrix = self.aligned * (arena + 10 * widths * columns) + _MATRICES * self.pairwise
         held = 6 * self.members * self._parameters
-        return self.datasets * (inputs + labels) + orders + (held + arena + matrix) * self.itemsize
+        data = self.datasets * (inputs + labels + stacked)
+        return data + orders + (held + arena + matrix) * self.itemsize
 
     def torch_bytes(self) -> int:
-        """Peak bytes of the torch engine, beyond the data that it is given.
+        """Peak bytes of the torch engine, with the data that are stacked for it.
 
         Pairs of modalities are compared one after another, so that one matrix is held at a time.
         """
