@@ -23,6 +23,7 @@ class Sweep:
         study: the study.
         results: key -> result of every trial that is there.
         labels: cell id -> short readable name.
+        cohorts: the cells that share packs.
     """
 
     study: Study

@@ -87,7 +87,7 @@ def test_cohorts_are_runs_of_the_grid_of_equal_scale(most: int) -> None:
     assert len(short) == len({scale(own[0]) for own in short})
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     st.sampled_from(CELLS_PER_PACK),
     st.integers(3, 60),
@@ -125,7 +125,7 @@ def test_packs_are_as_large_as_they_may_be() -> None:
     assert max(len(pack.cells) for pack in packs) == 3
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.integers(0, 2**32), st.sampled_from(CELLS_PER_PACK), st.sampled_from(CELLS_PER_PACK))
 def test_another_number_of_cells_uses_every_result(seed: int, before: int, after: int) -> None:
     choice = random.Random(seed)
@@ -143,7 +143,7 @@ def test_another_number_of_cells_uses_every_result(seed: int, before: int, after
     assert set(trained) | set(results) == set(ALONE.results)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.integers(0, 2**32), st.integers(0, 400))
 def test_results_lost_at_random_are_trained_again(seed: int, lost: int) -> None:
     choice = random.Random(seed)
@@ -153,7 +153,7 @@ def test_results_lost_at_random_are_trained_again(seed: int, lost: int) -> None:
     assert essence(run(simulated(5), results, choice=choice)) == essence(ALONE)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.integers(0, 2**32), st.integers(0, 60))
 def test_in_step_a_cell_proposes_what_it_proposes_alone(seed: int, stop_after: int) -> None:
     wanted = simulated(5)
@@ -353,10 +353,10 @@ def test_a_cell_that_diverges_touches_no_other() -> None:
 
 
 def write_files(folder: Path) -> list[str]:
-    """Files that differ in rows, in features and in classes; the first two are of equal sizes."""
+    """Two files of equal sizes, one of more rows, and one of other features and classes."""
     paths = []
     for number, (rows, features, classes) in enumerate(
-        ((120, 3, 2), (120, 3, 2), (160, 3, 2), (120, 5, 2), (120, 3, 3))
+        ((120, 3, 2), (120, 3, 2), (160, 3, 2), (120, 5, 3))
     ):
         rng = np.random.default_rng(number)
         y = np.arange(rows) % classes
@@ -381,7 +381,7 @@ def test_data_of_unequal_sizes_train_one_after_another(tmp_path: Path) -> None:
     mixed = tuple(itertools.chain(*zip(*by_cell, strict=True)))
     rows = run_pack(wanted, Pack(mixed))
     assert [row["key"] for row in rows] == [trial.key for trial in mixed]
-    assert len({(row["n_train"], row["classes"], row["parameters"]) for row in rows}) == 4
+    assert len({(row["n_train"], row["classes"], row["parameters"]) for row in rows}) == 3
     expected = {row["key"]: row for own in by_cell for row in run_pack(wanted, Pack(tuple(own)))}
     for row in rows:
         assert_equal(row, expected[row["key"]])
@@ -413,7 +413,7 @@ def test_a_bad_file_is_named_and_its_cohort_shown(tmp_path: Path) -> None:
 
 
 def test_each_dataset_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = of_cells(9, data={"dataset": "synthetic", "U": list(range(9)), "draws": 2, **ROWS})
+    wanted = of_cells(9, data={"dataset": "synthetic", "U": list(range(5)), "draws": 2, **ROWS})
     cells = expand(wanted)
     pack = Pack(tuple(t for c in cells for draw in (0, 1) for t in trials_of(wanted, c, draw)))
     loaded: list[object] = []
@@ -422,7 +422,7 @@ def test_each_dataset_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_load", lambda asked: loaded.append(asked) or load(asked))
     pack_bytes(wanted, pack)
     run_pack(wanted, pack)
-    assert len(loaded) == len(set(loaded)) == 18
+    assert len(loaded) == len(set(loaded)) == 10  # more than are kept by themselves
 
 
 # The study
