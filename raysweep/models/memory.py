@@ -78,7 +78,7 @@ class PackSize:
         inputs = sum(self.rows) * sum(shape.inputs) * self.itemsize
         labels = sum(self.rows) * 4
         # Beside its own data the engine is given those of all datasets stacked, in float64.
-        stacked = sum(self.rows) * (shape.d1 + shape.d2 + 1) * 8
+        stacked = sum(self.rows) * (sum(shape.inputs) + 1) * 8
         orders = 2 * self.orders * self.rows[0] * 4
         arena = 2 * self._parameters + (self._features + 5 * widths) * columns
         matrix = columns**2 if self.pairwise else 0
