@@ -89,8 +89,13 @@ def room(study: StudyBase, address: str, workers: int | None = None) -> Iterator
         yield
     finally:
         if started_here:
-            with contextlib.suppress(Exception):
-                ray.shutdown()
+            stop()
+
+
+def stop() -> None:
+    """End a Ray that was started here."""
+    with _own_signals(), contextlib.suppress(Exception):
+        ray.shutdown()
 
 
 def check_address(address: str) -> None:
@@ -209,7 +214,7 @@ def _start_local(workers: int | None, common: dict[str, Any]) -> None:
                 object_store_memory=_OBJECT_STORE_BYTES,
                 **common,
             )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             # Half a Ray has started: end its processes with the driver.
             with contextlib.suppress(Exception):
                 ray.shutdown()
@@ -266,12 +271,17 @@ def _nothing_on_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    # Ray takes SIGTERM for itself, to drain its node; here it means: stop, and say how to go on.
+    # Ray takes SIGTERM for itself while it starts, and gives it back to nobody when it ends; here
+    # it means: stop, and say how to go on.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    except SystemExit as error:
+        if error.code == signal.SIGTERM:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)

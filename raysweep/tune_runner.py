@@ -21,7 +21,6 @@ from raysweep import ray_cluster
 
 # isort: split
 # Only now: ray_cluster sets what Ray reads when it is imported.
-import ray
 from ray import cloudpickle, tune
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -336,8 +335,7 @@ def run(
             tuner.fit()
     finally:
         if started_here:
-            with contextlib.suppress(Exception):
-                ray.shutdown()
+            ray_cluster.stop()
         shutil.rmtree(scratch, ignore_errors=True)
         folder.compact(sweep)
     return sweep

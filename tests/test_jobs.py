@@ -179,18 +179,17 @@ def wheel_of_another_version(path: Path) -> Path:
 def test_a_job_runs_the_wheel_that_it_is_given(
     cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "own_loss.py").write_text(OWN_LOSS)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
-    )
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "own_loss.py").write_text(OWN_LOSS)
+    monkeypatch.syspath_prepend(own)
     options = {"folder": str(tmp_path), "packed": True}
     changes = {"alignment": {"loss": "own_loss:loss", "options": options}}
     write_study(tmp_path / "tiny.yaml", **changes)
     wheel = wheel_of_another_version(tmp_path / "raysweep-9-py3-none-any.whl")
     out = tmp_path / "out"
     sent = ("submit", "tiny.yaml", "--out", out, "--wheel", wheel)
-    done = raysweep(tmp_path, *sent, "--module", tmp_path / "own_loss.py", timeout=600)
+    done = raysweep(tmp_path, *sent, "--module", own / "own_loss.py", timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     ran = [line.split() for line in (tmp_path / "versions").read_text().splitlines()]
     assert {version for _, version, _ in ran} == {"0.1.0+another"}
@@ -198,6 +197,24 @@ def test_a_job_runs_the_wheel_that_it_is_given(
     wanted = study(**changes)
     local_runner.run(wanted, opened(tmp_path / "here", wanted))
     assert_same_table(table(out), table(tmp_path / "here"))
+
+
+def test_a_study_is_checked_with_the_module_that_is_sent(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "own_loss.py").write_text(OWN_LOSS)
+    options = {"folder": str(tmp_path), "packed": True}
+    write_study(tmp_path / "tiny.yaml", alignment={"loss": "own_loss:loss", "options": options})
+    sent = ("submit", "tiny.yaml", "--out", tmp_path / "out", "--address", "http://127.0.0.1:9")
+    for module, expected in (
+        ((), "cannot import own_loss"),
+        (("--module", own / "own_loss.py"), "no Ray job server answers"),
+        (("--module", own / "none.py"), "does not exist"),
+    ):
+        done = raysweep(tmp_path, *sent, *module)
+        assert done.returncode == 2
+        assert expected in words(done.stderr)
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

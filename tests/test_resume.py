@@ -175,11 +175,33 @@ def test_a_signal_where_nothing_is_begun(tmp_path: Path, number: signal.Signals)
     assert (tmp_path / "log").read_text().splitlines()[-1] == "interrupted"
 
 
-@pytest.mark.parametrize("begun", ["trials.parquet", "figures"])
-def test_a_signal_while_the_report_is_made(undisturbed: Path, tmp_path: Path, begun: str) -> None:
+@pytest.mark.ray
+@pytest.mark.parametrize("begun", ["gcs_server", "raylet"])
+def test_a_signal_while_ray_starts(tmp_path: Path, begun: str) -> None:
+    write_study(tmp_path / "tiny.yaml")
+    process = started(tmp_path, "run", "tiny.yaml", "--out", tmp_path / "out", *FLAGS)
+    driver = psutil.Process(process.pid)
+    wait_until(lambda: begun in {child.name() for child in driver.children()}, process, 60)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 130
+    assert (tmp_path / "log").read_text().splitlines()[-1] == "interrupted"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("begun", "runner"),
+    [
+        ("trials.parquet", "local"),
+        ("figures", "local"),
+        pytest.param("figures", "ray", marks=pytest.mark.ray),  # which has ended by then
+    ],
+)
+def test_a_signal_while_the_report_is_made(
+    undisturbed: Path, tmp_path: Path, begun: str, runner: str
+) -> None:
     write_study(tmp_path / "tiny.yaml", data__U=[0, 8])
     out = tmp_path / "out"
-    process = started(tmp_path, "run", "tiny.yaml", "--out", out, "--runner", "local", *FLAGS)
+    process = started(tmp_path, "run", "tiny.yaml", "--out", out, "--runner", runner, *FLAGS)
     wait_until((out / begun).exists, process, 120)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 130

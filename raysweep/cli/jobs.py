@@ -1,5 +1,6 @@
 """Studies on a cluster: send one, list them, listen to one, stop one."""
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +49,9 @@ def submit(
     ] = None,
     module: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH", help="A .py file or package that the study needs."),
+        typer.Option(
+            metavar="PATH", exists=True, help="A .py file or package that the study needs."
+        ),
     ] = None,
     pack_limit: PackLimitOption = None,
     wait: WaitOption = 0.0,
@@ -60,6 +63,8 @@ def submit(
     """Run a study as a job on a cluster, show its progress, and print the verdict."""
     from raysweep import jobs
 
+    # The study is checked here, with the code that it will find there.
+    sys.path[:0] = [str(path.resolve().parent) for path in module or ()]
     arguments: Sequence[str] = ["--wait", f"{wait:g}"] if wait else []
     if pack_limit is not None:
         arguments = [*arguments, "--pack-limit", f"{pack_limit:g}"]

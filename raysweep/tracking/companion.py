@@ -18,6 +18,7 @@ from raysweep.tracking.address import VARIABLE, Address, remember, resolve_addre
 
 LOG_NAME = "tracking.log"
 _LOOK_EVERY_S = 2.0
+_PROGRESS = re.compile(r" of \d+ runs written$")
 _SAID = re.compile(r"^\d\d:\d\d:\d\d (.+)$", re.MULTILINE)
 
 
@@ -81,7 +82,8 @@ class Companion:
                 before, said = said, _last_line(self.log)
                 if said != before:
                     patient_until = time.monotonic() + timeout_s
-                    if tell is not None:
+                    # The outcome may be there before the process has ended; it is returned.
+                    if tell is not None and _PROGRESS.search(said):
                         tell(said)
                 if time.monotonic() >= min(patient_until, until):
                     return None
