@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from raysweep.emergence.run import family_bytes, run_family
 from raysweep.execute import pack_bytes, run_pack
+from raysweep.models.memory import is_memory_short
 from raysweep.packing import Pack
 from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.table import Row
@@ -135,16 +136,6 @@ def prepare_process(study: StudyBase) -> None:
             from raysweep.training.kernel_cache import make_ready
 
             make_ready(study.training.dtype)
-
-
-def is_memory_short(error: BaseException) -> bool:
-    """Whether an error of Python, NumPy or torch (CPU or CUDA) says that memory ran out."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    message = str(error)
-    return isinstance(error, RuntimeError) and (
-        "DefaultCPUAllocator" in message or "out of memory" in message
-    )
 
 
 @contextlib.contextmanager

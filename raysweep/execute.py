@@ -22,7 +22,7 @@ from raysweep.seeds import derive_seed
 from raysweep.spec import Study
 from raysweep.spec.values import OptionValue
 from raysweep.table import Row
-from raysweep.train import train_pack
+from raysweep.train import precision, train_pack
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.trials import Arm, Options, Status, Trial
 from raysweep.vocabulary import check_files
@@ -61,7 +61,8 @@ def _run_group(study: Study, group: "_Group", device: str, options: Options) -> 
         train_settings(study, device, options),
         observe=curve.observe,
     )
-    measured = _measure(study, trained, views)
+    with precision(study.training.tf32):
+        measured = _measure(study, trained, views)
     of_dataset = dict(zip(dataset, trials, strict=True))  # one trial of each
     facts = {which: data_facts(t.cell, t.draw, views[which]) for which, t in of_dataset.items()}
     return [

@@ -76,7 +76,7 @@ def train_pack(
         dim=1,
     ).to(device=device, dtype=getattr(torch, settings.dtype))
     order = BatchOrder(members.order_seed, np.shape(data.y_train)[1])
-    with torch.no_grad(), _precision(settings):
+    with torch.no_grad(), precision(settings.tf32):
         engine = _engine(shape, settings, layer)(shape, members, data, settings, loss, parameters)
         outcome = run_epochs(engine, order, settings, observe)
     return TrainedPack(
@@ -128,7 +128,7 @@ def train_encoders(
         device=_device(settings.device), dtype=getattr(torch, settings.dtype)
     )
     order = BatchOrder(members.order_seed, np.shape(data.y_train)[1])
-    with torch.no_grad(), _precision(settings):
+    with torch.no_grad(), precision(settings.tf32):
         engine = _engine(shape, settings, None)(shape, members, data, settings, None, parameters)
         outcome = run_epochs(engine, order, settings)
     return TrainedEncoders(
@@ -206,19 +206,19 @@ def _alignment_parameters(
 
 
 @contextmanager
-def _precision(settings: TrainSettings) -> Iterator[None]:
-    """Let a GPU round products as the settings say, for this pack only."""
+def precision(tf32: bool) -> Iterator[None]:
+    """Let a GPU round float32 products to TF32 within the block, or not."""
     # Convolutions and recurrences of other encoders go through cuDNN, whose default is TF32.
     cudnn: Any = torch.backends.cudnn  # torch declares it without its parts
     backends: tuple[Any, ...] = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
     before = [backend.fp32_precision for backend in backends]
     for backend in backends:
-        backend.fp32_precision = "tf32" if settings.tf32 else "ieee"
+        backend.fp32_precision = "tf32" if tf32 else "ieee"
     try:
         yield
     finally:
-        for backend, precision in zip(backends, before, strict=True):
-            backend.fp32_precision = precision
+        for backend, own in zip(backends, before, strict=True):
+            backend.fp32_precision = own
 
 
 def _device(name: str) -> torch.device:

@@ -91,9 +91,9 @@ def tiny_study(study_of: StudyFactory) -> Study:
 @pytest.fixture(scope="module")
 def ray_here() -> Iterator[None]:
     """One Ray of 2 CPUs for all tests of a file, with a GPU that is declared and not there."""
-    from raysweep import tune_runner  # sets what Ray reads when it is imported
+    from raysweep import ray_cluster  # sets what Ray reads when it is imported
 
-    ray = tune_runner.ray
+    ray = ray_cluster.ray
     path = list(sys.path)
     sys.path.insert(0, str(Path(__file__).parent))
     ray.init(

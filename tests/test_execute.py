@@ -2,12 +2,14 @@ import dataclasses
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import StudyFactory
 
-from raysweep import vocabulary
+from raysweep import evaluate, vocabulary
 from raysweep.cells import Cell, expand
 from raysweep.columns import REQUIRED
 from raysweep.curves import CURVE_POINTS
@@ -129,6 +131,24 @@ def test_rows_are_complete(mixed: tuple[Study, list[Trial], list[Row]]) -> None:
         if name.endswith(("_1_test", "_2_test", "_fused_test")) and name.startswith("performance"):
             assert value * 32 == pytest.approx(round(value * 32))
     assert PairShape(12, 12, 4, 2, 2, 8, 8).parameter_count == facts["parameters"]
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_measuring_rounds_products_as_training_does(
+    study_of: StudyFactory, monkeypatch: pytest.MonkeyPatch, tf32: bool
+) -> None:
+    seen = set()
+    measured = evaluate.performance
+
+    def spied(*arguments: Any) -> Any:
+        seen.add(torch.backends.cudnn.conv.fp32_precision)  # type: ignore[attr-defined]
+        return measured(*arguments)
+
+    monkeypatch.setattr(evaluate, "performance", spied)
+    study = study_of(f"training.tf32={str(tf32).lower()}", "training.epochs=1")
+    trial = Trial(expand(study)[0], 0, 0, 0.5, Arm.FORCED, Stage.CONFIRM, science_digest(study))
+    run_pack(study, Pack((trial,)))
+    assert seen == {"tf32" if tf32 else "ieee"}
 
 
 def test_rows_have_learning_curves(mixed: tuple[Study, list[Trial], list[Row]]) -> None:

@@ -32,11 +32,11 @@ def peak(run):
     return status("VmHWM") - before
 """
 PACKS = """
-def pack(loss, cells, members, train, encoder="mlp"):
+def pack(loss, cells, members, train, batch, encoder="mlp"):
     study = tiny(
         f"alignment.loss={loss}", f"model.encoder={encoder}", f"training.engine={sys.argv[1]}",
-        f"data.train={train}", "data.validation=512", "training.epochs=1",
-        "training.batch_size=512", "training.dtype=float32", "model.depth=4", "model.width=32",
+        f"data.train={train}", "data.validation=1600", "training.epochs=1",
+        f"training.batch_size={batch}", "training.dtype=float32", "model.depth=4", "model.width=32",
         f"data.U={list(range(cells))}",
     )
     trials = tuple(
@@ -53,10 +53,10 @@ def train(study, group):
     )
 
 for what in sys.argv[2:]:
-    loss, cells, members, rows = (int(w) if w.isdigit() else w for w in what.split("/"))
-    small, trials = pack(loss, 1, 2, 512)
+    loss, *sizes = (int(w) if w.isdigit() else w for w in what.split("/"))
+    small, trials = pack(loss, 1, 2, 512, 512)
     train(small, *execute._loaded(small, trials))
-    study, trials = pack(loss, cells, members, rows)
+    study, trials = pack(loss, *sizes)
     [group] = execute._loaded(study, trials)
     measured = peak(lambda: train(study, group))
     print(what, execute.pack_bytes(study, Pack(trials)) / measured, measured / 1e6)
@@ -66,9 +66,9 @@ OWN = (
     + """
 for name in sys.argv[2:]:
     encoder = f"own_encoders:{name}"
-    small, trials = pack("cka", 1, 2, 512, encoder)
+    small, trials = pack("cka", 1, 2, 512, 512, encoder)
     train(small, *execute._loaded(small, trials))
-    study, trials = pack("cka", 1, 2 if name == "attention" else 8, 1024, encoder)
+    study, trials = pack("cka", 1, 2 if name == "attention" else 8, 1024, 512, encoder)
     [group] = execute._loaded(study, trials)
     measured = peak(lambda: train(study, group))
     print(name, execute.pack_bytes(study, Pack(trials)) / measured, measured / 1e6)
@@ -111,9 +111,11 @@ def lines(code: str, *arguments: str) -> list[list[str]]:
 
 # The engine's own few megabytes count in packs as small as these.
 LOWEST, HIGHEST = 0.5, 2.5
-# Loss, cells, members a cell, training rows. Nine cells of two draws have data that weigh most.
-ASKED = [f"{loss}/1/32/4096" for loss in ("infonce", "siglip", "cka", "mse", "vicreg", "soft_knn")]
-ASKED += ["cka/9/4/16384"]
+# Loss, cells, members a cell, training rows, batch. Nine cells of two draws have data that weigh
+# most; with small batches, the activations of validation rows do.
+LOSSES_ASKED = ("infonce", "siglip", "cka", "mse", "vicreg", "soft_knn")
+ASKED = [*(f"{loss}/1/32/4096/512" for loss in LOSSES_ASKED), "cka/9/4/16384/512"]
+SMALL_BATCHES = "cka/1/64/2048/64"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -125,6 +127,12 @@ def test_the_estimate_is_near_the_measured_peak(
     found = {name: float(ratio) for name, ratio, _ in lines(code, engine, *what)}
     assert len(found) == max(1, len(what))
     assert all(LOWEST < ratio < HIGHEST for ratio in found.values()), found
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_activations_that_are_kept_of_every_batch_size_count() -> None:
+    [(_, ratio, _)] = lines(PACKS, "torch", SMALL_BATCHES)
+    assert 0.8 < float(ratio) < HIGHEST
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

@@ -11,10 +11,11 @@ import torch
 from tiny_runs import assert_same_table, misbehaving, opened, packed, parts, study, table
 
 from raysweep import local_runner
-from raysweep.attempt import attempt, is_memory_short
+from raysweep.attempt import attempt
 from raysweep.columns import TIMING_COLUMNS
 from raysweep.errors import InputError
 from raysweep.execute import pack_bytes, run_pack
+from raysweep.models.memory import is_memory_short
 from raysweep.packing import Pack
 from raysweep.spec import Study, StudyBase
 from raysweep.sweep import CellState, Sweep
@@ -200,7 +201,12 @@ def test_a_pack_that_is_too_large_for_memory_is_halved(
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("out of memory")],
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
+    ],
 )
 def test_what_says_that_memory_is_short(error: Exception) -> None:
     assert is_memory_short(error)

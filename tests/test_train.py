@@ -13,7 +13,7 @@ from raysweep.models.initial import alignment_generator
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
 from raysweep.objective.base import LossOutput, differentiate
-from raysweep.train import _precision, train_pack
+from raysweep.train import precision, train_pack
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.loop import _compaction_pays
 
@@ -268,7 +268,7 @@ def test_every_product_on_a_gpu_is_as_precise_as_the_settings_say(tf32: bool) ->
     cudnn = torch.backends.cudnn
     backends = torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn
     before = [backend.fp32_precision for backend in backends]
-    with _precision(TrainSettings(1, tf32=tf32)):
+    with precision(tf32):
         found = {backend.fp32_precision for backend in backends}
     assert found == {"tf32" if tf32 else "ieee"}
     assert [backend.fp32_precision for backend in backends] == before

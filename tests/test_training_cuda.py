@@ -100,20 +100,26 @@ def test_warm_up_and_capture_share_a_stream_and_keep_the_order(cuda: Cuda) -> No
     assert captured.graphs_on(torch.device("cpu")) is None
 
 
-@pytest.mark.parametrize("error", [RuntimeError, torch.OutOfMemoryError])
+@pytest.mark.parametrize(
+    ("error", "ended", "short"),
+    [
+        (RuntimeError("in the step"), False, False),
+        (torch.AcceleratorError("CUDA error: out of memory"), False, True),
+        (torch.OutOfMemoryError("in the step"), True, True),
+    ],
+)
 def test_a_failed_capture_leaves_stream_and_allocator_as_they_were(
-    cuda: Cuda, error: type[RuntimeError]
+    cuda: Cuda, error: RuntimeError, ended: bool, short: bool
 ) -> None:
     def step() -> None:
-        raise error("in the step")
+        raise error
 
     device = torch.device("cuda", 1)
     with pytest.raises(RuntimeError):
         captured.graphs_on(device).capture(step)
     assert cuda.current is cuda.default
-    short = error is torch.OutOfMemoryError  # then the capture has ended, and half a pack may do
-    assert cuda.log == ([] if short else [(1, (0, 7))])
-    assert (captured.graphs_on(device) is None) == (not short)
+    assert cuda.log == ([] if ended else [(1, (0, 7))])
+    assert (captured.graphs_on(device) is None) == (not short)  # half a pack may do
 
 
 def on_a_gpu(test: Callable[..., None]) -> Callable[..., None]:
@@ -211,6 +217,7 @@ def test_a_pack_that_fills_the_gpu_is_halved(study_of: StudyFactory) -> None:
         train_pack(shape, members, data, execute.train_settings(study, device))
         return [{"seed": trial.seed} for trial in piece.trials]
 
+    torch.cuda.reset_peak_memory_stats()
     train_piece(study, Pack(trials), "cuda")
     most = torch.cuda.max_memory_allocated() / torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()

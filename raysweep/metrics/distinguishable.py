@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raysweep.metrics.features import is_finite, unit_scaled
+from raysweep.metrics.features import is_finite, resolution, unit_scaled
 from raysweep.seeds import derive_seed
 
 
@@ -12,7 +12,7 @@ def distinguishable_rows(features: Tensor) -> Tensor:
     """Different rows of every member of [m, n, d], up to rounding: int64 [m]; 0 if not finite.
 
     With few of them neighbours are mostly ties, which a metric of neighbours cannot tell. Rows are
-    told apart along two fixed random directions, by 8 units of rounding of the largest row: equal
+    told apart along two fixed random directions, by the `resolution` of the largest row: equal
     inputs need not give equal bits in a stacked product, which ``distinct_rows`` would count, and
     along one direction alone some of thousands of rows meet by chance.
     """
@@ -21,7 +21,7 @@ def distinguishable_rows(features: Tensor) -> Tensor:
     finite = is_finite(features)
     wide, _ = unit_scaled(torch.where(finite[:, None, None], features, 0.0).double())
     size = wide.square().sum(dim=2).amax(dim=1).sqrt()
-    tolerance = 8 * torch.finfo(features.dtype).eps * size[:, None]
+    tolerance = resolution(features) * size[:, None]
     group = torch.zeros(wide.shape[:2], dtype=torch.int64, device=wide.device)
     for direction in directions.to(wide.device):
         group = group * wide.shape[1] + _groups(wide @ direction, tolerance)

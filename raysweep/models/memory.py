@@ -1,6 +1,8 @@
-"""How much memory a pack takes while it trains: what packing needs to know."""
+"""How much memory a pack takes while it trains, and whether an error says that it ran out."""
 
 from dataclasses import dataclass
+
+import torch
 
 from raysweep.models.architecture import Architecture
 from raysweep.models.shape import PairShape
@@ -107,6 +109,8 @@ class PackSize:
         if by_autograd:
             width += (_GRAPHS - 1) * shape.activations
         batch = self.members * columns * width
+        if not by_autograd:
+            batch += self.members * self._features * (sum(self._batch_sizes) - columns)
         # Of more than two modalities the gradients of one pair are held beside the sums over all.
         sums = 1 if len(shape.inputs) == 2 else 2
         loss = self.aligned * columns * 12 * sums * widths + _MATRICES * self.pairwise
@@ -119,3 +123,23 @@ class PackSize:
             + (epoch if epoch <= EPOCH_BYTES else 0)
             + (held + batch + loss) * self.itemsize
         )
+
+    @property
+    def _batch_sizes(self) -> set[int]:
+        """Rows that the hand-written passes run on at once: they keep activations of each size."""
+        train, validation = self.rows
+        whole = {min(self.batch_size, train), min(VALIDATION_ROWS, validation)}
+        return {*whole, train % self.batch_size, validation % VALIDATION_ROWS} - {0}
+
+
+def is_memory_short(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or torch (CPU or CUDA) says that memory ran out.
+
+    So does one that came while such an error was handled: a capture that fails ends in another.
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if error.__context__ is not None and is_memory_short(error.__context__):
+        return True
+    said = ("DefaultCPUAllocator", "out of memory", "STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)

@@ -15,6 +15,8 @@ from typing import Protocol
 
 import torch
 
+from raysweep.models.memory import is_memory_short
+
 _log = logging.getLogger(__name__)
 
 Step = Callable[[], None]
@@ -81,10 +83,10 @@ class CapturedSteps:
         if replay is None:
             try:
                 replay = self._replays[kind] = self._graphs.capture(bound)
-            except torch.OutOfMemoryError:
-                # Half of the pack, captured, is faster than all of it step by step.
-                raise
             except RuntimeError as error:
+                if is_memory_short(error):
+                    # Half of the pack, captured, is faster than all of it step by step.
+                    raise
                 _log.warning("a training step cannot be captured, so it runs eagerly: %s", error)
                 self._graphs = None
                 self._replays.clear()
@@ -125,9 +127,10 @@ class CudaGraphs:
             ):
                 step()
         except torch.OutOfMemoryError:
-            raise
-        except RuntimeError:
-            _failed.add(self._device)
+            raise  # the allocator's own, at which the capture ends
+        except RuntimeError as error:
+            if not is_memory_short(error):
+                _failed.add(self._device)
             # Before torch 2.12 a failed capture goes on for the allocator, which then refuses to
             # empty its cache (pytorch/pytorch#180395); later ones say that none is underway.
             with contextlib.suppress(RuntimeError, AttributeError):

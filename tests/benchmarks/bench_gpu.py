@@ -23,7 +23,7 @@ from bench_training import BATCH, CLASSES, INPUTS, ROWS, WIDTH, Ours, torch_engi
 from raysweep.models.memory import PackSize
 from raysweep.models.shape import PairShape
 from raysweep.objective import build_loss, pairwise_elements
-from raysweep.train import _precision
+from raysweep.train import precision
 from raysweep.training.inputs import TrainSettings
 
 EPOCHS = 100  # a study's default
@@ -76,12 +76,12 @@ class Side:
 
     def run(self, epochs):
         """Train some epochs."""
-        with _precision(self.settings):
+        with precision(self.settings.tf32):
             self.pack.run(epochs)
 
     def steps(self):
         """The steps of an epoch whose order is on the device."""
-        with torch.no_grad(), _precision(self.settings):
+        with torch.no_grad(), precision(self.settings.tf32):
             self.pack.engine.train_epoch(self.drawn, self.pack.order.stream)
 
 
