@@ -5,7 +5,7 @@ them, ``failures/`` why a pack was given up.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from raysweep.adoption import STUDY_NAME as STUDY_NAME
@@ -146,10 +146,11 @@ class RunFolder:
         """Who runs the folder's study now; None where nobody does, or there are no locks."""
         return find_driver(self.output)
 
-    def driver_lock(
-        self, tell: Callable[[str], None] | None = None
-    ) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def driver_lock(self, tell: Callable[[str], None] | None = None) -> Iterator[None]:
         """Keep other drivers out of the folder while this one runs (see `raysweep.driver`).
+
+        What killed processes left half written long ago is removed.
 
         Args:
             tell: told, in one line, if it takes a while to see whether another driver runs.
@@ -157,7 +158,9 @@ class RunFolder:
         Raises:
             InputError: another driver is running; names its host and process.
         """
-        return only_driver(self.output, tell)
+        with only_driver(self.output, tell):
+            self.output.remove_unfinished()
+            yield
 
 
 def sweep_of(study: StudyBase, results: dict[str, TrialResult]) -> Sweep:

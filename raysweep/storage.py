@@ -7,12 +7,19 @@ synced and renamed; an object store does the same by itself when an upload is cl
 import contextlib
 import itertools
 import os
+import re
+import time
 import uuid
 from pathlib import Path, PurePosixPath
 
 from pyarrow import fs
 
 from raysweep.errors import InputError
+
+_UNFINISHED = ".tmp"
+_TEMPORARY = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(_UNFINISHED)}$")
+_ABANDONED_AFTER_S = 3600.0
+"""Age of a file under a temporary name from which on nobody can still be writing it."""
 
 
 class Output:
@@ -72,7 +79,7 @@ class Output:
             return
         made = list(itertools.takewhile(lambda p: not p.exists(), (folder, *folder.parents)))
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+        temporary = f"{path}.{uuid.uuid4().hex}{_UNFINISHED}"
         try:
             with open(temporary, "wb") as stream:
                 stream.write(content)
@@ -109,6 +116,16 @@ class Output:
         """Remove ``name`` if it is there."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self._fs.delete_file(self._path(name))
+
+    def remove_unfinished(self) -> None:
+        """Remove what killed processes left half written, an hour ago or longer."""
+        if self.local is None:
+            return  # an object store drops such uploads by itself
+        before = time.time() - _ABANDONED_AFTER_S
+        for path in (p for depth in ("*", "*/*") for p in self.local.glob(depth + _UNFINISHED)):
+            with contextlib.suppress(OSError):
+                if _TEMPORARY.search(path.name) and path.stat().st_mtime < before:
+                    path.unlink()
 
     def names(self, folder: str, suffix: str) -> list[str]:
         """Sorted names (``folder/file``) of the files in ``folder`` that end in ``suffix``."""

@@ -1,4 +1,8 @@
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -155,3 +159,28 @@ def test_a_place_that_cannot_be_written_raises_oserror(tmp_path: Path) -> None:
 def test_a_location_that_cannot_be_opened_is_a_mistake(location: str) -> None:
     with pytest.raises(InputError, match=r"give a folder"):
         Output(location)
+
+
+def test_what_killed_processes_left_half_written_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    output = Output(tmp_path)
+    output.write("parts/a.arrow", b"1")
+    dies = (
+        "import os, signal, sys; from raysweep.storage import Output;"
+        "sys.addaudithook(lambda event, _: event == 'os.rename' and os.kill(os.getpid(), 9));"
+        "Output(sys.argv[1]).write(sys.argv[2], b'half')"
+    )
+    for name in ("parts/b.arrow", "trials.parquet"):
+        died = subprocess.run([sys.executable, "-c", dies, tmp_path, name], check=False)
+        assert died.returncode == -signal.SIGKILL
+    own = {"parts/a.arrow", "parts/notes.tmp", "parts/b.arrow.0123.tmp"}
+    for name in own:
+        (tmp_path / name).touch()
+    left = files(tmp_path) - own
+    assert len(left) == 2
+    output.remove_unfinished()
+    assert files(tmp_path) == own | left
+    two_hours_ago = time.time() - 7200
+    for name in own | left:
+        os.utime(tmp_path / name, (two_hours_ago, two_hours_ago))
+    output.remove_unfinished()
+    assert files(tmp_path) == own

@@ -262,7 +262,7 @@ def test_companion_without_a_server_says_how_to_catch_up(place: RunFolder) -> No
     companion = start_companion(place, f"http://127.0.0.1:{free_port()}")
     outcome = companion.finish(60)
     assert "no server answers" in outcome
-    assert "`raysweep sync DIR`" in outcome
+    assert f"`raysweep sync {place.output.location}`" in outcome
 
 
 def test_companion_that_takes_too_long_is_ended(place: RunFolder) -> None:

@@ -142,7 +142,7 @@ def test_an_outage_of_the_server_is_told_at_once_and_caught_up_with(tmp_path: Pa
         known = set(runs_of(uri, "drawn")["id"])
     draw_packs(folder, planned)
     started = time.monotonic()
-    with pytest.raises(TrackingUnavailable, match="raysweep sync DIR"):
+    with pytest.raises(TrackingUnavailable, match=f"`raysweep sync {tmp_path}/out`"):
         sync(folder, uri)
     assert time.monotonic() - started < 20
     with server(tmp_path, port) as uri:

@@ -7,7 +7,7 @@ import re
 import socket
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -35,8 +35,8 @@ class TrackingUnavailable(InputError):
     def __init__(self, address: "Address", reason: str) -> None:
         self.reason = address.redacted(reason)
         super().__init__(
-            f"MLflow at {address.shown}: {self.reason}; no result is lost, `raysweep sync DIR` "
-            "copies what is missing"
+            f"MLflow at {address.shown}: {self.reason}; no result is lost, `raysweep sync "
+            f"{address.folder}` copies what is missing"
         )
 
 
@@ -47,10 +47,12 @@ class Address:
     Attributes:
         uri: the address; the path of a SQLite file is absolute.
         source: whether the user gave it for this folder, or it came from the environment or nobody.
+        folder: location of the run folder it was resolved for, for what is said to the user.
     """
 
     uri: str
     source: Source
+    folder: str = "DIR"
 
     @property
     def is_local_server(self) -> bool:
@@ -139,6 +141,11 @@ def resolve_address(folder: RunFolder | None, given: str | None = None) -> Addre
     Raises:
         InputError: the address is malformed, or of a kind that cannot be used.
     """
+    address = _first_said(folder, given)
+    return address if folder is None else replace(address, folder=folder.output.location)
+
+
+def _first_said(folder: RunFolder | None, given: str | None) -> Address:
     if given is not None:
         return Address(_checked(given, "--tracking-uri"), "given")
     earlier = remembered_address(folder) if folder is not None else None

@@ -56,17 +56,18 @@ class Companion:
             code = self._wait(timeout_s, time.monotonic() + most_s, tell)
         finally:
             self._kill()
+        catch_up = f"`raysweep sync {self.address.folder}` copies"
         if code is None:
             return (
                 f"MLflow at {self.address.shown}: not all was copied in "
-                f"{min(timeout_s, most_s):g} s; `raysweep sync DIR` copies the rest"
+                f"{min(timeout_s, most_s):g} s; {catch_up} the rest"
             )
         said = _last_line(self.log)
         if code == 0 and said:
             return said
         return (
             f"MLflow at {self.address.shown}: the copying process ended with code {code} "
-            f"(see {self.log}); `raysweep sync DIR` copies what is missing"
+            f"(see {self.log}); {catch_up} what is missing"
         )
 
     def _wait(

@@ -239,8 +239,8 @@ class Mirror:
             return ""
         if not self.address.holds_files:
             return (
-                "figures and report go to MLflow through its server only: `raysweep sync DIR "
-                "--tracking-uri http://HOST:PORT`"
+                "figures and report go to MLflow through its server only: `raysweep sync "
+                f"{self.address.folder} --tracking-uri http://HOST:PORT`"
             )
         try:
             self._known[summary.identity] = self._store.put_files(run, files, digest)

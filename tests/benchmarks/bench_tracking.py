@@ -19,13 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import psutil
+from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import drawn_runs
 from mlflow_server import running_server
 
+from analysis import load_trials
 from raysweep.tracking import sync
 
 # Search trials x seeds + baseline, then three arms x confirm seeds; cells to make 2,000 trials.
@@ -169,10 +173,16 @@ class Watched:
         self._thread.join()
 
 
+def trained_s(out: Path) -> pd.Series:
+    """Each trial's share of its pack's training time, s, under its key."""
+    return load_trials(out).set_index("key")["train_seconds"]
+
+
 def time_sweeps(trials: str, repeats: int, runner: str, to_server: bool) -> None:
     """The same study with its companion and without, in turns; time from first to last part."""
     took: dict[bool, list[float]] = {True: [], False: []}
     shares, niceness = [], 0
+    training: dict[bool, pd.Series] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "paced.yaml").write_text(SWEEPS[trials].yaml())
@@ -202,19 +212,29 @@ def time_sweeps(trials: str, repeats: int, runner: str, to_server: bool) -> None
                         cores_s = took[True][-1] * (os.cpu_count() or 1)
                         shares.append(watched.between(min(times), max(times)) / cores_s)
                         niceness = max(niceness, watched.nice)
+                    training[copied] = trained_s(folder / "out")
                     shutil.rmtree(folder / "out")
                 ratio = took[True][-1] / took[False][-1]
+                packs = (training[True] / training[False]).dropna()
                 say(
                     f"  with {took[True][-1]:.1f} s, without {took[False][-1]:.1f} s ({ratio:.3f});"
-                    f" copy and server took {shares[-1]:.2%} of all cores meanwhile"
+                    f" training: {training[True].sum() / training[False].sum():.3f}, of "
+                    f"{packs.nunique()} packs the median {packs.median():.3f}; copy and server "
+                    f"took {shares[-1]:.2%} of all cores meanwhile"
                 )
     ratios = [a / b for a, b in zip(took[True], took[False], strict=True)]
+    logs = np.log(ratios)
+    bound = np.nan
+    if len(logs) > 1:
+        error = logs.std(ddof=1) / len(logs) ** 0.5
+        bound = np.exp(logs.mean() + stats.t.ppf(0.95, len(logs) - 1) * error)
     say(
         f"{trials} trials, runner {runner}, {os.cpu_count()} cores, copied to "
         f"{'a server' if to_server else 'SQLite'}; sweep with copy "
         f"{statistics.median(took[True]):.1f} s, without {statistics.median(took[False]):.1f} s; "
         f"ratio of pairs: median {statistics.median(ratios):.3f}, from {min(ratios):.3f} to "
-        f"{max(ratios):.3f}; companion at nice {niceness}, it and the server took "
+        f"{max(ratios):.3f}, mean {np.exp(logs.mean()):.3f}, below {bound:.3f} with 95 % "
+        f"confidence; companion at nice {niceness}, it and the server took "
         f"{statistics.median(shares):.2%} of all cores' time (median; at most {max(shares):.2%})"
     )
 

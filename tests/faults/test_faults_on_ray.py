@@ -300,7 +300,7 @@ def test_a_server_that_is_never_there(ray_here: None, undisturbed: Path, tmp_pat
     with companion(tmp_path / "out", f"http://127.0.0.1:{free_port()}", said):
         assert run_ray(study(), tmp_path / "out").finished
     assert "no server answers" in said[0]
-    assert "`raysweep sync DIR`" in said[0]
+    assert f"`raysweep sync {tmp_path / 'out'}`" in said[0]
     assert_same_table(table(tmp_path / "out"), table(undisturbed))
 
 

@@ -3,6 +3,9 @@
 import contextlib
 import os
 import secrets
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,6 +117,46 @@ def test_a_node_is_removed_in_mid_run_and_another_added(nodes: Any, tmp_path: Pa
         kill(run)
     assert "Does forcing alignment help?" in (tmp_path / "log").read_text()
     assert_same_table(table(out), table(tmp_path / "undisturbed"))
+
+
+def test_machines_that_are_taken_away_count_against_no_pack(nodes: Any, tmp_path: Path) -> None:
+    from raysweep.tune_runner import LOST_WORKER_RETRIES
+
+    switch, rented = tmp_path / "switch", node(num_cpus=1, num_gpus=1)
+    needs = {"cpus_per_pack": 1.0, "gpus_per_pack": 1.0}
+    changes = misbehaving(switch, "hang", data__U=[0], resources=needs)
+    wanted = study(**changes)
+    local_runner.run(wanted, opened(tmp_path / "undisturbed", wanted))
+    write_study(tmp_path / "tiny.yaml", **changes)
+    (switch / "armed").touch()
+    spot = nodes.add_node(**rented)
+    arguments = ("tiny.yaml", "--out", "out", "--address", nodes.address, "--no-mlflow")
+    run = started(tmp_path, "run", *arguments)
+    try:
+        for _ in range(LOST_WORKER_RETRIES + 2):
+            wait_until(lambda: not (switch / "armed").exists(), run, 300)  # a pack has begun
+            take_away(spot, nodes)
+            (switch / "armed").touch()
+            spot = nodes.add_node(**rented)
+        wait_until(lambda: not (switch / "armed").exists(), run, 300)
+        take_away(spot, nodes)
+        nodes.add_node(**rented)
+        assert run.wait(180) == 0, (tmp_path / "log").read_text()
+    finally:
+        kill(run)
+    assert_same_table(table(tmp_path / "out"), table(tmp_path / "undisturbed"))
+
+
+def take_away(spot: Any, nodes: Any) -> None:
+    """Announce that a spot machine will be taken away, as an autoscaler does, and take it."""
+    notice_s = 1
+    command = ["ray", "drain-node", "--address", nodes.address, "--node-id", spot.node_id]
+    command += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
+    command += ["--deadline-remaining-seconds", str(notice_s)]
+    ray = Path(sys.executable).parent / command[0]
+    subprocess.run([ray, *command[1:]], check=True, capture_output=True)
+    time.sleep(notice_s)
+    nodes.remove_node(spot, allow_graceful=False)
 
 
 def test_a_node_where_no_worker_can_start_is_told(
