@@ -150,8 +150,6 @@ class _SweepSearcher(Searcher):
             self._give_up(pack, reason, record=False)
         elif isinstance(error, RayTaskError):  # it raised, and lives
             self._give_up(pack, message, record=True)
-        elif getattr(error, "preempted", False):
-            self._again.append(pack)  # a spot machine was taken away: nobody's fault
         else:
             self._retry(pack, message)
 
@@ -322,7 +320,8 @@ def run(
                 name=study.name,
                 storage_path=scratch,
                 verbose=0,
-                # The searcher hands a lost pack out again itself: it knows the packs.
+                # The searcher hands a lost pack out again itself: it knows the packs. One whose spot
+                # machine was taken away is not told to it: Tune starts that again, at no count.
                 failure_config=tune.FailureConfig(max_failures=0),
                 # A pack has nothing to save but its part file; without this Tune asks for a
                 # checkpoint at the end, and takes its absence for a lost worker.

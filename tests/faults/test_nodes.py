@@ -123,7 +123,8 @@ def test_machines_that_are_taken_away_count_against_no_pack(nodes: Any, tmp_path
     from raysweep.tune_runner import LOST_WORKER_RETRIES
 
     switch, rented = tmp_path / "switch", node(num_cpus=1, num_gpus=1)
-    needs = {"cpus_per_pack": 1.0, "gpus_per_pack": 1.0}
+    # Six members: the first generation is one pack, and each loss is a loss of it.
+    needs = {"cpus_per_pack": 1.0, "gpus_per_pack": 1.0, "members_per_pack": 6}
     changes = misbehaving(switch, "hang", data__U=[0], resources=needs)
     wanted = study(**changes)
     local_runner.run(wanted, opened(tmp_path / "undisturbed", wanted))
