@@ -52,7 +52,7 @@ class Adoption:
         found = self._parsed(text, STUDY_NAME)
         if self._begun() and not extends(before, found):
             raise InputError(
-                f"{self._output.location}/{STUDY_NAME}: was changed after results were stored "
+                f"{self._output.place(STUDY_NAME)}: was changed after results were stored "
                 f"beside it; the change is\n{_difference(before, found, 'adopted', 'found now')}\n"
                 f"Undo the change, or remove the file: the adopted study is then restored. "
                 f"{_advice(before, found)}"
@@ -71,7 +71,7 @@ class Adoption:
         with contextlib.suppress(OSError):  # a folder that can only be read
             self._output.write(STUDY_NAME, kept.encode())
         how = "was missing" if text is None else "was damaged"
-        return f"{self._output.location}/{STUDY_NAME} {how}; the adopted study is used and restored"
+        return f"{self._output.place(STUDY_NAME)} {how}; the adopted study is used and restored"
 
     def adopt(self, study: StudyBase) -> str:
         """Make the folder the study's.
@@ -100,7 +100,7 @@ class Adoption:
         if text in (None, kept, now) or kept is None:
             return ""
         return (
-            f"{self._output.location}/{STUDY_NAME} was edited after the last run; it now holds the "
+            f"{self._output.place(STUDY_NAME)} was edited after the last run; it now holds the "
             "study that was given, without the edit"
         )
 
@@ -116,13 +116,13 @@ class Adoption:
 
     def _parsed(self, text: str, name: str) -> StudyBase:
         try:
-            return parse_study(text, f"{self._output.location}/{name}", Path.cwd())
+            return parse_study(text, self._output.place(name), Path.cwd())
         except StudyFileError as error:
             way = (
                 "remove the file: the adopted study is then restored"
                 if name == STUDY_NAME and self._texts()[1] is not None
                 else f"run the study's own file again: raysweep run STUDY --out "
-                f"{self._output.location}"
+                f"{self._output.argument}"
             )
             raise InputError(f"{error}\nMend it, or {way}") from error
 

@@ -66,7 +66,7 @@ def register_plan(folder: RunFolder, study: StudyBase) -> str:
         stored = folder.output.read(PLAN_NAME)
         if stored is None:
             return ""
-        place = f"{folder.output.location}/{PLAN_NAME}"
+        place = folder.output.place(PLAN_NAME)
         kept = read_plan(stored.decode(errors="replace"), place)[0].digest
         grown = "" if kept == plan.digest else "; the study has changed since, which is reported"
         return f"plan registered before the first trial: {kept}{grown}"
@@ -144,7 +144,7 @@ def conclude(folder: RunFolder, study: StudyBase) -> Conclusion:
         if "cell" in effects:
             effects = effects.assign(label=effects["cell"].map(names).fillna(effects["label"]))
         lines += _without_verdict(names, set(effects["cell"]) if "cell" in effects else set())
-    return Conclusion(effects, found.summary, tuple(lines), f"{location}/{REPORT_NAME}")
+    return Conclusion(effects, found.summary, tuple(lines), folder.output.place(REPORT_NAME))
 
 
 def _without_verdict(names: Mapping[str, str], tested: set[str]) -> list[str]:

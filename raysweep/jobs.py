@@ -31,6 +31,7 @@ from raysweep.spec import StudyBase
 from raysweep.study_file import dump_study
 from raysweep.tracking.address import VARIABLE, resolve_address
 from raysweep.wheel import unpack
+from raysweep.wording import last_line
 
 _OURS = "raysweep"
 _ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
@@ -274,11 +275,11 @@ def _answering(address: str, job_id: str = "") -> Iterator[JobSubmissionClient]:
         message = str(error)
         if job_id and ("404" in message or "not exist" in message or "not found" in message):
             raise NoSuchJob(
-                f"{job_id}: no such job at {address}; `raysweep jobs` lists them"
+                f"{job_id}: no such job at {address}; `raysweep jobs --address {address}` lists them"
             ) from error
         raise InputError(
             f"--address {address}: no Ray job server answers there "
-            f"({ray_cluster.last_line(message)}); give http://HEAD:8265"
+            f"({last_line(message)}); give http://HEAD:8265"
         ) from error
 
 

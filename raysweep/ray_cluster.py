@@ -15,6 +15,7 @@ from typing import Any
 
 from raysweep.errors import InputError
 from raysweep.spec import StudyBase
+from raysweep.wording import last_line
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -38,6 +39,7 @@ TOKEN_HINT = (
     "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN)"
 )
 _CONNECT_S = 5.0
+_SETTINGS_FRAME = bytes(3) + b"\x04" + bytes(5)  # length, type, flags, stream
 _LAST_PORT = 65_535
 _OBJECT_STORE_BYTES = 256 * 2**20
 
@@ -113,7 +115,7 @@ def check_address(address: str) -> None:
 def _no_cluster(address: str, error: Exception) -> InputError:
     return InputError(
         f"--address {address}: no Ray cluster answers there ({last_line(str(error))}); "
-        f"give HOST:PORT of a head node, auto, or local; {TOKEN_HINT}"
+        f"give HOST:PORT of a head node (6379 mostly, not 8265), auto, or local; {TOKEN_HINT}"
     )
 
 
@@ -182,12 +184,6 @@ def first_line(message: str) -> str:
     return next((line.strip() for line in message.splitlines() if line.strip()), "no reason given")
 
 
-def last_line(message: str) -> str:
-    """The last line that says something."""
-    lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason given"
-
-
 def _fitting(node: Mapping[str, float], bundle: Mapping[str, float]) -> int:
     """How many bundles fit a node; each share of a GPU lies on one GPU, as Ray places it."""
 
@@ -239,9 +235,25 @@ def _knock(address: str) -> None:
     if host and port.isdigit():
         if not 0 < int(port) <= _LAST_PORT:
             raise ValueError(f"port {port} is not one of 1..{_LAST_PORT}")
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+        place = (host.strip("[]"), int(port))
+        with socket.create_connection(place, timeout=_CONNECT_S) as door:
+            if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
+                _see_that_it_is_ray(door)
     elif address != "auto":
         raise ValueError("not HOST:PORT")
+
+
+def _see_that_it_is_ray(door: socket.socket) -> None:
+    # At another server's port Ray would wait for ever. A head node speaks gRPC, hence HTTP/2, whose
+    # servers answer this opening by a SETTINGS frame (RFC 9113, 3.4).
+    door.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS_FRAME)
+    other = ConnectionError("what listens there is no head node of Ray")
+    try:
+        answer = door.recv(len(_SETTINGS_FRAME), socket.MSG_WAITALL)
+    except OSError as error:
+        raise other from error
+    if answer[3:4] != _SETTINGS_FRAME[3:4]:
+        raise other
 
 
 @contextlib.contextmanager

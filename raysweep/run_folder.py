@@ -5,6 +5,7 @@ them, ``failures/`` why a pack was given up.
 """
 
 import contextlib
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from raysweep.sweep import Sweep
 from raysweep.table import Parts, compact, read_parts, read_searched, tabled_keys
 from raysweep.trials import TrialResult
 
+NAME = "folder_name"
 FAILURES = "failures"
 _REASON = ".txt"
 
@@ -77,6 +79,21 @@ class RunFolder:
             InputError: the folder belongs to a study whose results this one could not use.
         """
         return self._adoption.adopt(study)
+
+    def name(self) -> str:
+        """A name of the folder that no other has, and that it keeps when it is moved.
+
+        Of a folder that cannot be written the name is made from its location.
+        """
+        content = self.output.read(NAME)
+        if content:
+            return content.decode(errors="replace").strip()
+        name = uuid.uuid4().hex
+        try:
+            self.output.write(NAME, f"{name}\n".encode())
+        except OSError:
+            return uuid.uuid5(uuid.NAMESPACE_URL, self.output.location).hex
+        return name
 
     def open_sweep(self, study: StudyBase) -> Sweep:
         """The sweep of the study with all results that are there.

@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import os
 import re
+import shlex
 import time
 import uuid
 from pathlib import Path, PurePosixPath
@@ -57,6 +58,18 @@ class Output:
 
     def __repr__(self) -> str:
         return f"Output({self.location!r})"
+
+    def place(self, name: str) -> str:
+        """The path or URI of ``name``, to be shown and pasted."""
+        before, question, options = (
+            self.location.partition("?") if self.local is None else (self.location, "", "")
+        )
+        return f"{before.rstrip('/')}/{name}{question}{options}"
+
+    @property
+    def argument(self) -> str:
+        """The location as one argument of a shell's command."""
+        return shlex.quote(self.location)
 
     def _path(self, name: str) -> str:
         parts = PurePosixPath(name).parts
@@ -108,7 +121,7 @@ class Output:
             return None
         except OSError as error:
             if self._fs.get_file_info(path).type == fs.FileType.Directory:
-                raise InputError(f"{self.location}/{name}: is a folder, expected a file") from error
+                raise InputError(f"{self.place(name)}: is a folder, expected a file") from error
             raise
         return content
 

@@ -31,13 +31,12 @@ from raysweep.attempt import attempt, device_for, prepare_process, time_limit
 from raysweep.errors import InputError
 from raysweep.packing import Pack
 from raysweep.progress import Observer, Silent
-from raysweep.ray_cluster import last_line
 from raysweep.run_folder import RunFolder
 from raysweep.spec import StudyBase
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
 from raysweep.table import PART_SUFFIX, PARTS, Row, read_parts, write_part
-from raysweep.wording import counted
+from raysweep.wording import counted, last_line
 
 LOST_WORKER_RETRIES = 3
 COMPACT_EVERY_S = 30.0
@@ -320,8 +319,8 @@ def run(
                 name=study.name,
                 storage_path=scratch,
                 verbose=0,
-                # The searcher hands a lost pack out again itself: it knows the packs. One whose spot
-                # machine was taken away is not told to it: Tune starts that again, at no count.
+                # The searcher hands a lost pack out again itself: it knows the packs. Of one whose
+                # spot machine was taken away it hears nothing: Tune starts that again, uncounted.
                 failure_config=tune.FailureConfig(max_failures=0),
                 # A pack has nothing to save but its part file; without this Tune asks for a
                 # checkpoint at the end, and takes its absence for a lost worker.

@@ -258,7 +258,8 @@ def test_a_job_or_a_server_that_is_not_there_is_told(cluster: str) -> None:
         [sys.executable, "-c", ASK, cluster, "http://127.0.0.1:9"], capture_output=True, text=True
     )
     told = done.stdout.splitlines()
-    assert told[:3] == [f"nosuchjob: no such job at {cluster}; `raysweep jobs` lists them"] * 3
+    none = f"nosuchjob: no such job at {cluster}; `raysweep jobs --address {cluster}` lists them"
+    assert told[:3] == [none] * 3
     assert "--address http://127.0.0.1:9: no Ray job server answers there" in told[3]
     assert len(told) == 4
 

@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -287,6 +288,36 @@ def test_an_address_where_nothing_answers(tmp_path: Path) -> None:
     assert len(done.stderr.strip().splitlines()) <= 3
     assert time.monotonic() - began < 40
     assert not (tmp_path / "out").exists()  # nothing is begun that cannot go on
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0", b"", None])
+def test_an_address_where_another_server_listens(answer: bytes | None) -> None:
+    """Ray itself would wait for ever at the job server's port, which is the likeliest slip."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                if answer is None:
+                    over.wait(60)
+                else:
+                    connection.sendall(answer)
+
+        over = threading.Event()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        began = time.monotonic()
+        try:
+            with pytest.raises(
+                InputError, match=r"what listens there is no head node of Ray.*6379"
+            ):
+                check_address(f"127.0.0.1:{port}")
+        finally:
+            over.set()
+            thread.join()
+    assert time.monotonic() - began < 30
 
 
 def test_an_address_whose_port_is_none() -> None:

@@ -1,4 +1,5 @@
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -135,6 +136,16 @@ def test_content_is_synced_before_the_name_and_the_name_before_the_end(
     seen.clear()
     Output(tmp_path / "out").write("parts/y", b"")
     assert [path for act, path, _ in seen if act == "sync"][1:] == ["out/parts"]
+
+
+def test_what_is_shown_of_a_place_can_be_opened_and_pasted(tmp_path: Path) -> None:
+    uri = "s3://bucket/one?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1"
+    remote = Output(uri)
+    assert remote.place("report.html") == uri.replace("one?", "one/report.html?")
+    local = Output(tmp_path / "what? a sweep")
+    assert local.place("report.html") == f"{tmp_path}/what? a sweep/report.html"
+    for output in (remote, local, Output("mock:///bucket/sweep")):
+        assert shlex.split(f"raysweep resume {output.argument}")[2:] == [output.location]
 
 
 def test_a_left_over_temporary_file_is_no_result(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, uri: str) -> RunFolder:
         rows = attempt(PLANNED, pack)
         write_part(folder.output, pack.key, rows)
         sweep.complete(pack, results_of(rows))
-    sync(folder, uri)
+    with folder.driver_lock():
+        sync(folder, uri)
     assert {r.info.status for r in runs_of(uri, "tags.level = 'cell'")} == {"RUNNING"}
     local_runner.run(PLANNED, folder)
     sync(folder, uri)

@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from drawn_runs import draw_packs, opened, study
@@ -225,8 +226,8 @@ def test_copy_that_costs_much_rests_longer_but_is_whole_at_the_end(
     copies: list[SyncReport] = []
     update = Mirror.update
 
-    def counted(mirror: Mirror, *given: object) -> SyncReport:
-        copies.append(update(mirror, *given))
+    def counted(mirror: Mirror, *given: Any, **named: Any) -> SyncReport:
+        copies.append(update(mirror, *given, **named))
         return copies[-1]
 
     monkeypatch.setattr(Mirror, "update", counted)

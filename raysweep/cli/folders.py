@@ -44,7 +44,7 @@ def status(
     if sweep.failures:
         stdout.print(
             f"{counted(len(sweep.failures), 'pack')} failed; see why with: "
-            f"raysweep failures {place.output.location}",
+            f"raysweep failures {place.output.argument}",
             highlight=False,
             soft_wrap=True,
         )

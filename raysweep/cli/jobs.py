@@ -112,10 +112,11 @@ def stop(job: JobArgument, address: AddressOption = _HERE) -> None:
     from raysweep import jobs
 
     stopped = jobs.stop(address, job)
-    location = jobs.job(address, job).location
+    told = jobs.job(address, job)
+    onward = ", and the same `raysweep submit` goes on with it"
     stdout.print(
-        f"{job}: {'is being stopped' if stopped else 'had ended'}; what it finished is in "
-        f"{location}, and the same `raysweep submit` goes on with it",
+        f"{job}: {'is being stopped' if stopped else f'had ended ({told.status.lower()})'}; what "
+        f"it finished is in {told.location}{'' if told.status == 'SUCCEEDED' else onward}",
         highlight=False,
         soft_wrap=True,
     )

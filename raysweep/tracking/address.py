@@ -47,7 +47,7 @@ class Address:
     Attributes:
         uri: the address; the path of a SQLite file is absolute.
         source: whether the user gave it for this folder, or it came from the environment or nobody.
-        folder: location of the run folder it was resolved for, for what is said to the user.
+        folder: the run folder it was resolved for, as an argument of the commands told to the user.
     """
 
     uri: str
@@ -142,7 +142,7 @@ def resolve_address(folder: RunFolder | None, given: str | None = None) -> Addre
         InputError: the address is malformed, or of a kind that cannot be used.
     """
     address = _first_said(folder, given)
-    return address if folder is None else replace(address, folder=folder.output.location)
+    return address if folder is None else replace(address, folder=folder.output.argument)
 
 
 def _first_said(folder: RunFolder | None, given: str | None) -> Address:

@@ -57,7 +57,7 @@ def follow(
         try:
             if mirror is None:
                 mirror = Mirror(folder, resolve_address(folder, tracking_uri))
-            report = mirror.update(_now_and_then(say))
+            report = mirror.update(_now_and_then(say), ended=last)
             if last or problem is not None:
                 say(report.sentence())
             problem = None

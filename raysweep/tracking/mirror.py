@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import os
 import subprocess
 import tempfile
@@ -22,7 +23,7 @@ from raysweep.cells import expand
 from raysweep.emergence.families import families
 from raysweep.emergence.plan import EmergenceSweep, trials_of_family
 from raysweep.planning import CellPlan, plan_cell, trials_of_cell
-from raysweep.run_folder import STUDY_NAME, RunFolder
+from raysweep.run_folder import STUDY_NAME, RunFolder, sweep_of
 from raysweep.science import science_digest
 from raysweep.seeds import content_key
 from raysweep.spec import EmergenceStudy, Study, StudyBase
@@ -31,6 +32,7 @@ from raysweep.tracking.address import Address, TrackingUnavailable, page, rememb
 from raysweep.tracking.facts import described, study_facts
 from raysweep.tracking.order import start_times
 from raysweep.tracking.runs import STUDY_TAG, Progress, RunRecord, runs_of_cell, summary_run
+from raysweep.tracking.standing import failed_cells, standing, study_status
 from raysweep.tracking.views import view_tags
 from raysweep.trials import TrialResult
 from raysweep.wording import counted
@@ -43,6 +45,7 @@ LOCK_WAIT_S = 10.0
 REPORT_NAME = "report.html"
 FIGURES = "figures"
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+_NO_ROWS = pa.table({name: pa.nulls(0, pa.string()) for name in ("key", "status")})
 
 
 @dataclass(frozen=True)
@@ -98,23 +101,28 @@ class Mirror:
         self._pieces: dict[str, list[pa.Table]] = {}
         self._plans: dict[str, CellPlan] = {}
         self._records: dict[str, list[RunRecord]] = {}
+        self._failed: dict[str, str] = {}
+        self._failed_of: tuple[object, ...] = ()
         self._store: Store | None = None
         self._known: dict[str, Known] = {}
         self._token = ""
 
-    def update(self, progress: Progress | None = None) -> SyncReport:
+    def update(self, progress: Progress | None = None, ended: bool | None = None) -> SyncReport:
         """Copy what is new.
 
         Args:
             progress: called after each run that was written with how many are, and are to be.
+            ended: whether the run has ended; by default, whether nobody drives it.
 
         Raises:
             TrackingUnavailable: MLflow cannot be reached or refuses, or another copy is being made.
         """
         self._take_in_rows()
+        if ended is None:
+            ended = self.folder.driver() is None
         try:
             with self._lock():
-                return self._write(progress)
+                return self._write(ended, progress)
         except TrackingUnavailable:
             # What is there may differ from what is remembered of it: look again next time.
             self._store = None
@@ -136,19 +144,42 @@ class Mirror:
             self._pieces[cell] = [_concatenated(self._pieces[cell])]
         for cell, plan in self._plans_of(touched).items():
             self._plans[cell] = plan
-            table = self._pieces[cell][0]
-            self._records[cell] = runs_of_cell(
-                self.study, plan, self._facts.cells[cell], self.science, self._digest, table
-            )
+            self._records[cell] = self._runs_of(plan)
+
+    def _runs_of(self, plan: CellPlan) -> list[RunRecord]:
+        cell = plan.cell.id
+        table = self._pieces.get(cell, [_NO_ROWS])[0]
+        facts = self._facts.cells[cell]
+        return runs_of_cell(self.study, plan, facts, self.science, self._digest, table)
+
+    def _results(self) -> dict[str, TrialResult]:
+        results: dict[str, TrialResult] = {}
+        for pieces in self._pieces.values():
+            for piece in pieces:
+                results.update(Parts(piece, ()).results())
+        return results
+
+    def _shown(self, ended: bool) -> dict[str, list[RunRecord]]:
+        """Cell id -> its runs as they stand now, in the study's order."""
+        reasons = self.folder.failures()
+        found: tuple[object, ...] = (len(self._read), *sorted(reasons))
+        if found != self._failed_of:
+            sweep = sweep_of(self.study, self._results()) if reasons else None
+            plans = {} if sweep is None else sweep.plans
+            self._failed, self._failed_of = failed_cells(plans.values(), reasons), found
+            # A cell none of whose packs came through has no rows, and is to be seen all the same.
+            for cell in self._failed.keys() - self._records.keys():
+                self._records[cell] = self._runs_of(plans[cell])
+        return {
+            cell: standing(self._records[cell], self._failed.get(cell), ended)
+            for cell in self._cells
+            if cell in self._records
+        }
 
     def _plans_of(self, cells: Collection[str]) -> dict[str, CellPlan]:
         """The plans of these cells from the rows that are there."""
         if isinstance(self.study, EmergenceStudy):
-            results: dict[str, TrialResult] = {}
-            for pieces in self._pieces.values():
-                for piece in pieces:
-                    results.update(Parts(piece, ()).results())
-            plans = EmergenceSweep(self.study, results).plans  # type: ignore[arg-type]
+            plans = EmergenceSweep(self.study, self._results()).plans  # type: ignore[arg-type]
             return {cell: plans[cell] for cell in self._cells if cell in cells}
         assert isinstance(self.study, Study)
         return {
@@ -158,7 +189,7 @@ class Mirror:
             for cell in cells
         }
 
-    def _write(self, progress: Progress | None) -> SyncReport:
+    def _write(self, ended: bool, progress: Progress | None) -> SyncReport:
         from raysweep.tracking.store import Store
 
         commit = working_copy_commit()
@@ -176,19 +207,22 @@ class Mirror:
                 self.study.description or described(self.study, self._facts),
                 tags,
                 location,
+                self.folder.name(),
             )
-            self._known = self._store.runs(self.science)
+            self._known = self._store.runs()
             remember(self.folder, self.address, self._store.experiment_id)
-        cells = [self._records[cell] for cell in self._cells if cell in self._records]
+        shown = self._shown(ended)
+        parents, cells = [runs[0] for runs in shown.values()], len(self._cells)
         summary = summary_run(
             self.study,
             self.science,
             self._digest,
-            [c[0] for c in cells],
-            len(self._cells),
+            parents,
+            cells,
             self._planned,
+            study_status(parents, cells, bool(self._failed), ended),
         )
-        records = [summary, *(record for cell in cells for record in cell)]
+        records = [summary, *itertools.chain(*shown.values())]
         stale = [
             r
             for r in records
@@ -196,7 +230,7 @@ class Mirror:
         ]
         known = self._known.get(summary.identity)
         first_ms = int(time.time() * 1000) if known is None else known.start_ms
-        start_ms = start_times(first_ms, summary, list(self._cells), self._records)
+        start_ms = start_times(first_ms, summary, list(self._cells), shown)
         self._store.write(stale, self._known, start_ms, commit, progress)
         self._drop_abandoned({record.identity for record in records})
         note = self._copy_files(summary)

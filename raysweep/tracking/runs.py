@@ -61,7 +61,7 @@ class RunRecord:
     Attributes:
         identity: what the run is about; the same for as long as the run grows.
         parent: identity of the parent run, or None.
-        status: a status of MLflow: RUNNING while planned rows are missing.
+        status: a status of MLflow: RUNNING while planned rows are missing (see `standing`).
         seconds: training time, shown as the run's duration.
         curves: metric -> (epoch from 1, value) points, of a run that is complete.
         digest: changes when anything that is shown changes.
@@ -100,7 +100,8 @@ class _Rows:
         self.table = table
         self.keys: list[str] = table.column("key").to_pylist()
         self.position = {key: i for i, key in enumerate(self.keys)}
-        self.ok = np.array([s == Status.OK.value for s in table.column("status").to_pylist()])
+        statuses = table.column("status").to_pylist()
+        self.ok = np.array([s == Status.OK.value for s in statuses], dtype=bool)
         self._numbers: dict[str, np.ndarray] = {}
         self.seconds = self.numbers("train_seconds")
         names = table.column_names
@@ -155,6 +156,7 @@ def summary_run(
     parents: Sequence[RunRecord],
     cells: int,
     planned: int,
+    status: str,
 ) -> RunRecord:
     """The run that holds a study's files and its progress as a whole.
 
@@ -162,18 +164,18 @@ def summary_run(
         study: the study.
         science: digest of what the numbers depend on besides the trial.
         digest: of the whole study.
-        parents: the parent runs of the cells that have rows.
+        parents: the parent runs of the cells that have any.
         cells: number of cells of the study.
         planned: trials of the whole study.
+        status: as `standing.study_status` gives it.
     """
     trials = sum(p.metrics["trials"] for p in parents)
-    done = len(parents) == cells and all(p.status != "RUNNING" for p in parents)
     training = study.training.model_dump(mode="json")
     return RunRecord(
         identity=content_key(["study", science]),
         parent=None,
         name=f"study {study.name}",
-        status="FINISHED" if done else "RUNNING",
+        status=status,
         params={
             **{name: text(value) for name, value in training.items() if value is not None},
             **_forcing(study),

@@ -31,6 +31,7 @@ for _variable, _value in _SETTINGS.items():
 from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode  # noqa: E402
 from sqlalchemy import event  # noqa: E402
 from sqlalchemy.engine import Engine  # noqa: E402
 
@@ -51,8 +52,8 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)
 ARTIFACTS = "mlartifacts"
 WRITERS = 4
 _PAGE = 500
-_SCIENCE, _IDENTITY, _DIGEST = "raysweep.science", "raysweep.id", "raysweep.digest"
-_OUTPUT = "raysweep.output"
+_IDENTITY, _DIGEST = "raysweep.id", "raysweep.digest"
+_FOLDER, _OUTPUT = "raysweep.folder", "raysweep.output"
 _FILES = "raysweep.files"
 _MAX_TEXT = 4000
 
@@ -85,6 +86,7 @@ class Store:
         description: shown on the experiment's page.
         tags: of the experiment.
         output: location of the run folder.
+        folder: name of the run folder, whose runs these are.
 
     Raises:
         TrackingUnavailable: the store cannot be reached or refuses.
@@ -97,8 +99,9 @@ class Store:
         description: str,
         tags: Mapping[str, str],
         output: str,
+        folder: str,
     ) -> None:
-        self.address, self.output = address, output
+        self.address, self.output, self.folder = address, output, folder
         address.check()
         with _told(address), _brief_requests():
             self._client = MlflowClient(tracking_uri=address.uri)
@@ -109,14 +112,22 @@ class Store:
                 "mlflow.note.content": description[:_MAX_TEXT],
                 "mlflow.experimentKind": "custom_model_development",
             }
+            if found is None:
+                self._create_experiment(experiment, wanted)
+                found = self._client.get_experiment_by_name(experiment)
             self.experiment_id = self._open(experiment, found, wanted)
 
-    def _open(self, name: str, found: Experiment | None, wanted: Mapping[str, str]) -> str:
-        if found is None:
-            created: str = self._client.create_experiment(
-                name, artifact_location=self._artifact_location(name), tags=dict(wanted)
+    def _create_experiment(self, name: str, tags: Mapping[str, str]) -> None:
+        try:
+            self._client.create_experiment(
+                name, artifact_location=self._artifact_location(name), tags=dict(tags)
             )
-            return created
+        except MlflowException as error:
+            # Another run of the study may have been quicker.
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
+
+    def _open(self, name: str, found: Experiment, wanted: Mapping[str, str]) -> str:
         if found.lifecycle_stage != "active":
             raise TrackingUnavailable(
                 self.address,
@@ -136,15 +147,15 @@ class Store:
         # this leaves them to the server.
         return None if self.address.holds_files else f"mlflow-artifacts:/{quote(name, safe='')}"
 
-    def runs(self, science: str) -> dict[str, Known]:
-        """Identity -> run, of all runs made of one science."""
+    def runs(self) -> dict[str, Known]:
+        """Identity -> run, of all runs of the folder."""
         found: dict[str, Known] = {}
         token = None
         with _told(self.address):
             while True:
                 page = self._client.search_runs(
                     [self.experiment_id],
-                    filter_string=f"tags.`{_SCIENCE}` = '{science}'",
+                    filter_string=f"tags.`{_FOLDER}` = '{self.folder}'",
                     run_view_type=ViewType.ACTIVE_ONLY,
                     max_results=_PAGE,
                     page_token=token,
@@ -252,7 +263,7 @@ class Store:
         tags = {
             **more,
             _IDENTITY: record.identity,
-            _SCIENCE: record.tags[_SCIENCE],
+            _FOLDER: self.folder,
             "raysweep.version": __version__,
             "mlflow.source.name": f"raysweep {__version__}",
             "mlflow.source.type": "LOCAL",
