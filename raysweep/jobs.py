@@ -275,7 +275,8 @@ def _answering(address: str, job_id: str = "") -> Iterator[JobSubmissionClient]:
         message = str(error)
         if job_id and ("404" in message or "not exist" in message or "not found" in message):
             raise NoSuchJob(
-                f"{job_id}: no such job at {address}; `raysweep jobs --address {address}` lists them"
+                f"{job_id}: no such job at {address}; "
+                f"`raysweep jobs --address {address}` lists them"
             ) from error
         raise InputError(
             f"--address {address}: no Ray job server answers there "
