@@ -1,7 +1,9 @@
 """Shared fixtures: a study so small that all of it trains in about a second."""
 
 import os
+import shutil
 import signal
+import sqlite3
 import sys
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and so would the programs
@@ -86,6 +88,28 @@ def study_of() -> StudyFactory:
 def tiny_study(study_of: StudyFactory) -> Study:
     """The tiny study as it is."""
     return study_of()
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that MLflow has set up, which takes it seconds."""
+    from raysweep.tracking.address import Address
+    from raysweep.tracking.store import Store
+
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    Store(Address(f"sqlite:///{path}", "given"), "unused", "", {}, "", "")
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path
+
+
+@pytest.fixture
+def uri(empty_database: Path, tmp_path: Path) -> str:
+    """The address of a database of MLflow's without runs."""
+    path = tmp_path / "mlflow.db"
+    shutil.copyfile(empty_database, path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,5 @@
 """The copy of a trial table in MLflow, in a real database."""
 
-import json
-import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -22,28 +19,8 @@ from raysweep.run_folder import RunFolder
 from raysweep.sweep import Sweep, science_digest
 from raysweep.table import read_parts, write_part
 from raysweep.tracking import SyncReport, TrackingUnavailable, address, sync
-from raysweep.tracking.address import Address
-from raysweep.tracking.store import Store
 
 pytestmark = pytest.mark.mlflow
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that MLflow has set up, which takes it seconds."""
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    Store(Address(f"sqlite:///{path}", "given"), "unused", "", {}, "", "")
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    return path
-
-
-@pytest.fixture
-def uri(empty_database: Path, tmp_path: Path) -> str:
-    path = tmp_path / "mlflow.db"
-    shutil.copyfile(empty_database, path)
-    return f"sqlite:///{path}"
 
 
 @pytest.fixture
@@ -112,14 +89,14 @@ def test_a_parent_run_says_what_forcing_did(folder: RunFolder, uri: str) -> None
     confirm = rows(folder).query("stage == 'confirm' and cell == @run.data.params['cell']")
     arms = confirm.pivot(index="seed", columns="arm", values="performance_fused_test")
     metrics = run.data.metrics
-    assert metrics["effect_performance_fused_test"] == pytest.approx(
+    assert metrics["effect_by_alignment_performance_fused_test"] == pytest.approx(
         (arms["forced"] - arms["none"]).mean()
     )
-    assert metrics["placebo_effect_performance_fused_test"] == pytest.approx(
+    assert metrics["placebo_effect_by_alignment_performance_fused_test"] == pytest.approx(
         (arms["placebo"] - arms["none"]).mean()
     )
     (chosen,) = confirm.query("arm == 'forced'")["strength"].unique()
-    assert metrics["chosen_strength"] == chosen
+    assert metrics["chosen_strength_by_alignment"] == chosen
     assert metrics["I1"] == 0.5
     assert run.data.params["U"] == "4"
     forced = named(uri, f"confirm forced {chosen:.6g} · synthetic U=4")
@@ -130,21 +107,6 @@ def test_a_parent_run_says_what_forcing_did(folder: RunFolder, uri: str) -> None
     assert of_study.data.params["epochs"] == str(study().training.epochs)
     for shown in (run, forced, of_study):
         assert "None" not in shown.data.params.values()
-
-
-def test_search_strings_of_the_readme_find_runs(folder: RunFolder, uri: str) -> None:
-    draw_packs(folder, study())
-    sync(folder, uri)
-    tags = named(uri, "synthetic U=0").data.tags
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    searches = re.findall(r"`((?:tags|metrics)\.[^`]+)`", text)
-    assert len(searches) >= 6
-    for search in searches:
-        search = search.replace("COMMIT", tags.get("mlflow.source.git.commit", ""))
-        search = search.replace("DIGEST", tags["raysweep.science"])
-        search = search.replace("HASH", tags["study_digest"])
-        found = runs_of(uri, where=search)
-        assert found or "diverged" in search or "effect" in search, search
 
 
 def test_learning_curves_are_means_with_steps(folder: RunFolder, uri: str) -> None:
@@ -298,31 +260,6 @@ def test_another_science_of_the_same_name_gets_runs_of_its_own(tmp_path: Path, u
     b = sync(opened(tmp_path / "b", study(training={"epochs": 4})), uri)
     assert a.experiment_id == b.experiment_id
     assert len(runs_of(uri)) == a.runs_written + b.runs_written
-
-
-def test_views_ask_for_what_is_there(folder: RunFolder, uri: str) -> None:
-    draw_packs(folder, study())
-    report = sync(folder, uri)
-    client = MlflowClient(uri)
-    tags = client.get_experiment(report.experiment_id).tags
-    views = {k: json.loads(v) for k, v in tags.items() if k.startswith("mlflow.sharedViewState.")}
-    assert len(views) == 3
-    for view in views.values():
-        state = json.loads(view["state"])
-        order = f"{state['orderByKey']} {'ASC' if state['orderByAsc'] else 'DESC'}"
-        found = client.search_runs([report.experiment_id], state["searchFilter"], order_by=[order])
-        assert found, view["name"]
-        for column in state["selectedColumns"]:
-            kind, _, name = column.partition(".")
-            assert all(name.strip("`") in getattr(run.data, kind) for run in found), column
-        axes = [
-            chart[axis]["key"]
-            for chart in state["compareRunCharts"]
-            for axis in ("xaxis", "yaxis")
-            if axis in chart
-        ]
-        assert axes
-        assert all(key in run.data.metrics for run in found for key in axes)
 
 
 def test_killed_copy_is_completed_without_duplicates(

@@ -19,11 +19,6 @@ from raysweep.tracking import SyncReport, sync
 pytestmark = pytest.mark.mlflow
 
 
-@pytest.fixture
-def uri(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/mlflow.db"
-
-
 def runs_of(uri: str, experiment: str = "drawn", where: str = "") -> list[Run]:
     client = MlflowClient(uri)
     found = client.get_experiment_by_name(experiment)

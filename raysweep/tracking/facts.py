@@ -17,12 +17,14 @@ class CellFacts:
 
     Attributes:
         label: readable name of the cell.
+        number: its place in the study, from 00000: MLflow sorts tags as text.
         params: the few parameters that every run of the cell shows.
         all_params: everything the cell is made of, shown by its parent run.
     """
 
     cell: Cell
     label: str
+    number: str
     params: dict[str, str]
     all_params: dict[str, str]
 
@@ -34,12 +36,12 @@ class StudyFacts:
     Attributes:
         cells: cell id -> its facts, in the order of the study.
         varying: parameters that differ between cells.
-        common: those of them that every cell has.
+        axes: those of them that all cells of a dataset have, once for all datasets that share them.
     """
 
     cells: dict[str, CellFacts]
     varying: tuple[str, ...]
-    common: tuple[str, ...]
+    axes: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,13 @@ def study_facts(study: StudyBase, cells: Sequence[Cell]) -> StudyFacts:
     labels = varying(list(cells))
     full = {cell.id: _params(study, cell) for cell in cells}
     kinds: dict[tuple[str, str], set[str]] = {}
+    by_dataset: dict[str, list[dict[str, str]]] = {}
     for cell in cells:
+        by_dataset.setdefault(cell.dataset, []).append(full[cell.id])
         for name, value in full[cell.id].items():
             kinds.setdefault((cell.dataset, name), set()).add(value)
     differing = {name for (_, name), values in kinds.items() if len(values) > 1}
-    if len({cell.dataset for cell in cells}) > 1:
+    if len(by_dataset) > 1:
         differing.add("data")
     names = dict.fromkeys(name for params in full.values() for name in params)
     found = tuple(name for name in names if name in differing)
@@ -81,26 +85,26 @@ def study_facts(study: StudyBase, cells: Sequence[Cell]) -> StudyFacts:
             cell.id: CellFacts(
                 cell,
                 labels[cell.id],
+                f"{i:05d}",
                 {name: value for name, value in full[cell.id].items() if name in shown},
                 # Not set in any cell: nothing to read, and one parameter more to read past.
                 {k: v for k, v in full[cell.id].items() if k in differing or v != text(None)},
             )
-            for cell in cells
+            for i, cell in enumerate(cells)
         },
         found,
-        tuple(name for name in found if all(name in params for params in full.values())),
+        tuple(dict.fromkeys(_shared(found, of) for of in by_dataset.values())),
     )
 
 
 def effect_names(study: Study, criterion: str) -> EffectNames:
     """How a parent run names what came of a criterion's strength: performance, then alignment."""
-    end = f"_by_{criterion}" if study.search.objective == "both" else ""
     columns = (study.verdict.performance, f"alignment_{study.metric}_test")
     prefixes = {Arm.FORCED: "effect", Arm.PLACEBO: "placebo_effect"}
     return EffectNames(
-        f"chosen_strength{end}",
+        f"chosen_strength_by_{criterion}",
         tuple(
-            (arm, column, f"{prefix}{end}_{column}")
+            (arm, column, f"{prefix}_by_{criterion}_{column}")
             for column in columns
             for arm, prefix in prefixes.items()
         ),
@@ -111,6 +115,15 @@ def criteria(study: Study) -> list[str]:
     """What a strength is chosen by."""
     objective = study.search.objective
     return ["alignment", "performance"] if objective == "both" else [objective]
+
+
+def loss_params(study: Study) -> dict[str, str]:
+    """The alignment loss and its fixed options, under the names that the trial table has."""
+    options = {f"option_{name}": value for name, value in study.alignment.options.items()}
+    return {
+        "loss": study.alignment.loss,
+        **{name: text(value) for name, value in options.items() if value is not None},
+    }
 
 
 def text(value: object) -> str:
@@ -132,6 +145,12 @@ def _params(study: StudyBase, cell: Cell) -> dict[str, str]:
         "depth_2": cell.depth_2,
         "width_1": cell.width_1,
         "width_2": cell.width_2,
-        **({"loss": study.alignment.loss} if isinstance(study, Study) else {}),
     }
-    return {name: text(value) for name, value in facts.items()}
+    return {
+        **{name: text(value) for name, value in facts.items()},
+        **(loss_params(study) if isinstance(study, Study) else {}),
+    }
+
+
+def _shared(names: Sequence[str], cells: Sequence[dict[str, str]]) -> tuple[str, ...]:
+    return tuple(name for name in names if all(name in params for params in cells))

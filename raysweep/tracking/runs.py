@@ -14,12 +14,12 @@ from raysweep.search import Proposal
 from raysweep.seeds import content_key
 from raysweep.spec import Study, StudyBase
 from raysweep.table import CURVE, CURVE_EPOCHS
-from raysweep.tracking.facts import CellFacts, effect_names, text
+from raysweep.tracking.facts import CellFacts, effect_names, loss_params, text
 from raysweep.tracking.groups import Group, group_trials
 from raysweep.trials import Arm, Stage, Status
 
 # Raised when runs are to be written anew though their rows have not changed.
-FORMAT = 2
+FORMAT = 3
 # Which rows a run's learning curves are the means of.
 CURVES_TAG = "raysweep.curves"
 # Hash of the study file as it was resolved; on the experiment and on each of its runs.
@@ -195,7 +195,7 @@ def _forcing(study: StudyBase) -> dict[str, str]:
     if not isinstance(study, Study):
         return {"metric": next(iter(study.evaluation.metrics))}
     return {
-        "loss": study.alignment.loss,
+        **loss_params(study),
         "objective": study.search.objective,
         "metric": study.metric,
     }
@@ -210,6 +210,8 @@ def _child(group: Group, rows: _Rows, parent: str, facts: CellFacts, science: st
         values = rows.numbers(name)[ok]
         metrics.update(_mean_and_sd(name, values, with_sd=not name.startswith(_WITHOUT_SD)))
     metrics["strength"] = about.strength
+    if about.strength > 0:
+        metrics["log10_strength"] = math.log10(about.strength)
     metrics["seeds"] = float(len(ok))
     metrics["diverged"] = float(len(group.rows) - len(ok))
     for name in _MEAN_ONLY:
@@ -232,6 +234,7 @@ def _child(group: Group, rows: _Rows, parent: str, facts: CellFacts, science: st
             "stage": about.stage.value,
             "arm": about.arm.value,
             "cell": facts.label,
+            "cell_number": facts.number,
             **{name: _counted(w) for name in rows.layers if (w := rows.words(name, ok))},
             **({"chosen_by": chosen_by} if chosen_by else {}),
             "raysweep.science": science,
@@ -279,6 +282,7 @@ def _parent(
         tags={
             "level": "cell",
             "cell": facts.label,
+            "cell_number": facts.number,
             "state": plan.state.value,
             "mlflow.note.content": (
                 f"Cell **{facts.label}** of study {study.name}: {plan.state.value}. "

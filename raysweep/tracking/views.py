@@ -53,14 +53,14 @@ def view_tags(study: StudyBase, facts: StudyFacts) -> dict[str, str]:
             sort_keys=True,
         )
         for i, view in enumerate(
-            _views(study, facts.varying, facts.common)
+            _views(study, facts.varying, facts.axes)
             if isinstance(study, Study)
-            else _emergence_views(study, facts.varying, facts.common)
+            else _emergence_views(study, facts.varying, facts.axes)
         )
     }
 
 
-def _views(study: Study, varying: Sequence[str], common: Sequence[str]) -> list[_View]:
+def _views(study: Study, varying: Sequence[str], axes: Sequence[Sequence[str]]) -> list[_View]:
     validated = f"alignment_{study.metric}_validation"
     aligned = f"alignment_{study.metric}_test"
     performance = study.verdict.performance
@@ -71,6 +71,8 @@ def _views(study: Study, varying: Sequence[str], common: Sequence[str]) -> list[
     ]
     cell = [_param(name) for name in varying]
     options = [f"option_{name}" for name in sorted(study.search.options)]
+    # MLflow's charts are linear; one of logarithms leaves out strength 0.
+    strength = "log10_strength" if study.search.strength.scale == "log" else "strength"
     return [
         _View(
             id="cells",
@@ -102,9 +104,9 @@ def _views(study: Study, varying: Sequence[str], common: Sequence[str]) -> list[
             order_by=_metric(validated),
             ascending=False,
             charts=[
-                _parallel([*common, *options], ["strength", validated, searched]),
-                _scatter("strength", validated),
-                _scatter("strength", searched),
+                *_parallels(axes, options, [strength, validated, searched]),
+                _scatter(strength, validated),
+                _scatter(strength, searched),
                 _scatter(validated, searched),
                 *map(_curve, _CURVES),
             ],
@@ -120,13 +122,13 @@ def _views(study: Study, varying: Sequence[str], common: Sequence[str]) -> list[
                 *map(_metric, ["strength", performance, f"{performance}_sd", aligned, "seeds"]),
             ],
             # Any order but by time, in which the UI folds runs into their parents.
-            order_by="tags.`cell`",
+            order_by="tags.`cell_number`",
             ascending=True,
             charts=[
                 _bar(performance),
                 _bar(aligned),
                 _scatter(aligned, performance),
-                _parallel(["arm", *common], [aligned, performance]),
+                *_parallels(axes, ["arm"], [aligned, performance]),
                 *map(_curve, _CURVES),
             ],
         ),
@@ -134,7 +136,7 @@ def _views(study: Study, varying: Sequence[str], common: Sequence[str]) -> list[
 
 
 def _emergence_views(
-    study: StudyBase, varying: Sequence[str], common: Sequence[str]
+    study: StudyBase, varying: Sequence[str], axes: Sequence[Sequence[str]]
 ) -> list[_View]:
     assert isinstance(study, EmergenceStudy)
     aligned = [f"alignment_{name}_test" for name in study.evaluation.metrics]
@@ -166,7 +168,7 @@ def _emergence_views(
             order_by=_metric(aligned[0]),
             ascending=False,
             charts=[
-                _parallel(common, [aligned[0], performed[1]]),
+                *_parallels(axes, [], [aligned[0], performed[1]]),
                 *(_scatter(name, performed[1]) for name in aligned),
             ],
         )
@@ -185,7 +187,7 @@ def _emergence_views(
                 order_by=_metric(f"performance_{modality}_validation"),
                 ascending=False,
                 charts=[
-                    _parallel([*common, *rates], [f"performance_{modality}_validation"]),
+                    *_parallels(axes, rates, [f"performance_{modality}_validation"]),
                     _scatter(f"best_epoch_{modality}", f"performance_{modality}_validation"),
                 ],
             )
@@ -287,10 +289,16 @@ def _curve(metric: str) -> dict[str, Any]:
     }
 
 
-def _parallel(params: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
-    return {
-        "type": "PARALLEL",
-        "selectedParams": list(params),
-        "selectedMetrics": list(metrics),
-        "showAllRuns": True,
-    }
+def _parallels(
+    axes: Sequence[Sequence[str]], params: Sequence[str], metrics: Sequence[str]
+) -> list[dict[str, Any]]:
+    """A chart for each set of axes: a run without one of its axes is not in a chart."""
+    return [
+        {
+            "type": "PARALLEL",
+            "selectedParams": [*shared, *params],
+            "selectedMetrics": list(metrics),
+            "showAllRuns": True,
+        }
+        for shared in axes
+    ]
