@@ -93,6 +93,10 @@ class RunDisplay:
         """Refresh now and then."""
         self._show(sweep)
 
+    def stopping(self, sweep: Sweep) -> None:
+        """Say that the interrupt was heard."""
+        self._console.print("stopping: what is finished is being stored", highlight=False)
+
     def _show(self, sweep: Sweep, force: bool = False) -> None:
         now = time.monotonic()
         wait = _REFRESH_S if self._live is not None else _PLAIN_EVERY_S
