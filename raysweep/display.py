@@ -1,13 +1,15 @@
 """What a person sees of a run: a live table in a terminal, plain lines elsewhere, the verdict."""
 
 import math
+import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, Group, RenderResult
 from rich.live import Live
 from rich.table import Table as RichTable
 
@@ -91,6 +93,10 @@ class RunDisplay:
         """Refresh now and then."""
         self._show(sweep)
 
+    def stopping(self, sweep: Sweep) -> None:
+        """Say that the interrupt was heard."""
+        self._console.print("stopping: what is finished is being stored", highlight=False)
+
     def _show(self, sweep: Sweep, force: bool = False) -> None:
         now = time.monotonic()
         wait = _REFRESH_S if self._live is not None else _PLAIN_EVERY_S
@@ -144,94 +150,159 @@ def status_table(sweep: Sweep) -> RichTable:
     )
     for name in ("cell", "state", "search", "confirm", "best strength"):
         justify: Literal["left", "right"] = "left" if name in ("cell", "state") else "right"
-        table.add_column(name, justify=justify, no_wrap=True)
+        text = name in ("cell", "best strength")  # may be long; the others are never cut
+        table.add_column(name, justify=justify, no_wrap=not text, overflow="fold")
     for cell in sweep.cells:
         table.add_row(*_cell_row(sweep, cell))
     return table
 
 
-def verdict_table(effects: Any, performance: str) -> RichTable:
-    """The verdicts as a table for the screen.
+def verdict_table(effects: Any, performance: str) -> ConsoleRenderable:
+    """The verdicts as a table for the screen: a line each, or a few where the screen is narrow.
 
     Args:
         effects: what `analysis.forcing_effects` returned.
         performance: the outcome that was tested.
     """
-    table = RichTable(
-        title=f"Does forcing alignment help? ({performance})",
-        title_justify="left",
-        caption="effect: forced - none in points (100 x accuracy) with its confidence interval; "
+    rows = [row for _, row in effects.iterrows()]
+
+    def column(name: str, justify: _Justify, value: Callable[[Any], str]) -> _Column:
+        return _Column(name, justify, [value(row) for row in rows])
+
+    where = [column("cell", "left", lambda r: str(r["label"]))]
+    if effects["chosen_by"].nunique() > 1:
+        where.append(column("chosen by", "left", lambda r: str(r["chosen_by"])))
+    if (effects["options"] != "").any():
+        where.append(column("options", "left", lambda r: str(r["options"])))
+    return _Fitted(
+        f"Does forcing alignment help? ({performance})",
+        "effect: forced - none in points (100 x accuracy) with its confidence interval; "
         "p: Holm-adjusted over all rows; placebo: forced - placebo",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
+        [
+            where,
+            [
+                column("strength", "right", lambda r: _number(r["strength"], "{:.3g}")),
+                column("n", "right", lambda r: _number(r["n"], "{:.0f}")),
+            ],
+            [
+                column(
+                    "effect\n(interval)",
+                    "right",
+                    lambda r: (
+                        f"{_points(r['effect'])}\n({_points(r['ci_low'])}, {_points(r['ci_high'])})"
+                    ),
+                )
+            ],
+            [
+                column("placebo", "right", lambda r: _points(r["effect_vs_placebo"])),
+                column(
+                    "alignment",
+                    "right",
+                    lambda r: (
+                        f"{_number(r['alignment_none'], '{:.2f}')} to "
+                        f"{_number(r['alignment_forced'], '{:.2f}')}"
+                    ),
+                ),
+            ],
+            [
+                column("p", "right", lambda r: _number(r["p_adjusted"], "{:.2g}")),
+                column("verdict", "left", lambda r: _coloured(str(r["verdict"]))),
+            ],
+        ],
     )
-    several = effects["chosen_by"].nunique() > 1
-    searched = (effects["options"] != "").any()
-    columns = ["cell", *(["chosen by"] if several else []), "strength"]
-    columns += [*(["options"] if searched else []), "n"]
-    columns += ["effect (interval)", "p", "placebo", "alignment", "verdict"]
-    left = ("cell", "chosen by", "options", "verdict")
-    for name in columns:
-        justify: Literal["left", "right"] = "left" if name in left else "right"
-        table.add_column(name, justify=justify, no_wrap=True)
-    for _, row in effects.iterrows():
-        verdict = str(row["verdict"])
-        style = {"helps": "green", "hurts": "red", "equivalent": "cyan"}.get(verdict, "yellow")
-        table.add_row(
-            str(row["label"]),
-            *([str(row["chosen_by"])] if several else []),
-            _number(row["strength"], "{:.3g}"),
-            *([str(row["options"]).replace(" ", "\n")] if searched else []),
-            _number(row["n"], "{:.0f}"),
-            f"{_points(row['effect'])} ({_points(row['ci_low'])}, {_points(row['ci_high'])})",
-            _number(row["p_adjusted"], "{:.2g}"),
-            _points(row["effect_vs_placebo"]),
-            f"{_number(row['alignment_none'], '{:.2f}')} to "
-            f"{_number(row['alignment_forced'], '{:.2f}')}",
-            f"[{style}]{verdict}[/{style}]",
-        )
-    return table
 
 
-def emergence_table(summary: Any) -> RichTable:
-    """Emergent alignment as a table for the screen.
+def emergence_table(summary: Any) -> ConsoleRenderable:
+    """Emergent alignment as a table for the screen: a line each, or a few where it is narrow.
 
     Args:
         summary: what `analysis.emergence_summary` returned.
     """
     along = str(summary.columns[1])
-    table = RichTable(
-        title=f"Does alignment emerge? ({summary['alignment'].iloc[0]})",
-        title_justify="left",
-        caption="best over models, mean over datasets and seeds; then medians of Pearson's "
-        "correlations over models of one dataset and seed",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
+
+    def column(name: str, title: str, form: str) -> _Column:
+        return _Column(title, "right", [_number(value, form) for value in summary[name]])
+
+    measured = (
+        {"best": "best alignment", "chance": "by chance", "corrected": "above chance"},
+        {
+            "alignment_performance": "with performance",
+            "given_depth": "given depth",
+            "performance_depth": "performance, depth",
+            "alignment_depth": "alignment, depth",
+        },
     )
-    shown = {
-        "best": "best alignment",
-        "chance": "by chance",
-        "corrected": "above chance",
-        "alignment_performance": "with performance",
-        "given_depth": "given depth",
-        "performance_depth": "performance, depth",
-        "alignment_depth": "alignment, depth",
-    }
-    names = [name for name in shown if summary[name].notna().any()]
-    for name in ("data", along, "draws", "seeds", *(shown[name] for name in names)):
-        justify: Literal["left", "right"] = "left" if name == "data" else "right"
-        table.add_column(name, justify=justify, no_wrap=name == "data")
-    for _, row in summary.iterrows():
-        table.add_row(
-            str(row["data"]),
-            f"{row[along]:g}",
-            f"{row['draws']:g}",
-            f"{row['seeds']:g}",
-            *(_number(row[name], "{:.2f}") for name in names),
+    stacks = [
+        [column(n, title, "{:.2f}") for n, title in names.items() if summary[n].notna().any()]
+        for names in measured
+    ]
+    return _Fitted(
+        f"Does alignment emerge? ({summary['alignment'].iloc[0]})",
+        "best over models, mean over datasets and seeds; then medians of Pearson's "
+        "correlations over models of one dataset and seed",
+        [
+            [_Column("data", "left", [str(name) for name in summary["data"]])],
+            [column(name, name, "{:g}") for name in (along, "draws", "seeds")],
+            *(stack for stack in stacks if stack),
+        ],
+    )
+
+
+_Justify = Literal["left", "right"]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column for the screen; a line break in it is a space where there is room."""
+
+    title: str
+    justify: _Justify
+    values: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A table that fits the screen: where its columns do not, those of a stack share one."""
+
+    title: str
+    caption: str
+    stacks: Sequence[Sequence[_Column]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        flat = self._table([[column] for stack in self.stacks for column in stack], narrow=False)
+        boundless = options.update(width=sys.maxsize)
+        fits = console.measure(flat, options=boundless).maximum <= options.max_width
+        yield flat if fits else self._table(self.stacks, narrow=True)
+
+    def _table(self, stacks: Sequence[Sequence[_Column]], narrow: bool) -> RichTable:
+        table = RichTable(
+            title=self.title,
+            title_justify="left",
+            caption=self.caption,
+            caption_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
+            leading=int(narrow),
         )
-    return table
+        for number, stack in enumerate(stacks):
+            title = "\n".join(column.title for column in stack)
+            # The first column gives way, in whole words where it can: no number is ever cut.
+            table.add_column(
+                title if narrow else title.replace("\n", " "),
+                justify=stack[-1].justify,
+                no_wrap=number > 0,
+                overflow="fold",
+            )
+        for row in range(len(stacks[0][0].values)):
+            cells = ["\n".join(column.values[row] for column in stack) for stack in stacks]
+            table.add_row(*(cells if narrow else [cell.replace("\n", " ") for cell in cells]))
+        return table
+
+
+def _coloured(verdict: str) -> str:
+    style = {"helps": "green", "hurts": "red", "equivalent": "cyan"}.get(verdict, "yellow")
+    return f"[{style}]{verdict}[/{style}]"
 
 
 def cell_names(sweep: Sweep, cells: Iterable[str], most: int | None = 3) -> str:

@@ -45,6 +45,9 @@ def run(study: StudyBase, folder: RunFolder, observer: Observer | None = None) -
             folder.clear_failure(pack)
             sweep.complete(pack, results_of(rows))
             observer.pack_finished(sweep, pack, rows)
+    except KeyboardInterrupt:
+        observer.stopping(sweep)
+        raise
     finally:
         folder.compact(sweep)
     return sweep

@@ -27,6 +27,10 @@ class Observer(Protocol):
         """Called a few times a second while packs run."""
         ...
 
+    def stopping(self, sweep: Sweep) -> None:
+        """The run was interrupted; what is finished is still stored."""
+        ...
+
 
 class Silent:
     """An observer that says nothing."""
@@ -41,4 +45,7 @@ class Silent:
         """Say nothing."""
 
     def tick(self, sweep: Sweep) -> None:
+        """Say nothing."""
+
+    def stopping(self, sweep: Sweep) -> None:
         """Say nothing."""

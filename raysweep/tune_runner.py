@@ -331,6 +331,9 @@ def run(
         )
         with _quiet_tune(slots), _every_loss_told():
             tuner.fit()
+    except KeyboardInterrupt:
+        observer.stopping(sweep)  # first: a Ray takes seconds to end
+        raise
     finally:
         if started_here:
             ray_cluster.stop()

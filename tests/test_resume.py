@@ -271,6 +271,7 @@ def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
     assert code == 130, text
     assert time.monotonic() - pressed[0] < 15
     assert "Go on with: raysweep resume" in text
+    assert text.count("stopping: what is finished is being stored") == 1
     assert_quiet(text)
     assert len(table(out)) >= 6
 

@@ -1,6 +1,8 @@
 """A run seen from another terminal: how far it is, what failed, when it ends."""
 
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -50,6 +52,36 @@ def test_a_run_is_watched_until_its_driver_ends(tmp_path: Path) -> None:
     text = words(log.read_text())
     assert "1 pack failed; see why with: raysweep failures" in text
     assert "Traceback (most" not in text
+
+
+def test_a_killed_driver_is_told_with_how_to_go_on(tmp_path: Path) -> None:
+    folder = opened(tmp_path / "out", study())
+    code = (
+        "import sys, time; from raysweep.run_folder import RunFolder; "
+        "from raysweep.storage import Output\n"
+        "with RunFolder(Output(sys.argv[1])).driver_lock(): time.sleep(120)"
+    )
+    driver = subprocess.Popen([sys.executable, "-c", code, folder.output.location])
+    log = tmp_path / "log"
+    hint = f"Go on with: raysweep resume {folder.output.location}"
+    try:
+        while folder.driver() is None:
+            assert driver.poll() is None
+            time.sleep(0.05)
+        watcher = started(tmp_path, "status", "out", "--watch")
+        try:
+            until(log, "run by host")
+            draw_packs(folder, study(), most=2)
+            kill(driver)
+            assert watcher.wait(30) == 0
+        finally:
+            kill(watcher)
+    finally:
+        kill(driver)
+    assert f"no driver runs, and trials are missing. {hint}" in words(log.read_text())
+    assert hint in words(raysweep(tmp_path, "status", "out", "--watch").stdout)
+    draw_packs(folder, study())
+    assert "Go on" not in raysweep(tmp_path, "status", "out").stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -20,7 +20,7 @@ def status(
         bool, typer.Option("--watch", help="Follow a run that goes on, until it ends.")
     ] = False,
 ) -> None:
-    """Show how far a run is."""
+    """Show how far a run is; the exit code is 0 also where it is not finished."""
     from raysweep import watch as watching
     from raysweep.display import RunDisplay, status_table
 
@@ -41,6 +41,13 @@ def status(
     driver = place.driver()
     if driver is not None:
         stdout.print(f"a run goes on ({driver.name})", highlight=False)
+    elif not sweep.finished:
+        stdout.print(
+            f"no driver runs, and trials are missing. Go on with: raysweep resume "
+            f"{place.output.location}",
+            highlight=False,
+            soft_wrap=True,
+        )
     if sweep.failures:
         stdout.print(
             f"{counted(len(sweep.failures), 'pack')} failed; see why with: "

@@ -206,26 +206,46 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
         from raysweep import tracking
 
         tracking.resolve_address(folder, how.tracking_uri)  # a fault is told before anything else
+    course, place = _Course(), folder.output.location
     try:
-        sweep = _driven(study, folder, how)
+        _drive(study, folder, how, course)
     except KeyboardInterrupt:
         if not _begun(folder):
             raise
-        fail(
-            f"stopped; everything finished is kept. "
-            f"Go on with: raysweep resume {folder.output.location}",
-            INTERRUPTED,
-        )
-    if sweep.failures:
-        fail(
-            f"{counted(len(sweep.failures), 'pack')} failed; see why with: "
-            f"raysweep failures {folder.output.location}. Try them again with: "
-            f"raysweep resume {folder.output.location}",
-            1,
-        )
+        copy = f". Copy the rest to MLflow with: raysweep sync {place}" if course.copying else ""
+        fail(f"stopped; {_left(course, place) or 'the results are complete'}{copy}", INTERRUPTED)
+    left = _left(course, place)
+    if left:
+        fail(left, 1)
 
 
-def _driven(study: StudyBase, folder: RunFolder, how: _How) -> "Sweep":
+@dataclass
+class _Course:
+    """How far a run has come: what its last words depend on.
+
+    Attributes:
+        concluded: the sweep, once nothing of it is left to run and its verdict is printed.
+        copying: a copy to MLflow was begun, and what became of it is not told yet.
+    """
+
+    concluded: "Sweep | None" = None
+    copying: bool = False
+
+
+def _left(course: _Course, place: str) -> str:
+    """What is left to do of a run, and how; empty where its results are complete."""
+    if course.concluded is None:
+        return f"everything finished is kept. Go on with: raysweep resume {place}"
+    failed = len(course.concluded.failures)
+    if not failed:
+        return ""
+    return (
+        f"{counted(failed, 'pack')} failed; see why with: raysweep failures {place}. "
+        f"Try them again with: raysweep resume {place}"
+    )
+
+
+def _drive(study: StudyBase, folder: RunFolder, how: _How, course: _Course) -> None:
     """Run what is missing as the folder's only driver, and print the verdict.
 
     Raises:
@@ -249,7 +269,7 @@ def _driven(study: StudyBase, folder: RunFolder, how: _How) -> "Sweep":
             line = step()
             if line:
                 _say(line)
-        with _companion(folder, how):
+        with _companion(folder, how, course):
             with ray_here, RunDisplay(stderr) as display:
                 if how.runner == "local":
                     from raysweep import local_runner
@@ -265,7 +285,7 @@ def _driven(study: StudyBase, folder: RunFolder, how: _How) -> "Sweep":
                 raise KeyboardInterrupt
             if sweep.results:
                 _print_verdict(folder, study)
-    return sweep
+            course.concluded = sweep
 
 
 def _say(line: str) -> None:
@@ -291,20 +311,25 @@ def _begun(folder: RunFolder) -> bool:
 
 
 @contextlib.contextmanager
-def _companion(folder: RunFolder, how: _How) -> Iterator[None]:
+def _companion(folder: RunFolder, how: _How, course: _Course) -> Iterator[None]:
     if not how.mlflow:
         yield
         return
     from raysweep import tracking
 
     companion = tracking.start_companion(folder, how.tracking_uri)
+    course.copying = True
     most_s = _INTERRUPTED_COPY_S
     try:
         yield
         most_s = math.inf
+    except KeyboardInterrupt:
+        _say(f"stopping: copying to MLflow, for {most_s:g} s at most; Ctrl-C leaves the rest out")
+        raise
     finally:
         outcome = companion.finish(60.0, most_s, _say)
-        stderr.print(outcome, highlight=False, soft_wrap=True)
+        course.copying = False
+        _say(outcome)
 
 
 def _print_verdict(folder: RunFolder, study: StudyBase) -> None:
