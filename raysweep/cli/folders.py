@@ -44,7 +44,7 @@ def status(
     elif not sweep.finished:
         stdout.print(
             f"no driver runs, and trials are missing. Go on with: raysweep resume "
-            f"{place.output.location}",
+            f"{place.output.argument}",
             highlight=False,
             soft_wrap=True,
         )

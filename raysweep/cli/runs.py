@@ -206,7 +206,7 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
         from raysweep import tracking
 
         tracking.resolve_address(folder, how.tracking_uri)  # a fault is told before anything else
-    course, place = _Course(), folder.output.location
+    course, place = _Course(), folder.output.argument
     try:
         _drive(study, folder, how, course)
     except KeyboardInterrupt:
@@ -298,7 +298,10 @@ def _writable(folder: RunFolder) -> Iterator[None]:
         yield
     except OSError as error:
         place = folder.output.location
-        kept = f"what was finished is kept, go on with: raysweep resume {place}"
+        finished = (
+            "what was finished is kept" if folder.output.local else "a run begun there is kept"
+        )
+        kept = f"{finished}, go on with: raysweep resume {folder.output.argument}"
         raise InputError(
             f"--out {place}: cannot be written ({error.strerror or error}); "
             f"{kept if _begun(folder) else 'give a folder that can'}"
