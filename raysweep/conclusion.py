@@ -1,6 +1,6 @@
 """What a run is concluded with: the plan registered before it, the verdict and the report after it.
 
-The only module that calls `analysis`, and only when it is asked to: a run needs none of it.
+The only module that calls `raysweep_analysis`, and only when asked to: a run needs none of it.
 """
 
 import datetime
@@ -21,7 +21,7 @@ from raysweep.table import PART_SUFFIX, PARTS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.plan import AnalysisPlan
+    from raysweep_analysis.plan import AnalysisPlan
 
 REPORT_NAME = "report.html"
 
@@ -59,7 +59,7 @@ def register_plan(folder: RunFolder, study: StudyBase) -> str:
     """
     if not isinstance(study, Study):
         return ""
-    from analysis.plan import PLAN_NAME, read_plan, register
+    from raysweep_analysis.plan import PLAN_NAME, read_plan, register
 
     plan = _plan(study)
     if folder.output.names(PARTS, PART_SUFFIX):
@@ -76,7 +76,7 @@ def register_plan(folder: RunFolder, study: StudyBase) -> str:
 
 
 def _plan(study: Study) -> "AnalysisPlan":
-    from analysis.plan import AnalysisPlan
+    from raysweep_analysis.plan import AnalysisPlan
 
     cells = expand(study)
     criteria = ("alignment", "performance")
@@ -107,7 +107,7 @@ def detectable_effect(study: StudyBase, power: float = 0.8) -> float | None:
     """
     if not isinstance(study, Study):
         return None
-    from analysis.inference import detectable_effect as smallest
+    from raysweep_analysis.inference import detectable_effect as smallest
 
     cells = expand(study)
     comparisons = len(cells) * (2 if study.search.objective == "both" else 1)
@@ -127,7 +127,7 @@ def conclude(folder: RunFolder, study: StudyBase) -> Conclusion:
         InputError: there is no trial table, or it cannot be analysed.
         OSError: the output cannot be written.
     """
-    from analysis.report import write_report
+    from raysweep_analysis.report import write_report
 
     location = folder.output.location
     if folder.output.local is not None:

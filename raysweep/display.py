@@ -161,7 +161,7 @@ def verdict_table(effects: Any, performance: str) -> ConsoleRenderable:
     """The verdicts as a table for the screen: a line each, or a few where the screen is narrow.
 
     Args:
-        effects: what `analysis.forcing_effects` returned.
+        effects: what `raysweep_analysis.forcing_effects` returned.
         performance: the outcome that was tested.
     """
     rows = [row for _, row in effects.iterrows()]
@@ -216,7 +216,7 @@ def emergence_table(summary: Any) -> ConsoleRenderable:
     """Emergent alignment as a table for the screen: a line each, or a few where it is narrow.
 
     Args:
-        summary: what `analysis.emergence_summary` returned.
+        summary: what `raysweep_analysis.emergence_summary` returned.
     """
     along = str(summary.columns[1])
 

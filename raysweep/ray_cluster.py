@@ -121,7 +121,7 @@ def _no_cluster(address: str, error: Exception) -> InputError:
 
 def packages() -> list[str]:
     """Folders of the two packages as they are installed here, for workers elsewhere."""
-    found = [importlib.util.find_spec(name) for name in ("raysweep", "analysis")]
+    found = [importlib.util.find_spec(name) for name in ("raysweep", "raysweep_analysis")]
     return [str(Path(spec.origin).parent) for spec in found if spec and spec.origin]
 
 

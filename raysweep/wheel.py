@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from raysweep.errors import InputError
 
-PACKAGES = ("raysweep", "analysis")
+PACKAGES = ("raysweep", "raysweep_analysis")
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from scipy import stats
 from simulate_trials import simulate_emergence, simulate_forcing, simulate_search
 from statsmodels.stats.power import TTestPower
 
-import analysis
-from analysis.emergence import medians
-from analysis.inference import partial_residuals
-from analysis.sample_size import units_for_equivalence
+import raysweep_analysis as analysis
 from raysweep.errors import InputError
+from raysweep_analysis.emergence import medians
+from raysweep_analysis.inference import partial_residuals
+from raysweep_analysis.sample_size import units_for_equivalence
 
 U = [0, 2, 4, 6, 8]
 

@@ -9,11 +9,11 @@ import pytest
 from matplotlib.figure import Figure
 from simulate_trials import simulate_forcing
 
-import analysis
-from analysis import figures
-from analysis.boundaries import lines_by
-from analysis.figures import style
-from analysis.report import find
+import raysweep_analysis as analysis
+from raysweep_analysis import figures
+from raysweep_analysis.boundaries import lines_by
+from raysweep_analysis.figures import style
+from raysweep_analysis.report import find
 
 GRID = list(itertools.product([0, 2, 4, 6, 8], [1, 5], [512, 4096], [12, 64]))
 

@@ -6,15 +6,15 @@ import pytest
 from scipy import stats
 from simulate_trials import simulate_forcing
 
-from analysis import forcing_effects
-from analysis.boundaries import fitted_line, zero_crossing
-from analysis.inference import (
+from raysweep_analysis import forcing_effects
+from raysweep_analysis.boundaries import fitted_line, zero_crossing
+from raysweep_analysis.inference import (
     jonckheere_terpstra,
     max_t,
     meta_regression,
     two_lines,
 )
-from analysis.sample_size import units_needed
+from raysweep_analysis.sample_size import units_needed
 
 STUDIES = 2_000
 FOUND = ["helps", "hurts"]

@@ -9,8 +9,8 @@ from scipy import stats
 from simulate_trials import simulate_forcing
 from statsmodels.stats.multitest import multipletests
 
-from analysis import forcing_effects, load_trials
 from raysweep.errors import InputError
+from raysweep_analysis import forcing_effects, load_trials
 
 
 def table(seed: int = 0, **options: object) -> pd.DataFrame:
@@ -242,11 +242,24 @@ def test_an_unknown_outcome_names_those_there_are():
 
 def test_analysis_needs_no_training_stack(tmp_path: Path):
     code = (
-        "import sys, importlib, pkgutil, analysis\n"
-        "for m in pkgutil.walk_packages(analysis.__path__, 'analysis.'):\n"
+        "import sys, importlib, pkgutil, raysweep_analysis\n"
+        "for m in pkgutil.walk_packages(raysweep_analysis.__path__, 'raysweep_analysis.):\n"
         "    if not m.name.endswith('__main__'): importlib.import_module(m.name)\n"
         "heavy = {'torch', 'ray', 'mlflow', 'optuna'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     # The walks run as they are imported, and leave figures where they are.
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_the_analysis_is_found_where_a_user_looks_first():
+    code = (
+        "import sys, raysweep\n"
+        "assert 'raysweep_analysis' not in sys.modules\n"
+        "found = raysweep.analysis.forcing_effects\n"
+        "import raysweep.analysis, raysweep_analysis\n"
+        "assert raysweep.analysis is raysweep_analysis\n"
+        "assert found is raysweep_analysis.forcing_effects\n"
+        "assert not {'torch', 'ray', 'mlflow', 'optuna'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

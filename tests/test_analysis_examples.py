@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import examples
-from analysis.examples import published
-from analysis.load import load_trials
+from raysweep_analysis import examples
+from raysweep_analysis.examples import published
+from raysweep_analysis.load import load_trials
 
 TABLES = (examples.EMERGENCE, examples.DRAWS, examples.FORCING)
 
@@ -30,7 +30,7 @@ def run(name: str, folder: Path, *tables: Path) -> set[str]:
     """Run a walk as a person does; returns the names of what it left."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [name, str(folder), *map(str, tables)])
-        runpy.run_module(f"analysis.examples.{name}", run_name="__main__")
+        runpy.run_module(f"raysweep_analysis.examples.{name}", run_name="__main__")
     return {path.name for path in folder.iterdir()}
 
 

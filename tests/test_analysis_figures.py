@@ -6,9 +6,9 @@ import pytest
 from matplotlib.figure import Figure
 from simulate_trials import simulate_emergence, simulate_forcing, simulate_search
 
-import analysis
-from analysis import figures
-from analysis.figures import style
+import raysweep_analysis as analysis
+from raysweep_analysis import figures
+from raysweep_analysis.figures import style
 
 
 def forced(**options: object) -> pd.DataFrame:

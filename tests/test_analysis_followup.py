@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 from simulate_trials import simulate_forcing, simulate_search
 
-from analysis.examples import strengths
-from analysis.load import load_trials
+from raysweep_analysis.examples import strengths
+from raysweep_analysis.load import load_trials
 
 GRID = list(itertools.product([8, 6, 4, 2, 0], [512, 4096], [12, 64]))
 STRENGTHS = np.arange(1, 11) * 0.2
@@ -102,7 +102,7 @@ def test_the_walk(trials: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         sys, "argv", ["followup", str(tmp_path / "out"), str(tmp_path / "followup.parquet")]
     )
-    runpy.run_module("analysis.examples.followup", run_name="__main__")
+    runpy.run_module("raysweep_analysis.examples.followup", run_name="__main__")
     found = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"strength_by_redundancy.png", "tables.md", "curves.csv", "effects.csv"} <= found
     text = (tmp_path / "out" / "tables.md").read_text()

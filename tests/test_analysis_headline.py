@@ -5,13 +5,13 @@ import pytest
 from matplotlib.text import Text
 from test_analysis_boundary import harmful, study
 
-import analysis
-from analysis import figures
-from analysis.boundaries import lines_by
-from analysis.figures import style
-from analysis.figures.headline import headline_words
-from analysis.report import find
-from analysis.report.pictures import pictures
+import raysweep_analysis as analysis
+from raysweep_analysis import figures
+from raysweep_analysis.boundaries import lines_by
+from raysweep_analysis.figures import style
+from raysweep_analysis.figures.headline import headline_words
+from raysweep_analysis.report import find
+from raysweep_analysis.report.pictures import pictures
 
 
 def parts(trials):

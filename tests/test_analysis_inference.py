@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from analysis.inference import (
+from raysweep_analysis.inference import (
     correlation,
     correlation_interval,
     correlation_p,

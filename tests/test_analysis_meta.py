@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from statsmodels.regression.mixed_linear_model import MixedLM
 
-from analysis.inference import meta_regression
+from raysweep_analysis.inference import meta_regression
 
 # Thirteen trials of the BCG vaccine (Colditz et al. 1994, `dat.bcg` of R's metadat): vaccinated
 # with and without tuberculosis, controls with and without, latitude.

@@ -9,7 +9,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
-from analysis.inference import (
+from raysweep_analysis.inference import (
     detectable_effect,
     hedges_dz,
     holm,

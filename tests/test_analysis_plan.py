@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.plan import AnalysisPlan, check, read_plan, register
 from raysweep.errors import InputError
+from raysweep_analysis.plan import AnalysisPlan, check, read_plan, register
 
 PLAN = AnalysisPlan(
     study="s",
@@ -80,7 +80,8 @@ def test_an_edited_file_is_noticed():
 def test_the_module_needs_the_standard_library_only():
     code = (
         "import sys, importlib.util\n"
-        "spec = importlib.util.spec_from_file_location('plan', 'analysis/plan.py')\n"
+        "file = 'analysis/raysweep_analysis/plan.py'\n"
+        "spec = importlib.util.spec_from_file_location('plan', file)\n"
         "module = importlib.util.module_from_spec(spec); sys.modules['plan'] = module\n"
         "spec.loader.exec_module(module)\n"
         "heavy = {'numpy', 'pandas', 'scipy', 'pydantic'} & set(sys.modules)\n"

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from simulate_trials import simulate_emergence, simulate_forcing, simulate_search
 
-from analysis.__main__ import main
-from analysis.plan import AnalysisPlan, register
-from analysis.report import find, write_report
-from analysis.report.page import page
-from analysis.settings import Settings
+from raysweep_analysis.__main__ import main
+from raysweep_analysis.plan import AnalysisPlan, register
+from raysweep_analysis.report import find, write_report
+from raysweep_analysis.report.page import page
+from raysweep_analysis.settings import Settings
 
 U = [0, 4, 8]
 STRENGTHS = np.geomspace(0.01, 10, 6)

@@ -11,9 +11,9 @@ from drawn_runs import study
 from rich.console import Console, ConsoleRenderable
 from simulate_trials import simulate_forcing
 
-from analysis import forcing_effects
 from raysweep.cells import expand, varying
 from raysweep.display import emergence_table, verdict_table
+from raysweep_analysis import forcing_effects
 
 WIDTHS = (80, 100, 120, 200)
 OUTCOME = "performance_fused_test"

@@ -165,8 +165,10 @@ def wheel_of_another_version(path: Path) -> Path:
     root = Path(__file__).parents[1]
     version = "0.1.0+another"
     with zipfile.ZipFile(path, "w") as archive:
-        for source in sorted((*root.glob("raysweep/**/*.py"), *root.glob("analysis/**/*.py"))):
-            name, text = source.relative_to(root).as_posix(), source.read_text()
+        sources = [(root, file) for file in root.glob("raysweep/**/*.py")]
+        sources += [(root / "analysis", file) for file in root.glob("analysis/**/*.py")]
+        for base, source in sorted(sources):
+            name, text = source.relative_to(base).as_posix(), source.read_text()
             if name == "raysweep/__init__.py":
                 assert text.count(f'"{__version__}"') == 1
                 text = text.replace(f'"{__version__}"', f'"{version}"')

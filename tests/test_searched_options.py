@@ -16,8 +16,6 @@ from rich.console import Console
 from simulate_packs import diverged, essence, run
 from tiny_runs import assert_same_table, opened, study, table
 
-from analysis import forcing_effects
-from analysis.doses import dose_response
 from raysweep import local_runner
 from raysweep.display import verdict_table
 from raysweep.estimate import study_size
@@ -32,6 +30,8 @@ from raysweep.table import results_of, write_part
 from raysweep.tracking.facts import study_facts
 from raysweep.tracking.runs import runs_of_cell
 from raysweep.trials import Arm, Stage, Status, Trial, TrialResult
+from raysweep_analysis import forcing_effects
+from raysweep_analysis.doses import dose_response
 
 OPTIONS = {
     "temperature": {"low": 0.05, "high": 1.0, "scale": "log"},

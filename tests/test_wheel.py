@@ -47,7 +47,9 @@ def call(unpacked: Path, folder: Path, *arguments: str) -> str:
 
 
 def test_both_packages_come_from_the_wheel(unpacked: Path, tmp_path: Path) -> None:
-    code = "import raysweep, analysis; print(raysweep.__file__, analysis.__file__)"
+    code = (
+        "import raysweep, raysweep_analysis; print(raysweep.__file__, raysweep_analysis.__file__)"
+    )
     for path in call(unpacked, tmp_path, "-c", code).split():
         assert Path(path).is_relative_to(unpacked)
 
@@ -65,8 +67,8 @@ def test_the_command_is_installed(unpacked: Path) -> None:
 def test_what_is_sent_of_a_wheel_is_its_packages(wheel: Path, tmp_path: Path) -> None:
     found = unpack(wheel, tmp_path)
     assert found.version == __version__
-    assert {path.name for path in tmp_path.iterdir()} == {"raysweep", "analysis"}
-    assert [path.name for path in found.packages] == ["raysweep", "analysis"]
+    assert {path.name for path in tmp_path.iterdir()} == {"raysweep", "raysweep_analysis"}
+    assert [path.name for path in found.packages] == ["raysweep", "raysweep_analysis"]
     for source in (ROOT / "raysweep").rglob("*.py"):
         assert (tmp_path / source.relative_to(ROOT)).read_bytes() == source.read_bytes()
     assert (tmp_path / "raysweep" / "search_spaces" / "quickstart.yaml").is_file()
@@ -82,7 +84,7 @@ def zipped(path: Path, files: dict[str, str]) -> Path:
 FILES = {
     "raysweep-1.0.dist-info/METADATA": "Name: raysweep\nVersion: 1.0\n",
     "raysweep/__init__.py": "",
-    "analysis/__init__.py": "",
+    "raysweep_analysis/__init__.py": "",
 }
 
 
@@ -91,7 +93,10 @@ FILES = {
     [
         ({"raysweep/../../outside.py": "x"}, "leads out of its folder"),
         ({"raysweep/a\\..\\b.py": "x"}, "leads out of its folder"),
-        ({"analysis/__init__.py": None}, "not a wheel of raysweep .*no package analysis"),
+        (
+            {"raysweep_analysis/__init__.py": None},
+            "not a wheel of raysweep .*no package raysweep_analysis",
+        ),
         ({"raysweep-1.0.dist-info/METADATA": None}, "not a wheel of raysweep; make one with"),
     ],
 )

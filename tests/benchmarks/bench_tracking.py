@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import drawn_runs
 from mlflow_server import running_server
 
-from analysis import load_trials
 from raysweep.tracking import sync
+from raysweep_analysis import load_trials
 
 # Search trials x seeds + baseline, then three arms x confirm seeds; cells to make 2,000 trials.
 SHAPES: dict[str, dict[str, Any]] = {

@@ -1,0 +1,26 @@
+"""Statistics, figures and the report on trial tables; needs the table alone, no torch or Ray."""
+
+from raysweep_analysis.boundaries import boundary, lines_by
+from raysweep_analysis.contrasts import forcing_effects
+from raysweep_analysis.doses import dose_response, dose_shapes
+from raysweep_analysis.draws import draw_effects
+from raysweep_analysis.emergence import alignment_performance, emergence_trends
+from raysweep_analysis.emergence_summary import emergence_summary
+from raysweep_analysis.load import load_trials
+from raysweep_analysis.moderation import moderators
+from raysweep_analysis.sample_size import power
+
+__all__ = [
+    "alignment_performance",
+    "boundary",
+    "dose_response",
+    "dose_shapes",
+    "draw_effects",
+    "emergence_summary",
+    "emergence_trends",
+    "forcing_effects",
+    "lines_by",
+    "load_trials",
+    "moderators",
+    "power",
+]

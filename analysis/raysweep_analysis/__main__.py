@@ -1,0 +1,43 @@
+"""`python -m raysweep_analysis TABLE --out DIR`: the answer printed, the report in a folder."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from raysweep.errors import InputError
+from raysweep_analysis.report import write_report
+from raysweep_analysis.settings import Settings, beside
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0, or 2 for a mistake of the user's."""
+    parser = argparse.ArgumentParser(prog="python -m raysweep_analysis", description=__doc__)
+    parser.add_argument("table", nargs="+", help="a run's folder or a Parquet file; or several")
+    parser.add_argument("--out", required=True, help="folder for report.html, figures/ and tables/")
+    parser.add_argument("--performance", help="outcome, such as performance_fused_test")
+    parser.add_argument("--alpha", type=float, help="error rate, 0.05 by default")
+    parser.add_argument("--margin", type=float, help="of equivalence, 0.005 by default")
+    parser.add_argument("--unit", choices=("auto", "seed", "draw"), help="what a test counts")
+    parser.add_argument("--alignment", help="alignment column to report")
+    given = parser.parse_args(arguments)
+    source = given.table[0] if len(given.table) == 1 else given.table
+    changes = {
+        name: value
+        for name in ("performance", "alpha", "margin", "unit", "alignment")
+        if (value := getattr(given, name)) is not None
+    }
+    try:
+        settings: Settings = replace(beside(source).settings, **changes)
+        files = write_report(source, given.out, settings)
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    found = files.findings
+    lines = found.answer.lines() if found.answer is not None else list(found.emergence)
+    sys.stdout.write("\n".join([*lines, f"report: {files.html}"]) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,311 @@
+"""The answer in plain sentences."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from raysweep_analysis.contrasts import cell_columns
+from raysweep_analysis.figures.style import outcome_words, scale_of, signed
+from raysweep_analysis.figures.words import value_words
+from raysweep_analysis.load import axes_of
+
+_NAMED = 6
+# boundaries that are worth a sentence each
+_LINES = 4
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a study says, most important first.
+
+    Attributes:
+        headline: one sentence.
+        parts: (heading, sentences) per criterion that chose a strength.
+        beyond: what the effect depends on and where it turns.
+        limits: what the study cannot say.
+    """
+
+    headline: str
+    parts: tuple[tuple[str, tuple[str, ...]], ...]
+    beyond: tuple[str, ...]
+    limits: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """All sentences as plain text."""
+        text = [self.headline]
+        for heading, sentences in self.parts:
+            text += [heading, *(f"- {s}" for s in sentences)]
+        return text + [f"- {s}" for s in (*self.beyond, *self.limits)]
+
+
+def answer(
+    effects: pd.DataFrame,
+    needs: pd.DataFrame,
+    boundaries: pd.DataFrame,
+    moderation: pd.DataFrame,
+    margin: float,
+    alpha: float,
+) -> Answer:
+    """Put the tables of a forcing study into sentences.
+
+    Args:
+        effects: as from `forcing_effects`.
+        needs: as from `power`.
+        boundaries: as from `boundary`.
+        moderation: as from `moderators`.
+        margin: of equivalence, in the outcome's unit.
+        alpha: error rate.
+    """
+    parts = []
+    for criterion, group in effects.groupby("chosen_by", sort=False):
+        sentences = tuple(_of_criterion(group, needs, margin))
+        parts.append((_heading(str(criterion), effects["performance"].iloc[0]), sentences))
+    beyond = [*_boundaries(boundaries, effects), *_moderators(moderation, alpha)]
+    return Answer(_headline(effects), tuple(parts), tuple(beyond), tuple(_limits(effects)))
+
+
+def _headline(effects: pd.DataFrame) -> str:
+    count = effects["verdict"].value_counts()
+    total = len(effects)
+    if count.get("inconclusive", 0) == total:
+        reasons = effects["reason"].str.split(";").str[0].value_counts()
+        return f"Whether forcing alignment helps is not known from this table: {reasons.index[0]}."
+    what = "comparisons" if effects["chosen_by"].nunique() > 1 else "cells"
+    words = {"helps": "helps in", "hurts": "hurts in", "equivalent": "makes no difference in"}
+    found = [f"{w} {count[v]}" for v, w in words.items() if count.get(v, 0)]
+    unknown = int(count.get("inconclusive", 0))
+    if len(found) == 1 and not unknown:
+        everywhere = f"in all {total} {what}" if total > 1 else "in the one cell tested"
+        return f"Forcing alignment {found[0].replace(f'in {total}', everywhere)}."
+    rest = f"; {unknown} {'is' if unknown == 1 else 'are'} not known" if unknown else ""
+    return f"Of {total} {what}, forcing alignment {_listed(found)}{rest}."
+
+
+def _heading(criterion: str, performance: str) -> str:
+    at = {
+        "alignment": "At the strength that aligns most",
+        "performance": "At the strength that performs best on validation",
+    }.get(criterion, "At the strength that was forced")
+    return f"{at} ({outcome_words(performance)})"
+
+
+def _of_criterion(group: pd.DataFrame, needs: pd.DataFrame, margin: float) -> Iterator[str]:
+    factor, unit = scale_of(group["performance"].iloc[0])
+    total = len(group)
+    for verdict, words in (("helps", "It helps"), ("hurts", "It hurts")):
+        here = group[group["verdict"] == verdict]
+        if len(here):
+            named = _effects(here, factor, unit)
+            yield f"{words} in {_share(len(here), total)}: {named}{_where(here, group)}."
+            yield from _net_of_placebo(here, verdict, factor, unit)
+    same = group[group["verdict"] == "equivalent"]
+    if len(same):
+        yield (
+            f"It makes no difference beyond {margin * factor:g} {unit} in "
+            f"{_share(len(same), total)}: {_named(same['label'])}{_where(same, group)}."
+        )
+    unknown = group[group["verdict"] == "inconclusive"]
+    if len(unknown):
+        yield f"It is not known in {_share(len(unknown), total)}: {_named(unknown['label'])}."
+        yield from _more(unknown, needs, factor, unit)
+    flat = group[(group["n"] >= 2) & (group["alignment"] != "") & ~(group["alignment_ci_low"] > 0)]
+    if len(flat):
+        yield (
+            f"Forcing is not shown to have raised the alignment in {_named(flat['label'])}: "
+            "there the verdict is about the loss term, not about alignment."
+        )
+
+
+def _net_of_placebo(here: pd.DataFrame, verdict: str, factor: float, unit: str) -> Iterator[str]:
+    tested = here[here["verdict_vs_placebo"] != ""]
+    if tested.empty:
+        return
+    stays = tested[tested["verdict_vs_placebo"] == verdict]
+    rest = tested[tested["verdict_vs_placebo"] != verdict]
+    if rest.empty:
+        yield "A placebo, the same strength on shuffled pairs, does not explain it in any of them."
+        return
+    if len(rest) == len(tested):
+        where = "In that cell" if len(tested) == 1 else f"In none of these {len(tested)} cells"
+    else:
+        where = f"In {len(rest)} of these {len(tested)}"
+    beyond = "is such an effect shown" if where.startswith("In none") else "no such effect is shown"
+    yield (
+        f"{where} {beyond} against a placebo (the same strength on shuffled pairs), so it may "
+        f"come from {'regularisation' if verdict == 'helps' else 'the added loss as such'} rather "
+        f"than from alignment: {_named(rest['label'])}."
+    )
+    if len(stays):
+        mean = float(stays["effect_vs_placebo"].mean()) * factor
+        keep, average = ("keeps", "") if len(stays) == 1 else ("keep", " on average")
+        yield f"Net of the placebo {_named(stays['label'])} {keep} {signed(mean)} {unit}{average}."
+
+
+def _more(unknown: pd.DataFrame, needs: pd.DataFrame, factor: float, unit: str) -> Iterator[str]:
+    keys = ["study", "cell", "chosen_by"]
+    needed = unknown[keys].merge(needs, on=keys, how="left").dropna(subset=["n_more"])
+    for kind, rows in needed.groupby("unit"):
+        low, high = int(rows["n_more"].min()), int(rows["n_more"].max())
+        many = str(low) if low == high else f"{low} to {high}"
+        what = str(kind) + ("s" if high != 1 else "")
+        effect = float(rows["effect"].iloc[0]) * factor
+        yield (
+            f"About {many} more {what} per cell would find a true effect of {effect:g} {unit} "
+            "with 80 % power, judged by the spread seen so far."
+        )
+
+
+def _boundaries(boundaries: pd.DataFrame, effects: pd.DataFrame) -> Iterator[str]:
+    if boundaries.empty:
+        return
+    columns = list(boundaries.columns)
+    by = columns[3 : columns.index("performance")]
+    fitted = boundaries[boundaries["set"] != "none"]
+    for (data, criterion), rows in fitted.groupby(["data", "chosen_by"], sort=False):
+        at = {
+            "alignment": " (strength that aligns most)",
+            "performance": " (strength that performs best)",
+        }.get(str(criterion), "")
+        named = str(data).capitalize() + at
+        if len(rows) > _LINES:
+            yield f"{named}: {_many_lines(rows, effects, by)}."
+            continue
+        for row in rows.to_dict("records"):
+            parts = [named, *filter(None, (value_words(effects, n, row[n]) for n in by))]
+            yield f"{', '.join(parts)}: {row['statement']}."
+
+
+def _many_lines(rows: pd.DataFrame, effects: pd.DataFrame, by: list[str]) -> str:
+    """Boundaries of many combinations of axes in one sentence; the table has each."""
+    along, total = rows["along"].iloc[0], len(rows)
+    within = rows[rows["crosses"] == "within"].sort_values("boundary")
+    nowhere = rows[rows["crosses"] == "nowhere"]
+    hurts = int(nowhere["statement"].str.contains("hurts").sum())
+    said = []
+    if len(within):
+        ends = [
+            f"{row['boundary']:.2g} ({', '.join(value_words(effects, n, row[n]) for n in by)})"
+            for row in within.iloc[[0, -1] if len(within) > 1 else [0]].to_dict("records")
+        ]
+        said.append(f"the effect changes sign in {len(within)}, at {along} = {' to '.join(ends)}")
+    low, high = rows["x_min"].min(), rows["x_max"].max()
+    for count, word in ((hurts, "hurts"), (len(nowhere) - hurts, "helps")):
+        if count:
+            said.append(f"forcing {word} at every {along} from {low:g} to {high:g} in {count}")
+    if rest := total - len(within) - len(nowhere):
+        said.append(f"no change of sign can be located in {rest}")
+    names = [value_words(effects, n, "").strip() for n in by]
+    return f"of {total} lines, one for each {_listed(names)}, {'; '.join(said)}"
+
+
+def _moderators(moderation: pd.DataFrame, alpha: float) -> Iterator[str]:
+    if moderation.empty:
+        return
+    single = moderation[(moderation["model"] == "single") & (moderation["p_adjusted"] < alpha)]
+    factor, unit = scale_of(moderation["performance"].iloc[0])
+    for (data, criterion), rows in single.groupby(["data", "chosen_by"], sort=False):
+        best = rows.sort_values("p_value").head(3)
+        found = [
+            f"{row['term']} ({signed(row['per_sd'] * factor)} {unit} per standard deviation)"
+            for row in best.to_dict("records")
+        ]
+        at = f" at the strength chosen for {criterion}" if criterion else ""
+        yield (
+            f"In {data}{at}, the effect goes with {_listed(found)}, each taken alone (exploratory)."
+        )
+
+
+def _limits(effects: pd.DataFrame) -> Iterator[str]:
+    tested = effects[effects["n"] >= 2]
+    if len(tested) and (tested["n_draws"] <= 1).all():
+        yield (
+            "Each cell is one dataset: verdicts hold for these datasets, not for all data with "
+            "their characteristics (that takes several draws, 5 or more)."
+        )
+    lost = effects[effects["n_dropped"] > 0]
+    if len(lost):
+        yield (
+            f"{int(lost['n_dropped'].sum())} pairs of runs are missing from the tests "
+            f"({int(effects['n_diverged'].sum())} runs diverged, "
+            f"{int(effects['n_failed'].sum())} failed): {_named(lost['label'])}."
+        )
+    if len(tested) and (tested["verdict_vs_placebo"] == "").all():
+        yield "There is no placebo arm: effects may be plain regularisation."
+
+
+def _effects(rows: pd.DataFrame, factor: float, unit: str) -> str:
+    strongest = rows.reindex(rows["effect"].abs().sort_values(ascending=False).index)
+    named = [
+        f"{row['label']} ({signed(row['effect'] * factor)})"
+        for row in strongest.head(_NAMED).to_dict("records")
+    ]
+    more = len(rows) - len(named)
+    return f"{_listed(named, more)} {unit}"
+
+
+def _where(rows: pd.DataFrame, group: pd.DataFrame) -> str:
+    """For cells too many to name: the stretch of each characteristic that they keep to."""
+    if len(rows) <= _NAMED or len(rows) == len(group):
+        return ""
+    names = [n for n in axes_of(group, cell_columns(group)) if n in rows]
+    stretches = []
+    for name in names:
+        here, there = set(rows[name].dropna()), set(group[name].dropna())
+        if here < there and pd.api.types.is_numeric_dtype(rows[name]):
+            low, high = min(here), max(here)
+            stretches.append(f"{name} {low:g}" if low == high else f"{name} {low:g} to {high:g}")
+    return f" ({', '.join(stretches)} only)" if stretches else ""
+
+
+def _named(labels: pd.Series) -> str:
+    names = list(dict.fromkeys(labels))
+    return _listed(names[:_NAMED], max(0, len(names) - _NAMED))
+
+
+def _listed(items: Sequence[str], more: int = 0) -> str:
+    parts = [*items, f"{more} more"] if more else list(items)
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _share(part: int, total: int) -> str:
+    if part == total:
+        return "the one cell" if total == 1 else f"all {total} cells"
+    return f"{part} of {total} cells"
+
+
+def emergence_answer(trends: pd.DataFrame, middle: pd.DataFrame) -> list[str]:
+    """Sentences on emergent alignment.
+
+    Args:
+        trends: as from `emergence_trends`.
+        middle: as from `emergence.medians`.
+    """
+    said = []
+    for (data, along), rows in trends.groupby(["data", "along"], sort=False):
+        tested = rows[np.isfinite(rows["rho"].astype(float))]
+        if tested.empty:
+            continue
+        falling = (tested["rho"] < 0) & (tested["p_rho"] < 0.05)
+        rising = (tested["rho"] > 0) & (tested["p_rho"] < 0.05)
+        low, high = tested["rho"].min(), tested["rho"].max()
+        said.append(
+            f"In {data}, emergent alignment falls with {along} in {int(falling.sum())} and rises "
+            f"in {int(rising.sum())} of {len(tested)} settings (Spearman's rho "
+            f"{signed(low, 2)} to {signed(high, 2)})."
+        )
+    pair = middle[middle["pair"] == "alignment-performance"] if len(middle) else middle
+    for data, rows in pair.groupby("data", sort=False) if len(pair) else []:
+        along = str(middle.columns[2])
+        ends = [
+            f"{signed(row['median'], 2)} at {along} = {row[along]:g}"
+            for row in rows.iloc[[0, -1]].to_dict("records")
+        ]
+        said.append(
+            f"In {data!s}, the median correlation of alignment and performance over models is "
+            f"{' and '.join(ends)}."
+        )
+    return said

@@ -1,0 +1,292 @@
+"""Where along a characteristic forcing turns from help to harm."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from raysweep.errors import InputError
+from raysweep_analysis.draws import draw_effects, numeric_covariate
+from raysweep_analysis.inference import CrossingSet, MetaRegression, crossing, meta_regression
+from raysweep_analysis.load import axes_of, describe_cells, higher_is_better
+
+_ALONG = ("U", "overlap", "I_shared", "R", "D_phi", "n_train", "width")
+_RESAMPLES = 2_000
+
+
+def boundary(
+    trials: pd.DataFrame,
+    performance: str = "performance_fused_test",
+    along: str | None = None,
+    by: Sequence[str] = (),
+    alpha: float = 0.05,
+    reference: str = "none",
+    rng: np.random.Generator | None = None,
+) -> pd.DataFrame:
+    """Find where the effect changes sign along a characteristic.
+
+    A line is fitted to the effects of dataset draws (REML, random effects of draws and of units);
+    its crossing with zero has Fieller's confidence set, which is unbounded exactly when the slope
+    cannot be told apart from zero. The bootstrap resamples draws and is there to compare: with few
+    draws it is too narrow.
+
+    Args:
+        trials: a trial table.
+        performance: the outcome.
+        along: a number that describes cells, as `moderators` takes them; by default the first of
+            U, overlap, I_shared, R, D_phi, n_train, width with at least three values.
+        by: further descriptors; a line for each combination of their values.
+        alpha: one minus the coverage.
+        reference: `none`, or `placebo` for the effect net of it.
+        rng: for the bootstrap; a fixed seed by default.
+
+    Returns:
+        One row per (study, data, chosen_by, by...): `performance along boundary` (the crossing),
+        `set` (`interval`, `rays`: everything but the interval, `everywhere`, or `none`: not
+        fitted), `low high` (ends of the set), `crosses` (`within`: an interval that meets the
+        range looked at; `nowhere`: the whole set lies outside it, so the effect has one sign in
+        it; `unknown`), `boot_low boot_high` (percentiles), `boot_share`
+        (resamples that cross within the range looked at), `helps_side` (`below` or `above` the
+        boundary; empty unless it lies `within`), `intercept slope slope_low slope_high p_slope`,
+        `p_curved` (of a quadratic term: is a line enough?), `x_min x_max` (range looked at),
+        `n_units n_cells n_draws`, `statement` (the finding in a sentence).
+
+    Raises:
+        InputError: `along` or `by` is not in the table.
+    """
+    units = draw_effects(trials, performance, reference)
+    rows = []
+    for keys, group in units.groupby(
+        ["study", "data", "chosen_by", *_known(units, by)], sort=False, dropna=False
+    ):
+        names = dict(zip(["study", "data", "chosen_by", *by], keys, strict=True))
+        name = along or default_along(group)
+        if name is None:
+            continue
+        rows.append(
+            {**names, "performance": performance, "along": name}
+            | _of_group(group, name, alpha, higher_is_better(performance), rng)
+        )
+    columns = ["study", "data", "chosen_by", *by, "performance", "along", *_RESULTS]
+    return pd.DataFrame(rows, columns=columns)
+
+
+_RESULTS = (
+    *("boundary", "set", "low", "high", "crosses"),
+    *("boot_low", "boot_high", "boot_share", "helps_side"),
+    *("intercept", "slope", "slope_low", "slope_high", "p_slope", "p_curved"),
+    *("x_min", "x_max", "n_units", "n_cells", "n_draws", "statement"),
+)
+
+
+def lines_by(trials: pd.DataFrame, along: str | None = None) -> list[str]:
+    """The axes beside `along` that tell confirmed cells apart: what one line must not mix.
+
+    Where effects differ between, say, encoder widths, a line through all of them crosses zero
+    where none of them does. An axis that leaves no line with three values of `along` is a part of
+    it and is not named.
+
+    Args:
+        trials: a trial table.
+        along: as `boundary` takes it.
+    """
+    confirmed = trials[trials["stage"].astype(str) == "confirm"]
+    cells = describe_cells(confirmed if len(confirmed) else trials)
+    data = cells["data"].astype(str) if "data" in cells else pd.Series("", cells.index)
+    found: list[str] = []
+    for _, group in cells.groupby(data, sort=False):
+        name = along or default_along(group)
+        if name is None:
+            continue
+        kept: list[str] = []
+        x = numeric_covariate(group, name)
+        for axis in axes_of(group):
+            of_line = x.groupby([group[c] for c in (*kept, axis)], dropna=False).nunique()
+            if axis not in (name, f"{name}_1", f"{name}_2") and (of_line >= 3).any():
+                kept.append(axis)
+        found += [axis for axis in kept if axis not in found]
+    return found
+
+
+def default_along(units: pd.DataFrame) -> str | None:
+    """The first characteristic with three values or more, or None."""
+    for name in _ALONG:
+        try:
+            if numeric_covariate(units, name).nunique() >= 3:
+                return name
+        except KeyError:
+            continue
+    return None
+
+
+def fitted_line(units: pd.DataFrame, along: str) -> MetaRegression:
+    """Effects of units = a + b * along.
+
+    Random effects: of units, and of draws where the same draw number occurs at several values, as
+    it does in a grid: such datasets share the generator's random choices.
+
+    Raises:
+        ValueError: fewer than three units, or all at one value.
+    """
+    x = numeric_covariate(units, along).to_numpy(float)
+    design = np.column_stack([np.ones(len(units)), x])
+    return meta_regression(units["effect"], units["variance"], design, _blocks(units, x))
+
+
+def zero_crossing(fit: MetaRegression, x: NDArray[np.float64], alpha: float) -> CrossingSet:
+    """Fieller's set for the crossing of a fitted line, from values of x like those looked at."""
+    (a, b), cov = fit.coefficients, fit.covariance
+    # Degrees of freedom of the line's height where it crosses, or at the nearest value looked at.
+    at = float(np.clip(-a / b, x.min(), x.max())) if b else float(x.mean())
+    df = fit.combination([1.0, at])[2]
+    t = float(stats.t.ppf(1 - alpha / 2, df))
+    return crossing(float(a), float(b), cov[0, 0], cov[1, 1], cov[0, 1], t)
+
+
+def _of_group(
+    units: pd.DataFrame,
+    along: str,
+    alpha: float,
+    higher_better: bool,
+    rng: np.random.Generator | None,
+) -> dict[str, object]:
+    x = _values(units, along)
+    units, x = units[np.isfinite(x)], x[np.isfinite(x)]
+    result: dict[str, object] = {
+        "n_units": len(units),
+        "n_cells": units["cell"].nunique(),
+        "n_draws": units["draw"].nunique(),
+        "x_min": x.min() if len(x) else np.nan,
+        "x_max": x.max() if len(x) else np.nan,
+    }
+    if len(units) < 4 or len(np.unique(x)) < 3:
+        why = f"not fitted: {len(units)} units at {len(np.unique(x))} values of {along}"
+        return result | {"set": "none", "crosses": "unknown", "statement": why}
+    fit = fitted_line(units, along)
+    a, b = fit.coefficients
+    found = zero_crossing(fit, x, alpha)
+    p_slope, slope_low, slope_high = fit.interval([0.0, 1.0], alpha)
+    boot = _bootstrap(units, x, fit, alpha, rng)
+    below = (b < 0) == higher_better
+    return result | {
+        "boundary": found.point,
+        "set": found.kind,
+        "low": found.low,
+        "high": found.high,
+        "crosses": _crosses(found, x),
+        **boot,
+        "helps_side": ("below" if below else "above") if _crosses(found, x) == "within" else "",
+        "intercept": float(a),
+        "slope": float(b),
+        "slope_low": slope_low,
+        "slope_high": slope_high,
+        "p_slope": p_slope,
+        "p_curved": _p_curved(units, x),
+        "statement": _statement(
+            found, along, below, (a + b * x.mean() > 0) == higher_better, x, alpha
+        ),
+    }
+
+
+def _crosses(found: CrossingSet, x: NDArray[np.float64]) -> str:
+    low, high = x.min(), x.max()
+    if found.kind == "interval":
+        return "nowhere" if found.high < low or found.low > high else "within"
+    nowhere = found.kind == "rays" and found.low < low and found.high > high
+    return "nowhere" if nowhere else "unknown"
+
+
+def _statement(
+    found: CrossingSet,
+    along: str,
+    below: bool,
+    gain: bool,
+    x: NDArray[np.float64],
+    alpha: float,
+) -> str:
+    level = f"{1 - alpha:.0%}"
+    if _crosses(found, x) == "nowhere":
+        return (
+            f"forcing {'helps' if gain else 'hurts'} at every {along} from {x.min():g} to "
+            f"{x.max():g} (no crossing there)"
+        )
+    if not found.bounded:
+        return f"unbounded: no change of sign along {along} can be located"
+    outside = "" if x.min() <= found.point <= x.max() else " (outside the range looked at)"
+    return (
+        f"forcing helps {'below' if below else 'above'} {along} = {found.point:.3g}{outside}, "
+        f"{level} set {found.low:.3g} to {found.high:.3g}"
+    )
+
+
+def _bootstrap(
+    units: pd.DataFrame,
+    x: NDArray[np.float64],
+    fit: MetaRegression,
+    alpha: float,
+    rng: np.random.Generator | None,
+) -> dict[str, float]:
+    """Percentile interval of the crossing over resampled draws; NaN with one draw per cell."""
+    rng = rng or np.random.default_rng(0)
+    nothing = {"boot_low": np.nan, "boot_high": np.nan, "boot_share": np.nan}
+    blocks = _blocks(units, x)
+    if blocks is not None:
+        # whole draws are resampled, with all their cells
+        labels, code = np.unique(blocks, return_inverse=True)
+        counts = rng.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), _RESAMPLES)
+        counts = counts[:, code]
+    else:
+        code = units["cell"].factorize()[0]
+        size = np.bincount(code)
+        if (size < 2).all():
+            return nothing
+        counts = np.zeros((_RESAMPLES, len(units)), dtype=np.int64)
+        for cell, n in enumerate(size):
+            counts[:, code == cell] = rng.multinomial(n, np.full(n, 1 / n), _RESAMPLES)
+    y = units["effect"].to_numpy(float)
+    w = 1 / np.maximum(units["variance"].to_numpy(float) + fit.tau2, 1e-12)
+    s, sx, sxx, sy, sxy = (counts @ (w * z) for z in (np.ones_like(x), x, x**2, y, x * y))
+    determinant = s * sxx - sx**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = (s * sxy - sx * sy) / determinant
+        point = -((sxx * sy - sx * sxy) / determinant) / slope
+    point = point[np.isfinite(point)]
+    if not len(point):
+        return nothing
+    low, high = np.quantile(point, [alpha / 2, 1 - alpha / 2])
+    share = float(((point >= x.min()) & (point <= x.max())).mean())
+    return {"boot_low": float(low), "boot_high": float(high), "boot_share": share}
+
+
+def _blocks(units: pd.DataFrame, x: NDArray[np.float64]) -> NDArray[np.int64] | None:
+    """Draw numbers, if there are several and they cross the values of x; else None."""
+    draws = units["draw"].to_numpy()
+    crossed = pd.Series(x).groupby(draws).nunique()
+    return draws if len(crossed) >= 2 and (crossed >= 2).any() else None
+
+
+def _p_curved(units: pd.DataFrame, x: NDArray[np.float64]) -> float:
+    if len(np.unique(x)) < 4 or len(units) < 5:
+        return float("nan")
+    z = (x - x.mean()) / x.std()
+    design = np.column_stack([np.ones(len(z)), z, z**2])
+    fit = meta_regression(units["effect"], units["variance"], design, _blocks(units, x))
+    return fit.interval([0.0, 0.0, 1.0])[0]
+
+
+def _values(units: pd.DataFrame, along: str) -> NDArray[np.float64]:
+    try:
+        return numeric_covariate(units, along).to_numpy(float)
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"boundary: along = {along!r} is not a number that describes cells"
+        ) from error
+
+
+def _known(units: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    missing = [name for name in by if name not in units]
+    if missing:
+        raise InputError(f"boundary: by = {', '.join(missing)} is not in the trial table")
+    return list(by)

@@ -1,0 +1,232 @@
+"""Per cell: what forcing alignment did, against no forcing and against a placebo."""
+
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from raysweep.errors import InputError
+from raysweep_analysis.inference import (
+    detectable_effect,
+    hedges_dz,
+    holm,
+    paired_t,
+    sign_flip,
+    tost,
+)
+from raysweep_analysis.load import alignment_column, check_seeds, describe_cells, higher_is_better
+from raysweep_analysis.pairs import GROUP, PLACE, Unit, confirm_rows, paired, units
+from raysweep_analysis.verdicts import reasons, verdicts
+
+
+def forcing_effects(
+    trials: pd.DataFrame,
+    performance: str = "performance_fused_test",
+    alpha: float = 0.05,
+    margin: float = 0.005,
+    *,
+    unit: Unit = "auto",
+    alignment: str | None = None,
+) -> pd.DataFrame:
+    """Test in every cell whether forcing alignment changed the performance.
+
+    Only confirm rows with status ok count, paired by (cell, draw, seed). The unit is the dataset
+    draw where a cell has several (a draw's value is the mean over its seeds), else the seed.
+    The primary test is the paired t, its p-values Holm-adjusted over all rows of a study. Verdict:
+    `helps` or `hurts` if the adjusted p is below alpha, by sign; else `equivalent` if two
+    one-sided t tests place the effect within the margin (not adjusted: an error of at most alpha
+    per cell); else `inconclusive`.
+
+    Args:
+        trials: a trial table, as from `load_trials`; several studies are separate families.
+        performance: the outcome: `performance_*` (0..1), `loss_*` (nats) or `regret_*` (0..1).
+        alpha: error rate, in (0, 1).
+        margin: largest effect that counts as no difference, in the outcome's unit.
+        unit: `auto`, `seed` or `draw`.
+        alignment: the alignment column to report; by default the first of the same split.
+
+    Returns:
+        One row per (study, cell, chosen_by), in the table's order:
+
+        - `study cell label chosen_by performance` and the descriptors of the cell;
+        - `strength` (median over forced rows), `options` (of the loss, those that were searched),
+          `n` (units), `unit`, `n_pairs`, `n_draws`,
+          `n_dropped` (planned pairs without two usable runs), `n_diverged`, `n_failed` (confirm
+          runs);
+        - `performance_none performance_forced`: means over the pairs;
+        - `effect` = forced - none, `ci_low ci_high` (1 - alpha, not adjusted), `sd` over units,
+          `p_value` (paired t), `p_adjusted` (Holm), `p_signflip` (exact), `d_z`
+          (Hedges-corrected), `p_equivalence` (TOST), `within_margin` (p_equivalence < alpha);
+        - `verdict`, `reason` (what limits the verdict; empty when nothing does);
+        - `smallest_detectable_effect`: found with 80 % power at this n and spread, at the level of
+          Holm's first step; NaN where all differences are equal, so that there is no spread;
+        - `effect_vs_placebo` = forced - placebo, `placebo_ci_low placebo_ci_high p_vs_placebo
+          p_vs_placebo_adjusted verdict_vs_placebo` (empty without a placebo arm): what remains
+          once plain regularisation is taken off;
+        - `alignment` (the column), `alignment_none alignment_forced alignment_gain
+          alignment_ci_low alignment_ci_high`: whether forcing did what it says.
+
+    Raises:
+        InputError: an unknown column, an alpha outside (0, 1), a negative margin, seeds shared by
+            search and confirmation, or several strengths for one criterion.
+    """
+    if not _is_number(alpha) or not 0 < alpha < 1:
+        raise InputError(f"alpha is {alpha!r}; expected a number between 0 and 1")
+    if not _is_number(margin) or not margin >= 0:
+        raise InputError(f"margin is {margin!r}; expected 0 or more, in the unit of {performance}")
+    check_seeds(trials)
+    measure = alignment_column(trials, performance, alignment)
+    rows = confirm_rows(trials, {"y": performance} | ({"a": measure} if measure else {}))
+    cells = describe_cells(trials)
+    forced = rows[rows["arm"] == "forced"]
+    groups = cells[PLACE].merge(forced[GROUP].drop_duplicates(), on=PLACE, how="left")
+    groups["chosen_by"] = groups["chosen_by"].fillna("").astype(str)
+
+    pairs = paired(rows, "forced", "none")
+    pairs["d"] = pairs["y"] - pairs["y_reference"]
+    table = groups.merge(cells, on=PLACE, how="left")
+    table = table[["study", "cell", "label", "chosen_by", *cells.columns[3:]]]
+    table.insert(4, "performance", performance)
+    table["strength"] = _by_group(groups, forced, "strength", "median")
+    options = forced.drop_duplicates(GROUP)[[*GROUP, "options"]]
+    table["options"] = groups[GROUP].merge(options, on=GROUP, how="left")["options"].fillna("")
+    table = table.join(_contrast(pairs, groups, alpha, margin, unit, performance))
+    lost = pairs.assign(lost=pairs["d"].isna())
+    for column, source, name, how in (
+        ("n_dropped", lost, "lost", "sum"),
+        ("n_diverged", rows[rows["status"] == "diverged"], "status", "size"),
+        ("n_failed", rows[rows["status"] == "failed"], "status", "size"),
+    ):
+        table[column] = _by_group(groups, source, name, how).fillna(0).astype(int)
+    complete = pairs[pairs["d"].notna()]
+    table["performance_none"] = _by_group(groups, complete, "y_reference", "mean")
+    table["performance_forced"] = _by_group(groups, complete, "y", "mean")
+
+    pairs = paired(rows, "forced", "placebo")
+    pairs["d"] = pairs["y"] - pairs["y_reference"]
+    placebo = _contrast(pairs, groups, alpha, margin, unit, performance)
+    for name, of_placebo in (
+        ("effect_vs_placebo", "effect"),
+        ("placebo_ci_low", "ci_low"),
+        ("placebo_ci_high", "ci_high"),
+        ("p_vs_placebo", "p_value"),
+        ("p_vs_placebo_adjusted", "p_adjusted"),
+    ):
+        table[name] = placebo[of_placebo]
+    table["verdict_vs_placebo"] = placebo["verdict"].where(placebo["p_value"].notna(), "")
+    table = table.join(_alignment(rows, groups, alpha, unit, measure))
+    table["reason"] = reasons(table, trials, rows)
+    return table[_ordered(list(table.columns))]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+_RESULTS = (
+    *(
+        "strength",
+        "options",
+        "n",
+        "unit",
+        "n_pairs",
+        "n_draws",
+        "n_dropped",
+        "n_diverged",
+        "n_failed",
+    ),
+    *("performance_none", "performance_forced", "effect", "ci_low", "ci_high", "sd"),
+    *("p_value", "p_adjusted", "p_signflip", "d_z", "p_equivalence", "within_margin"),
+    *("verdict", "reason", "smallest_detectable_effect"),
+    *("effect_vs_placebo", "placebo_ci_low", "placebo_ci_high"),
+    *("p_vs_placebo", "p_vs_placebo_adjusted", "verdict_vs_placebo"),
+    *("alignment", "alignment_none", "alignment_forced", "alignment_gain"),
+    *("alignment_ci_low", "alignment_ci_high"),
+)
+
+
+def cell_columns(effects: pd.DataFrame) -> list[str]:
+    """The columns of `forcing_effects` that describe the cell, not the result."""
+    keys = ("study", "cell", "label", "chosen_by", "performance")
+    return [c for c in map(str, effects.columns) if c not in _RESULTS and c not in keys]
+
+
+def _ordered(columns: list[str]) -> list[str]:
+    return [c for c in columns if c not in _RESULTS] + [c for c in _RESULTS if c in columns]
+
+
+def _contrast(
+    pairs: pd.DataFrame,
+    groups: pd.DataFrame,
+    alpha: float,
+    margin: float,
+    unit: Unit,
+    performance: str,
+) -> pd.DataFrame:
+    """Everything that the differences `d` of the groups say; one row per group."""
+    d = units(pairs, groups, "d", unit)
+    test = paired_t(d.values, alpha)
+    equivalence = tost(d.values, margin)
+    adjusted = np.full(len(groups), np.nan)
+    first_step = np.full(len(groups), alpha)
+    for places in groups.groupby("study", sort=False).indices.values():
+        adjusted[places] = holm(test.p_value[places])
+        first_step[places] = alpha / max(1, int((~np.isnan(test.p_value[places])).sum()))
+    detectable = [
+        detectable_effect(int(n), float(a)) for n, a in zip(test.n, first_step, strict=True)
+    ]
+    sign = 1 if higher_is_better(performance) else -1
+    spread = np.where(test.sd > 0, test.sd, np.nan)
+    return pd.DataFrame(
+        {
+            "n": test.n,
+            "unit": np.where(d.by_draw, "draw", "seed"),
+            "n_pairs": d.n_pairs,
+            "n_draws": d.n_draws,
+            "effect": test.mean,
+            "ci_low": test.ci_low,
+            "ci_high": test.ci_high,
+            "sd": test.sd,
+            "p_value": test.p_value,
+            "p_adjusted": adjusted,
+            "p_signflip": np.where(test.n >= 2, sign_flip(d.values), np.nan),
+            "d_z": hedges_dz(d.values),
+            "p_equivalence": equivalence,
+            "within_margin": equivalence < alpha,
+            "verdict": verdicts(sign * test.mean, adjusted, equivalence, alpha),
+            "smallest_detectable_effect": np.asarray(detectable) * spread,
+        },
+        index=groups.index,
+    )
+
+
+def _alignment(
+    rows: pd.DataFrame, groups: pd.DataFrame, alpha: float, unit: Unit, measure: str | None
+) -> pd.DataFrame:
+    names = ("none", "forced", "gain", "ci_low", "ci_high")
+    table = pd.DataFrame(np.nan, index=groups.index, columns=[f"alignment_{n}" for n in names])
+    table.insert(0, "alignment", measure or "")
+    if measure is None:
+        return table
+    pairs = paired(rows, "forced", "none")
+    pairs["d"] = pairs["a"] - pairs["a_reference"]
+    gain = paired_t(units(pairs, groups, "d", unit).values, alpha)
+    complete = pairs[pairs["d"].notna()]
+    table["alignment_none"] = _by_group(groups, complete, "a_reference", "mean")
+    table["alignment_forced"] = _by_group(groups, complete, "a", "mean")
+    table["alignment_gain"] = gain.mean
+    table["alignment_ci_low"], table["alignment_ci_high"] = gain.ci_low, gain.ci_high
+    return table
+
+
+def _by_group(groups: pd.DataFrame, rows: pd.DataFrame, column: str, how: str) -> pd.Series:
+    """One number per group, in the order of the groups; NaN for a group without rows."""
+    values: NDArray[np.float64] = (
+        groups[GROUP]
+        .merge(
+            rows.groupby(GROUP)[column].agg(how).rename("v").reset_index(), on=GROUP, how="left"
+        )["v"]
+        .to_numpy(float)
+    )
+    return pd.Series(values, index=groups.index)

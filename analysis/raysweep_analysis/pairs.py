@@ -1,0 +1,126 @@
+"""Confirm rows -> paired differences between two arms, and the units that a test may count."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from raysweep.errors import InputError
+from raysweep_analysis.load import CRITERIA, searched_options, values_of
+
+Unit = Literal["auto", "seed", "draw"]
+PLACE = ["study", "cell"]
+GROUP = [*PLACE, "chosen_by"]
+PAIR = [*GROUP, "draw", "seed"]
+
+
+@dataclass(frozen=True)
+class Units:
+    """Differences of groups, one row each: [groups, most units in a group], NaN as missing."""
+
+    values: NDArray[np.float64]
+    n_pairs: NDArray[np.int64]
+    n_draws: NDArray[np.int64]
+    by_draw: NDArray[np.bool_]
+
+
+def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame:
+    """The rows of the confirm stage, once under every criterion that they serve.
+
+    A row whose strength both criteria chose (`alignment+performance`) serves both. Arm `none` has
+    no strength to choose, so it serves every criterion of its cell.
+
+    Args:
+        trials: a trial table.
+        outcomes: new column name -> outcome column of the table; NaN unless the row is ok.
+
+    Returns:
+        Columns `study cell chosen_by draw seed arm status strength options` and the outcomes.
+
+    Raises:
+        InputError: two rows of one arm in the same place.
+    """
+    ok = trials["status"].astype(str) == "ok"
+    chosen = trials["chosen_by"] if "chosen_by" in trials else pd.Series("", index=trials.index)
+    rows = pd.DataFrame(
+        {
+            **{name: trials[name] for name in (*PLACE, "draw", "seed", "strength")},
+            "options": searched_options(trials),
+            "chosen_by": chosen.astype("object").where(chosen.notna(), "").astype(str),
+            "arm": trials["arm"].astype(str),
+            "status": trials["status"].astype(str),
+            **{new: values_of(trials, column).where(ok) for new, column in outcomes.items()},
+        }
+    )[trials["stage"].astype(str) == "confirm"]
+    none, others = rows[rows["arm"] == "none"], rows[rows["arm"] != "none"]
+    both = ~others["chosen_by"].isin(["", *CRITERIA])
+    split = others[both].assign(chosen_by=others.loc[both, "chosen_by"].str.split(r"\W+"))
+    others = pd.concat([others[~both], split.explode("chosen_by")], ignore_index=True)
+    criteria = others[GROUP].drop_duplicates()
+    none = none.drop(columns="chosen_by").drop_duplicates().merge(criteria, on=PLACE, how="left")
+    rows = pd.concat([none, others], ignore_index=True)
+    rows["chosen_by"] = rows["chosen_by"].fillna("").astype(str)
+    _one_each(rows)
+    return rows
+
+
+def paired(rows: pd.DataFrame, arm: str, reference: str) -> pd.DataFrame:
+    """Join an arm's rows with a reference arm's: same cell, criterion, draw and seed.
+
+    Returns:
+        One row per pair, the reference's columns suffixed `_reference`; a pair that misses a side
+        is there with NaN.
+    """
+    left = rows[rows["arm"] == arm].drop(columns="arm")
+    right = rows[rows["arm"] == reference].drop(columns="arm")
+    return left.merge(right, on=PAIR, how="outer", suffixes=("", "_reference"))
+
+
+def units(pairs: pd.DataFrame, groups: pd.DataFrame, difference: str, unit: Unit = "auto") -> Units:
+    """Collect differences into one row of units per group.
+
+    The unit of a claim about a cell's data is the dataset draw: seeds of one draw share its data,
+    its test rows and its best strength, and count as replicates of the draw only. So with two
+    draws or more (`auto`) the units are the means of draws, each draw counting once; with one draw
+    they are its seeds, and the claim is about that dataset.
+
+    Args:
+        pairs: as from `paired`, with the column `difference` (NaN where a side is missing).
+        groups: the groups in order, columns `study cell chosen_by`.
+        difference: the column.
+        unit: `auto`, or `seed` or `draw` for all groups.
+    """
+    n_groups = len(groups)
+    frame = pairs[[*GROUP, "draw", difference]].dropna(subset=[difference])
+    frame = frame.merge(groups[GROUP].assign(code=np.arange(n_groups)), on=GROUP, how="inner")
+    means = frame.groupby(["code", "draw"], sort=True)[difference].mean().reset_index()
+    n_draws = np.bincount(means["code"], minlength=n_groups)
+    by_draw = n_draws >= 2 if unit == "auto" else np.full(n_groups, unit == "draw")
+    chosen = pd.concat([frame[~by_draw[frame["code"]]], means[by_draw[means["code"]]]])
+    return Units(
+        padded(chosen["code"], chosen[difference], n_groups),
+        np.bincount(frame["code"], minlength=n_groups),
+        n_draws,
+        by_draw,
+    )
+
+
+def padded(codes: pd.Series, values: pd.Series, n_groups: int) -> NDArray[np.float64]:
+    """Values of groups as rows [n_groups, most values in a group], the rest NaN."""
+    place = codes.groupby(codes).cumcount().to_numpy()
+    table = np.full((n_groups, int(place.max()) + 1 if len(place) else 1), np.nan)
+    table[codes.to_numpy(), place] = values.to_numpy()
+    return table
+
+
+def _one_each(rows: pd.DataFrame) -> None:
+    twice = rows.duplicated([*PAIR, "arm"])
+    if twice.any():
+        first = rows[twice].iloc[0]
+        raise InputError(
+            f"cell {first['cell']!r} has several confirm rows of arm {first['arm']!r} for draw "
+            f"{first['draw']}, seed {first['seed']}: expected one strength per criterion "
+            "(`chosen_by`); for many strengths use raysweep_analysis.dose_response"
+        )

@@ -1,0 +1,250 @@
+"""Run every analysis that a trial table allows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from raysweep_analysis.answers import Answer, answer, emergence_answer
+from raysweep_analysis.boundaries import boundary, lines_by
+from raysweep_analysis.contrasts import forcing_effects
+from raysweep_analysis.doses import doses
+from raysweep_analysis.draws import MODEL_SCALE
+from raysweep_analysis.emergence import alignment_performance, emergence_trends, medians
+from raysweep_analysis.emergence_summary import emergence_summary
+from raysweep_analysis.inference import paired_t
+from raysweep_analysis.load import (
+    Source,
+    alignment_column,
+    descriptors,
+    is_information,
+    load_trials,
+)
+from raysweep_analysis.moderation import moderators
+from raysweep_analysis.pairs import confirm_rows, paired, units
+from raysweep_analysis.plan import PlanCheck, check
+from raysweep_analysis.sample_size import power
+from raysweep_analysis.settings import Beside, Settings, beside, measured_alignment
+
+# enough for p-values to two digits; every figure and table of a large study stays a matter of
+# seconds
+_PERMUTATIONS = 999
+_KINDS = ("performance", "regret", "loss")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that was found in a trial table; tables are empty where they do not apply.
+
+    Attributes:
+        trials: the table.
+        settings: what was asked.
+        beside: study text and plan found beside the table.
+        plan: whether the analysis is the planned one.
+        counts: rows by stage, arm and status.
+        effects: the primary outcome, per cell (`forcing_effects`).
+        outcomes: all outcomes of the same split, per cell (exploratory but for the primary).
+        moderators, boundaries, curves, shapes, needs: as from `moderators`, `boundary`,
+            `dose_response`, `dose_shapes` and `power`.
+        correlations, correlation_medians, trends: emergence.
+        answer: in sentences; None without a forced arm.
+        emergence: sentences on emergent alignment.
+        summary: emergent alignment in one row per value of the characteristic.
+        along: the characteristic that emergence is followed along; empty if none.
+    """
+
+    trials: pd.DataFrame
+    settings: Settings
+    beside: Beside
+    plan: PlanCheck
+    counts: pd.DataFrame
+    effects: pd.DataFrame
+    outcomes: pd.DataFrame
+    moderators: pd.DataFrame
+    boundaries: pd.DataFrame
+    curves: pd.DataFrame
+    shapes: pd.DataFrame
+    needs: pd.DataFrame
+    correlations: pd.DataFrame
+    correlation_medians: pd.DataFrame
+    trends: pd.DataFrame
+    answer: Answer | None
+    emergence: tuple[str, ...]
+    summary: pd.DataFrame
+    along: str
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Name -> table, those that are not empty."""
+        named = {
+            "effects": self.effects,
+            "outcomes": self.outcomes,
+            "moderators": self.moderators,
+            "boundaries": self.boundaries,
+            "dose_response": self.curves,
+            "dose_shapes": self.shapes,
+            "power": self.needs,
+            "alignment_performance": self.correlations,
+            "emergence_trends": self.trends,
+            "emergence": self.summary,
+            "counts": self.counts,
+        }
+        return {name: table for name, table in named.items() if len(table)}
+
+
+def find(source: Source | Sequence[Source], settings: Settings | None = None) -> Findings:
+    """Analyse a trial table as far as it goes.
+
+    Args:
+        source: as `load_trials` takes it; of a run's folder the study and the plan are read too.
+        settings: what to test; by default what the study beside the table asks for.
+
+    Raises:
+        InputError: see `load_trials` and `forcing_effects`.
+    """
+    trials = load_trials(source)
+    found = beside(source)
+    asked = settings or found.settings
+    alignment = measured_alignment(asked, trials)
+    forced = bool((trials["arm"].astype(str) == "forced").any())
+    none = pd.DataFrame()
+    effects = outcomes = moderation = boundaries = curves = shapes = needs = none
+    said = None
+    if forced:
+        outcome = asked.performance
+        effects = forcing_effects(
+            trials, outcome, asked.alpha, asked.margin, unit=asked.unit, alignment=alignment
+        )
+        outcomes = _outcomes(trials, effects, asked)
+        moderation = moderators(trials, outcome, alpha=asked.alpha)
+        boundaries = boundary(trials, outcome, by=lines_by(trials), alpha=asked.alpha)
+        curves, shapes = doses(trials, outcome, alignment, asked.alpha)
+        shapes = shapes if len(curves) else none
+        needs = power(trials, outcome, None, asked.alpha, asked.margin, effects=effects)
+        said = answer(effects, needs, boundaries, moderation, asked.margin, asked.alpha)
+    correlations = middle = trends = none
+    along = _along(trials)
+    if _emergence(trials):
+        correlations = alignment_performance(trials, permutations=_PERMUTATIONS)
+        if along in correlations and len(correlations):
+            middle = medians(correlations, along)
+    if along and alignment_column(trials, "alignment_test") is not None and not forced:
+        trends = emergence_trends(trials, along, [n for n in ("D_phi",) if n in trials])
+    confirm = trials[trials["stage"].astype(str) == "confirm"]
+    plan = check(
+        found.plan,
+        found.plan_digest,
+        performance=asked.performance,
+        alpha=asked.alpha,
+        margin=asked.margin,
+        unit=asked.unit,
+        runs=confirm[["cell", "draw", "seed"]].itertuples(index=False, name=None),
+        science=found.science,
+    )
+    return Findings(
+        trials=trials,
+        settings=asked,
+        beside=found,
+        plan=plan,
+        counts=_counts(trials, asked.performance),
+        effects=effects,
+        outcomes=outcomes,
+        moderators=moderation,
+        boundaries=boundaries,
+        curves=curves,
+        shapes=shapes,
+        needs=needs,
+        correlations=correlations,
+        correlation_medians=middle,
+        trends=trends,
+        answer=said,
+        emergence=tuple(emergence_answer(trends, middle)) if len(trends) else (),
+        summary=emergence_summary(trials, correlations, along) if len(trends) else none,
+        along=along,
+    )
+
+
+def _outcomes(trials: pd.DataFrame, primary: pd.DataFrame, asked: Settings) -> pd.DataFrame:
+    """All outcomes of the primary's split, with Benjamini-Hochberg over those beside it."""
+    split = asked.performance.rsplit("_", 1)[-1]
+    names = [
+        name
+        for kind in _KINDS
+        for head in ("1", "2", "fused")
+        if (name := f"{kind}_{head}_{split}") in trials
+        or (kind == "regret" and {f"bayes_{head}", f"performance_{head}_{split}"} <= set(trials))
+    ]
+    keys = ["study", "cell", "label", "chosen_by"]
+    rows = confirm_rows(trials, {name: name for name in names})
+    pairs = paired(rows, "forced", "none")
+    found = []
+    for name in names:
+        pairs["d"] = pairs[name] - pairs[f"{name}_reference"]
+        d = units(pairs, primary, "d", asked.unit)
+        test = paired_t(d.values, asked.alpha)
+        values = {
+            "performance": name,
+            "n": test.n,
+            "unit": np.where(d.by_draw, "draw", "seed"),
+            "effect": test.mean,
+            "ci_low": test.ci_low,
+            "ci_high": test.ci_high,
+            "p_value": test.p_value,
+        }
+        found.append(pd.concat([primary[keys], pd.DataFrame(values, index=primary.index)], axis=1))
+    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=keys)
+    if table.empty:
+        return table
+    table["p_bh"] = np.nan
+    beside_primary = (table["performance"] != asked.performance) & table["p_value"].notna()
+    if beside_primary.any():
+        table.loc[beside_primary, "p_bh"] = stats.false_discovery_control(
+            table.loc[beside_primary, "p_value"].clip(0, 1)
+        )
+    return table
+
+
+def _counts(trials: pd.DataFrame, performance: str) -> pd.DataFrame:
+    """Rows by stage and arm: how many there are, and how many cannot be used."""
+    status = trials["status"].astype(str)
+    missing = (status == "ok") & (
+        trials[performance].isna() if performance in trials else pd.Series(False, trials.index)
+    )
+    rows = pd.DataFrame(
+        {
+            "stage": trials["stage"].astype(str),
+            "arm": trials["arm"].astype(str),
+            "rows": 1,
+            "diverged": (status == "diverged").astype(int),
+            "failed": (status == "failed").astype(int),
+            "without_outcome": missing.astype(int),
+        }
+    )
+    return rows.groupby(["stage", "arm"], sort=False).sum().reset_index()
+
+
+def _along(trials: pd.DataFrame) -> str:
+    """The characteristic that emergence is followed along; empty if none varies enough."""
+    names = [
+        n
+        for n in ("U", "overlap", "R", *descriptors(trials))
+        if n in trials
+        and n not in MODEL_SCALE
+        and not is_information(n)
+        and pd.api.types.is_numeric_dtype(trials[n])
+        and trials[n].nunique() >= 3
+    ]
+    return names[0] if names else ""
+
+
+def _emergence(trials: pd.DataFrame) -> bool:
+    """Whether models of four depths or more were trained on one dataset."""
+    none = trials[(trials["arm"].astype(str) == "none") & (trials["stage"].astype(str) != "tune")]
+    return (
+        "depth_2" in none
+        and none["depth_2"].nunique() >= 4
+        and "performance_2_test" in trials
+        and alignment_column(trials, "performance_2_test") is not None
+    )

@@ -1,0 +1,150 @@
+"""Which figures a report shows, in which order, with what words."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from matplotlib.figure import Figure
+
+from raysweep_analysis import figures
+from raysweep_analysis.figures.style import Rendered, outcome_words, render
+from raysweep_analysis.load import is_information
+from raysweep_analysis.report.findings import Findings
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its file name, title and caption."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+    @cached_property
+    def rendered(self) -> Rendered:
+        """The figure as SVG and PNG."""
+        return render(self.figure, self.name)
+
+
+def pictures(found: Findings) -> list[Picture]:
+    """Draw every figure that the findings have something for."""
+    drawn = _of_forcing(found) if len(found.effects) else []
+    return drawn + _of_emergence(found)
+
+
+def _of_forcing(found: Findings) -> list[Picture]:
+    settings, effects = found.settings, found.effects
+    outcome = outcome_words(settings.performance)
+    drawn = []
+    if _heads(found):
+        drawn.append(
+            Picture(
+                "headline",
+                "The answer in one picture",
+                f"Outcome: {outcome}. Above: one tile per cell, as in the map below. Under it, the "
+                "effect in every dataset draw along the characteristic, with the fitted line and "
+                "where it crosses zero.",
+                figures.headline(found.trials, effects, found.boundaries, settings.alpha),
+            )
+        )
+    if (effects["n"] > 0).any():
+        drawn += [
+            Picture(
+                "verdict_map",
+                "Where forcing helps, hurts or makes no difference",
+                f"Outcome: {outcome}. One tile per cell; the marker is the verdict, the shade the "
+                "size of an effect that was found, grey is shown to be no difference, an empty "
+                "dashed tile is not known. Numbers: effect and half its interval.",
+                figures.verdict_map(effects),
+            ),
+            Picture(
+                "effects",
+                "Effect in every cell",
+                "Forced minus not forced on the same seeds, 95 % t interval (not adjusted; the "
+                "verdict is). Below each, small: forced minus placebo, what is left once plain "
+                "regularisation is taken off. Grey band: margin of equivalence.",
+                figures.effect_forest(effects, settings.margin),
+            ),
+        ]
+    if len(found.curves):
+        drawn.append(
+            Picture(
+                "dose_response",
+                "What happens as the strength grows",
+                "Search runs against strength 0 of the same seeds, with the closest single-peaked "
+                "curve (top) and the closest rising curve (bottom). Exploratory: the search chose "
+                "these strengths. Long intervals are cut.",
+                figures.dose_response_figure(found.curves, effects),
+            )
+        )
+    if len(found.boundaries) and (found.boundaries["set"] != "none").any():
+        drawn.append(
+            Picture(
+                "boundary",
+                "Where the effect changes sign",
+                "One point per dataset draw in a cell. The shaded stretch is Fieller's set for the "
+                "crossing of the fitted line with zero.",
+                figures.boundary_figure(found.trials, found.boundaries, settings.alpha),
+            )
+        )
+    if (found.trials["stage"].astype(str) == "search").any():
+        drawn.append(
+            Picture(
+                "search",
+                "How the search for a strength went",
+                "Every proposal in order, on the validation split. A search that still rises at "
+                "its end had too few trials.",
+                figures.search_figure(found.trials),
+            )
+        )
+    return drawn
+
+
+def _heads(found: Findings) -> bool:
+    """Whether effects were followed along a characteristic of the data, cell by cell."""
+    if found.boundaries.empty or not (found.effects["n"] > 0).any():
+        return False
+    fitted = found.boundaries[found.boundaries["set"] != "none"]
+    along = fitted["along"].iloc[0] if len(fitted) else ""
+    return along in found.effects and not is_information(along) and along != "n_train"
+
+
+def _of_emergence(found: Findings) -> list[Picture]:
+    drawn = []
+    along = found.along
+    if len(found.trends):
+        drawn.append(
+            Picture(
+                "alignment_trend",
+                f"Emergent alignment against {along}",
+                "Encoders trained independently. The highest alignment over models, averaged over "
+                "seeds; it grows with the number of models by selection alone.",
+                figures.alignment_trend_figure(found.trials, along),
+            )
+        )
+    if len(found.correlations) and along in found.correlations:
+        if "D_phi" in found.trials and found.trials["D_phi"].nunique() > 1:
+            drawn.append(
+                Picture(
+                    "depth_maps",
+                    "Alignment over encoder depth and heterogeneity",
+                    "Mean over seeds and draws of each model.",
+                    figures.depth_map_figure(found.trials, along=along),
+                )
+            )
+        drawn += [
+            Picture(
+                "correlations",
+                "Do better models align more?",
+                "Correlations over models of one dataset and seed. Depth drives alignment and "
+                "performance both, so look at the last panel too: given depth.",
+                figures.correlation_boxes_figure(found.correlations, along),
+            ),
+            Picture(
+                "alignment_performance",
+                "Performance against alignment",
+                "One point per model, means over seeds.",
+                figures.alignment_performance_figure(found.trials, along=along),
+            ),
+        ]
+    return drawn

@@ -1,0 +1,91 @@
+"""Turn tests into one of four words, and say what limits the answer."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from raysweep_analysis.pairs import GROUP, PLACE
+
+VERDICTS = ("helps", "hurts", "equivalent", "inconclusive")
+
+
+def verdicts(
+    gain: NDArray[np.float64],
+    p_adjusted: NDArray[np.float64],
+    p_equivalence: NDArray[np.float64],
+    alpha: float,
+) -> NDArray[np.str_]:
+    """`helps`, `hurts`, `equivalent` or `inconclusive` per row; NaN p-values are inconclusive.
+
+    Args:
+        gain: effects, positive where forcing is better.
+        p_adjusted: of a difference, adjusted for the family.
+        p_equivalence: of lying within the margin.
+        alpha: error rate.
+    """
+    found = p_adjusted < alpha
+    return np.select(
+        [found & (gain > 0), found & (gain < 0), p_equivalence < alpha], VERDICTS[:3], VERDICTS[3]
+    )
+
+
+def reasons(effects: pd.DataFrame, trials: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
+    """What limits each verdict, in plain words; empty where nothing does.
+
+    Args:
+        effects: rows with `study cell chosen_by n n_pairs n_draws n_dropped n_diverged n_failed
+            unit verdict smallest_detectable_effect alignment_ci_low`.
+        trials: the trial table that they came from.
+        rows: its confirm rows, as from `confirm_rows`.
+    """
+    arms = rows.groupby([*GROUP, "arm"]).size().unstack("arm", fill_value=0)
+    arms = arms.reindex(columns=["none", "forced", "placebo"], fill_value=0).reset_index()
+    counts = effects[GROUP].merge(arms, on=GROUP, how="left").fillna({"none": 0, "forced": 0})
+    ever = trials.assign(forced=trials["arm"].astype(str) == "forced").groupby(PLACE)["forced"]
+    ever_forced = effects[PLACE].merge(ever.any().reset_index(), on=PLACE, how="left")["forced"]
+    return [
+        "; ".join(_of_row(row, int(c["none"]), int(c["forced"]), c["placebo"] > 0, bool(ever_here)))
+        for row, c, ever_here in zip(
+            effects.to_dict("records"), counts.to_dict("records"), ever_forced, strict=True
+        )
+    ]
+
+
+def _of_row(
+    row: dict[Any, Any], none: int, forced: int, placebo: bool, ever_forced: bool
+) -> list[str]:
+    n, n_draws = row["n"], row["n_draws"]
+    if not forced and not ever_forced:
+        return ["nothing was forced here: there is no arm to compare with strength 0"]
+    if not forced and not none:
+        return ["no confirm stage: search trials chose the strength and never enter a test"]
+    if not forced:
+        return ["no forced runs in the confirm stage"]
+    if not none:
+        return ["no runs of strength 0 (arm none) in the confirm stage to compare with"]
+    said = []
+    if n == 0 and row["n_dropped"] and not row["n_diverged"] and not row["n_failed"]:
+        said.append("the outcome is empty in its runs: this data has none")
+    elif n == 0:
+        said.append("no pair of runs with the same draw and seed succeeded in both arms")
+    elif n == 1:
+        said.append(f"one {row['unit']} only: its spread is unknown, so nothing can be tested")
+    elif row["verdict"] == "inconclusive" and row["sd"] == 0:
+        said.append(f"{n} equal differences: too few to test without a spread")
+    elif row["verdict"] == "inconclusive":
+        effect = row["smallest_detectable_effect"]
+        said.append(f"{n} {row['unit']}s would have found an effect of {effect:.2g} or more")
+    if row["n_dropped"]:
+        said.append(
+            f"{row['n_dropped']} of {row['n_dropped'] + row['n_pairs']} pairs "
+            f"are missing ({row['n_diverged']} runs diverged, {row['n_failed']} failed)"
+        )
+    if 2 <= n_draws < 5 and row["unit"] == "draw":
+        said.append(f"{n_draws} dataset draws are few: plan 5 or more")
+    if not placebo:
+        said.append("no placebo arm: the effect may be plain regularisation")
+    if n >= 2 and row["alignment"] and not row["alignment_ci_low"] > 0:
+        said.append("forcing is not shown to have raised the alignment")
+    return said
