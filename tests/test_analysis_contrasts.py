@@ -243,7 +243,7 @@ def test_an_unknown_outcome_names_those_there_are():
 def test_analysis_needs_no_training_stack(tmp_path: Path):
     code = (
         "import sys, importlib, pkgutil, raysweep_analysis\n"
-        "for m in pkgutil.walk_packages(raysweep_analysis.__path__, 'raysweep_analysis.):\n"
+        "for m in pkgutil.walk_packages(raysweep_analysis.__path__, 'raysweep_analysis.'):\n"
         "    if not m.name.endswith('__main__'): importlib.import_module(m.name)\n"
         "heavy = {'torch', 'ray', 'mlflow', 'optuna'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
