@@ -1,4 +1,9 @@
-"""How messages put things: counts that agree with their nouns."""
+"""How messages put things: counts that agree with their nouns, and characters that can be shown."""
+
+import re
+
+# Control characters but for tab and newline, and halves of surrogate pairs.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def counted(count: int, noun: str) -> str:
@@ -12,3 +17,11 @@ def last_line(message: str) -> str:
     """The last line that says something."""
     lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
     return lines[-1] if lines else "no reason given"
+
+
+def visible(text: str) -> str:
+    """A text as it can be shown: of control characters and half characters their escapes.
+
+    A terminal would obey them, and no page or figure can hold them. Newlines and tabs stay.
+    """
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from raysweep.run_folder import RunFolder
+from raysweep.storage import unlinked
 from raysweep.tracking.address import VARIABLE, Address, remember, resolve_address
 
 LOG_NAME = "tracking.log"
@@ -112,7 +113,7 @@ def start_companion(folder: RunFolder, tracking_uri: str | None = None) -> Compa
     address = resolve_address(folder, tracking_uri)
     remember(folder, address)
     log = _log_path(folder)
-    with open(log, "ab") as stream:
+    with open(log, "ab", opener=unlinked) as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "raysweep", "sync", folder.output.location, "--follow"],
             stdin=subprocess.PIPE,

@@ -20,6 +20,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from raysweep.storage import Output
+
 T = TypeVar("T")
 
 # name -> (on light paper, on dark paper)
@@ -195,10 +197,14 @@ class Rendered:
 
     def save(self, folder: Path, name: str) -> list[Path]:
         """Write NAME.png and NAME.svg; returns their paths."""
-        png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-        png.write_bytes(self.png)
-        svg.write_text(self.svg, encoding="utf-8")
-        return [png, svg]
+        output = Output(folder)
+        for suffix, content in self.files().items():
+            output.write(f"{name}{suffix}", content)
+        return [folder / f"{name}{suffix}" for suffix in self.files()]
+
+    def files(self) -> dict[str, bytes]:
+        """Suffix of the file's name -> content."""
+        return {".png": self.png, ".svg": self.svg.encode()}
 
     def inline(self, description: str) -> str:
         """The SVG for a page that defines `css()`: its colours are the page's, light or dark.
