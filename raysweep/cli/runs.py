@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from raysweep import __version__
 from raysweep.bundled import bundled_studies
@@ -30,7 +31,7 @@ from raysweep.errors import InputError
 from raysweep.run_folder import STUDY_NAME, RunFolder
 from raysweep.spec import Study, StudyBase
 from raysweep.storage import Output
-from raysweep.wording import counted
+from raysweep.wording import counted, visible
 
 if TYPE_CHECKING:
     from raysweep.sweep import Sweep
@@ -96,7 +97,7 @@ def validate(study: StudyArgument, overrides: SetOption = None) -> None:
 def studies() -> None:
     """List the bundled studies."""
     for name, description in bundled_studies().items():
-        stdout.print(f"[bold]{name}[/bold]  {description}", highlight=False)
+        stdout.print(Text.assemble((name, "bold"), f"  {visible(description)}"))
 
 
 @app.command()
