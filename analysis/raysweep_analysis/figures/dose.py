@@ -118,7 +118,7 @@ def dose_overlay_figure(
                         zorder=5,
                     )
             parts = [value_words(effects, n, k) for n, k in zip(names, keys, strict=True)]
-            top.set_title(", ".join(parts), fontsize=8.5)
+            top.set_title(style.folded(", ".join(parts), 36), fontsize=8.5)
             top.axhline(0, color=style.colour("ink"), linewidth=0.9)
             for axis in (top, bottom):
                 axis.grid(axis="y")
@@ -173,7 +173,7 @@ def _performance(axis: Axes, curve: pd.DataFrame, factor: float) -> None:
         markeredgecolor=ink,
         markeredgewidth=1.0,
     )
-    axis.set_xscale("log")
+    style.logarithmic(axis)
     axis.grid(axis="y")
 
 
@@ -192,7 +192,7 @@ def _alignment(axis: Axes, curve: pd.DataFrame) -> None:
         markeredgecolor=ink,
         markeredgewidth=1.0,
     )
-    axis.set_xscale("log")
+    style.logarithmic(axis)
     axis.grid(axis="y")
 
 

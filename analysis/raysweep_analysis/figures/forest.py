@@ -87,9 +87,9 @@ def effect_forest(effects: pd.DataFrame, margin: float = 0.005, most: int = 40) 
                     1.02, y, _numbers(row, factor), transform=right, va="center", fontsize=7.5
                 )
                 ticks.append(y)
-                names.append(row["label"])
+                names.append(style.folded(row["label"], 36))
                 y -= 1
-        axis.set_yticks(ticks, names)
+        axis.set_yticks(ticks, names, parse_math=False)
         axis.set_ylim(y + 0.3, 0.7)
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)

@@ -6,10 +6,13 @@ version; `Rendered.inline` writes them as CSS variables, so that a page can swit
 """
 
 import io
+import re
 import textwrap
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,8 +22,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.ticker import LogFormatterSciNotation
 
 from raysweep.storage import Output
+from raysweep.wording import visible
 
 T = TypeVar("T")
 
@@ -52,7 +58,9 @@ VERDICT_WORD = {
 }
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 _STEPS = 16
+_COMMENT = re.compile("<!--.*?-->", re.DOTALL)
 
 
 def colour(name: str) -> str:
@@ -80,8 +88,19 @@ SHADES = (
 )
 _ALL = COLOURS | SHADES
 
+# What comes with matplotlib, then what a machine may have for characters that it lacks.
+_FALLBACKS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei"),
+    *("Droid Sans Fallback", "Arial Unicode MS", "Microsoft YaHei", "PingFang SC", "Hiragino Sans"),
+    *("Malgun Gothic", "Noto Emoji", "Symbola", "Segoe UI Symbol", "Apple Symbols"),
+    *("Noto Sans Devanagari", "Noto Sans Thai"),
+)
+_INSTALLED = {font.name for font in fontManager.ttflist}
+
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": ["DejaVu Sans", *(name for name in _FALLBACKS if name in _INSTALLED)],
+    # A name may hold dollars and backslashes, which are no formulas.
+    "text.parse_math": False,
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
@@ -212,10 +231,11 @@ class Rendered:
         Args:
             description: what the figure shows, for readers who do not see it.
         """
-        text = self.svg[self.svg.index("<svg") :]
+        # Matplotlib writes each text as a comment, too, and a text may be the name of a colour.
+        text = _COMMENT.sub("", self.svg[self.svg.index("<svg") :])
         for key, (light, _) in _ALL.items():
             text = text.replace(light, f"var(--{key})")
-        label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+        label = escape(visible(description))
         return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
@@ -227,7 +247,9 @@ def render(figure: Figure, name: str, dpi: int = 200) -> Rendered:
         name: distinguishes the ids of its SVG from those of others on the same page.
         dpi: of the PNG.
     """
-    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
+    with mpl.rc_context(STYLE | {"svg.hashsalt": name}), warnings.catch_warnings():
+        # A character that no font of this machine has is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         canvas = FigureCanvasAgg(figure)
         # Letters are a few per cent narrower at screen resolution: lay out at the final one.
         figure.set_dpi(dpi)
@@ -236,7 +258,7 @@ def render(figure: Figure, name: str, dpi: int = 200) -> Rendered:
         png, svg = io.BytesIO(), io.StringIO()
         canvas.print_png(png, metadata={"Software": None})
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
-    return Rendered(svg.getvalue(), png.getvalue())
+    return Rendered(visible(svg.getvalue()), png.getvalue())
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
@@ -287,9 +309,34 @@ def spaced(items: Sequence[T], most: int) -> list[T]:
     return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
 
 
-def folded(label: str, width: int = 24) -> str:
-    """A label over as many lines as it needs."""
-    return "\n".join(textwrap.wrap(label, width, break_long_words=False))
+def folded(label: object, width: int = 24, lines: int = 4) -> str:
+    """A user's text over as many lines as it needs, cut where it is longer than a figure holds."""
+    text = visible(str(label))
+    long = len(text) > lines * width
+    return "\n".join(
+        textwrap.wrap(
+            text[: 2 * lines * width],
+            width,
+            break_long_words=long,
+            break_on_hyphens=False,
+            max_lines=lines,
+            placeholder=ELLIPSIS,
+        )
+    )
+
+
+class _Powers(LogFormatterSciNotation):
+    """The ticks of a logarithmic axis as plain numbers, 0.01 and 10: no formula."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}".replace("-", MINUS) if super().__call__(x, pos) else ""
+
+
+def logarithmic(axis: Axes) -> None:
+    """Make the horizontal axis a logarithmic one."""
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(_Powers())
+    axis.xaxis.set_minor_formatter(_Powers(labelOnlyBase=False))
 
 
 def metric_words(column: str) -> str:

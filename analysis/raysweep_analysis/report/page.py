@@ -1,13 +1,13 @@
 """The page: HTML and style, nothing fetched from anywhere."""
 
 from collections.abc import Iterable
-from html import escape
 
 from raysweep.wording import counted
 from raysweep_analysis.figures.style import css, outcome_words, scale_of
 from raysweep_analysis.report import tables
 from raysweep_analysis.report.findings import Findings
 from raysweep_analysis.report.pictures import Picture
+from raysweep_analysis.report.tables import escape
 
 _STYLE = """
 *{box-sizing:border-box}

@@ -1,12 +1,19 @@
 """Tables of the report as HTML."""
 
+import html
 from collections.abc import Iterable, Sequence
-from html import escape
 
 import numpy as np
 import pandas as pd
 
+from raysweep.wording import visible
 from raysweep_analysis.figures.style import DASH, MINUS, outcome_words, scale_of, signed
+
+
+def escape(text: str) -> str:
+    """A user's text as HTML that shows it as it is."""
+    return html.escape(visible(text))
+
 
 _SIGNS = {"helps": "▲", "hurts": "▼", "equivalent": "■", "inconclusive": "○"}
 _WORDS = {
