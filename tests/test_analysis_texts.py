@@ -19,7 +19,7 @@ from raysweep_analysis.report.pictures import pictures
 TEXTS = [
     *("$x$", r"$\frac{", r"a\$b$c$", "_x", "x^2", "<b>bold</b>", "<script>alert(1)</script>"),
     *("&amp;", "]]>", "-->", "--!>", "[bold]x[/]", "a|b", "`a`", "%s %d", "{x} {0}", "=1+1", '"'),
-    *("'", "😀", "中文", "שלום", "e\u0301", "x\ny", "a\r\nb", "a,b", " ", "\x1b[31m", "\x00"),
+    *("'", "😀", "中文", "שלום", "e\u0301", "x\ny", "a\r\nb", "a,b", " ", "\x1b[31m", "a\x00b"),
     *("\u202e", "#ffffff", "nan", "010"),
 ]
 

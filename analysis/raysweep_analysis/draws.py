@@ -25,7 +25,8 @@ def draw_effects(trials: pd.DataFrame, performance: str, reference: str = "none"
         those keys and `data`, `effect` (mean over seeds), `variance` (of that mean: the spread
         over seeds pooled over the draws of the cell, shrunk towards the study's), `n_seeds`,
         `dataset` (a label shared by units trained on the very same data), and the descriptors of
-        the cell at this draw.
+        the cell at this draw. `effect` is in the outcome's unit (of accuracy and regret a share,
+        0.01 is a point; of losses nats), `variance` in its square.
     """
     check_seeds(trials)
     pairs = paired_differences(trials, performance, reference)

@@ -56,7 +56,9 @@ def moderators(
         single models: exploratory); `per_sd` (estimate times the covariate's spread);
         `inflation` (variance inflation factor in the joint model); `mixed_estimate mixed_p` (the
         same term in a mixed model of the paired differences); `n_units n_datasets`; `tau` (spread
-        of effects beyond the model); `note` (why a row has no estimate).
+        of effects beyond the model); `note` (why a row has no estimate). `per_sd` and `tau` are in
+        the outcome's unit (of accuracy and regret a share, 0.01 is a point; of losses nats),
+        `estimate` and its ends in that per unit of the covariate.
     """
     units = draw_effects(trials, performance, reference)
     pairs = paired_differences(trials, performance, reference)

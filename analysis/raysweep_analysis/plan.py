@@ -1,6 +1,6 @@
 """Pre-registration as data: what is to be tested, hashed before the first trial.
 
-Needs the standard library only. `register` makes the text to store beside the results before
+`register` makes the text to store beside the results before
 anything runs; `check` says afterwards whether an analysis is the one that was planned.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from raysweep.errors import InputError
+from raysweep_analysis.outcomes import amount
 
 PLAN_NAME = "plan.json"
 
@@ -149,7 +150,7 @@ def check(
     for what, planned, used in (
         ("outcome", plan.performance, performance),
         ("alpha", plan.alpha, alpha),
-        ("margin", plan.margin, margin),
+        ("margin", amount(plan.margin, plan.performance), amount(margin, performance)),
         ("unit", plan.unit, unit),
     ):
         if planned != used:

@@ -55,7 +55,7 @@ def dose_response_figure(
             bottom.set_xlabel("strength" if i >= len(shown) - columns else "")
             if i % columns == 0:
                 top.set_ylabel(
-                    f"effect on\naccuracy ({unit})" if unit == "points" else "effect (nats)"
+                    f"effect on\naccuracy ({unit})" if unit == "points" else f"effect ({unit})"
                 )
                 bottom.set_ylabel("gain in\nalignment")
             top.tick_params(labelbottom=False)
@@ -123,7 +123,7 @@ def dose_overlay_figure(
             for axis in (top, bottom):
                 axis.grid(axis="y")
             bottom.set_xlabel("strength")
-        axes[0][0].set_ylabel(f"effect on accuracy\n({unit})" if factor > 1 else "effect (nats)")
+        axes[0][0].set_ylabel(f"effect on accuracy\n({unit})" if factor > 1 else f"effect ({unit})")
         axes[1][0].set_ylabel("alignment")
         handles, labels = axes[0][0].get_legend_handles_labels()
         handles.append(

@@ -27,6 +27,9 @@ from matplotlib.ticker import LogFormatterSciNotation
 
 from raysweep.storage import Output
 from raysweep.wording import visible
+from raysweep_analysis.outcomes import digits_of as digits_of
+from raysweep_analysis.outcomes import outcome_words as outcome_words
+from raysweep_analysis.outcomes import scale_of as scale_of
 
 T = TypeVar("T")
 
@@ -283,23 +286,6 @@ def counted(counts: Iterable[float], what: str) -> str:
     known = [int(n) for n in counts]
     low, high = min(known), max(known)
     return f"n = {low if low == high else f'{low}{DASH}{high}'} {what}"
-
-
-def scale_of(outcome: str) -> tuple[float, str]:
-    """Factor and unit in which a person reads an outcome: accuracy in points, loss in nats."""
-    return (1.0, "nats") if outcome.startswith("loss_") else (100.0, "points")
-
-
-_HEADS = {str(k): f"modality {k}" for k in range(1, 5)} | {"fused": "all modalities fused"}
-_KINDS = {"performance": "accuracy", "loss": "loss", "regret": "regret to the Bayes accuracy"}
-
-
-def outcome_words(outcome: str) -> str:
-    """`performance_fused_test` -> `accuracy of all modalities fused, test`."""
-    parts = outcome.split("_")
-    if len(parts) < 3 or parts[0] not in _KINDS:
-        return outcome
-    return f"{_KINDS[parts[0]]} of {_HEADS.get(parts[1], parts[1])}, {parts[-1]}"
 
 
 def spaced(items: Sequence[T], most: int) -> list[T]:

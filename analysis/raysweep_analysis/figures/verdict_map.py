@@ -127,8 +127,9 @@ def _draw(axis: Axes, panel: _Panel, limit: float, factor: float, sign: int, col
         )
         if roomy:
             half = (row["ci_high"] - row["ci_low"]) / 2 * factor
-            spread = f" ± {half:.1f}" if np.isfinite(half) else ""
-            text = style.signed(effect) + spread
+            digits = style.digits_of(row["performance"])
+            spread = f" ± {half:.{digits}f}" if np.isfinite(half) else ""
+            text = style.signed(effect, digits) + spread
             axis.text(i, j - 0.22, text, ha="center", va="center", fontsize=7, color=ink)
     axis.set(xlim=(-0.55, len(xs) - 0.45), ylim=(-0.55, len(ys) - 0.45))
     axis.set_xticks(range(len(xs)), [_tick(v) for v in xs], parse_math=False)
