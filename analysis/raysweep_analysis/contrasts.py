@@ -15,7 +15,13 @@ from raysweep_analysis.inference import (
     sign_flip,
     tost,
 )
-from raysweep_analysis.load import alignment_column, check_seeds, describe_cells, higher_is_better
+from raysweep_analysis.load import (
+    alignment_column,
+    check_seeds,
+    describe_cells,
+    higher_is_better,
+    plain,
+)
 from raysweep_analysis.pairs import GROUP, PLACE, Unit, confirm_rows, paired, units
 from raysweep_analysis.verdicts import reasons, verdicts
 
@@ -79,6 +85,7 @@ def forcing_effects(
         raise InputError(f"alpha is {alpha!r}; expected a number between 0 and 1")
     if not _is_number(margin) or not margin >= 0:
         raise InputError(f"margin is {margin!r}; expected 0 or more, in the unit of {performance}")
+    trials = plain(trials)
     check_seeds(trials)
     measure = alignment_column(trials, performance, alignment)
     rows = confirm_rows(trials, {"y": performance} | ({"a": measure} if measure else {}))

@@ -8,7 +8,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raysweep_analysis.inference import isotonic, max_t, moments, paired_t, single_peaked, two_lines
-from raysweep_analysis.load import alignment_column, describe_cells, higher_is_better, values_of
+from raysweep_analysis.load import (
+    alignment_column,
+    describe_cells,
+    higher_is_better,
+    plain,
+    values_of,
+)
 from raysweep_analysis.pairs import PLACE
 
 Floats = NDArray[np.float64]
@@ -84,6 +90,7 @@ def doses(
     stage: str = "search",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`dose_response` and `dose_shapes` in one go."""
+    trials = plain(trials)
     measure = alignment_column(trials, performance, alignment)
     ok = trials["status"].astype(str) == "ok"
     arm = trials["arm"].astype(str)

@@ -11,7 +11,7 @@ from scipy import stats
 from raysweep.errors import InputError
 from raysweep_analysis.draws import draw_effects, numeric_covariate, paired_differences
 from raysweep_analysis.inference import meta_regression
-from raysweep_analysis.load import descriptors, is_information
+from raysweep_analysis.load import descriptors, is_information, plain
 
 _DERIVED = ("width", "depth", "redundancy - uniqueness")
 _MAX_INFLATION = 10.0
@@ -60,6 +60,7 @@ def moderators(
         the outcome's unit (of accuracy and regret a share, 0.01 is a point; of losses nats),
         `estimate` and its ends in that per unit of the covariate.
     """
+    trials = plain(trials)
     units = draw_effects(trials, performance, reference)
     pairs = paired_differences(trials, performance, reference)
     rows: list[dict[str, object]] = []

@@ -10,7 +10,7 @@ from scipy import stats
 from raysweep.errors import InputError
 from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.inference import power_paired_t
-from raysweep_analysis.load import searched_options, values_of
+from raysweep_analysis.load import plain, searched_options, values_of
 from raysweep_analysis.pairs import PLACE
 
 _MOST = 100_000
@@ -91,6 +91,7 @@ def power(
         is known. `sd`, `sd_high` and `effect` are in the outcome's unit (of accuracy and regret a
         share, 0.01 is a point; of losses nats), the others count units.
     """
+    trials = plain(trials)
     wanted_effect = margin if effect is None else effect
     seen = effects
     if seen is None:
