@@ -217,6 +217,7 @@ def _construct(node: yaml.Node, at: Location, document: Document, origin: str = 
             _construct(item, (*at, index), document, origin)
             for index, item in enumerate(node.value)
         ]
+    assert isinstance(node, yaml.ScalarNode)
     return _scalar(node, at, document)
 
 

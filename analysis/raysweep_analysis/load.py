@@ -249,7 +249,7 @@ def plain(trials: pd.DataFrame) -> pd.DataFrame:
 
     Categories, dictionaries and bytes become what they stand for; other columns stay as they are.
     """
-    changed = {name: _values(trials[name]) for name in trials if _is_encoded(trials[name])}
+    changed = {str(n): _values(trials[n]) for n in trials if _is_encoded(trials[n])}
     return trials.assign(**changed) if changed else trials
 
 
@@ -259,7 +259,7 @@ def _is_encoded(column: pd.Series) -> bool:
         return pa.types.is_dictionary(kind.pyarrow_dtype) or pa.types.is_binary(kind.pyarrow_dtype)
     if isinstance(kind, pd.CategoricalDtype):
         return True
-    return kind == object and any(isinstance(value, bytes) for value in column)
+    return kind.kind == "O" and any(isinstance(value, bytes) for value in column)
 
 
 def _values(column: pd.Series) -> pd.Series:

@@ -27,7 +27,7 @@ from raysweep.cli.terminal import (
     stderr,
     stdout,
 )
-from raysweep.errors import InputError
+from raysweep.errors import InputError, RunnerLost
 from raysweep.run_folder import STUDY_NAME, RunFolder
 from raysweep.spec import Study, StudyBase
 from raysweep.storage import Output
@@ -215,6 +215,8 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
             raise
         copy = f". Copy the rest to MLflow with: raysweep sync {place}" if course.copying else ""
         fail(f"stopped; {_left(course, place) or 'the results are complete'}{copy}", INTERRUPTED)
+    except RunnerLost as error:
+        fail(f"{error}; {_left(course, place)}", 1)
     left = _left(course, place)
     if left:
         fail(left, 1)

@@ -65,6 +65,8 @@ class Companion:
             )
         said = _last_line(self.log)
         if code == 0 and said:
+            if self.log.name != LOG_NAME:  # in the temporary folder
+                self.log.unlink(missing_ok=True)
             return said
         return (
             f"MLflow at {self.address.shown}: the copying process ended with code {code} "
