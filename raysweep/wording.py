@@ -5,12 +5,31 @@ import re
 # Control characters but for tab and newline, and halves of surrogate pairs.
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
+# What begins or ends something in Markdown (CommonMark 0.31, and GitHub's tables): anywhere, and
+# at the start of a line.
+_MARKED = re.compile(r"[\\`*_\[\]<>&#|~$]")
+_AT_START = re.compile(r"^(\s*\d*)([-+=.)])")
+
 
 def counted(count: int, noun: str) -> str:
     """A count and what is counted, such as ``1 row`` or ``3 searches``; nouns are regular."""
     if count == 1:
         return f"1 {noun}"
     return f"{count} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+
+
+def as_markdown(text: str) -> str:
+    """Markdown that shows a text as it is, lines included."""
+    escaped = _MARKED.sub(r"\\\g<0>", visible(text))
+    return "  \n".join(_AT_START.sub(r"\1\\\2", line) for line in escaped.split("\n"))
+
+
+def as_code(text: str) -> str:
+    """A text in one line as Markdown's code, whatever it holds."""
+    line = " ".join(visible(text).split())
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    pad = " " if "`" in line else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
 
 
 def last_line(message: str) -> str:

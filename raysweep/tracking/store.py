@@ -15,6 +15,7 @@ from raysweep import __version__
 from raysweep.scratch import scratch
 from raysweep.tracking.address import FIRST_ANSWER_S, Address, TrackingUnavailable
 from raysweep.tracking.runs import CURVES_TAG, Progress, RunRecord
+from raysweep.wording import as_markdown
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -108,7 +109,7 @@ class Store:
         with _told(address):
             wanted = {
                 **tags,
-                "mlflow.note.content": description[:_MAX_TEXT],
+                "mlflow.note.content": as_markdown(description[:_MAX_TEXT]),
                 "mlflow.experimentKind": "custom_model_development",
             }
             if found is None:
