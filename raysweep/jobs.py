@@ -122,7 +122,7 @@ def submit(
             "the absolute path of a folder that all nodes share, or a URI such as s3://bucket/path"
         )
     for path in (*modules, *([wheel] if wheel else ())):
-        if not path.exists():
+        if not os.path.exists(path):  # False also where a name is too long
             raise InputError(f"{path}: no such file or folder; the job needs it")
     entry = ["python", "-m", _OURS, "run", STUDY_NAME, "--out", location, "--address", "auto"]
     with scratch("job") as place:

@@ -7,6 +7,7 @@ folder's place is refused.
 """
 
 import contextlib
+import errno
 import itertools
 import os
 import re
@@ -22,6 +23,7 @@ from raysweep.errors import InputError
 _UNFINISHED = ".tmp"
 _TEMPORARY = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(_UNFINISHED)}$")
 _SHORT = 100  # of a file's name, so that its temporary name is not too long
+_LONGEST_NAME = 255  # bytes of a name in a folder, on all usual filesystems
 _ABANDONED_AFTER_S = 3600.0
 """Age of a file under a temporary name from which on nobody can still be writing it."""
 
@@ -48,8 +50,10 @@ class Output:
             else:
                 self.location.encode()  # pyarrow opens no name that is not UTF-8
                 path = Path(self.location).expanduser().resolve()
+                if any(len(part.encode()) > _LONGEST_NAME for part in path.parts):
+                    raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-                    path.stat()  # a name may be too long
+                    path.stat()  # the whole may be too long
                 self._fs, self._root = fs.LocalFileSystem(), str(path)
         except UnicodeEncodeError as error:
             raise InputError(
