@@ -2,8 +2,8 @@
 
 import re
 
-# Control characters but for tab and newline, and halves of surrogate pairs.
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+# Control characters but for tab and newline, halves of surrogate pairs, and what no XML may hold.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 # What begins or ends something in Markdown (CommonMark 0.31, and GitHub's tables): anywhere, and
 # at the start of a line.
