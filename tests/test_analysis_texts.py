@@ -102,7 +102,7 @@ def test_a_report_holds_every_text_as_it_is(tmp_path: Path) -> None:
     assert not read.tags & {"script", "b0", "i0"}
     shown = "\n".join(read.words)
     for text in TEXTS:
-        assert f"kind={visible(text)}" in shown.replace("\r", ""), text
+        assert f"kind={visible(text)}".strip() in shown.replace("\r", ""), text
     assert "<i>$x$</i>: does forcing" in shown
     table = pd.read_csv(tmp_path / "out" / "tables" / "effects.csv", keep_default_na=False)
     assert table["kind"].tolist() == TEXTS

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 from simulate_trials import simulate_forcing
 
+from raysweep.outcomes import amount
 from raysweep_analysis import forcing_effects
-from raysweep_analysis.outcomes import amount
 from raysweep_analysis.report import find
 from raysweep_analysis.report.page import page
 from raysweep_analysis.settings import Settings

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from raysweep.outcomes import amount, digits_of, outcome_words, scale_of
 from raysweep_analysis.contrasts import cell_columns
 from raysweep_analysis.figures.style import signed
 from raysweep_analysis.figures.words import value_words
 from raysweep_analysis.load import axes_of
-from raysweep_analysis.outcomes import amount, digits_of, outcome_words, scale_of
 
 _NAMED = 6
 # boundaries that are worth a sentence each

@@ -1,6 +1,6 @@
 """Pre-registration as data: what is to be tested, hashed before the first trial.
 
-`register` makes the text to store beside the results before
+Needs the standard library only. `register` makes the text to store beside the results before
 anything runs; `check` says afterwards whether an analysis is the one that was planned.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from raysweep.errors import InputError
-from raysweep_analysis.outcomes import amount
+from raysweep.outcomes import amount
 
 PLAN_NAME = "plan.json"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from raysweep_analysis.outcomes import amount
+from raysweep.outcomes import amount
 from raysweep_analysis.pairs import GROUP, PLACE
 
 VERDICTS = ("helps", "hurts", "equivalent", "inconclusive")

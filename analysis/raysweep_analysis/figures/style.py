@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,11 +24,11 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.ticker import LogFormatterSciNotation
 
+from raysweep.outcomes import digits_of as digits_of
+from raysweep.outcomes import outcome_words as outcome_words
+from raysweep.outcomes import scale_of as scale_of
 from raysweep.storage import Output
 from raysweep.wording import visible
-from raysweep_analysis.outcomes import digits_of as digits_of
-from raysweep_analysis.outcomes import outcome_words as outcome_words
-from raysweep_analysis.outcomes import scale_of as scale_of
 
 T = TypeVar("T")
 
@@ -238,7 +237,8 @@ class Rendered:
         text = _COMMENT.sub("", self.svg[self.svg.index("<svg") :])
         for key, (light, _) in _ALL.items():
             text = text.replace(light, f"var(--{key})")
-        label = escape(visible(description))
+        label = visible(description).replace("&", "&amp;").replace('"', "&quot;")
+        label = label.replace("<", "&lt;")
         return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
+from raysweep.outcomes import amount, outcome_words, scale_of
 from raysweep.wording import counted
 from raysweep_analysis.figures.style import css
-from raysweep_analysis.outcomes import amount, outcome_words, scale_of
 from raysweep_analysis.report import tables
 from raysweep_analysis.report.findings import Findings
 from raysweep_analysis.report.pictures import Picture

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from raysweep.outcomes import digits_of, outcome_words, scale_of
 from raysweep.wording import visible
 from raysweep_analysis.figures.style import DASH, MINUS, signed
-from raysweep_analysis.outcomes import digits_of, outcome_words, scale_of
 
 
 def escape(text: str) -> str:
