@@ -13,7 +13,8 @@ from raysweep_analysis.report.tables import escape
 _STYLE = """
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);
- font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
+ font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;
+ overflow-wrap:break-word}
 main{max-width:62rem;margin:0 auto;padding:1.5rem 1.1rem 4rem}
 header p{color:var(--muted);margin:.2rem 0}
 h1{font-size:1.15rem;margin:0;font-weight:600;color:var(--muted)}
