@@ -259,7 +259,7 @@ def _is_encoded(column: pd.Series) -> bool:
         return pa.types.is_dictionary(kind.pyarrow_dtype) or pa.types.is_binary(kind.pyarrow_dtype)
     if isinstance(kind, pd.CategoricalDtype):
         return True
-    return kind.kind == "O" and any(isinstance(value, bytes) for value in column)
+    return pd.api.types.is_object_dtype(kind) and pd.api.types.infer_dtype(column) == "bytes"
 
 
 def _values(column: pd.Series) -> pd.Series:
