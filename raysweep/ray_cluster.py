@@ -259,7 +259,7 @@ def _start_local(workers: int | None, common: dict[str, Any]) -> None:
                 object_store_memory=_OBJECT_STORE_BYTES,
                 **common,
             )
-        except (KeyboardInterrupt, SystemExit):
+        except BaseException:
             # Half a Ray has started: end its processes with the driver.
             stop()
             raise
