@@ -35,8 +35,13 @@ def find_study(name: str) -> Path:
         InputError: neither a file nor a bundled study; lists the bundled ones.
     """
     path = Path(name)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except (OSError, ValueError) as error:  # too long, or with a NUL
+        raise InputError(
+            f"{name}: not the path of a study file ({getattr(error, 'strerror', None) or error})"
+        ) from error
     inside = studies_folder() / f"{name}{_SUFFIX}"
     # A name picks a bundled file and nothing outside that folder.
     if ".." not in path.parts and not path.is_absolute() and inside.is_file():

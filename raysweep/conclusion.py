@@ -4,10 +4,8 @@ The only module that calls `raysweep_analysis`, and only when asked to: a run ne
 """
 
 import datetime
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysweep.cells import expand, varying
@@ -15,7 +13,6 @@ from raysweep.run_folder import RunFolder
 from raysweep.science import science_digest
 from raysweep.spec import Study, StudyBase
 from raysweep.spec.values import listed
-from raysweep.storage import Output
 from raysweep.table import PART_SUFFIX, PARTS
 
 if TYPE_CHECKING:
@@ -127,16 +124,11 @@ def conclude(folder: RunFolder, study: StudyBase) -> Conclusion:
         InputError: there is no trial table, or it cannot be analysed.
         OSError: the output cannot be written.
     """
-    from raysweep_analysis.report import write_report
+    from raysweep_analysis.report import find, report_contents
 
-    location = folder.output.location
-    if folder.output.local is not None:
-        files = write_report(location, location)
-    else:
-        with tempfile.TemporaryDirectory(prefix="raysweep-report-") as scratch:
-            files = write_report(location, scratch)
-            _upload(Path(scratch), folder.output)
-    found = files.findings
+    found = find(folder.output.location)
+    for name, content in report_contents(found).items():
+        folder.output.write(name, content)
     lines = list(found.answer.lines() if found.answer is not None else found.emergence)
     effects = found.effects
     if isinstance(study, Study):
@@ -156,8 +148,3 @@ def _without_verdict(names: Mapping[str, str], tested: set[str]) -> list[str]:
         f"No verdict on {len(left)} of {len(names)} cells ({listed(left)}): their packs failed, "
         "diverged or have not run; `raysweep status` and `raysweep failures` say which."
     ]
-
-
-def _upload(folder: Path, output: Output) -> None:
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        output.write(path.relative_to(folder).as_posix(), path.read_bytes())

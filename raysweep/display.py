@@ -3,8 +3,8 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, Group, RenderResult
 from rich.live import Live
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from raysweep.cells import Cell
 from raysweep.emergence.plan import EmergenceSweep
@@ -20,10 +21,11 @@ from raysweep.packing import Pack
 from raysweep.planning import CellState
 from raysweep.sweep import Sweep
 from raysweep.table import Row
-from raysweep.wording import counted
+from raysweep.wording import counted, visible
 
 _REFRESH_S = 0.5
 _PLAIN_EVERY_S = 10.0
+_COLOURS = {"helps": "green", "hurts": "red", "equivalent": "cyan", "inconclusive": "yellow"}
 
 
 class RunDisplay:
@@ -60,10 +62,9 @@ class RunDisplay:
         self._sweep = sweep
         self._before = _done(sweep)
         have = f", {self._before} already there" if self._before else ""
-        self._console.print(
+        self._say(
             f"{sweep.study.name}: {counted(len(sweep.cells), 'cell')}, "
-            f"{counted(sweep.trials_planned(), 'trial')}{have}; {runner}",
-            highlight=False,
+            f"{counted(sweep.trials_planned(), 'trial')}{have}; {runner}"
         )
         self._show(sweep, force=True)
 
@@ -72,10 +73,9 @@ class RunDisplay:
         self._fresh += len(rows)
         diverged = [str(row["cell"]) for row in rows if row["status"] != "ok"]
         if diverged:
-            self._console.print(
+            self._say(
                 f"{cell_names(sweep, diverged)}: {len(diverged)} of "
-                f"{counted(len(rows), 'trial')} diverged",
-                highlight=False,
+                f"{counted(len(rows), 'trial')} diverged"
             )
         self._show(sweep)
 
@@ -83,11 +83,7 @@ class RunDisplay:
         """Say that a pack was given up, and the last line of why."""
         last = reason.strip().splitlines()[-1]
         names = cell_names(sweep, [cell.id for cell in pack.cells])
-        self._console.print(
-            f"{names}: pack {pack.key} failed: {last}",
-            highlight=False,
-            markup=False,
-        )
+        self._say(f"{names}: pack {pack.key} failed: {last}")
 
     def tick(self, sweep: Sweep) -> None:
         """Refresh now and then."""
@@ -95,7 +91,10 @@ class RunDisplay:
 
     def stopping(self, sweep: Sweep) -> None:
         """Say that the interrupt was heard."""
-        self._console.print("stopping: what is finished is being stored", highlight=False)
+        self._say("stopping: what is finished is being stored")
+
+    def _say(self, line: str) -> None:
+        self._console.print(as_it_is(line))
 
     def _show(self, sweep: Sweep, force: bool = False) -> None:
         now = time.monotonic()
@@ -104,10 +103,10 @@ class RunDisplay:
             return
         self._shown = now
         if self._live is not None:
-            shown = Group(status_table(sweep), f"{self._summary(sweep)}\n")
+            shown = Group(status_table(sweep), as_it_is(f"{self._summary(sweep)}\n"))
             self._live.update(shown, refresh=True)
         elif not force:
-            self._console.print(self._summary(sweep), highlight=False)
+            self._say(self._summary(sweep))
 
     def _summary(self, sweep: Sweep) -> str:
         elapsed = time.monotonic() - self._started
@@ -142,7 +141,7 @@ def status_table(sweep: Sweep) -> RichTable:
     if isinstance(sweep, EmergenceSweep):
         return family_table(sweep)
     table = RichTable(
-        title=sweep.study.name,
+        title=as_it_is(sweep.study.name, "table.title"),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -153,7 +152,7 @@ def status_table(sweep: Sweep) -> RichTable:
         text = name in ("cell", "best strength")  # may be long; the others are never cut
         table.add_column(name, justify=justify, no_wrap=not text, overflow="fold")
     for cell in sweep.cells:
-        table.add_row(*_cell_row(sweep, cell))
+        table.add_row(*map(as_it_is, _cell_row(sweep, cell)))
     return table
 
 
@@ -166,8 +165,13 @@ def verdict_table(effects: Any, performance: str) -> ConsoleRenderable:
     """
     rows = [row for _, row in effects.iterrows()]
 
-    def column(name: str, justify: _Justify, value: Callable[[Any], str]) -> _Column:
-        return _Column(name, justify, [value(row) for row in rows])
+    def column(
+        name: str,
+        justify: _Justify,
+        value: Callable[[Any], str],
+        colours: Mapping[str, str] | None = None,
+    ) -> _Column:
+        return _Column(name, justify, [value(row) for row in rows], colours or {})
 
     where = [column("cell", "left", lambda r: str(r["label"]))]
     if effects["chosen_by"].nunique() > 1:
@@ -206,7 +210,7 @@ def verdict_table(effects: Any, performance: str) -> ConsoleRenderable:
             ],
             [
                 column("p", "right", lambda r: _number(r["p_adjusted"], "{:.2g}")),
-                column("verdict", "left", lambda r: _coloured(str(r["verdict"]))),
+                column("verdict", "left", lambda r: str(r["verdict"]), _COLOURS),
             ],
         ],
     )
@@ -258,6 +262,13 @@ class _Column:
     title: str
     justify: _Justify
     values: Sequence[str]
+    colours: Mapping[str, str] = field(default_factory=dict)
+
+    def cell(self, row: int, narrow: bool) -> Text:
+        """One value, in its colour if it has one."""
+        value = self.values[row]
+        shown = value if narrow else value.replace("\n", " ")
+        return as_it_is(shown, self.colours.get(value, ""))
 
 
 @dataclass(frozen=True)
@@ -276,9 +287,9 @@ class _Fitted:
 
     def _table(self, stacks: Sequence[Sequence[_Column]], narrow: bool) -> RichTable:
         table = RichTable(
-            title=self.title,
+            title=as_it_is(self.title, "table.title"),
             title_justify="left",
-            caption=self.caption,
+            caption=as_it_is(self.caption, "table.caption"),
             caption_justify="left",
             box=box.SIMPLE_HEAD,
             pad_edge=False,
@@ -289,20 +300,21 @@ class _Fitted:
             title = "\n".join(column.title for column in stack)
             # The first column gives way, in whole words where it can: no number is ever cut.
             table.add_column(
-                title if narrow else title.replace("\n", " "),
+                as_it_is(title if narrow else title.replace("\n", " ")),
                 justify=stack[-1].justify,
                 no_wrap=number > 0,
                 overflow="fold",
             )
         for row in range(len(stacks[0][0].values)):
-            cells = ["\n".join(column.values[row] for column in stack) for stack in stacks]
-            table.add_row(*(cells if narrow else [cell.replace("\n", " ") for cell in cells]))
+            table.add_row(
+                *(Text("\n").join(column.cell(row, narrow) for column in stack) for stack in stacks)
+            )
         return table
 
 
-def _coloured(verdict: str) -> str:
-    style = {"helps": "green", "hurts": "red", "equivalent": "cyan"}.get(verdict, "yellow")
-    return f"[{style}]{verdict}[/{style}]"
+def as_it_is(text: str, style: str = "") -> Text:
+    """A text for the screen: nothing in it is markup, and control characters are escaped."""
+    return Text(visible(text), style)
 
 
 def cell_names(sweep: Sweep, cells: Iterable[str], most: int | None = 3) -> str:

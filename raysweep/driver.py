@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from raysweep.errors import InputError
-from raysweep.storage import Output
+from raysweep.storage import Output, unlinked
 
 LOCK_NAME = ".driver"
 LEASES = ".drivers"
@@ -84,7 +84,7 @@ def only_driver(output: Output, tell: Callable[[str], None] | None = None) -> It
 @contextlib.contextmanager
 def _lock(folder: Path, location: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK_NAME, "a+") as lock:
+    with open(folder / LOCK_NAME, "a+", opener=unlinked) as lock:
         try:
             _take(lock)
         except BlockingIOError as error:

@@ -1,4 +1,4 @@
-"""The one exception a user's mistake raises."""
+"""What a user's mistake raises, and what ends a run from outside."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,7 @@ class InputError(ValueError):
     The message is complete: it names the place, the value found there and what would be right.
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+class RunnerLost(RuntimeError):
+    """What runs the packs is gone in mid run; what is finished is kept, and can be gone on with."""

@@ -22,6 +22,7 @@ from raysweep.seeds import content_key
 from raysweep.sweep import Sweep
 
 _SCIENCE = "raysweep.science"
+_LONGEST_NAME = 512
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def export_searches(folder: RunFolder, storage: str) -> ExportReport:
     for search in searches:
         study = optuna.create_study(
             storage=opened,
-            study_name=search.name,
+            study_name=_stored(search.name),
             directions=["maximize"] * len(search.objectives),
             load_if_exists=True,
         )
@@ -116,6 +117,15 @@ def export_searches(folder: RunFolder, storage: str) -> ExportReport:
         written += max(len(search.trials) - there, 0)
         unchanged += min(len(search.trials), there)
     return ExportReport(len(searches), written, unchanged)
+
+
+def _stored(name: str) -> str:
+    """A name as Optuna's databases hold it: a long one by its start and its hash."""
+    name = name.replace("\0", r"\x00")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    key = content_key(name, 10)
+    return f"{name[: _LONGEST_NAME - len(key) - 2]}… {key}"
 
 
 def _searches_of_strengths(sweep: Sweep) -> Iterator[_Search]:

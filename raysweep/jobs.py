@@ -11,7 +11,6 @@ import os
 import secrets
 import shlex
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from ray.job_submission import JobDetails, JobSubmissionClient
 
 from raysweep.errors import InputError
 from raysweep.run_folder import STUDY_NAME
+from raysweep.scratch import scratch
 from raysweep.spec import StudyBase
 from raysweep.study_file import dump_study
 from raysweep.tracking.address import VARIABLE, resolve_address
@@ -122,18 +122,18 @@ def submit(
             "the absolute path of a folder that all nodes share, or a URI such as s3://bucket/path"
         )
     for path in (*modules, *([wheel] if wheel else ())):
-        if not path.exists():
+        if not os.path.exists(path):  # False also where a name is too long
             raise InputError(f"{path}: no such file or folder; the job needs it")
     entry = ["python", "-m", _OURS, "run", STUDY_NAME, "--out", location, "--address", "auto"]
-    with (
-        tempfile.TemporaryDirectory(prefix="raysweep-job-") as folder,
-        tempfile.TemporaryDirectory(prefix="raysweep-wheel-") as unpacked,
-    ):
+    with scratch("job") as place:
+        folder, unpacked = str(place / "files"), place / "wheel"
+        for made in (folder, unpacked):
+            os.mkdir(made)
         version, shipped = __version__, ray_cluster.packages()
         if wheel is not None:
-            content = unpack(wheel, Path(unpacked))
+            content = unpack(wheel, unpacked)
             version, shipped = content.version, [str(package) for package in content.packages]
-        Path(folder, STUDY_NAME).write_text(dump_study(study))
+        Path(folder, STUDY_NAME).write_text(dump_study(study), encoding="utf-8")
         packages = [path for path in modules if path.is_dir()]
         for path in modules:
             if not path.is_dir():  # Ray takes folders alone; files are found beside the study

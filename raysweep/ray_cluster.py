@@ -1,5 +1,6 @@
 """Ray itself: its settings, a Ray of its own or a cluster, and whether a pack finds room there."""
 
+import _thread
 import contextlib
 import importlib.util
 import logging
@@ -7,13 +8,15 @@ import os
 import secrets
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from raysweep.errors import InputError
+from raysweep.errors import InputError, RunnerLost
+from raysweep.scratch import scratch
 from raysweep.spec import StudyBase
 from raysweep.wording import last_line
 
@@ -42,6 +45,11 @@ _CONNECT_S = 5.0
 _SETTINGS_FRAME = bytes(3) + b"\x04" + bytes(5)  # length, type, flags, stream
 _LAST_PORT = 65_535
 _OBJECT_STORE_BYTES = 256 * 2**20
+_WATCH_S = 0.25
+# The address of a local socket has 107 bytes at most, of which Ray's own names take two thirds.
+_LONGEST_ROOT = 24
+_files = contextlib.ExitStack()
+"""The files of a Ray that was started here."""
 
 
 def connect(address: str, workers: int | None = None) -> bool:
@@ -95,9 +103,47 @@ def room(study: StudyBase, address: str, workers: int | None = None) -> Iterator
 
 
 def stop() -> None:
-    """End a Ray that was started here."""
+    """End a Ray that was started here, and remove its files."""
     with _own_signals(), contextlib.suppress(Exception):
         ray.shutdown()
+    _files.close()
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """Interrupt the block where the Ray that was started here is gone.
+
+    Where Ray's own processes die, its library ends this process a little later without a word.
+
+    Raises:
+        RunnerLost: one of them died.
+    """
+    node = ray._private.worker._global_node
+    watched = [
+        (name, info.process)
+        for name in ("raylet", "gcs_server")
+        for info in (node.all_processes.get(name, ()) if node is not None else ())
+    ]
+    ended, lost = threading.Event(), list[str]()
+
+    def watch() -> None:
+        while not ended.wait(_WATCH_S):
+            lost.extend(name for name, process in watched if process.poll() is not None)
+            if lost and not ended.is_set():
+                _thread.interrupt_main()
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not lost:
+            raise
+        raise RunnerLost(f"Ray is gone: its process {lost[0]} was ended from outside") from None
+    finally:
+        ended.set()
+        thread.join()
 
 
 def check_address(address: str) -> None:
@@ -201,19 +247,21 @@ def _fitting(node: Mapping[str, float], bundle: Mapping[str, float]) -> int:
 
 
 def _start_local(workers: int | None, common: dict[str, Any]) -> None:
+    root = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    folder = _files.enter_context(scratch("ray", root if len(root) < _LONGEST_ROOT else "/tmp"))
     with _environment(_private_token()):
         try:
             ray.init(
+                _temp_dir=str(folder),
                 address="local",
                 num_cpus=workers,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 **common,
             )
-        except (KeyboardInterrupt, SystemExit):
+        except BaseException:
             # Half a Ray has started: end its processes with the driver.
-            with contextlib.suppress(Exception):
-                ray.shutdown()
+            stop()
             raise
 
 

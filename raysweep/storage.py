@@ -1,10 +1,13 @@
 """Where results live: a local folder, a shared one, or any URI that ``pyarrow.fs`` opens.
 
 A file appears whole or not at all. On a local filesystem it is written under a temporary name,
-synced and renamed; an object store does the same by itself when an upload is closed.
+synced and renamed; an object store does the same by itself when an upload is closed. Nothing is
+written through a symbolic link inside the folder: a link in a file's place is replaced, one in a
+folder's place is refused.
 """
 
 import contextlib
+import errno
 import itertools
 import os
 import re
@@ -19,6 +22,8 @@ from raysweep.errors import InputError
 
 _UNFINISHED = ".tmp"
 _TEMPORARY = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(_UNFINISHED)}$")
+_SHORT = 100  # of a file's name, so that its temporary name is not too long
+_LONGEST_NAME = 255  # bytes of a name in a folder, on all usual filesystems
 _ABANDONED_AFTER_S = 3600.0
 """Age of a file under a temporary name from which on nobody can still be writing it."""
 
@@ -43,11 +48,21 @@ class Output:
             if "://" in self.location:
                 self._fs, self._root = fs.FileSystem.from_uri(self.location)
             else:
+                self.location.encode()  # pyarrow opens no name that is not UTF-8
                 path = Path(self.location).expanduser().resolve()
+                if any(len(part.encode()) > _LONGEST_NAME for part in path.parts):
+                    raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                    path.stat()  # the whole may be too long
                 self._fs, self._root = fs.LocalFileSystem(), str(path)
-        except (ValueError, OSError, RuntimeError) as error:
+        except UnicodeEncodeError as error:
             raise InputError(
-                f"{self.location}: not a location that can be opened ({error}); "
+                f"{self.location}: not a name in UTF-8; give a folder with another name"
+            ) from error
+        except (ValueError, OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(
+                f"{self.location}: not a location that can be opened ({reason}); "
                 "give a folder, or a URI such as s3://bucket/path"
             ) from error
         if not self._root.strip("/"):
@@ -77,13 +92,26 @@ class Output:
             raise ValueError(f"{name!r} is not a name inside the output folder")
         return f"{self._root.rstrip('/')}/{name}"
 
+    def _unlinked(self, name: str) -> str:
+        """The path of ``name``, to which no link inside the folder leads."""
+        path = self._path(name)
+        if self.local is not None:
+            for parent in PurePosixPath(name).parents[:-1]:
+                if (self.local / parent).is_symlink():
+                    raise InputError(
+                        f"{self.local / parent}: is a link to {os.readlink(self.local / parent)}, "
+                        "and nothing is written through a link; put a folder in its place"
+                    )
+        return path
+
     def write(self, name: str, content: bytes) -> None:
         """Put ``content`` under ``name``, replacing what was there; whole or not at all.
 
         Raises:
+            InputError: a folder on the way is a symbolic link.
             OSError: the location cannot be written (permission, disk full, connection).
         """
-        path = self._path(name)
+        path = self._unlinked(name)
         folder = Path(path).parent
         if self.local is None:
             self._fs.create_dir(folder.as_posix(), recursive=True)
@@ -92,7 +120,8 @@ class Output:
             return
         made = list(itertools.takewhile(lambda p: not p.exists(), (folder, *folder.parents)))
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = f"{path}.{uuid.uuid4().hex}{_UNFINISHED}"
+        start = Path(path).name[:_SHORT]
+        temporary = str(folder / f"{start}.{uuid.uuid4().hex}{_UNFINISHED}")
         try:
             with open(temporary, "wb") as stream:
                 stream.write(content)
@@ -126,9 +155,13 @@ class Output:
         return content
 
     def delete(self, name: str) -> None:
-        """Remove ``name`` if it is there."""
+        """Remove ``name`` if it is there.
+
+        Raises:
+            InputError: a folder on the way is a symbolic link.
+        """
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            self._fs.delete_file(self._path(name))
+            self._fs.delete_file(self._unlinked(name))
 
     def remove_unfinished(self) -> None:
         """Remove what killed processes left half written, an hour ago or longer."""
@@ -137,7 +170,9 @@ class Output:
         before = time.time() - _ABANDONED_AFTER_S
         for path in (p for depth in ("*", "*/*") for p in self.local.glob(depth + _UNFINISHED)):
             with contextlib.suppress(OSError):
-                if _TEMPORARY.search(path.name) and path.stat().st_mtime < before:
+                linked = path.parent != self.local and path.parent.is_symlink()
+                old = _TEMPORARY.search(path.name) and path.lstat().st_mtime < before
+                if old and not linked:
                     path.unlink()
 
     def names(self, folder: str, suffix: str) -> list[str]:
@@ -153,3 +188,8 @@ class Output:
             for info in found
             if info.type == fs.FileType.File and info.base_name.endswith(suffix)
         }
+
+
+def unlinked(path: str, flags: int) -> int:
+    """An opener for `open` that follows no symbolic link in the file's place."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)

@@ -4,6 +4,7 @@ A fault names the file and line (or the ``--set`` override) it came from, the ke
 and what would be right.
 """
 
+import codecs
 import difflib
 import re
 import types
@@ -41,6 +42,7 @@ _STAND_INS: Mapping[Location, Any] = {
     ("data", 0): _BLOCK,
     ("data", 0, "dataset"): "x",
 }
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _EXPECTED = {
     "int_type": "a whole number",
     "float_type": "a number",
@@ -84,11 +86,23 @@ def load_study(
     """
     source = Path(path)
     try:
-        text = source.read_text(encoding="utf-8")
+        text = _decoded(source.read_bytes())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: cannot be read ({reason})") from error
     return parse_study(text, str(path), source.resolve().parent, overrides, check, complete)
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        # With a byte order mark it may be UTF-16 (YAML 1.2, 5.2).
+        return content.decode("utf-16" if content[:2] in _UTF16_MARKS else "utf-8")
+    except UnicodeDecodeError as error:
+        line = len(content[: error.start + 1].splitlines())
+        raise ValueError(
+            f"line {line}: the byte {content[error.start]:#04x} is not {error.encoding}; save the "
+            "file as utf-8"
+        ) from error
 
 
 def parse_study(
@@ -143,7 +157,14 @@ def _validated(document: Document) -> tuple[StudyBase | None, list[Fault]]:
     for finding in found.findings:
         given = [place for place in finding.places if document.has(place)]
         place = (given or finding.places)[0]
-        faults.append(Fault(place, _message(finding.detail, place, model)))
+        message = _message(finding.detail, place, model)
+        spelled = document.spelled.get(document.written(place))
+        if finding.detail["type"] == "string_type" and spelled:
+            value = finding.detail["input"]
+            message = (
+                f"expected text, found {spelled}, which YAML reads as {shown(value)}; quote it"
+            )
+        faults.append(Fault(place, message))
     return (None if faults else found.part), faults
 
 

@@ -1,4 +1,9 @@
-"""YAML as plain values that remember where they came from: a line, or a ``--set`` override."""
+"""YAML as plain values that remember where they came from: a line, or a ``--set`` override.
+
+Readers of YAML 1.1 and of 1.2 differ in what some plain words are. Where one of the two is plainly
+meant it is read (``1e-3`` is a number, ``2024-01-01`` a text); what could be either, as ``010`` and
+``1:30``, is a fault.
+"""
 
 import re
 import reprlib
@@ -33,6 +38,7 @@ class Document:
         origins: place -> where it was given, such as ``line 3`` or ``--set search.trials=8``.
         faults: what is wrong with the YAML itself, such as a key that stands twice.
         unread: places whose value could not be read; ``value`` has None there.
+        spelled: places of plain words that are no text to YAML -> the word, such as ``no``.
         values: how many values there are, aliases resolved.
     """
 
@@ -40,6 +46,7 @@ class Document:
     origins: dict[Location, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     unread: list[Location] = field(default_factory=list)
+    spelled: dict[Location, str] = field(default_factory=dict)
     values: int = 0
 
     def origin(self, location: Location) -> str:
@@ -63,18 +70,27 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that also reads ``1e-3`` as a number, as every user expects (YAML 1.2)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
+    """SafeLoader that reads numbers as users expect (YAML 1.2): ``1e-3``, ``-.5``, ``0o17``."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper that writes lists of plain values in one line."""
+    """SafeDumper that writes lists of plain values in one line, and quotes what `_Loader` reads."""
+
+
+_TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
+_OTHER_LINE_ENDS = "\r\x85\u2028\u2029\ufeff"
+_COLLECTIONS = (f"{_TAG}map", f"{_TAG}seq")
+_OCTAL_OR_NOT = re.compile(r"[-+]?0[0-9_]*[0-9]")
+_NUMBERS = {
+    "float": r"[-+]?([0-9][0-9_]*\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+|[-+]\.[0-9]+",
+    "int": rf"[-+]?0o[0-7]+|{_OCTAL_OR_NOT.pattern}",
+}
+for _kind_of, _pattern in _NUMBERS.items():
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(
+            _TAG + _kind_of, re.compile(f"^(?:{_pattern})$"), list("-+0123456789.")
+        )
 
 
 def _represent_sequence(dumper: _Dumper, values: Sequence[Any]) -> yaml.Node:
@@ -82,6 +98,13 @@ def _represent_sequence(dumper: _Dumper, values: Sequence[Any]) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flat)
 
 
+def _represent_text(dumper: _Dumper, value: str) -> yaml.Node:
+    # Other styles lose these: YAML 1.1 takes them for the end of a line.
+    style = '"' if any(mark in value for mark in _OTHER_LINE_ENDS) else None
+    return dumper.represent_scalar(f"{_TAG}str", value, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(list, _represent_sequence)
 _Dumper.add_representer(tuple, _represent_sequence)
 
@@ -103,6 +126,8 @@ def read_document(text: str) -> Document:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 1
+        if isinstance(error, yaml.reader.ReaderError):
+            line = len(text[: error.position + 1].splitlines())
         raise InputError(f"line {line}: not valid YAML: {_problem(error)}") from error
 
 
@@ -127,6 +152,7 @@ def assign(document: Document, override: str) -> None:
         del document.origins[known]
     document.faults = [f for f in document.faults if f.location[: len(at)] != at]
     document.unread = [place for place in document.unread if place[: len(at)] != at]
+    document.spelled = {k: v for k, v in document.spelled.items() if k[: len(at)] != at}
     try:
         node = _composed(text)
         value = None if node is None else _construct(node, at, document, origin)
@@ -182,40 +208,124 @@ def _construct(node: yaml.Node, at: Location, document: Document, origin: str = 
     if len(at) > _DEEPEST or document.values > _MOST_VALUES:
         # Aliases that contain themselves, or one another many times, would have no end.
         raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=node.start_mark)
+    if isinstance(node, yaml.MappingNode | yaml.SequenceNode) and node.tag not in _COLLECTIONS:
+        document.faults.append(Fault(at, f"the tag {node.tag} is not known; leave it out"))
     if isinstance(node, yaml.MappingNode):
-        result: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            line = f"line {key_node.start_mark.line + 1}"
-            if not isinstance(key_node, yaml.ScalarNode):
-                document.faults.append(Fault(at, f"a key is {_kind(key_node)}; write plain names"))
-                continue
-            location = (*at, key_node.value)
-            if key_node.value in result:
-                document.faults.append(
-                    Fault(location, f"this key stands twice (again at {line}); keep one")
-                )
-            document.origins.setdefault(location, origin or line)
-            result[key_node.value] = _construct(value_node, location, document, origin)
-        return result
+        return _mapping(node, at, document, origin)
     if isinstance(node, yaml.SequenceNode):
         return [
             _construct(item, (*at, index), document, origin)
             for index, item in enumerate(node.value)
         ]
+    assert isinstance(node, yaml.ScalarNode)
     return _scalar(node, at, document)
 
 
-def _scalar(node: yaml.Node, at: Location, document: Document) -> Any:
-    loader = _Loader("")
+def _mapping(
+    node: yaml.MappingNode, at: Location, document: Document, origin: str
+) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    seen: set[str] = set()
+    for key_node, _ in node.value:
+        line = f"line {key_node.start_mark.line + 1}"
+        if not isinstance(key_node, yaml.ScalarNode):
+            document.faults.append(Fault(at, f"a key is {_kind(key_node)}; write plain names"))
+        elif key_node.value in seen:
+            location = (*at, key_node.value)
+            document.faults.append(
+                Fault(location, f"this key stands twice (again at {line}); keep one")
+            )
+        else:
+            seen.add(key_node.value)
+    for key_node, value_node in _entries(node, at, document):
+        location = (*at, key_node.value)
+        document.origins.setdefault(location, origin or f"line {key_node.start_mark.line + 1}")
+        result[key_node.value] = _construct(value_node, location, document, origin)
+    return result
+
+
+def _entries(
+    node: yaml.MappingNode, at: Location, document: Document, depth: int = 0
+) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+    """Keys and values of a mapping: those of mappings that it merges (``<<``) first.
+
+    Its own keys win over those that are merged, and of these the first mapping's.
+    """
+    document.values += depth > 0
+    if depth > _DEEPEST or document.values > _MOST_VALUES:
+        raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=node.start_mark)
+    own = [(k, v) for k, v in node.value if isinstance(k, yaml.ScalarNode)]
+    names = {k.value for k, _ in own}
+    merged: dict[str, tuple[yaml.ScalarNode, yaml.Node]] = {}
+    for key_node, value_node in own:
+        if key_node.tag != _MERGE:
+            continue
+        several = isinstance(value_node, yaml.SequenceNode)
+        for part in value_node.value if several else [value_node]:
+            if isinstance(part, yaml.MappingNode):
+                for entry in _entries(part, at, document, depth + 1):
+                    merged.setdefault(entry[0].value, entry)
+            else:
+                document.faults.append(
+                    Fault(
+                        (*at, key_node.value),
+                        f"merges mappings, as in <<: *name, and found {_kind(part)}",
+                    )
+                )
+    kept = [entry for name, entry in merged.items() if name not in names]
+    return kept + [(k, v) for k, v in own if k.tag != _MERGE]
+
+
+def _scalar(node: yaml.ScalarNode, at: Location, document: Document) -> Any:
     try:
-        return loader.construct_object(node, deep=True)
+        value = _plain_value(node)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         reason = _problem(error) if isinstance(error, yaml.YAMLError) else str(error)
         document.faults.append(Fault(at, f"cannot be read as a value ({reason})"))
         document.unread.append(at)
         return None
+    if not isinstance(value, str) and node.style is None:
+        document.spelled[at] = node.value
+    return value
+
+
+def _plain_value(node: yaml.ScalarNode) -> Any:
+    """A scalar as a plain value.
+
+    Raises:
+        yaml.YAMLError: readers differ in what it is, or it is nothing plain.
+        ValueError: it looks like a number, a date or a text, and is none.
+    """
+    written, kind = node.value, node.tag.removeprefix(_TAG)
+    if kind == "int" and _OCTAL_OR_NOT.fullmatch(written):
+        raise yaml.YAMLError(
+            f"some readers of YAML take {written} for an octal number and others for a decimal "
+            f"one; write {int(written)}, or 0o for an octal one, or '{written}' for a text"
+        )
+    loader = _Loader("")
+    try:
+        # A plain = or << that is no key.
+        value = written if kind in ("value", "merge") else loader.construct_object(node, deep=True)
     finally:
         loader.dispose()
+    if isinstance(value, str):
+        return _whole_characters(value)
+    if kind == "timestamp":
+        return written
+    if kind in ("int", "float") and ":" in written:
+        raise yaml.YAMLError(
+            f"some readers of YAML take {written} for {value:.12g} and others for a text; write "
+            f"{value:.12g}, or '{written}' in quotes"
+        )
+    return value
+
+
+def _whole_characters(text: str) -> str:
+    """A text in which two escapes make up one character, as JSON writes those beyond U+FFFF."""
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError as error:
+        raise ValueError("an escape such as \\ud800 is half a character") from error
 
 
 def _place(document: Document, names: Sequence[str], origin: str) -> tuple[Location, Any]:

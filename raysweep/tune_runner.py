@@ -7,9 +7,7 @@ pack's part file itself, before it reports, so that nothing finished depends on 
 import contextlib
 import logging
 import os
-import shutil
 import socket
-import tempfile
 import time
 import traceback
 from collections import Counter, deque
@@ -32,6 +30,7 @@ from raysweep.errors import InputError
 from raysweep.packing import Pack
 from raysweep.progress import Observer, Silent
 from raysweep.run_folder import RunFolder
+from raysweep.scratch import scratch
 from raysweep.spec import StudyBase
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
@@ -284,6 +283,7 @@ def run(
         InputError: the cluster cannot be reached, could never place a pack, or its nodes do not
             share the output.
         OSError: the output cannot be written.
+        RunnerLost: the Ray that was started here is gone.
     """
     observer = observer or Silent()
     sweep = folder.open_sweep(study)
@@ -292,8 +292,9 @@ def run(
         folder.compact(sweep)
         return sweep
     started_here = ray_cluster.connect(address, workers)
-    scratch = tempfile.mkdtemp(prefix="raysweep-tune-")
+    folders = contextlib.ExitStack()
     try:
+        storage = folders.enter_context(scratch("tune"))
         slots = ray_cluster.slots(
             study, wait_s, lambda what: observer.started(sweep, f"Ray {address}, {what}")
         )
@@ -317,7 +318,7 @@ def run(
             ),
             run_config=tune.RunConfig(
                 name=study.name,
-                storage_path=scratch,
+                storage_path=str(storage),
                 verbose=0,
                 # The searcher hands a lost pack out again itself: it knows the packs. Of one whose
                 # spot machine was taken away it hears nothing: Tune starts that again, uncounted.
@@ -329,7 +330,7 @@ def run(
                 log_to_file=False,
             ),
         )
-        with _quiet_tune(slots), _every_loss_told():
+        with _quiet_tune(slots), _every_loss_told(), ray_cluster.guarded():
             tuner.fit()
     except KeyboardInterrupt:
         observer.stopping(sweep)  # first: a Ray takes seconds to end
@@ -337,7 +338,7 @@ def run(
     finally:
         if started_here:
             ray_cluster.stop()
-        shutil.rmtree(scratch, ignore_errors=True)
+        folders.close()
         folder.compact(sweep)
     return sweep
 

@@ -1,4 +1,14 @@
-"""How messages put things: counts that agree with their nouns."""
+"""How messages put things: counts that agree with their nouns, and characters that can be shown."""
+
+import re
+
+# Control characters but for tab and newline, halves of surrogate pairs, and what no XML may hold.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+# What begins or ends something in Markdown (CommonMark 0.31, and GitHub's tables): anywhere, and
+# at the start of a line.
+_MARKED = re.compile(r"[\\`*_\[\]<>&#|~$]")
+_AT_START = re.compile(r"^(\s*\d*)([-+=.)])")
 
 
 def counted(count: int, noun: str) -> str:
@@ -8,7 +18,29 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
 
 
+def as_markdown(text: str) -> str:
+    """Markdown that shows a text as it is, lines included."""
+    escaped = _MARKED.sub(r"\\\g<0>", visible(text))
+    return "  \n".join(_AT_START.sub(r"\1\\\2", line) for line in escaped.split("\n"))
+
+
+def as_code(text: str) -> str:
+    """A text in one line as Markdown's code, whatever it holds."""
+    line = " ".join(visible(text).split())
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    pad = " " if "`" in line else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
 def last_line(message: str) -> str:
     """The last line that says something."""
     lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
     return lines[-1] if lines else "no reason given"
+
+
+def visible(text: str) -> str:
+    """A text as it can be shown: of control characters and half characters their escapes.
+
+    A terminal would obey them, and no page or figure can hold them. Newlines and tabs stay.
+    """
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)

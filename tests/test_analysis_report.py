@@ -157,7 +157,7 @@ def test_only_a_kept_plan_makes_a_report_confirmatory(tmp_path):
     assert "confirmatory</span>" in text
     assert plan(trials).digest in text
     other = find(tmp_path, Settings(margin=0.01))
-    assert other.plan.deviations == ("margin is 0.01, planned was 0.005",)
+    assert other.plan.deviations == ("margin is 1 point, planned was 0.5 points",)
     trials[trials["seed"] != 1002].to_parquet(tmp_path / "trials.parquet")
     assert "3 of 36 planned confirm runs are missing" in find(tmp_path).plan.deviations
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from raysweep.errors import InputError
+from raysweep.wording import visible
 from raysweep_analysis.report import write_report
 from raysweep_analysis.settings import Settings, beside
 
@@ -31,12 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings: Settings = replace(beside(source).settings, **changes)
         files = write_report(source, given.out, settings)
     except InputError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+        return _failed(str(error))
+    except OSError as error:
+        return _failed(f"--out {given.out}: cannot be written ({error.strerror or error})")
     found = files.findings
     lines = found.answer.lines() if found.answer is not None else list(found.emergence)
-    sys.stdout.write("\n".join([*lines, f"report: {files.html}"]) + "\n")
+    sys.stdout.write(visible("\n".join([*lines, f"report: {files.html}"])) + "\n")
     return 0
+
+
+def _failed(message: str) -> int:
+    sys.stderr.write(f"{visible(message)}\n")
+    return 2
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from raysweep.outcomes import amount, digits_of, outcome_words, scale_of
 from raysweep_analysis.contrasts import cell_columns
-from raysweep_analysis.figures.style import outcome_words, scale_of, signed
+from raysweep_analysis.figures.style import signed
 from raysweep_analysis.figures.words import value_words
 from raysweep_analysis.load import axes_of
 
@@ -103,13 +104,13 @@ def _of_criterion(group: pd.DataFrame, needs: pd.DataFrame, margin: float) -> It
     same = group[group["verdict"] == "equivalent"]
     if len(same):
         yield (
-            f"It makes no difference beyond {margin * factor:g} {unit} in "
+            f"It makes no difference beyond {amount(margin, group['performance'].iloc[0])} in "
             f"{_share(len(same), total)}: {_named(same['label'])}{_where(same, group)}."
         )
     unknown = group[group["verdict"] == "inconclusive"]
     if len(unknown):
         yield f"It is not known in {_share(len(unknown), total)}: {_named(unknown['label'])}."
-        yield from _more(unknown, needs, factor, unit)
+        yield from _more(unknown, needs)
     flat = group[(group["n"] >= 2) & (group["alignment"] != "") & ~(group["alignment_ci_low"] > 0)]
     if len(flat):
         yield (
@@ -140,19 +141,22 @@ def _net_of_placebo(here: pd.DataFrame, verdict: str, factor: float, unit: str) 
     if len(stays):
         mean = float(stays["effect_vs_placebo"].mean()) * factor
         keep, average = ("keeps", "") if len(stays) == 1 else ("keep", " on average")
-        yield f"Net of the placebo {_named(stays['label'])} {keep} {signed(mean)} {unit}{average}."
+        size = f"{signed(mean, digits_of(here['performance'].iloc[0]))} {unit}"
+        yield f"Net of the placebo {_named(stays['label'])} {keep} {size}{average}."
 
 
-def _more(unknown: pd.DataFrame, needs: pd.DataFrame, factor: float, unit: str) -> Iterator[str]:
+def _more(unknown: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
     keys = ["study", "cell", "chosen_by"]
-    needed = unknown[keys].merge(needs, on=keys, how="left").dropna(subset=["n_more"])
+    needed = (
+        unknown[[*keys, "performance"]].merge(needs, on=keys, how="left").dropna(subset=["n_more"])
+    )
     for kind, rows in needed.groupby("unit"):
         low, high = int(rows["n_more"].min()), int(rows["n_more"].max())
         many = str(low) if low == high else f"{low} to {high}"
         what = str(kind) + ("s" if high != 1 else "")
-        effect = float(rows["effect"].iloc[0]) * factor
+        effect = amount(float(rows["effect"].iloc[0]), rows["performance"].iloc[0])
         yield (
-            f"About {many} more {what} per cell would find a true effect of {effect:g} {unit} "
+            f"About {many} more {what} per cell would find a true effect of {effect} "
             "with 80 % power, judged by the spread seen so far."
         )
 
@@ -204,11 +208,13 @@ def _moderators(moderation: pd.DataFrame, alpha: float) -> Iterator[str]:
     if moderation.empty:
         return
     single = moderation[(moderation["model"] == "single") & (moderation["p_adjusted"] < alpha)]
-    factor, unit = scale_of(moderation["performance"].iloc[0])
+    outcome = moderation["performance"].iloc[0]
+    factor, unit = scale_of(outcome)
     for (data, criterion), rows in single.groupby(["data", "chosen_by"], sort=False):
         best = rows.sort_values("p_value").head(3)
         found = [
-            f"{row['term']} ({signed(row['per_sd'] * factor)} {unit} per standard deviation)"
+            f"{row['term']} ({signed(row['per_sd'] * factor, digits_of(outcome))} {unit} per "
+            "standard deviation)"
             for row in best.to_dict("records")
         ]
         at = f" at the strength chosen for {criterion}" if criterion else ""
@@ -238,7 +244,7 @@ def _limits(effects: pd.DataFrame) -> Iterator[str]:
 def _effects(rows: pd.DataFrame, factor: float, unit: str) -> str:
     strongest = rows.reindex(rows["effect"].abs().sort_values(ascending=False).index)
     named = [
-        f"{row['label']} ({signed(row['effect'] * factor)})"
+        f"{row['label']} ({signed(row['effect'] * factor, digits_of(row['performance']))})"
         for row in strongest.head(_NAMED).to_dict("records")
     ]
     more = len(rows) - len(named)

@@ -51,7 +51,9 @@ def boundary(
         (resamples that cross within the range looked at), `helps_side` (`below` or `above` the
         boundary; empty unless it lies `within`), `intercept slope slope_low slope_high p_slope`,
         `p_curved` (of a quadratic term: is a line enough?), `x_min x_max` (range looked at),
-        `n_units n_cells n_draws`, `statement` (the finding in a sentence).
+        `n_units n_cells n_draws`, `statement` (the finding in a sentence). Boundaries and ends are
+        in the unit of `along`; `intercept` is in the outcome's (of accuracy and regret a share,
+        0.01 is a point; of losses nats), slopes in that per unit of `along`.
 
     Raises:
         InputError: `along` or `by` is not in the table.

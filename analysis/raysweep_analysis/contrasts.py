@@ -15,7 +15,13 @@ from raysweep_analysis.inference import (
     sign_flip,
     tost,
 )
-from raysweep_analysis.load import alignment_column, check_seeds, describe_cells, higher_is_better
+from raysweep_analysis.load import (
+    alignment_column,
+    check_seeds,
+    describe_cells,
+    higher_is_better,
+    plain,
+)
 from raysweep_analysis.pairs import GROUP, PLACE, Unit, confirm_rows, paired, units
 from raysweep_analysis.verdicts import reasons, verdicts
 
@@ -54,18 +60,22 @@ def forcing_effects(
           `n` (units), `unit`, `n_pairs`, `n_draws`,
           `n_dropped` (planned pairs without two usable runs), `n_diverged`, `n_failed` (confirm
           runs);
-        - `performance_none performance_forced`: means over the pairs;
-        - `effect` = forced - none, `ci_low ci_high` (1 - alpha, not adjusted), `sd` over units,
+        - `performance_none performance_forced`: means over the pairs, in the outcome's unit: of
+          accuracy and regret a share (0.01 is a point), of losses nats;
+        - in the same unit `effect` = forced - none, `ci_low ci_high` (1 - alpha, not adjusted),
+          `sd` over units; without a unit, 0..1 but for `d_z`:
           `p_value` (paired t), `p_adjusted` (Holm), `p_signflip` (exact), `d_z`
           (Hedges-corrected), `p_equivalence` (TOST), `within_margin` (p_equivalence < alpha);
         - `verdict`, `reason` (what limits the verdict; empty when nothing does);
         - `smallest_detectable_effect`: found with 80 % power at this n and spread, at the level of
-          Holm's first step; NaN where all differences are equal, so that there is no spread;
+          Holm's first step, in the outcome's unit; NaN where all differences are equal, so that
+          there is no spread;
         - `effect_vs_placebo` = forced - placebo, `placebo_ci_low placebo_ci_high p_vs_placebo
           p_vs_placebo_adjusted verdict_vs_placebo` (empty without a placebo arm): what remains
-          once plain regularisation is taken off;
+          once plain regularisation is taken off, in the outcome's unit;
         - `alignment` (the column), `alignment_none alignment_forced alignment_gain
-          alignment_ci_low alignment_ci_high`: whether forcing did what it says.
+          alignment_ci_low alignment_ci_high`: whether forcing did what it says, in the unit of
+          the alignment column.
 
     Raises:
         InputError: an unknown column, an alpha outside (0, 1), a negative margin, seeds shared by
@@ -75,6 +85,7 @@ def forcing_effects(
         raise InputError(f"alpha is {alpha!r}; expected a number between 0 and 1")
     if not _is_number(margin) or not margin >= 0:
         raise InputError(f"margin is {margin!r}; expected 0 or more, in the unit of {performance}")
+    trials = plain(trials)
     check_seeds(trials)
     measure = alignment_column(trials, performance, alignment)
     rows = confirm_rows(trials, {"y": performance} | ({"a": measure} if measure else {}))

@@ -8,7 +8,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raysweep_analysis.inference import isotonic, max_t, moments, paired_t, single_peaked, two_lines
-from raysweep_analysis.load import alignment_column, describe_cells, higher_is_better, values_of
+from raysweep_analysis.load import (
+    alignment_column,
+    describe_cells,
+    higher_is_better,
+    plain,
+    values_of,
+)
 from raysweep_analysis.pairs import PLACE
 
 Floats = NDArray[np.float64]
@@ -50,7 +56,9 @@ def dose_response(
         `effect ci_low ci_high p_value` (paired t), `p_maxt` (sign-flip over all strengths of the
         cell that all units have), `fit` (closest single-peaked curve), `alignment_mean`,
         `alignment_gain alignment_ci_low alignment_ci_high`, `alignment_fit` (isotonic),
-        `best_for` (`performance`, `alignment`, both joined by `+`, or empty).
+        `best_for` (`performance`, `alignment`, both joined by `+`, or empty). `effect`, its ends
+        and `fit` are in the outcome's unit: of accuracy and regret a share (0.01 is a point), of
+        losses nats; those of alignment in the unit of its column.
     """
     return doses(trials, performance, alignment, alpha, stage)[0]
 
@@ -68,7 +76,8 @@ def dose_shapes(
         `p_any` (max-t over strengths), `best_for_performance effect_there best_for_alignment
         effect_at_best_alignment`, the split-unit two-lines test over log strength (`peak slope_low
         slope_high p_low p_high p_inverted_u`), `shape` (`inverted U`, `some effect`, `no effect
-        shown`, or `unknown`), and `note` (what is missing).
+        shown`, or `unknown`), and `note` (what is missing). Effects are in the outcome's unit, as
+        in `dose_response`; slopes in that per factor 10 of the strength.
     """
     return doses(trials, performance, alignment, alpha, stage)[1]
 
@@ -81,6 +90,7 @@ def doses(
     stage: str = "search",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`dose_response` and `dose_shapes` in one go."""
+    trials = plain(trials)
     measure = alignment_column(trials, performance, alignment)
     ok = trials["status"].astype(str) == "ok"
     arm = trials["arm"].astype(str)

@@ -17,7 +17,7 @@ from raysweep_analysis.inference import (
     partial_residuals,
     spearman_trend,
 )
-from raysweep_analysis.load import alignment_column, descriptors, is_information, values_of
+from raysweep_analysis.load import alignment_column, descriptors, is_information, plain, values_of
 
 TREND_COLUMNS = [
     *("study", "data", "alignment", "along", "reduce", "rho", "p_rho", "J", "p_J"),
@@ -47,6 +47,7 @@ def emergent(
     Raises:
         InputError: no alignment column, or no such depth.
     """
+    trials = plain(trials)
     measure = alignment_column(trials, performance or f"alignment_{split}", alignment)
     if measure is None:
         raise InputError("the trial table has no alignment column; emergence is about alignment")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from raysweep.columns import REQUIRED
 from raysweep.errors import InputError
@@ -115,6 +116,7 @@ def describe_cells(trials: pd.DataFrame) -> pd.DataFrame:
     A number that differs between the draws of a cell (exact information does) becomes its mean
     over draws. Columns: `study cell label`, then the descriptors.
     """
+    trials = plain(trials)
     names = descriptors(trials)
     keys = ["study", "cell"]
     per_draw = trials.drop_duplicates([*keys, "draw"])[[*keys, *names]]
@@ -239,7 +241,31 @@ def alignment_column(trials: pd.DataFrame, outcome: str, wanted: str | None = No
 
 
 def _read(source: Source) -> pd.DataFrame:
-    return source if isinstance(source, pd.DataFrame) else read_table(source)
+    return plain(source if isinstance(source, pd.DataFrame) else read_table(source))
+
+
+def plain(trials: pd.DataFrame) -> pd.DataFrame:
+    """A table whose columns hold numbers and texts, however they are stored.
+
+    Categories, dictionaries and bytes become what they stand for; other columns stay as they are.
+    """
+    changed = {str(n): _values(trials[n]) for n in trials if _is_encoded(trials[n])}
+    return trials.assign(**changed) if changed else trials
+
+
+def _is_encoded(column: pd.Series) -> bool:
+    kind = column.dtype
+    if isinstance(kind, pd.ArrowDtype):
+        return pa.types.is_dictionary(kind.pyarrow_dtype) or pa.types.is_binary(kind.pyarrow_dtype)
+    if isinstance(kind, pd.CategoricalDtype):
+        return True
+    return pd.api.types.is_object_dtype(kind) and pd.api.types.infer_dtype(column) == "bytes"
+
+
+def _values(column: pd.Series) -> pd.Series:
+    values = column.astype(object)
+    texts = values.map(lambda v: v.decode(errors="replace") if isinstance(v, bytes) else v)
+    return texts.infer_objects()
 
 
 def _check(trials: pd.DataFrame, several_studies: bool) -> None:

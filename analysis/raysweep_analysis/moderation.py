@@ -11,7 +11,7 @@ from scipy import stats
 from raysweep.errors import InputError
 from raysweep_analysis.draws import draw_effects, numeric_covariate, paired_differences
 from raysweep_analysis.inference import meta_regression
-from raysweep_analysis.load import descriptors, is_information
+from raysweep_analysis.load import descriptors, is_information, plain
 
 _DERIVED = ("width", "depth", "redundancy - uniqueness")
 _MAX_INFLATION = 10.0
@@ -56,8 +56,11 @@ def moderators(
         single models: exploratory); `per_sd` (estimate times the covariate's spread);
         `inflation` (variance inflation factor in the joint model); `mixed_estimate mixed_p` (the
         same term in a mixed model of the paired differences); `n_units n_datasets`; `tau` (spread
-        of effects beyond the model); `note` (why a row has no estimate).
+        of effects beyond the model); `note` (why a row has no estimate). `per_sd` and `tau` are in
+        the outcome's unit (of accuracy and regret a share, 0.01 is a point; of losses nats),
+        `estimate` and its ends in that per unit of the covariate.
     """
+    trials = plain(trials)
     units = draw_effects(trials, performance, reference)
     pairs = paired_differences(trials, performance, reference)
     rows: list[dict[str, object]] = []

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from raysweep.errors import InputError
+from raysweep.outcomes import amount
 
 PLAN_NAME = "plan.json"
 
@@ -149,7 +150,7 @@ def check(
     for what, planned, used in (
         ("outcome", plan.performance, performance),
         ("alpha", plan.alpha, alpha),
-        ("margin", plan.margin, margin),
+        ("margin", amount(plan.margin, plan.performance), amount(margin, performance)),
         ("unit", plan.unit, unit),
     ):
         if planned != used:

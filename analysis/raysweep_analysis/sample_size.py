@@ -10,7 +10,7 @@ from scipy import stats
 from raysweep.errors import InputError
 from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.inference import power_paired_t
-from raysweep_analysis.load import searched_options, values_of
+from raysweep_analysis.load import plain, searched_options, values_of
 from raysweep_analysis.pairs import PLACE
 
 _MOST = 100_000
@@ -75,7 +75,8 @@ def power(
         trials: a trial table; without confirm rows the spread is taken from the search, over all
             its strengths.
         performance: the outcome.
-        effect: the true effect that must not be missed; by default the margin.
+        effect: the true effect that must not be missed, in the outcome's unit; by default the
+            margin.
         alpha: level.
         margin: for equivalence, in the outcome's unit.
         wanted: power.
@@ -87,8 +88,10 @@ def power(
         guess of a spread), `effect`; `n_needed` for one test, `n_needed_family` as Holm's worst
         over the study's cells, `n_needed_safe` (the latter at sd_high), `n_for_equivalence` if
         there is no difference, `n_more` (n_needed_family less what is there). NaN where no spread
-        is known.
+        is known. `sd`, `sd_high` and `effect` are in the outcome's unit (of accuracy and regret a
+        share, 0.01 is a point; of losses nats), the others count units.
     """
+    trials = plain(trials)
     wanted_effect = margin if effect is None else effect
     seen = effects
     if seen is None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from raysweep.outcomes import amount
 from raysweep_analysis.pairs import GROUP, PLACE
 
 VERDICTS = ("helps", "hurts", "equivalent", "inconclusive")
@@ -35,8 +36,8 @@ def reasons(effects: pd.DataFrame, trials: pd.DataFrame, rows: pd.DataFrame) -> 
     """What limits each verdict, in plain words; empty where nothing does.
 
     Args:
-        effects: rows with `study cell chosen_by n n_pairs n_draws n_dropped n_diverged n_failed
-            unit verdict smallest_detectable_effect alignment_ci_low`.
+        effects: rows with `study cell chosen_by performance n n_pairs n_draws n_dropped n_diverged
+            n_failed unit verdict smallest_detectable_effect alignment_ci_low`.
         trials: the trial table that they came from.
         rows: its confirm rows, as from `confirm_rows`.
     """
@@ -75,8 +76,8 @@ def _of_row(
     elif row["verdict"] == "inconclusive" and row["sd"] == 0:
         said.append(f"{n} equal differences: too few to test without a spread")
     elif row["verdict"] == "inconclusive":
-        effect = row["smallest_detectable_effect"]
-        said.append(f"{n} {row['unit']}s would have found an effect of {effect:.2g} or more")
+        effect = amount(row["smallest_detectable_effect"], row["performance"], digits=2)
+        said.append(f"{n} {row['unit']}s would have found an effect of {effect} or more")
     if row["n_dropped"]:
         said.append(
             f"{row['n_dropped']} of {row['n_dropped'] + row['n_pairs']} pairs "

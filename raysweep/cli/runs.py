@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from raysweep import __version__
 from raysweep.bundled import bundled_studies
@@ -26,11 +27,11 @@ from raysweep.cli.terminal import (
     stderr,
     stdout,
 )
-from raysweep.errors import InputError
+from raysweep.errors import InputError, RunnerLost
 from raysweep.run_folder import STUDY_NAME, RunFolder
 from raysweep.spec import Study, StudyBase
 from raysweep.storage import Output
-from raysweep.wording import counted
+from raysweep.wording import counted, visible
 
 if TYPE_CHECKING:
     from raysweep.sweep import Sweep
@@ -96,7 +97,7 @@ def validate(study: StudyArgument, overrides: SetOption = None) -> None:
 def studies() -> None:
     """List the bundled studies."""
     for name, description in bundled_studies().items():
-        stdout.print(f"[bold]{name}[/bold]  {description}", highlight=False)
+        stdout.print(Text.assemble((name, "bold"), f"  {visible(description)}"))
 
 
 @app.command()
@@ -214,6 +215,8 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
             raise
         copy = f". Copy the rest to MLflow with: raysweep sync {place}" if course.copying else ""
         fail(f"stopped; {_left(course, place) or 'the results are complete'}{copy}", INTERRUPTED)
+    except RunnerLost as error:
+        fail(f"{error}; {_left(course, place)}", 1)
     left = _left(course, place)
     if left:
         fail(left, 1)

@@ -5,17 +5,31 @@ Exit codes: 0 done, 1 some packs failed, 2 a mistake in what was given, 130 inte
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from raysweep.bundled import find_study
 from raysweep.run_folder import RunFolder
 from raysweep.spec import StudyBase
+from raysweep.wording import visible
 
 INTERRUPTED = 130
 _PIPE_WIDTH = 124
+
+
+class Screen(Console):
+    """A console that shows every text as it is: nothing in it is markup, nothing is obeyed."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """A text, of control characters their escapes."""
+        return super().render_str(visible(text), **settings)
+
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -4,11 +4,13 @@ from typing import Literal
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from raysweep.emergence.families import family_labels
 from raysweep.emergence.plan import EmergenceSweep
 from raysweep.planning import CellState
 from raysweep.trials import Stage
+from raysweep.wording import visible
 
 
 def family_table(sweep: EmergenceSweep) -> Table:
@@ -38,7 +40,7 @@ def family_table(sweep: EmergenceSweep) -> Table:
         ]
         failed = any(sweep.state(cell) is CellState.FAILED for cell in family.cells)
         table.add_row(
-            labels[family.key],
+            Text(visible(labels[family.key])),  # nothing in a user's text is markup
             str(len(family.cells)),
             (CellState.FAILED if failed else plan.state).value,
             f"{there[Stage.TUNE]}/{len(keys[Stage.TUNE])}" if sweep.study.tuning else "",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from raysweep.run_folder import RunFolder
+from raysweep.storage import unlinked
 from raysweep.tracking.address import VARIABLE, Address, remember, resolve_address
 
 LOG_NAME = "tracking.log"
@@ -64,6 +65,8 @@ class Companion:
             )
         said = _last_line(self.log)
         if code == 0 and said:
+            if self.log.name != LOG_NAME:  # in the temporary folder
+                self.log.unlink(missing_ok=True)
             return said
         return (
             f"MLflow at {self.address.shown}: the copying process ended with code {code} "
@@ -112,7 +115,7 @@ def start_companion(folder: RunFolder, tracking_uri: str | None = None) -> Compa
     address = resolve_address(folder, tracking_uri)
     remember(folder, address)
     log = _log_path(folder)
-    with open(log, "ab") as stream:
+    with open(log, "ab", opener=unlinked) as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "raysweep", "sync", folder.output.location, "--follow"],
             stdin=subprocess.PIPE,

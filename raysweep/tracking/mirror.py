@@ -27,6 +27,7 @@ from raysweep.run_folder import STUDY_NAME, RunFolder, sweep_of
 from raysweep.science import science_digest
 from raysweep.seeds import content_key
 from raysweep.spec import EmergenceStudy, Study, StudyBase
+from raysweep.storage import unlinked
 from raysweep.table import PART_SUFFIX, PARTS, Parts, read_parts
 from raysweep.tracking.address import Address, TrackingUnavailable, page, remember, resolve_address
 from raysweep.tracking.facts import described, study_facts
@@ -373,7 +374,7 @@ def _concatenated(pieces: list[pa.Table]) -> pa.Table:
 def _locked(path: Path) -> Iterator[Any]:
     """The lock file, or None where somebody else keeps it; a lock dies with its process."""
     lock: TextIO
-    with open(path, "a+") as lock:
+    with open(path, "a+", opener=unlinked) as lock:
         until = time.monotonic() + LOCK_WAIT_S
         while True:
             try:

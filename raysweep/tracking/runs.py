@@ -1,6 +1,7 @@
 """What MLflow is to show of a cell: a parent run, and a run per stage, arm, strength or rates."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from raysweep.table import CURVE, CURVE_EPOCHS
 from raysweep.tracking.facts import CellFacts, effect_names, loss_params, text
 from raysweep.tracking.groups import Group, group_trials
 from raysweep.trials import Arm, Stage, Status
+from raysweep.wording import as_markdown
 
 # Raised when runs are to be written anew though their rows have not changed.
 FORMAT = 3
@@ -24,6 +26,9 @@ FORMAT = 3
 CURVES_TAG = "raysweep.curves"
 # Hash of the study file as it was resolved; on the experiment and on each of its runs.
 STUDY_TAG = "study_digest"
+# What MLflow's databases hold of a run's name, and what it refuses in a parameter's.
+_LONGEST_NAME = 250
+_NO_KEY = re.compile(r"[^\w.\- :]")
 Progress = Callable[[int, int], None]
 """Told how many runs of a copy are written, and how many are to be."""
 _EXACT = (
@@ -80,6 +85,13 @@ class RunRecord:
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
+        name = (
+            self.name if len(self.name) <= _LONGEST_NAME else f"{self.name[: _LONGEST_NAME - 1]}…"
+        )
+        object.__setattr__(self, "name", _stored(name))
+        params = {_NO_KEY.sub("_", key): _stored(value) for key, value in self.params.items()}
+        object.__setattr__(self, "params", params)
+        object.__setattr__(self, "tags", {k: _stored(v) for k, v in self.tags.items()})
         shown = {k: v for k, v in self.metrics.items() if not k.startswith(_TIMING)}
         content = [
             FORMAT,
@@ -91,6 +103,11 @@ class RunRecord:
             sorted(self.keys),
         ]
         object.__setattr__(self, "digest", content_key(content))
+
+
+def _stored(text: str) -> str:
+    """A text that every database stores: PostgreSQL has no NUL."""
+    return text.replace("\0", r"\x00")
 
 
 class _Rows:
@@ -285,7 +302,8 @@ def _parent(
             "cell_number": facts.number,
             "state": plan.state.value,
             "mlflow.note.content": (
-                f"Cell **{facts.label}** of study {study.name}: {plan.state.value}. "
+                f"Cell **{as_markdown(facts.label)}** of study {as_markdown(study.name)}: "
+                f"{plan.state.value}. "
                 f"{_note(study, chosen)}"
             ),
             "raysweep.science": science,
@@ -298,7 +316,7 @@ def _note(study: StudyBase, chosen: str) -> str:
     if not isinstance(study, Study):
         return "Encoders were trained without partners; trends and correlations are in the report."
     return (
-        f"Chosen strength: {chosen or 'none yet'}. "
+        f"Chosen strength: {as_markdown(chosen) or 'none yet'}. "
         "Verdicts are in the report, not here: means of runs are not a test."
     )
 

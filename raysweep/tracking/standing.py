@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from raysweep.planning import CellPlan, CellState
 from raysweep.tracking.runs import RunRecord
-from raysweep.wording import last_line
+from raysweep.wording import as_code, last_line
 
 
 def failed_cells(plans: Iterable[CellPlan], reasons: Mapping[str, str]) -> dict[str, str]:
@@ -37,7 +37,7 @@ def standing(runs: Sequence[RunRecord], failure: str | None, ended: bool) -> lis
     """
     parent, *others = runs
     if failure is not None and parent.status == "RUNNING":
-        note = f"{parent.tags['mlflow.note.content']}\n\nA pack was given up: `{failure}`"
+        note = f"{parent.tags['mlflow.note.content']}\n\nA pack was given up: {as_code(failure)}"
         tags = {**parent.tags, "state": CellState.FAILED.value, "mlflow.note.content": note}
         parent = replace(parent, status="FAILED", tags=tags)
     return [

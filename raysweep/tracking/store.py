@@ -5,17 +5,17 @@ import getpass
 import logging
 import os
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from urllib.parse import quote
 
 from raysweep import __version__
+from raysweep.scratch import scratch
 from raysweep.tracking.address import FIRST_ANSWER_S, Address, TrackingUnavailable
 from raysweep.tracking.runs import CURVES_TAG, Progress, RunRecord
+from raysweep.wording import as_markdown
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -109,7 +109,7 @@ class Store:
         with _told(address):
             wanted = {
                 **tags,
-                "mlflow.note.content": description[:_MAX_TEXT],
+                "mlflow.note.content": as_markdown(description[:_MAX_TEXT]),
                 "mlflow.experimentKind": "custom_model_development",
             }
             if found is None:
@@ -283,12 +283,14 @@ class Store:
 
     def put_files(self, run: Known, files: Mapping[str, bytes], digest: str) -> Known:
         """Store files as artifacts of a run, and note their digest when they are all there."""
-        with _told(self.address), tempfile.TemporaryDirectory() as folder:
+        with _told(self.address), scratch("copy") as place:
+            folder = place / "files"
+            folder.mkdir()
             for name, content in files.items():
-                path = Path(folder) / name
+                path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            self._client.log_artifacts(run.run_id, folder)
+            self._client.log_artifacts(run.run_id, str(folder))
             self._client.set_tag(run.run_id, _FILES, digest)
         return replace(run, files=digest)
 

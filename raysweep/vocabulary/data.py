@@ -80,7 +80,9 @@ def _check_value(parameter: Option, value: object, at: Location, folder: Path) -
         path = resolved_path(str(value), folder)
         found, there = path.is_file(), path.exists()
     except (OSError, RuntimeError, ValueError) as error:
-        return [Fault(at, f"{shown(value)} is not a path ({error})")]
+        return [
+            Fault(at, f"{shown(value)} is not a path ({getattr(error, 'strerror', None) or error})")
+        ]
     if there and not found:
         return [Fault(at, f"{path} is not a file; give the path of one")]
     if not found:

@@ -197,7 +197,7 @@ def _titles(
     parts = [value_words(trials, name, row[name]) for name in place[1:-1]]
     if fitted["data"].nunique() > 1 or not any(parts):
         parts.insert(0, str(row["data"]))
-    axis.set_title(", ".join(filter(None, parts)), fontsize=8.5)
+    axis.set_title(style.folded(", ".join(filter(None, parts)), 44), fontsize=8.5)
     if fitted["chosen_by"].nunique() > 1:
         words = CRITERION_WORDS.get(row["chosen_by"], row["chosen_by"])
         axis.set_title(words, loc="right", fontsize=7.5, fontweight="normal")
@@ -226,7 +226,7 @@ def _legend(
     ]
     if shade:
         handles += [Line2D([], [], color=ink, linewidth=3) for ink in shades.values()]
-        labels += [value_words(trials, shade, value) for value in shades]
+        labels += [style.folded(value_words(trials, shade, value), 30) for value in shades]
     counts = f"{fitted['n_units'].max()} units, {fitted['n_draws'].max()} draws a line"
     title = f"{counts}; {left_out} more panels not drawn" if left_out else counts
     figure.legend(

@@ -55,7 +55,7 @@ def dose_response_figure(
             bottom.set_xlabel("strength" if i >= len(shown) - columns else "")
             if i % columns == 0:
                 top.set_ylabel(
-                    f"effect on\naccuracy ({unit})" if unit == "points" else "effect (nats)"
+                    f"effect on\naccuracy ({unit})" if unit == "points" else f"effect ({unit})"
                 )
                 bottom.set_ylabel("gain in\nalignment")
             top.tick_params(labelbottom=False)
@@ -118,12 +118,12 @@ def dose_overlay_figure(
                         zorder=5,
                     )
             parts = [value_words(effects, n, k) for n, k in zip(names, keys, strict=True)]
-            top.set_title(", ".join(parts), fontsize=8.5)
+            top.set_title(style.folded(", ".join(parts), 36), fontsize=8.5)
             top.axhline(0, color=style.colour("ink"), linewidth=0.9)
             for axis in (top, bottom):
                 axis.grid(axis="y")
             bottom.set_xlabel("strength")
-        axes[0][0].set_ylabel(f"effect on accuracy\n({unit})" if factor > 1 else "effect (nats)")
+        axes[0][0].set_ylabel(f"effect on accuracy\n({unit})" if factor > 1 else f"effect ({unit})")
         axes[1][0].set_ylabel("alignment")
         handles, labels = axes[0][0].get_legend_handles_labels()
         handles.append(
@@ -173,7 +173,7 @@ def _performance(axis: Axes, curve: pd.DataFrame, factor: float) -> None:
         markeredgecolor=ink,
         markeredgewidth=1.0,
     )
-    axis.set_xscale("log")
+    style.logarithmic(axis)
     axis.grid(axis="y")
 
 
@@ -192,7 +192,7 @@ def _alignment(axis: Axes, curve: pd.DataFrame) -> None:
         markeredgecolor=ink,
         markeredgewidth=1.0,
     )
-    axis.set_xscale("log")
+    style.logarithmic(axis)
     axis.grid(axis="y")
 
 

@@ -76,7 +76,7 @@ def alignment_trend_figure(
                 )
             axis.axhline(0, color=style.colour("muted"), linewidth=0.8)
             axis.set_xlabel(AXIS_WORDS.get(along, along))
-            axis.set_title(data)
+            axis.set_title(style.folded(data, 40))
             axis.grid(axis="y")
             axis.legend(
                 fontsize=7,

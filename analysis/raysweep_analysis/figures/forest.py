@@ -87,9 +87,9 @@ def effect_forest(effects: pd.DataFrame, margin: float = 0.005, most: int = 40) 
                     1.02, y, _numbers(row, factor), transform=right, va="center", fontsize=7.5
                 )
                 ticks.append(y)
-                names.append(row["label"])
+                names.append(style.folded(row["label"], 36, lines=2))
                 y -= 1
-        axis.set_yticks(ticks, names)
+        axis.set_yticks(ticks, names, parse_math=False)
         axis.set_ylim(y + 0.3, 0.7)
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
@@ -113,8 +113,9 @@ def effect_forest(effects: pd.DataFrame, margin: float = 0.005, most: int = 40) 
 
 
 def _numbers(row: dict[object, object], factor: float) -> str:
+    digits = style.digits_of(str(row["performance"]))
     values = [float(str(row[c])) * factor for c in ("effect", "ci_low", "ci_high")]
-    effect, low, high = (style.signed(v) if np.isfinite(v) else "?" for v in values)
+    effect, low, high = (style.signed(v, digits) if np.isfinite(v) else "?" for v in values)
     unit = str(row["unit"]) + ("s" if row["n"] != 1 else "")
     return f"{effect} [{low}, {high}], {row['n']} {unit}"
 

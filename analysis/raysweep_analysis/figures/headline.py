@@ -91,7 +91,8 @@ def headline(
                 _lines(axes[1][i], units, rows, shade, line_colours(fitted, shade), factor, alpha)
                 if n == 0:
                     words = [value_words(effects, name, place[name]) for name in places]
-                    axes[0][i].set_title(", ".join(filter(None, words)), fontsize=8.5, loc="center")
+                    title = style.folded(", ".join(filter(None, words)))
+                    axes[0][i].set_title(title, fontsize=8.5, loc="center")
                 if n == len(criteria) - 1:
                     axes[1][i].set_xlabel(_SHORT_AXES.get(along, AXIS_WORDS.get(along, along)))
             axes[0][0].set_yticks(range(len(levels)), [f"{v:g}" for v in levels if shade] or [""])

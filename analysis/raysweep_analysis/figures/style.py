@@ -6,7 +6,9 @@ version; `Rendered.inline` writes them as CSS variables, so that a page can swit
 """
 
 import io
+import re
 import textwrap
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.ticker import LogFormatterSciNotation
+
+from raysweep.outcomes import digits_of as digits_of
+from raysweep.outcomes import outcome_words as outcome_words
+from raysweep.outcomes import scale_of as scale_of
+from raysweep.storage import Output
+from raysweep.wording import visible
 
 T = TypeVar("T")
 
@@ -50,7 +60,9 @@ VERDICT_WORD = {
 }
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 _STEPS = 16
+_COMMENT = re.compile("<!--.*?-->", re.DOTALL)
 
 
 def colour(name: str) -> str:
@@ -78,8 +90,19 @@ SHADES = (
 )
 _ALL = COLOURS | SHADES
 
+# What comes with matplotlib, then what a machine may have for characters that it lacks.
+_FALLBACKS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei"),
+    *("Droid Sans Fallback", "Arial Unicode MS", "Microsoft YaHei", "PingFang SC", "Hiragino Sans"),
+    *("Malgun Gothic", "Noto Emoji", "Symbola", "Segoe UI Symbol", "Apple Symbols"),
+    *("Noto Sans Devanagari", "Noto Sans Thai"),
+)
+_INSTALLED = {font.name for font in fontManager.ttflist}
+
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": ["DejaVu Sans", *(name for name in _FALLBACKS if name in _INSTALLED)],
+    # A name may hold dollars and backslashes, which are no formulas.
+    "text.parse_math": False,
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
@@ -195,10 +218,14 @@ class Rendered:
 
     def save(self, folder: Path, name: str) -> list[Path]:
         """Write NAME.png and NAME.svg; returns their paths."""
-        png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-        png.write_bytes(self.png)
-        svg.write_text(self.svg, encoding="utf-8")
-        return [png, svg]
+        output = Output(folder)
+        for suffix, content in self.files().items():
+            output.write(f"{name}{suffix}", content)
+        return [folder / f"{name}{suffix}" for suffix in self.files()]
+
+    def files(self) -> dict[str, bytes]:
+        """Suffix of the file's name -> content."""
+        return {".png": self.png, ".svg": self.svg.encode()}
 
     def inline(self, description: str) -> str:
         """The SVG for a page that defines `css()`: its colours are the page's, light or dark.
@@ -206,10 +233,12 @@ class Rendered:
         Args:
             description: what the figure shows, for readers who do not see it.
         """
-        text = self.svg[self.svg.index("<svg") :]
+        # Matplotlib writes each text as a comment, too, and a text may be the name of a colour.
+        text = _COMMENT.sub("", self.svg[self.svg.index("<svg") :])
         for key, (light, _) in _ALL.items():
             text = text.replace(light, f"var(--{key})")
-        label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+        label = visible(description).replace("&", "&amp;").replace('"', "&quot;")
+        label = label.replace("<", "&lt;")
         return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
@@ -221,7 +250,9 @@ def render(figure: Figure, name: str, dpi: int = 200) -> Rendered:
         name: distinguishes the ids of its SVG from those of others on the same page.
         dpi: of the PNG.
     """
-    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
+    with mpl.rc_context(STYLE | {"svg.hashsalt": name}), warnings.catch_warnings():
+        # A character that no font of this machine has is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         canvas = FigureCanvasAgg(figure)
         # Letters are a few per cent narrower at screen resolution: lay out at the final one.
         figure.set_dpi(dpi)
@@ -230,7 +261,7 @@ def render(figure: Figure, name: str, dpi: int = 200) -> Rendered:
         png, svg = io.BytesIO(), io.StringIO()
         canvas.print_png(png, metadata={"Software": None})
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
-    return Rendered(svg.getvalue(), png.getvalue())
+    return Rendered(visible(svg.getvalue()), png.getvalue())
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
@@ -257,23 +288,6 @@ def counted(counts: Iterable[float], what: str) -> str:
     return f"n = {low if low == high else f'{low}{DASH}{high}'} {what}"
 
 
-def scale_of(outcome: str) -> tuple[float, str]:
-    """Factor and unit in which a person reads an outcome: accuracy in points, loss in nats."""
-    return (1.0, "nats") if outcome.startswith("loss_") else (100.0, "points")
-
-
-_HEADS = {str(k): f"modality {k}" for k in range(1, 5)} | {"fused": "all modalities fused"}
-_KINDS = {"performance": "accuracy", "loss": "loss", "regret": "regret to the Bayes accuracy"}
-
-
-def outcome_words(outcome: str) -> str:
-    """`performance_fused_test` -> `accuracy of all modalities fused, test`."""
-    parts = outcome.split("_")
-    if len(parts) < 3 or parts[0] not in _KINDS:
-        return outcome
-    return f"{_KINDS[parts[0]]} of {_HEADS.get(parts[1], parts[1])}, {parts[-1]}"
-
-
 def spaced(items: Sequence[T], most: int) -> list[T]:
     """At most so many items, evenly spaced over all of them."""
     if len(items) <= most:
@@ -281,9 +295,34 @@ def spaced(items: Sequence[T], most: int) -> list[T]:
     return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
 
 
-def folded(label: str, width: int = 24) -> str:
-    """A label over as many lines as it needs."""
-    return "\n".join(textwrap.wrap(label, width, break_long_words=False))
+def folded(label: object, width: int = 24, lines: int = 4) -> str:
+    """A user's text over as many lines as it needs, cut where it is longer than a figure holds."""
+    text = visible(str(label))
+    long = len(text) > lines * width
+    return "\n".join(
+        textwrap.wrap(
+            text[: 2 * lines * width],
+            width,
+            break_long_words=long,
+            break_on_hyphens=False,
+            max_lines=lines,
+            placeholder=ELLIPSIS,
+        )
+    )
+
+
+class _Powers(LogFormatterSciNotation):
+    """The ticks of a logarithmic axis as plain numbers, 0.01 and 10: no formula."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}".replace("-", MINUS) if super().__call__(x, pos) else ""
+
+
+def logarithmic(axis: Axes) -> None:
+    """Make the horizontal axis a logarithmic one."""
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(_Powers())
+    axis.xaxis.set_minor_formatter(_Powers(labelOnlyBase=False))
 
 
 def metric_words(column: str) -> str:

@@ -56,7 +56,7 @@ def verdict_map(
         axes = style.grid_of_axes(figure, len(panels), columns, share_y=False)
         for i, (axis, panel) in enumerate(zip(axes, panels, strict=True)):
             _draw(axis, panel, limit, factor, sign, columns)
-            axis.set_title(panel.title, fontsize=8.5)
+            axis.set_title(style.folded(panel.title, 48), fontsize=8.5)
             axis.set_title(panel.criterion, loc="right", fontsize=7, fontweight="normal")
             if i + columns < len(panels) and panels[i + columns].x == panel.x:
                 axis.set_xlabel("")
@@ -127,18 +127,21 @@ def _draw(axis: Axes, panel: _Panel, limit: float, factor: float, sign: int, col
         )
         if roomy:
             half = (row["ci_high"] - row["ci_low"]) / 2 * factor
-            spread = f" ± {half:.1f}" if np.isfinite(half) else ""
-            text = style.signed(effect) + spread
+            digits = style.digits_of(row["performance"])
+            spread = f" ± {half:.{digits}f}" if np.isfinite(half) else ""
+            text = style.signed(effect, digits) + spread
             axis.text(i, j - 0.22, text, ha="center", va="center", fontsize=7, color=ink)
     axis.set(xlim=(-0.55, len(xs) - 0.45), ylim=(-0.55, len(ys) - 0.45))
-    axis.set_xticks(range(len(xs)), [_tick(v) for v in xs])
+    axis.set_xticks(range(len(xs)), [_tick(v) for v in xs], parse_math=False)
     names = {"alignment": "aligns\nmost", "performance": "performs\nbest", "": "forced"}
     criterion = y == "chosen_by"
     axis.set_yticks(
-        range(len(ys)), [names.get(str(v), _tick(v)) if criterion else _tick(v) for v in ys]
+        range(len(ys)),
+        [names.get(str(v), _tick(v)) if criterion else _tick(v) for v in ys],
+        parse_math=False,
     )
-    axis.set_xlabel(AXIS_WORDS.get(x, x))
-    axis.set_ylabel("strength that" if criterion else AXIS_WORDS.get(y, y))
+    axis.set_xlabel(AXIS_WORDS.get(x, style.folded(x, 40)))
+    axis.set_ylabel("strength that" if criterion else AXIS_WORDS.get(y, style.folded(y)))
     axis.tick_params(length=0)
     axis.spines[["left", "bottom"]].set_visible(False)
 
@@ -168,7 +171,7 @@ def _levels(values: pd.Series) -> list[object]:
 
 
 def _tick(value: object) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    return f"{value:g}" if isinstance(value, int | float) else style.folded(value, 14)
 
 
 def _legend(

@@ -1,18 +1,20 @@
 """The page: HTML and style, nothing fetched from anywhere."""
 
 from collections.abc import Iterable
-from html import escape
 
+from raysweep.outcomes import amount, outcome_words, scale_of
 from raysweep.wording import counted
-from raysweep_analysis.figures.style import css, outcome_words, scale_of
+from raysweep_analysis.figures.style import css
 from raysweep_analysis.report import tables
 from raysweep_analysis.report.findings import Findings
 from raysweep_analysis.report.pictures import Picture
+from raysweep_analysis.report.tables import escape
 
 _STYLE = """
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);
- font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
+ font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;
+ overflow-wrap:break-word}
 main{max-width:62rem;margin:0 auto;padding:1.5rem 1.1rem 4rem}
 header p{color:var(--muted);margin:.2rem 0}
 h1{font-size:1.15rem;margin:0;font-weight:600;color:var(--muted)}
@@ -204,15 +206,20 @@ def _tables(found: Findings) -> str:
     if len(found.shapes):
         parts.append("<h3>Over strengths (search runs)</h3>" + tables.shapes_table(found.shapes))
     if len(found.needs):
-        columns = ["label", "chosen_by", "source", "unit", "n_seen", "sd", "effect", "n_needed"]
+        factor, unit = scale_of(found.settings.performance)
+        needs = found.needs.assign(
+            sd=found.needs["sd"] * factor, effect=found.needs["effect"] * factor
+        )
+        needs = needs.rename(columns={name: f"{name} ({unit})" for name in ("sd", "effect")})
+        columns = ["label", "chosen_by", "source", "unit", "n_seen", f"sd ({unit})"]
+        columns += [f"effect ({unit})", "n_needed"]
         columns += ["n_needed_family", "n_needed_safe", "n_for_equivalence", "n_more"]
         parts.append(
             "<h3>How many would tell</h3>"
-            + tables.plain_table(found.needs, columns, 4)
+            + tables.plain_table(needs, columns, 4)
             + "<p class=note>Units for 80 % power to find the effect: for one test, as the worst "
             "of the family under Holm, and the latter with a cautious spread; and to show no "
-            "difference where there is none. sd and effect: in the unit of the column (0.01 is a "
-            "point of accuracy).</p>"
+            "difference where there is none.</p>"
         )
     if len(found.summary):
         known = [str(c) for c in found.summary if found.summary[c].notna().any()]
@@ -243,10 +250,9 @@ def _method(found: Findings) -> str:
     settings = found.settings
     if found.answer is None:
         return f"<section id=method><h2>Method</h2>{_EMERGENCE_METHOD}</section>"
-    factor, unit = scale_of(settings.performance)
     text = _METHOD.format(
         alpha=settings.alpha,
-        margin=f"{settings.margin * factor:g} {unit}",
+        margin=escape(amount(settings.margin, settings.performance)),
         tests=len(found.effects),
     )
     return f"<section id=method><h2>Method</h2>{text}</section>"

@@ -5,8 +5,9 @@ from functools import cached_property
 
 from matplotlib.figure import Figure
 
+from raysweep.outcomes import outcome_words
 from raysweep_analysis import figures
-from raysweep_analysis.figures.style import Rendered, outcome_words, render
+from raysweep_analysis.figures.style import Rendered, render
 from raysweep_analysis.load import is_information
 from raysweep_analysis.report.findings import Findings
 

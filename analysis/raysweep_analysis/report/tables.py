@@ -1,12 +1,20 @@
 """Tables of the report as HTML."""
 
+import html
 from collections.abc import Iterable, Sequence
-from html import escape
 
 import numpy as np
 import pandas as pd
 
-from raysweep_analysis.figures.style import DASH, MINUS, outcome_words, scale_of, signed
+from raysweep.outcomes import digits_of, outcome_words, scale_of
+from raysweep.wording import visible
+from raysweep_analysis.figures.style import DASH, MINUS, signed
+
+
+def escape(text: str) -> str:
+    """A user's text as HTML that shows it as it is."""
+    return html.escape(visible(text))
+
 
 _SIGNS = {"helps": "▲", "hurts": "▼", "equivalent": "■", "inconclusive": "○"}
 _WORDS = {
@@ -35,14 +43,15 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1
 
 def verdict_table(effects: pd.DataFrame) -> str:
     """The verdicts, one row per cell and criterion."""
-    factor, unit = scale_of(effects["performance"].iloc[0])
+    outcome = effects["performance"].iloc[0]
+    (factor, unit), digits = scale_of(outcome), digits_of(outcome)
     several = effects["chosen_by"].nunique() > 1
     searched = (effects["options"] != "").any()
     head = [
         "cell",
         *(["strength that"] if several else []),
         "verdict",
-        f"effect ({unit})",
+        f"effect ({escape(unit)})",
         "interval",
         "p (Holm)",
         "not forced",
@@ -59,12 +68,12 @@ def verdict_table(effects: pd.DataFrame) -> str:
             escape(str(row["label"])),
             *([_CRITERIA.get(row["chosen_by"], escape(row["chosen_by"]))] if several else []),
             badge(row["verdict"]),
-            number(row["effect"], factor, sign=True),
-            interval(row["ci_low"], row["ci_high"], factor),
+            number(row["effect"], factor, sign=True, digits=digits),
+            interval(row["ci_low"], row["ci_high"], factor, digits),
             p_value(row["p_adjusted"]),
-            number(row["performance_none"], factor),
-            number(row["performance_forced"], factor),
-            _placebo(row, factor),
+            number(row["performance_none"], factor, digits=digits),
+            number(row["performance_forced"], factor, digits=digits),
+            _placebo(row, factor, digits),
             number(row["strength"], digits=3, general=True),
             *([escape(row["options"])] if searched else []),
             f"{row['n']} {row['unit']}s" if row["n"] != 1 else f"1 {row['unit']}",
@@ -90,7 +99,7 @@ def outcomes_table(outcomes: pd.DataFrame, primary: str) -> str:
     for name in names:
         unit = scale_of(name)[1]
         words = outcome_words(name).rsplit(",", 1)[0].replace("all modalities fused", "fused")
-        head.append(f"{escape(words)} ({unit}){'*' if name == primary else ''}")
+        head.append(f"{escape(words)} ({escape(unit)}){'*' if name == primary else ''}")
     rows = []
     for label, criterion in places[:_MOST_ROWS]:
         cells = [escape(str(label)), _CRITERIA.get(criterion, escape(str(criterion)))]
@@ -99,9 +108,9 @@ def outcomes_table(outcomes: pd.DataFrame, primary: str) -> str:
             if row is None or not np.isfinite(row["effect"]):
                 cells.append("?")
                 continue
-            factor, unit = scale_of(name)
+            factor = scale_of(name)[0]
             half = (row["ci_high"] - row["ci_low"]) / 2 * factor
-            digits = 1 if unit == "points" else 3
+            digits = digits_of(name)
             spread = f" <small>± {half:.{digits}f}</small>" if np.isfinite(half) else ""
             effect = signed(row["effect"] * factor, digits)
             cells.append((f"<b>{effect}</b>" if row["p_bh"] < 0.05 else effect) + spread)
@@ -128,8 +137,8 @@ def _fitted_moderators(table: pd.DataFrame) -> str:
         "chosen for",
         "term",
         "model",
-        f"per standard deviation ({unit})",
-        f"per unit ({unit})",
+        f"per standard deviation ({escape(unit)})",
+        f"per unit ({escape(unit)})",
         "interval",
         "p",
         "p (BH)",
@@ -177,7 +186,9 @@ def correlations_table(medians: pd.DataFrame, along: str) -> str:
 
 def shapes_table(shapes: pd.DataFrame) -> str:
     """What happens over strengths, one row per cell."""
-    factor, unit = scale_of(shapes["performance"].iloc[0])
+    outcome = shapes["performance"].iloc[0]
+    (factor, unit), digits = scale_of(outcome), digits_of(outcome)
+    unit = escape(unit)
     head = ["cell", "shape", "n", "strengths", "p (any effect)", "best to perform",
             f"effect there ({unit})", "best to align", f"effect there ({unit})", "p (inverted U)",
             "remark"]  # fmt: skip
@@ -189,9 +200,9 @@ def shapes_table(shapes: pd.DataFrame) -> str:
             number(row["n_strengths"], digits=0),
             p_value(row["p_any"]),
             number(row["best_for_performance"], digits=3, general=True),
-            number(row["effect_there"], factor, sign=True),
+            number(row["effect_there"], factor, sign=True, digits=digits),
             number(row["best_for_alignment"], digits=3, general=True),
-            number(row["effect_at_best_alignment"], factor, sign=True),
+            number(row["effect_at_best_alignment"], factor, sign=True, digits=digits),
             p_value(row["p_inverted_u"]),
             _remark(row["note"]),
         ]
@@ -255,11 +266,11 @@ def _remark(words: object) -> str:
     return f"<small class=remark>{escape(str(words))}</small>" if words else ""
 
 
-def _placebo(row: dict[object, object], factor: float) -> str:
+def _placebo(row: dict[object, object], factor: float, digits: int) -> str:
     if not row["verdict_vs_placebo"]:
         return DASH
     mark = _SIGNS[str(row["verdict_vs_placebo"])]
-    return f"{number(row['effect_vs_placebo'], factor, sign=True)} {mark}"
+    return f"{number(row['effect_vs_placebo'], factor, sign=True, digits=digits)} {mark}"
 
 
 def _rest(n: int) -> str:

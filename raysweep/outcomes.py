@@ -1,0 +1,42 @@
+"""What outcomes are called, and the unit in which a person reads them."""
+
+_HEADS = {str(k): f"modality {k}" for k in range(1, 5)} | {"fused": "all modalities fused"}
+_KINDS = {"performance": "accuracy", "loss": "loss", "regret": "regret to the Bayes accuracy"}
+
+
+def scale_of(outcome: str) -> tuple[float, str]:
+    """Factor and unit in which a person reads an outcome.
+
+    Accuracy and regret are read in points, of which a whole has 100; losses in nats; any other
+    column as it is.
+    """
+    if outcome.startswith(("performance_", "regret_")):
+        return 100.0, "points"
+    return 1.0, "nats" if outcome.startswith("loss_") else f"units of {outcome}"
+
+
+def digits_of(outcome: str) -> int:
+    """Decimals with which an effect on an outcome is shown."""
+    return 1 if scale_of(outcome)[1] == "points" else 3
+
+
+def amount(value: float, outcome: str, digits: int = 6) -> str:
+    """A size of an effect for a sentence, such as `8 points` or `0.02 nats`.
+
+    Args:
+        value: in the column's unit.
+        outcome: the column.
+        digits: significant digits at most.
+    """
+    factor, unit = scale_of(outcome)
+    size = abs(value * factor)
+    number = f"{size:.0f}" if 10**digits <= size < 1e6 else f"{size:.{digits}g}"
+    return f"{number} {'point' if (number, unit) == ('1', 'points') else unit}"
+
+
+def outcome_words(outcome: str) -> str:
+    """`performance_fused_test` -> `accuracy of all modalities fused, test`."""
+    parts = outcome.split("_")
+    if len(parts) < 3 or parts[0] not in _KINDS:
+        return outcome
+    return f"{_KINDS[parts[0]]} of {_HEADS.get(parts[1], parts[1])}, {parts[-1]}"
