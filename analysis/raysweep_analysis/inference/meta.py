@@ -108,6 +108,7 @@ class _Model:
         self.groups = int(self.codes.max()) + 1
         # components are searched in units of the effects' own spread
         self.scale = float(np.var(y)) or 1.0
+        self._around: _Neighbourhood | None = None
 
     def state(self, tau2: float, tau2_group: float) -> _State:
         w = 1 / np.maximum(self.v + tau2, 1e-12 * self.scale)
@@ -175,23 +176,48 @@ class _Model:
         n, p = self.x.shape
         if not self.shared:
             return float(n - p)
-        # Fewer than the groups give cannot be; Satterthwaite's falls below where the group
-        # component is estimated near zero.
-        spans = [max(np.ptp(c[self.codes == g]) for g in range(self.groups)) for c in self.x.T]
-        least = max(1.0, self.groups - float(sum(span == 0 for span in spans)))
-        # Satterthwaite (1946): 2 variance^2 / var(variance), by the REML information.
-        step = 1e-4 * self.scale
-        at = np.maximum([tau2, tau2_group], 2 * step)
-        states = [(self.state(*(at + step * e)), self.state(*(at - step * e))) for e in np.eye(2)]
-        information = np.array([(up.gradient - down.gradient) / (4 * step) for up, down in states])
-        gradient = np.array(
-            [weights @ (up.inverse - down.inverse) @ weights / (2 * step) for up, down in states]
-        )
-        variance = float(weights @ self.state(*at).inverse @ weights)
+        around = self._around
+        if around is None or around.components != (tau2, tau2_group):
+            around = self._around = self._neighbourhood(tau2, tau2_group)
+        gradient = np.array([weights @ slope @ weights for slope in around.slopes])
+        variance = float(weights @ around.inverse @ weights)
         try:
-            spread = float(gradient @ np.linalg.solve(information, gradient))
+            spread = float(gradient @ np.linalg.solve(around.information, gradient))
         except np.linalg.LinAlgError:
             return float(n - p)
         if spread <= 0:
             return float(n - p)
-        return float(np.clip(2 * variance**2 / spread, min(least, n - p), n - p))
+        return float(np.clip(2 * variance**2 / spread, min(self._least_df(), n - p), n - p))
+
+    def _neighbourhood(self, tau2: float, tau2_group: float) -> "_Neighbourhood":
+        """What Satterthwaite's degrees of freedom (1946) need: 2 variance^2 / var(variance)."""
+        step = 1e-4 * self.scale
+        at = np.maximum([tau2, tau2_group], 2 * step)
+        states = [(self.state(*(at + step * e)), self.state(*(at - step * e))) for e in np.eye(2)]
+        return _Neighbourhood(
+            (tau2, tau2_group),
+            np.array([(up.gradient - down.gradient) / (4 * step) for up, down in states]),
+            [(up.inverse - down.inverse) / (2 * step) for up, down in states],
+            self.state(*at).inverse,
+        )
+
+    def _least_df(self) -> float:
+        """Fewer than the groups give cannot be: groups less the columns that are constant in each.
+
+        Satterthwaite's falls below where the group component is estimated near zero.
+        """
+        order = np.argsort(self.codes, kind="stable")
+        starts = np.searchsorted(self.codes[order], np.arange(self.groups))
+        ordered = self.x[order]
+        spans = np.maximum.reduceat(ordered, starts) - np.minimum.reduceat(ordered, starts)
+        return max(1.0, float(self.groups - (spans.max(axis=0) == 0).sum()))
+
+
+@dataclass(frozen=True)
+class _Neighbourhood:
+    """Derivatives by the variance components, at a pair of them."""
+
+    components: tuple[float, float]
+    information: Floats  # of the restricted likelihood, [2, 2]
+    slopes: list[Floats]  # of (X' V^-1 X)^-1, one [p, p] a component
+    inverse: Floats
