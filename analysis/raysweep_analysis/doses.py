@@ -113,7 +113,9 @@ def _placed(parts: list[pd.DataFrame], names: pd.DataFrame) -> pd.DataFrame:
     found = [part for part in parts if len(part)] or parts[:1]
     table = pd.concat(found, ignore_index=True).sort_values("place", kind="stable")
     place = table.pop("place").to_numpy(np.int64)
-    return pd.concat([names.iloc[place].reset_index(drop=True), table.reset_index(drop=True)], axis=1)
+    return pd.concat(
+        [names.iloc[place].reset_index(drop=True), table.reset_index(drop=True)], axis=1
+    )
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,9 @@ def _alike(rows: pd.DataFrame) -> Iterator[_Cells]:
     draw = rows.groupby(["place", "draw"]).ngroup().to_numpy()
     cells = int(place.max()) + 1 if len(place) else 0
     firsts = [_first_of(place, code, cells) for code in (run, level, draw)]
-    run, level, draw = (code - first[place] for code, first in zip((run, level, draw), firsts))
+    run, level, draw = (
+        code - first[place] for code, first in zip((run, level, draw), firsts, strict=True)
+    )
     runs, levels = (np.zeros(cells, np.int64) for _ in range(2))
     np.maximum.at(runs, place, run + 1)
     np.maximum.at(levels, place, level + 1)
@@ -160,7 +164,12 @@ def _alike(rows: pd.DataFrame) -> Iterator[_Cells]:
         y, a = (np.full((runs[cell], levels[cell]), np.nan) for _ in range(2))
         y[run[own], level[own]] = columns["y"][own]
         a[run[own], level[own]] = columns["a"][own]
-        key = (y.shape, of_run.tobytes(), strengths[0] == 0, *(np.isnan(v).tobytes() for v in (y, a)))
+        key = (
+            y.shape,
+            of_run.tobytes(),
+            strengths[0] == 0,
+            *(np.isnan(v).tobytes() for v in (y, a)),
+        )
         one = _Cells(np.array([cell]), strengths[None], of_run, y[None], a[None])
         groups.setdefault(key, []).append(one)
     for alike in groups.values():
@@ -172,7 +181,7 @@ def _alike(rows: pd.DataFrame) -> Iterator[_Cells]:
         yield _Cells(places, strengths, alike[0].draws, y, a)
 
 
-def _first_of(place: NDArray[np.int64], code: NDArray[np.int64], cells: int) -> NDArray[np.int64]:
+def _first_of(place: NDArray[Any], code: NDArray[Any], cells: int) -> NDArray[np.int64]:
     first = np.full(cells, np.iinfo(np.int64).max)
     np.minimum.at(first, place, code)
     return first
@@ -272,10 +281,11 @@ def _shape(
     lines = two_lines(np.column_stack([axis[:, 0] - step, axis]), sign * curves)
     units = curves.shape[1]
     least = 2.0 ** (1 - units)
-    shape: NDArray[Any]
+    shape: Any
+    note: Any
     if least > alpha:
         # an exact test of so few units has no pattern of signs that is rare enough
-        shape, note = np.full(len(used), "unknown"), f"{units} units: no p below {least:.2g} is possible"
+        shape, note = "unknown", f"{units} units: no p below {least:.2g} is possible"
     else:
         inverted = lines.p_inverted_u < alpha
         shape = np.select(
