@@ -1,6 +1,7 @@
 """What performance and alignment do as the strength grows."""
 
-from collections.abc import Hashable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -99,142 +100,209 @@ def doses(
         y=values_of(trials, performance)[use],
         a=values_of(trials, measure)[use] if measure else np.nan,
     )
-    rows = rows.groupby([*PLACE, "draw", "seed", "strength"], sort=False, as_index=False).mean()
-    cells = describe_cells(trials)
-    labels = dict(zip(zip(cells["study"], cells["cell"], strict=True), cells["label"], strict=True))
+    rows["place"] = rows.groupby(PLACE, sort=False).ngroup()
+    names = rows.drop_duplicates("place")[PLACE].reset_index(drop=True)
+    names = names.merge(describe_cells(trials)[[*PLACE, "label"]], on=PLACE, how="left")
+    names["performance"] = performance
     sign = 1 if higher_is_better(performance) else -1
-    curves, shapes = [], []
-    for place, group in rows.groupby(PLACE, sort=False):
-        names = {
-            "study": place[0],
-            "cell": place[1],
-            "label": labels[place[0], place[1]],
-            "performance": performance,
-        }
-        curve, shape = _of_cell(group, sign, alpha)
-        if len(curve):
-            curves.append(curve.assign(**names, alignment=measure or "", stage=stage))
-        shapes.append(names | shape)
-    empty = pd.DataFrame(columns=CURVE_COLUMNS)
-    table = pd.concat(curves, ignore_index=True)[CURVE_COLUMNS] if curves else empty
-    return table, pd.DataFrame(shapes, columns=SHAPE_COLUMNS)
+    curves, shapes = [_NO_CURVES], [_NO_SHAPES]
+    for cells in _alike(rows):
+        curve, shape = _of_cells(cells, sign, alpha)
+        curves.append(curve)
+        shapes.append(shape)
+    table = _placed(curves, names).assign(alignment=measure or "", stage=stage)
+    return table[CURVE_COLUMNS], _placed(shapes, names).reindex(columns=SHAPE_COLUMNS)
 
 
-def _of_cell(
-    rows: pd.DataFrame, sign: int, alpha: float
-) -> tuple[pd.DataFrame, dict[Hashable, object]]:
-    """The curve of a cell (a row per strength) and its shape."""
-    performance, aligned_runs, draws, levels = _wide(rows)
-    strengths = [float(s) for s in levels if s > 0]
-    if 0.0 not in levels or not strengths or np.isnan(performance[:, 0]).all():
-        missing = "strength 0" if strengths else "strengths above 0"
-        note = f"no finished runs of {missing} to compare"
-        return pd.DataFrame(), {"shape": "unknown", "note": note, "n": 0}
-    by_draw = len(np.unique(draws)) >= 2
-    curves = _units(performance, draws, by_draw)
-    effect = _units(performance[:, 1:] - performance[:, :1], draws, by_draw)
-    test = paired_t(effect.T, alpha)
-    complete = [i for i in range(len(strengths)) if test.n[i] == test.n.max()]
-    family = max_t(effect[:, complete])
-    p_maxt = np.full(len(strengths), np.nan)
-    p_maxt[complete] = family.p_adjusted
-    weights = np.maximum(test.n, 1).astype(float)
-    gains = _units(aligned_runs[:, 1:] - aligned_runs[:, :1], draws, by_draw)
-    aligned = _alignment(aligned_runs[:, 1:], gains, alpha, weights)
-    best = {
-        "performance": _best(sign * test.mean),
-        "alignment": _best(aligned["alignment_gain"]),
-    }
-    best_for = ["+".join(p for p, at in best.items() if at == i) for i in range(len(strengths))]
-    curve = pd.DataFrame(
-        {
-            "strength": strengths,
-            "n": test.n,
-            "unit": "draw" if by_draw else "seed",
-            "effect": test.mean,
-            "ci_low": test.ci_low,
-            "ci_high": test.ci_high,
-            "p_value": test.p_value,
-            "p_maxt": p_maxt,
-            "fit": sign * single_peaked(sign * np.nan_to_num(test.mean), weights),
-            **aligned,
-            "best_for": best_for,
-        }
+_NO_CURVES = pd.DataFrame({name: [] for name in ("place", *CURVE_COLUMNS[6:])})
+_NO_SHAPES = pd.DataFrame({"place": []})
+
+
+def _placed(parts: list[pd.DataFrame], names: pd.DataFrame) -> pd.DataFrame:
+    """Rows of all parts in the order of their places, each with the names of its place."""
+    found = [part for part in parts if len(part)] or parts[:1]
+    table = pd.concat(found, ignore_index=True).sort_values("place", kind="stable")
+    place = table.pop("place").to_numpy(np.int64)
+    return pd.concat(
+        [names.iloc[place].reset_index(drop=True), table.reset_index(drop=True)], axis=1
     )
-    shape: dict[Hashable, object] = {
-        "n": int(test.n.max()),
-        "n_strengths": len(strengths),
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Search runs of cells with equally many runs and strengths, missing in the same places.
+
+    Attributes:
+        place: [c] which cells.
+        strengths: [c, k] rising.
+        draws: [r] the draw of each run, the same in all cells.
+        y, a: [c, r, k] performance and alignment, NaN where missing.
+    """
+
+    place: NDArray[np.int64]
+    strengths: Floats
+    draws: NDArray[np.int64]
+    y: Floats
+    a: Floats
+
+
+def _alike(rows: pd.DataFrame) -> Iterator[_Cells]:
+    """The cells of rows `place draw seed strength y a`, in groups that one computation serves."""
+    rows = rows.groupby(["place", "draw", "seed", "strength"], as_index=False)[["y", "a"]].mean()
+    place = rows["place"].to_numpy()
+    run = rows.groupby(["place", "draw", "seed"]).ngroup().to_numpy()
+    level = rows.groupby(["place", "strength"]).ngroup().to_numpy()
+    draw = rows.groupby(["place", "draw"]).ngroup().to_numpy()
+    cells = int(place.max()) + 1 if len(place) else 0
+    firsts = [_first_of(place, code, cells) for code in (run, level, draw)]
+    run, level, draw = (
+        code - first[place] for code, first in zip((run, level, draw), firsts, strict=True)
+    )
+    runs, levels = (np.zeros(cells, np.int64) for _ in range(2))
+    np.maximum.at(runs, place, run + 1)
+    np.maximum.at(levels, place, level + 1)
+    order = np.argsort(place, kind="stable")
+    bounds = np.searchsorted(place[order], np.arange(cells + 1))
+    columns = {name: rows[name].to_numpy(float) for name in ("strength", "y", "a")}
+    groups: dict[tuple[Any, ...], list[_Cells]] = {}
+    for cell in range(cells):
+        own = order[bounds[cell] : bounds[cell + 1]]
+        of_run = np.zeros(runs[cell], np.int64)
+        of_run[run[own]] = draw[own]
+        strengths = np.zeros(levels[cell])
+        strengths[level[own]] = columns["strength"][own]
+        y, a = (np.full((runs[cell], levels[cell]), np.nan) for _ in range(2))
+        y[run[own], level[own]] = columns["y"][own]
+        a[run[own], level[own]] = columns["a"][own]
+        key = (
+            y.shape,
+            of_run.tobytes(),
+            strengths[0] == 0,
+            *(np.isnan(v).tobytes() for v in (y, a)),
+        )
+        one = _Cells(np.array([cell]), strengths[None], of_run, y[None], a[None])
+        groups.setdefault(key, []).append(one)
+    for alike in groups.values():
+        stacked = (
+            np.concatenate([getattr(one, name) for one in alike])
+            for name in ("place", "strengths", "y", "a")
+        )
+        places, strengths, y, a = stacked
+        yield _Cells(places, strengths, alike[0].draws, y, a)
+
+
+def _first_of(place: NDArray[Any], code: NDArray[Any], cells: int) -> NDArray[np.int64]:
+    first = np.full(cells, np.iinfo(np.int64).max)
+    np.minimum.at(first, place, code)
+    return first
+
+
+def _of_cells(cells: _Cells, sign: int, alpha: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The curves of cells (a row per strength), and their shapes (a row each)."""
+    strengths = cells.strengths[:, 1:]
+    has_zero = cells.strengths[0, 0] == 0
+    if not has_zero or not strengths.shape[1] or np.isnan(cells.y[0, :, 0]).all():
+        forced = strengths.shape[1] if has_zero else cells.strengths.shape[1]
+        missing = "strength 0" if forced else "strengths above 0"
+        note = f"no finished runs of {missing} to compare"
+        shape = {"place": cells.place, "shape": "unknown", "note": note, "n": 0}
+        return _NO_CURVES, pd.DataFrame(shape)
+    count, k = strengths.shape
+    by_draw = len(np.unique(cells.draws)) >= 2
+    effect = _units(cells.y[..., 1:] - cells.y[..., :1], cells.draws, by_draw)
+    test = paired_t(effect.swapaxes(1, 2), alpha)
+    # Which strengths all units have is the same in all cells.
+    complete = test.n[0] == test.n[0].max()
+    family = max_t(effect[..., complete])
+    p_maxt = np.full((count, k), np.nan)
+    p_maxt[:, complete] = family.p_adjusted
+    weights = np.maximum(test.n, 1).astype(float)
+    gains = _units(cells.a[..., 1:] - cells.a[..., :1], cells.draws, by_draw)
+    gain = paired_t(gains.swapaxes(1, 2), alpha)
+    known = np.isfinite(gain.mean).all(axis=1, keepdims=True)
+    best = {"performance": _best(sign * test.mean), "alignment": _best(gain.mean)}
+    at = {purpose: np.arange(k) == which[:, None] for purpose, which in best.items()}
+    curve = {
+        "place": np.repeat(cells.place, k),
+        "strength": strengths,
+        "n": test.n,
+        "unit": "draw" if by_draw else "seed",
+        "effect": test.mean,
+        "ci_low": test.ci_low,
+        "ci_high": test.ci_high,
+        "p_value": test.p_value,
+        "p_maxt": p_maxt,
+        "fit": sign * single_peaked(sign * np.nan_to_num(test.mean), weights),
+        "alignment_mean": moments(cells.a[..., 1:].swapaxes(1, 2))[1],
+        "alignment_gain": gain.mean,
+        "alignment_ci_low": gain.ci_low,
+        "alignment_ci_high": gain.ci_high,
+        "alignment_fit": np.where(known, isotonic(np.nan_to_num(gain.mean), weights), np.nan),
+        "best_for": np.select(
+            [at["performance"] & at["alignment"], at["performance"], at["alignment"]],
+            ["performance+alignment", "performance", "alignment"],
+            "",
+        ),
+    }
+    shape = {
+        "place": cells.place,
+        "n": int(test.n[0].max()),
+        "n_strengths": k,
         "p_any": family.p_any,
     }
     for purpose, value in (
         ("performance", "effect_there"),
         ("alignment", "effect_at_best_alignment"),
     ):
-        at = best[purpose]
-        shape[f"best_for_{purpose}"] = strengths[at] if at is not None else np.nan
-        shape[value] = test.mean[at] if at is not None else np.nan
-    used = [strengths[i] for i in complete]
-    curves = curves[:, [0, *(i + 1 for i in complete)]]
-    return curve, shape | _shape(curves, used, sign, alpha, family.p_any)
+        there = at[purpose].any(axis=1)
+        shape[f"best_for_{purpose}"] = np.where(there, _at(strengths, best[purpose]), np.nan)
+        shape[value] = np.where(there, _at(test.mean, best[purpose]), np.nan)
+    curves = _units(cells.y, cells.draws, by_draw)[..., np.append(True, complete)]
+    shape |= _shape(curves, strengths[:, complete], sign, alpha, family.p_any)
+    flat = {name: np.ravel(v) if isinstance(v, np.ndarray) else v for name, v in curve.items()}
+    return pd.DataFrame(flat), pd.DataFrame(shape)
 
 
-def _wide(rows: pd.DataFrame) -> tuple[Floats, Floats, NDArray[Any], Floats]:
-    """Performance and alignment [runs, strengths], the draw of each run, and the strengths."""
-    run = rows.groupby(["draw", "seed"], sort=True).ngroup().to_numpy()
-    levels, dose = np.unique(rows["strength"].to_numpy(float), return_inverse=True)
-    draws = np.empty(int(run.max()) + 1, dtype=rows["draw"].to_numpy().dtype)
-    draws[run] = rows["draw"].to_numpy()
-    found = []
-    for column in ("y", "a"):
-        values = rows[column].to_numpy(float)
-        table = np.full((len(draws), len(levels)), np.nan)
-        known = ~np.isnan(values)
-        table[run[known], dose[known]] = values[known]
-        found.append(table)
-    return found[0], found[1], draws, levels
-
-
-def _alignment(
-    runs: Floats, gains: Floats, alpha: float, weights: Floats
-) -> dict[str, NDArray[np.float64]]:
-    gain = paired_t(gains.T, alpha)
-    known = np.isfinite(gain.mean).all()
-    return {
-        "alignment_mean": moments(runs.T)[1],
-        "alignment_gain": gain.mean,
-        "alignment_ci_low": gain.ci_low,
-        "alignment_ci_high": gain.ci_high,
-        "alignment_fit": isotonic(gain.mean, weights) if known else gain.mean * np.nan,
-    }
-
-
-def _units(runs: Floats, draws: NDArray[Any], by_draw: bool) -> Floats:
-    """Runs [runs, k], or their means over the seeds of each draw [draws, k]."""
+def _units(runs: Floats, draws: NDArray[np.int64], by_draw: bool) -> Floats:
+    """Runs [c, r, k], or their means over the seeds of each draw [c, draws, k]."""
     if not by_draw:
         return runs
-    return np.stack([moments(runs[draws == draw].T)[1] for draw in np.unique(draws)])
+    last = runs.swapaxes(1, 2)
+    return np.stack([moments(last[..., draws == d])[1] for d in np.unique(draws)], axis=1)
 
 
-def _best(values: NDArray[np.float64]) -> int | None:
-    return int(np.nanargmax(values)) if np.isfinite(values).any() else None
+def _best(values: Floats) -> NDArray[np.int64]:
+    """Where each row [c, k] is largest, -1 where nothing is known."""
+    known = np.isfinite(values)
+    where = np.where(known, values, -np.inf).argmax(axis=1)
+    return np.where(known.any(axis=1), where, -1)
+
+
+def _at(values: Floats, which: NDArray[np.int64]) -> Floats:
+    return np.take_along_axis(values, np.maximum(which, 0)[:, None], axis=1)[:, 0]
 
 
 def _shape(
-    curves: Floats, used: list[float], sign: int, alpha: float, p_any: float
-) -> dict[Hashable, object]:
+    curves: Floats, used: Floats, sign: int, alpha: float, p_any: Floats
+) -> dict[str, object]:
     # Strength 0 belongs to the curve; on the log axis it stands one step below the smallest one.
     axis = np.log10(used)
-    step = float(np.median(np.diff(axis))) if len(axis) > 1 else 1.0
-    lines = two_lines(np.append(axis[0] - step, axis), sign * curves)
-    least = 2.0 ** (1 - len(curves))
+    step = np.median(np.diff(axis), axis=1) if axis.shape[1] > 1 else np.ones(len(axis))
+    lines = two_lines(np.column_stack([axis[:, 0] - step, axis]), sign * curves)
+    units = curves.shape[1]
+    least = 2.0 ** (1 - units)
+    shape: Any
+    note: Any
     if least > alpha:
         # an exact test of so few units has no pattern of signs that is rare enough
-        shape, note = "unknown", f"{len(curves)} units: no p below {least:.2g} is possible"
-    elif lines.p_inverted_u < alpha:
-        shape, note = "inverted U", ""
+        shape, note = "unknown", f"{units} units: no p below {least:.2g} is possible"
     else:
-        shape = "some effect" if p_any < alpha else "no effect shown"
-        note = "" if lines.n >= 3 else "too few units to test for an inverted U"
+        inverted = lines.p_inverted_u < alpha
+        shape = np.select(
+            [inverted, p_any < alpha], ["inverted U", "some effect"], "no effect shown"
+        )
+        few = "" if lines.n >= 3 else "too few units to test for an inverted U"
+        note = np.where(inverted, "", few)
     return {
         "peak": 10**lines.peak,
         "slope_low": sign * lines.slope_low,

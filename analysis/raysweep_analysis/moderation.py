@@ -10,7 +10,7 @@ from scipy import stats
 
 from raysweep.errors import InputError
 from raysweep_analysis.draws import draw_effects, numeric_covariate, paired_differences
-from raysweep_analysis.inference import meta_regression
+from raysweep_analysis.inference import MetaRegression, meta_regression
 from raysweep_analysis.load import descriptors, is_information, plain
 
 _DERIVED = ("width", "depth", "redundancy - uniqueness")
@@ -126,7 +126,7 @@ def _single(
         return _empty("single", name, int(known.sum()), "fewer than 4 units, or no variation")
     used = units[known]
     design = np.column_stack([np.ones(len(used)), column[known]])
-    return _row("single", name, used, design, 1, alpha) | {"inflation": 1.0}
+    return _row("single", name, used, _fit(used, design), design, 1, alpha) | {"inflation": 1.0}
 
 
 def _joint(
@@ -150,8 +150,9 @@ def _joint(
         design = np.column_stack([np.ones(len(units)), *parts])
         inflations = _inflations(parts)
         mixed = _mixed(units, design, pairs)
+        fit = _fit(units, design)
         for i, name in enumerate(kept, start=1):
-            row = _row("joint", name, units, design, i, alpha)
+            row = _row("joint", name, units, fit, design, i, alpha)
             row |= {
                 "inflation": inflations[i - 1],
                 "note": ""
@@ -164,10 +165,20 @@ def _joint(
     return rows + [_empty("joint", n, len(units), why) for n, why in refused.items()]
 
 
+def _fit(units: pd.DataFrame, design: NDArray[np.float64]) -> MetaRegression:
+    return meta_regression(units["effect"], units["variance"], design, units["dataset"])
+
+
 def _row(
-    model: str, term: str, units: pd.DataFrame, design: NDArray[np.float64], i: int, alpha: float
+    model: str,
+    term: str,
+    units: pd.DataFrame,
+    fit: MetaRegression,
+    design: NDArray[np.float64],
+    i: int,
+    alpha: float,
 ) -> dict[str, object]:
-    fit = meta_regression(units["effect"], units["variance"], design, units["dataset"])
+    """A term's estimate: column i of the design that the units were fitted with."""
     weights = np.eye(design.shape[1])[i]
     estimate, se, df = fit.combination(weights)
     p, low, high = fit.interval(weights, alpha)

@@ -1,10 +1,10 @@
 """How many seeds or draws it takes to know, from the spread seen so far."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from raysweep.errors import InputError
@@ -14,50 +14,77 @@ from raysweep_analysis.load import plain, searched_options, values_of
 from raysweep_analysis.pairs import PLACE
 
 _MOST = 100_000
+_STRIDE = 16
+"""Numbers of units that are tried at a time."""
 COLUMNS = [
     *("study", "cell", "label", "chosen_by", "source", "unit", "n_seen", "sd", "sd_high"),
     *("effect", "n_needed", "n_needed_family", "n_needed_safe", "n_for_equivalence", "n_more"),
 ]
 
 
-def units_needed(d_z: float, alpha: float = 0.05, power: float = 0.8) -> int:
+def units_needed(d_z: ArrayLike, alpha: ArrayLike = 0.05, power: float = 0.8) -> NDArray[np.int64]:
     """Paired units (seeds, or draws) for a two-sided t test to find a standardised effect.
 
     Args:
-        d_z: true mean difference over its standard deviation, not 0.
-        alpha: level; alpha / m for the worst of m tests under Holm.
+        d_z: [...] true mean difference over its standard deviation, not 0.
+        alpha: [...] level; alpha / m for the worst of m tests under Holm.
         power: wanted probability of finding it.
 
     Returns:
-        The smallest n >= 2; at most 100,000.
+        [...] the smallest n >= 2; at most 100,000.
     """
-    if not d_z or not math.isfinite(d_z):
-        raise InputError(f"power: a standardised effect of {d_z} cannot be found by any number")
+    given = np.broadcast_arrays(np.asarray(d_z, float), np.asarray(alpha, float))
+    effect, level = (np.ravel(one) for one in given)
+    impossible = ~np.isfinite(effect) | (effect == 0)
+    if impossible.any():
+        raise InputError(
+            f"power: a standardised effect of {effect[impossible][0]} cannot be found by any number"
+        )
     # The normal approximation is a little low, so the answer is at it or soon after.
-    z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)
-    start = int(min(max(2.0, (z / d_z) ** 2), _MOST))
-    while start < _MOST:
-        n = np.arange(start, start + 16)
-        enough = power_paired_t(d_z, n, alpha) >= power
-        if enough.any():
-            return int(n[enough.argmax()])
-        start += 16
-    return _MOST
+    z = stats.norm.ppf(1 - level / 2) + stats.norm.ppf(power)
+    start = np.clip((z / effect) ** 2, 2, _MOST).astype(np.int64)
+    found = np.full(effect.shape, _MOST)
+    left = start < _MOST
+    while left.any():
+        n = start[left][:, None] + np.arange(_STRIDE)
+        enough = power_paired_t(effect[left][:, None], n, level[left][:, None]) >= power
+        first = np.take_along_axis(n, enough.argmax(axis=1)[:, None], axis=1)[:, 0]
+        found[left] = np.where(enough.any(axis=1), first, _MOST)
+        start[left] += _STRIDE
+        left[left] = ~enough.any(axis=1)
+        left &= start < _MOST
+    return found.reshape(given[0].shape)[()]
 
 
-def units_for_equivalence(margin: float, sd: float, alpha: float = 0.05, power: float = 0.8) -> int:
+def units_for_equivalence(
+    margin: float, sd: ArrayLike, alpha: float = 0.05, power: float = 0.8
+) -> NDArray[np.int64]:
     """Paired units for two one-sided t tests to show a true difference of 0 to be within a margin.
 
     By the usual approximation, power = 2 P(T <= margin / se - t) - 1.
+
+    Args:
+        margin: of equivalence, in the outcome's unit, not 0.
+        sd: [...] of paired differences, in the same unit.
+        alpha: level.
+        power: wanted probability of showing it.
+
+    Returns:
+        [...] the smallest n >= 2; at most 100,000.
     """
-    if sd == 0:
-        return 2
+    spread = np.asarray(sd, dtype=float)
 
-    def enough(n: int) -> bool:
-        limit = margin * math.sqrt(n) / sd - float(stats.t.ppf(1 - alpha, n - 1))
-        return 2 * float(stats.t.cdf(limit, n - 1)) - 1 >= power
+    def enough(n: NDArray[np.int64]) -> NDArray[np.bool_]:
+        with np.errstate(divide="ignore"):
+            limit = margin * np.sqrt(n) / spread - stats.t.ppf(1 - alpha, n - 1)
+        return np.asarray(2 * stats.t.cdf(limit, n - 1) - 1 >= power)
 
-    return _smallest(enough)
+    low, high = np.full(spread.shape, 2), np.full(spread.shape, _MOST)
+    while (low < high).any():
+        middle = (low + high) // 2
+        there = enough(middle)
+        low, high = np.where(there, low, middle + 1), np.where(there, middle, high)
+    return np.minimum(low, _MOST)[()]
 
 
 def power(
@@ -96,37 +123,34 @@ def power(
     seen = effects
     if seen is None:
         seen = forcing_effects(trials, performance, alpha, margin)
-    rows = []
     from_search = _search_spread(trials, performance)
-    for row in seen.to_dict("records"):
-        n, sd, unit, source = row["n"], row["sd"], row["unit"], "confirm"
-        if n < 2:
-            sd, n = from_search.get((row["study"], row["cell"]), (np.nan, 0))
-            source, unit = ("search" if n >= 2 else "none"), "seed"
-        tests = int((seen["study"] == row["study"]).sum())
-        rows.append(
-            {c: row[c] for c in ("study", "cell", "label", "chosen_by")}
-            | {"source": source, "unit": unit, "n_seen": n, "sd": sd, "effect": wanted_effect}
-            | _needs(sd, n, wanted_effect, alpha, tests, margin, wanted)
-        )
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _needs(
-    sd: float, n: int, effect: float, alpha: float, tests: int, margin: float, wanted: float
-) -> dict[str, float]:
-    if not sd > 0 or n < 2 or effect == 0:
-        return {}
-    sd_high = sd * math.sqrt((n - 1) / float(stats.chi2.ppf(0.2, n - 1)))
-    family = units_needed(effect / sd, alpha / tests, wanted)
-    return {
+    table = seen[["study", "cell", "label", "chosen_by", "unit", "sd"]].reset_index(drop=True)
+    table = table.assign(source="confirm", n_seen=seen["n"].to_numpy(), effect=wanted_effect)
+    few = table["n_seen"] < 2
+    places = [(str(s), str(c)) for s, c in zip(table["study"], table["cell"], strict=True)]
+    spread = pd.DataFrame([from_search.get(place, (np.nan, 0)) for place in places])
+    table.loc[few, ["sd", "n_seen"]] = spread[few].to_numpy()
+    table["source"] = np.where(few, np.where(table["n_seen"] >= 2, "search", "none"), "confirm")
+    table["unit"] = table["unit"].where(~few, "seed")
+    table["n_seen"] = table["n_seen"].astype(np.int64)
+    tests = table.groupby("study")["study"].transform("size").to_numpy(float)
+    known = (table["sd"] > 0).to_numpy() & (table["n_seen"] >= 2).to_numpy() & (wanted_effect != 0)
+    sd, n = table["sd"].to_numpy(float)[known], table["n_seen"].to_numpy()[known]
+    sd_high = sd * np.sqrt((n - 1) / stats.chi2.ppf(0.2, n - 1))
+    worst = alpha / tests[known]
+    family = units_needed(wanted_effect / sd, worst, wanted)
+    needs = {
         "sd_high": sd_high,
-        "n_needed": units_needed(effect / sd, alpha, wanted),
+        "n_needed": units_needed(wanted_effect / sd, alpha, wanted),
         "n_needed_family": family,
-        "n_needed_safe": units_needed(effect / sd_high, alpha / tests, wanted),
+        "n_needed_safe": units_needed(wanted_effect / sd_high, worst, wanted),
         "n_for_equivalence": units_for_equivalence(margin, sd, alpha, wanted) if margin else np.nan,
-        "n_more": max(0, family - n),
+        "n_more": np.maximum(0, family - n),
     }
+    for name, values in needs.items():
+        table[name] = np.nan
+        table.loc[known, name] = values
+    return table[COLUMNS]
 
 
 def _search_spread(
@@ -148,14 +172,3 @@ def _search_spread(
         (str(place[0]), str(place[1])): (math.sqrt(row["var"]), int(row["n"]))
         for place, row in zip(pooled.index, pooled.to_dict("records"), strict=True)
     }
-
-
-def _smallest(enough: Callable[[int], bool]) -> int:
-    high = 2
-    while high < _MOST and not enough(high):
-        high *= 2
-    low = max(2, high // 2)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle + 1, high)
-    return min(high, _MOST)

@@ -102,47 +102,53 @@ class _Model:
     """V = diag(v + tau2) + tau2_group ZZ', inverted group by group (Sherman-Morrison)."""
 
     def __init__(self, y: Floats, v: Floats, x: Floats, codes: NDArray[np.int64] | None) -> None:
-        self.y, self.v, self.x = y, v, x
         self.shared = codes is not None
-        self.codes = np.zeros(len(y), dtype=np.int64) if codes is None else codes
-        self.groups = int(self.codes.max()) + 1
+        codes = np.zeros(len(y), dtype=np.int64) if codes is None else codes
+        # Units of a group one after another: sums over groups are then one pass for all columns.
+        order = np.argsort(codes, kind="stable")
+        self.y, self.v, self.x, self.codes = y[order], v[order], x[order], codes[order]
+        self.groups = int(self.codes[-1]) + 1
+        self.starts = np.searchsorted(self.codes, np.arange(self.groups))
         # components are searched in units of the effects' own spread
         self.scale = float(np.var(y)) or 1.0
+        self._around: _Neighbourhood | None = None
 
     def state(self, tau2: float, tau2_group: float) -> _State:
         w = 1 / np.maximum(self.v + tau2, 1e-12 * self.scale)
-        total = self.grouped(w)
+        total, squares = self.grouped(np.column_stack([w, w**2])).T
         c = tau2_group / (1 + tau2_group * total)
-        vx = self.inverse_times(self.x, w, c)
+        vx, gvx = self.inverse_times(self.x, w, total, c)
         inverse = np.asarray(np.linalg.inv(self.x.T @ vx), dtype=np.float64)
         beta = inverse @ (vx.T @ self.y)
         # P y, with P = V^-1 - V^-1 X (X' V^-1 X)^-1 X' V^-1
-        py = self.inverse_times((self.y - self.x @ beta)[:, None], w, c)[:, 0]
-        rss = float(py @ self.y)
+        py, gpy = self.inverse_times((self.y - self.x @ beta)[:, None], w, total, c)
+        rss = float(py[:, 0] @ self.y)
         loglik = float(np.log1p(tau2_group * total).sum() - np.log(w).sum()) + rss
         loglik -= float(np.linalg.slogdet(inverse)[1])
-        trace = float(w.sum() - (c * self.grouped(w**2)).sum())
-        gradient = [trace - float((inverse * (vx.T @ vx)).sum()) - float(py @ py)]
-        gvx = np.stack([self.grouped(column) for column in vx.T], axis=1)
+        trace = float(w.sum() - (c * squares).sum())
         trace_group = float((total - c * total**2).sum())
-        gradient.append(
-            trace_group
-            - float((inverse * (gvx.T @ gvx)).sum())
-            - float((self.grouped(py) ** 2).sum())
-        )
+        gradient = [
+            trace - float((inverse * (vx.T @ vx)).sum()) - float((py**2).sum()),
+            trace_group - float((inverse * (gvx.T @ gvx)).sum()) - float((gpy**2).sum()),
+        ]
         return _State(inverse, beta, loglik, rss, np.array(gradient))
 
-    def inverse_times(self, columns: Floats, w: Floats, c: Floats) -> Floats:
-        """V^-1 times columns [n, q]."""
+    def inverse_times(
+        self, columns: Floats, w: Floats, total: Floats, c: Floats
+    ) -> tuple[Floats, Floats]:
+        """V^-1 times columns [n, q], and its sums over the groups [groups, q]."""
         weighted = columns * w[:, None]
+        sums = self.grouped(weighted)
         if not self.shared:
-            return weighted
-        sums = np.stack([self.grouped(column) for column in weighted.T], axis=1)
-        return weighted - w[:, None] * (c[:, None] * sums)[self.codes]
+            return weighted, sums
+        product = weighted - w[:, None] * (c[:, None] * sums)[self.codes]
+        return product, sums * (1 - c * total)[:, None]
 
-    def grouped(self, values: Floats) -> Floats:
-        sums = np.bincount(self.codes, values) if self.shared else np.zeros(1)
-        return np.asarray(sums, dtype=np.float64)
+    def grouped(self, columns: Floats) -> Floats:
+        """Sums of columns [n, q] over the groups; zeros without groups."""
+        if not self.shared:
+            return np.zeros((1, columns.shape[1]))
+        return np.add.reduceat(columns, self.starts, axis=0)
 
     def reml(self) -> tuple[float, float]:
         """The variance components (tau2, tau2_group) >= 0 of the highest restricted likelihood."""
@@ -175,23 +181,45 @@ class _Model:
         n, p = self.x.shape
         if not self.shared:
             return float(n - p)
-        # Fewer than the groups give cannot be; Satterthwaite's falls below where the group
-        # component is estimated near zero.
-        spans = [max(np.ptp(c[self.codes == g]) for g in range(self.groups)) for c in self.x.T]
-        least = max(1.0, self.groups - float(sum(span == 0 for span in spans)))
-        # Satterthwaite (1946): 2 variance^2 / var(variance), by the REML information.
-        step = 1e-4 * self.scale
-        at = np.maximum([tau2, tau2_group], 2 * step)
-        states = [(self.state(*(at + step * e)), self.state(*(at - step * e))) for e in np.eye(2)]
-        information = np.array([(up.gradient - down.gradient) / (4 * step) for up, down in states])
-        gradient = np.array(
-            [weights @ (up.inverse - down.inverse) @ weights / (2 * step) for up, down in states]
-        )
-        variance = float(weights @ self.state(*at).inverse @ weights)
+        around = self._around
+        if around is None or around.components != (tau2, tau2_group):
+            around = self._around = self._neighbourhood(tau2, tau2_group)
+        gradient = np.array([weights @ slope @ weights for slope in around.slopes])
+        variance = float(weights @ around.inverse @ weights)
         try:
-            spread = float(gradient @ np.linalg.solve(information, gradient))
+            spread = float(gradient @ np.linalg.solve(around.information, gradient))
         except np.linalg.LinAlgError:
             return float(n - p)
         if spread <= 0:
             return float(n - p)
-        return float(np.clip(2 * variance**2 / spread, min(least, n - p), n - p))
+        return float(np.clip(2 * variance**2 / spread, min(self._least_df(), n - p), n - p))
+
+    def _neighbourhood(self, tau2: float, tau2_group: float) -> "_Neighbourhood":
+        """What Satterthwaite's degrees of freedom (1946) need: 2 variance^2 / var(variance)."""
+        step = 1e-4 * self.scale
+        at = np.maximum([tau2, tau2_group], 2 * step)
+        states = [(self.state(*(at + step * e)), self.state(*(at - step * e))) for e in np.eye(2)]
+        return _Neighbourhood(
+            (tau2, tau2_group),
+            np.array([(up.gradient - down.gradient) / (4 * step) for up, down in states]),
+            [(up.inverse - down.inverse) / (2 * step) for up, down in states],
+            self.state(*at).inverse,
+        )
+
+    def _least_df(self) -> float:
+        """Fewer than the groups give cannot be: groups less the columns that are constant in each.
+
+        Satterthwaite's falls below where the group component is estimated near zero.
+        """
+        spans = np.maximum.reduceat(self.x, self.starts) - np.minimum.reduceat(self.x, self.starts)
+        return max(1.0, float(self.groups - (spans.max(axis=0) == 0).sum()))
+
+
+@dataclass(frozen=True)
+class _Neighbourhood:
+    """Derivatives by the variance components, at a pair of them."""
+
+    components: tuple[float, float]
+    information: Floats  # of the restricted likelihood, [2, 2]
+    slopes: list[Floats]  # of (X' V^-1 X)^-1, one [p, p] a component
+    inverse: Floats
