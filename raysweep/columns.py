@@ -151,6 +151,14 @@ COLUMNS: tuple[Column, ...] = (
         r"(epochs|best_epoch)_(1|2)",
     ),
     Column("diverged_step", "int64", "steps", "step of the first NaN or infinity; -1 if none"),
+    Column("steps", "int64", "steps", "optimizer steps taken"),
+    Column(
+        "unforced_steps",
+        "int64",
+        "steps",
+        "steps in which nothing was forced: strength 0, or an alignment loss that was undefined or "
+        "had no gradient on the batch",
+    ),
     Column(
         "gradient_ratio", "float64", "", "gradient norm at what is aligned, alignment over task"
     ),
@@ -200,6 +208,13 @@ COLUMNS: tuple[Column, ...] = (
         "0..1",
         "p-value of the permutation test against shuffled pairs",
         rf"chance_p_\w+_{_SPLITS}",
+    ),
+    Column(
+        "undefined_<split>",
+        "string",
+        "",
+        "why a metric of alignment is undefined on the split; empty where all are defined",
+        rf"undefined_{_SPLITS}",
     ),
     Column(
         "distinct_rows_<1|2|3|4>_<split>",

@@ -6,7 +6,7 @@ The only module that calls `raysweep_analysis`, and only when asked to: a run ne
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from raysweep.cells import expand, varying
 from raysweep.run_folder import RunFolder
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 REPORT_NAME = "report.html"
 
 
+class Tested(NamedTuple):
+    """Cells of a study that have a test, and all of them."""
+
+    cells: int
+    of: int
+
+
 @dataclass(frozen=True)
 class Conclusion:
     """What a run says.
@@ -33,12 +40,14 @@ class Conclusion:
             study.
         sentences: the answer in plain words, most important first.
         report: where the page is.
+        tested: of a forcing study, how many of its cells have a test.
     """
 
     effects: "pd.DataFrame"
     emergence: "pd.DataFrame"
     sentences: tuple[str, ...]
     report: str
+    tested: Tested | None
 
 
 def register_plan(folder: RunFolder, study: StudyBase) -> str:
@@ -131,12 +140,17 @@ def conclude(folder: RunFolder, study: StudyBase) -> Conclusion:
         folder.output.write(name, content)
     lines = list(found.answer.lines() if found.answer is not None else found.emergence)
     effects = found.effects
+    tested = None
     if isinstance(study, Study):
         names = varying(expand(study))
         if "cell" in effects:
             effects = effects.assign(label=effects["cell"].map(names).fillna(effects["label"]))
-        lines += _without_verdict(names, set(effects["cell"]) if "cell" in effects else set())
-    return Conclusion(effects, found.summary, tuple(lines), folder.output.place(REPORT_NAME))
+        known = set(effects["cell"]) if "cell" in effects else set()
+        with_test = effects[effects["verdict"] != "untested"] if known else effects
+        tested = Tested(with_test["cell"].nunique() if known else 0, len(names))
+        lines += _without_verdict(names, known)
+    report = folder.output.place(REPORT_NAME)
+    return Conclusion(effects, found.summary, tuple(lines), report, tested)
 
 
 def _without_verdict(names: Mapping[str, str], tested: set[str]) -> list[str]:

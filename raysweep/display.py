@@ -25,7 +25,13 @@ from raysweep.wording import counted, visible
 
 _REFRESH_S = 0.5
 _PLAIN_EVERY_S = 10.0
-_COLOURS = {"helps": "green", "hurts": "red", "equivalent": "cyan", "inconclusive": "yellow"}
+_COLOURS = {
+    "helps": "green",
+    "hurts": "red",
+    "equivalent": "cyan",
+    "inconclusive": "yellow",
+    "untested": "",
+}
 
 
 class RunDisplay:
@@ -330,8 +336,8 @@ def _cell_row(sweep: Sweep, cell: Cell) -> list[str]:
     confirmed = sum(t.key in sweep.results for t in plan.trials if t.stage == "confirm")
     arms = 1 + 2 * max(len(set(plan.chosen.values())), 1)
     total = arms * len(study.confirm.seeds) * len(cell.draws)
-    usable = [o for o in plan.outcomes if not o.failed]
     criterion = "performance" if study.search.objective == "performance" else "alignment"
+    usable = [o for o in plan.outcomes if o.defined(criterion)]
     best = max(usable, key=lambda o: getattr(o, criterion), default=None)
     return [
         sweep.labels[cell.id],

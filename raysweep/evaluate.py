@@ -293,6 +293,29 @@ def _alignment_of(
     return scores
 
 
+def constant_layers(
+    trained: PairForward,
+    views: Sequence[PairedViews],
+    split: str,
+    evaluation: Evaluation,
+    aligned: int | None = None,
+) -> list[np.ndarray]:
+    """For each modality whether all layers that `alignment` measures are constant, bool [m].
+
+    A layer is where all of its rows are the same number for number.
+    """
+    chosen = [alignment_rows(view, split, evaluation.rows) for view in views]
+    constant = []
+    for modality, x in enumerate(_stacked(views, chosen, slice(None)), start=1):
+        hidden = trained.forward(modality, x)[0]
+        if evaluation.layers != "best":
+            named = aligned if evaluation.layers == "aligned" else None
+            hidden = hidden[(named or len(hidden)) - 1 :][:1]
+        same = [(h == h[:, :, :1]).all(dim=2).all(dim=1) for h in hidden]
+        constant.append(torch.stack(same).all(dim=0).cpu().numpy())
+    return constant
+
+
 def _layer_words(found: PairwiseScore, lowest: Sequence[int]) -> tuple[str, ...]:
     """`AlignmentScore.layers`; ``lowest`` are the numbers of the modalities' first layers."""
     by_pair = [

@@ -6,12 +6,17 @@ them, ``failures/`` why a pack was given up.
 
 import contextlib
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from raysweep.adoption import STUDY_NAME as STUDY_NAME
 from raysweep.adoption import Adoption
 from raysweep.adoption import extends as extends
+from raysweep.causes import COLUMNS as CAUSES
+from raysweep.causes import at_fault, causes
 from raysweep.driver import Driver as Driver
 from raysweep.driver import find_driver, only_driver
 from raysweep.emergence.plan import EmergenceSweep
@@ -105,6 +110,20 @@ class RunFolder:
     def look(self, study: StudyBase) -> Sweep:
         """The sweep as `open_sweep` gives it, to be shown: from the trial table where it can be."""
         return sweep_of(study, read_searched(self.output).results())
+
+    def causes(self, planned: Container[str]) -> dict[str, str]:
+        """Cell -> why it has no verdict (`raysweep.causes`), of the cells that have a cause.
+
+        Args:
+            planned: keys of the trials that count.
+        """
+        table = read_searched(self.output, CAUSES).table
+        names = ["key", *(name for name in CAUSES if name in table.column_names)]
+        # A cell has a cause where all of its trials are at fault, so that most need no look.
+        faulty = {t["cell"] for t in table.select(names).to_pylist() if at_fault(t)}
+        rows = pc.is_in(table.column("cell"), pa.array(sorted(faulty), pa.string()))
+        suspects = table.filter(rows).select(names).to_pylist() if faulty else []
+        return causes(t for t in suspects if t["key"] in planned)
 
     def compact(self, sweep: Sweep) -> int:
         """Write ``trials.parquet``; returns its number of rows."""

@@ -52,8 +52,9 @@ class Outcome:
 
     Attributes:
         proposal: what was tried.
-        alignment: alignment metric of the study; NaN if a pair of encoders diverged.
-        performance: accuracy in 0..1; NaN likewise.
+        alignment: alignment metric of the study; NaN if a pair of encoders diverged, or where the
+            metric is undefined.
+        performance: accuracy in 0..1; NaN if a pair of encoders diverged.
     """
 
     proposal: Proposal
@@ -65,10 +66,9 @@ class Outcome:
         """The strength that was tried."""
         return self.proposal.strength
 
-    @property
-    def failed(self) -> bool:
-        """Whether there is no finite value to tell."""
-        return not (math.isfinite(self.alignment) and math.isfinite(self.performance))
+    def defined(self, *criteria: str) -> bool:
+        """Whether all trained, and these criteria (``alignment``, ``performance``) have values."""
+        return all(math.isfinite(getattr(self, name)) for name in ("performance", *criteria))
 
 
 def propose(search: Search, seed: int, outcomes: Sequence[Outcome], count: int) -> list[Proposal]:
@@ -112,20 +112,21 @@ def choose(search: Search, outcomes: Sequence[Outcome]) -> dict[str, Proposal]:
     Returns:
         Criterion (``alignment`` or ``performance``; both ends of the Pareto front where the
         objective is ``both``) -> proposal; the smaller strength wins a tie, then the one that was
-        asked first. Empty if every proposal failed.
+        asked first. A criterion that no proposal has a value of is left out.
     """
-    usable = sorted((o for o in outcomes if not o.failed), key=lambda o: o.strength)
-    if not usable:
-        return {}
-    if search.objective == "alignment":
-        return {"alignment": max(usable, key=lambda o: o.alignment).proposal}
-    if search.objective == "performance":
-        return {"performance": max(usable, key=lambda o: o.performance).proposal}
-    # An end of the front is not beaten in the other criterion either.
-    return {
-        "alignment": max(usable, key=lambda o: (o.alignment, o.performance)).proposal,
-        "performance": max(usable, key=lambda o: (o.performance, o.alignment)).proposal,
-    }
+    asked = objectives(search)
+    by_strength = sorted(outcomes, key=lambda o: o.strength)
+    front = [o for o in by_strength if o.defined(*asked)]
+    chosen = {}
+    for criterion in asked:
+        # An end of the front is not beaten in the other criterion either. Where no proposal has
+        # values of both, there is no front, and the criterion that has some is left.
+        usable = front or [o for o in by_strength if o.defined(criterion)]
+        ranks = [criterion, *(other for other in asked if front and other != criterion)]
+        if usable:
+            best = max(usable, key=lambda o: tuple(getattr(o, name) for name in ranks))
+            chosen[criterion] = best.proposal
+    return chosen
 
 
 def objectives(search: Search) -> list[str]:
@@ -170,7 +171,7 @@ def _told(
 ) -> optuna.trial.FrozenTrial:
     options = {_param(name): value for name, value in outcome.proposal.options}
     params = {STRENGTH: outcome.strength, **options}
-    if outcome.failed:
+    if not outcome.defined(*objectives(search)):
         return create_trial(state=TrialState.FAIL, params=params, distributions=distributions)
     values = [getattr(outcome, criterion) for criterion in objectives(search)]
     return create_trial(values=values, params=params, distributions=distributions)

@@ -137,15 +137,17 @@ def read_parts(output: Output, names: Iterable[str] | None = None, curves: bool 
     return Parts(table, tuple(damaged), {n: at for n, at in stamps.items() if n not in damaged})
 
 
-def read_searched(output: Output) -> Parts:
-    """All rows with the columns of `Parts.results` alone, from the trial table where it has them.
+def read_searched(output: Output, beside: Collection[str] = ()) -> Parts:
+    """All rows with the columns of `Parts.results`, from the trial table where it has them.
+
+    Of the trial table these columns are read and those named ``beside`` them, no others.
 
     A table that `compact` made of part files that are all there unchanged stands for them, and
     only the others are read: a look at a large run takes a fraction of the time. Unlike
     `read_parts` it does not notice damage that left a file's time of change as it was.
     """
     stamps = output.stamps(PARTS, PART_SUFFIX)
-    tabled, made_of = _tabled(output.read(TABLE_NAME))
+    tabled, made_of = _tabled(output.read(TABLE_NAME), beside)
     if any(stamps.get(name) != at for name, at in made_of.items()):
         tabled, made_of = _NO_ROWS, {}
     parts = read_parts(output, sorted(name for name in stamps if name not in made_of))
@@ -240,7 +242,7 @@ def _family(name: str) -> bool:
     return any(column.pattern and column.describes(name) for column in COLUMNS)
 
 
-def _tabled(content: bytes | None) -> tuple[pa.Table, dict[str, int]]:
+def _tabled(content: bytes | None, beside: Collection[str]) -> tuple[pa.Table, dict[str, int]]:
     """A trial table's columns that a search reads, and the stamps of the parts it is made of."""
     if content is None:
         return _NO_ROWS, {}
@@ -249,7 +251,9 @@ def _tabled(content: bytes | None) -> tuple[pa.Table, dict[str, int]]:
         made_of = (file.schema_arrow.metadata or {}).get(_MADE_OF)
         if made_of is None:
             return _NO_ROWS, {}
-        names = ["key", "status", "stage", *filter(_is_searched, file.schema_arrow.names)]
+        there = file.schema_arrow.names
+        wanted = ["key", "status", "stage", *filter(_is_searched, there), *beside]
+        names = [name for name in dict.fromkeys(wanted) if name in there]
         return file.read(columns=names), json.loads(made_of)
     except (pa.ArrowException, OSError):
         return _NO_ROWS, {}

@@ -87,6 +87,7 @@ def train_pack(
         diverged_step=outcome.diverged_step,
         best_epoch=outcome.best_epoch,
         steps=outcome.steps,
+        unforced_steps=outcome.unforced_steps,
         history=outcome.history,
         train_seconds=time.perf_counter() - started,
         gradient_ratio=outcome.gradient_ratio,

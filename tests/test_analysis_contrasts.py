@@ -128,13 +128,13 @@ def without(trials: pd.DataFrame, arm: str) -> pd.DataFrame:
         (lambda t: without(without(t, "forced"), "placebo"), "nothing was forced here"),
         (lambda t: t.assign(stage="search"), "no confirm stage"),
         (lambda t: t[t["seed"] == 1000], "one seed only"),
-        (lambda t: t.assign(status="diverged"), "no pair of runs"),
+        (lambda t: t.assign(status="diverged"), "forced trials diverged"),
     ],
 )
 def test_what_cannot_be_concluded_is_said(change, said):
     effects = forcing_effects(change(three_cells()))
     assert len(effects) == 3
-    assert (effects["verdict"] == "inconclusive").all()
+    assert (effects["verdict"] == "untested").all()
     assert effects["reason"].str.contains(said).all()
     assert effects[["p_value", "ci_low", "p_adjusted"]].isna().all(axis=None)
 

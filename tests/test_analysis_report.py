@@ -107,8 +107,14 @@ def test_lost_runs_are_counted_on_the_page():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: t[t["stage"] == "search"], "is not known from this table: no confirm stage"),
-        (lambda t: t[t["arm"] != "none"], "is not known from this table: no runs of strength 0"),
+        (
+            lambda t: t[t["stage"] == "search"],
+            "is not known: 0 of 3 cells tested so far: no confirm stage",
+        ),
+        (
+            lambda t: t[t["arm"] != "none"],
+            "is not known: 0 of 3 cells tested so far: no runs of strength 0",
+        ),
         (lambda t: t[(t["stage"] == "search") | (t["seed"] == 1000)], "one seed only"),
         (lambda t: t[t["cell"] == "c0"], "Forcing alignment helps in the one cell tested."),
         (lambda t: t[t["arm"] != "placebo"], "There is no placebo arm"),

@@ -38,6 +38,7 @@ def pack_of(
         parameters=torch.from_numpy(parameters).to(getattr(torch, dtype)),
         status=status,
         diverged_step=np.full(MEMBERS, -1),
+        unforced_steps=np.zeros(MEMBERS, dtype=np.int64),
         best_epoch=np.zeros(MEMBERS, dtype=int),
         steps=np.ones(MEMBERS, dtype=int),
         history=History(*np.zeros((3, MEMBERS, 1)), {}),

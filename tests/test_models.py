@@ -19,6 +19,7 @@ def pack(m: int, dataset: list[int], dtype: torch.dtype = torch.float64) -> Trai
         parameters=SHAPE.initial_parameters(range(m)).to(dtype),
         status=np.full(m, "ok"),
         diverged_step=np.full(m, -1),
+        unforced_steps=np.zeros(m, dtype=np.int64),
         best_epoch=np.zeros(m, dtype=int),
         steps=np.zeros(m, dtype=int),
         history=History(*[nothing] * 3, {}),

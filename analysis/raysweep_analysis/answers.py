@@ -11,6 +11,7 @@ from raysweep_analysis.contrasts import cell_columns
 from raysweep_analysis.figures.style import signed
 from raysweep_analysis.figures.words import value_words
 from raysweep_analysis.load import axes_of
+from raysweep_analysis.verdicts import PENDING
 
 _NAMED = 6
 # boundaries that are worth a sentence each
@@ -48,6 +49,7 @@ def answer(
     moderation: pd.DataFrame,
     margin: float,
     alpha: float,
+    planned: int = 0,
 ) -> Answer:
     """Put the tables of a forcing study into sentences.
 
@@ -58,21 +60,42 @@ def answer(
         moderation: as from `moderators`.
         margin: of equivalence, in the outcome's unit.
         alpha: error rate.
+        planned: cells of the study, if known; those of the table at least.
     """
     parts = []
-    for criterion, group in effects.groupby("chosen_by", sort=False):
+    tested = effects[effects["verdict"] != "untested"]
+    for criterion, group in tested.groupby("chosen_by", sort=False):
         sentences = tuple(_of_criterion(group, needs, margin))
         parts.append((_heading(str(criterion), effects["performance"].iloc[0]), sentences))
     beyond = [*_boundaries(boundaries, effects), *_moderators(moderation, alpha)]
-    return Answer(_headline(effects), tuple(parts), tuple(beyond), tuple(_limits(effects)))
+    return Answer(_headline(effects, planned), tuple(parts), tuple(beyond), tuple(_limits(effects)))
 
 
-def _headline(effects: pd.DataFrame) -> str:
+def _headline(effects: pd.DataFrame, planned: int) -> str:
+    tested = effects[effects["verdict"] != "untested"]
+    cells, there = tested["cell"].nunique(), effects["cell"].nunique()
+    of = max(planned, there)
+    left = effects.loc[~effects["cell"].isin(tested["cell"]), "reason"]
+    pending = there < of or left.str.startswith(PENDING).any()
+    share = f"{cells} of {of} cells tested{' so far' if pending else ''}"
+    if tested.empty:
+        why = f": {_main_reason(effects)}" if len(left) else ""
+        return f"Whether forcing alignment helps is not known: {share}{why}."
+    if cells == of:
+        return _verdict_of(tested)
+    return f"{share}. {_verdict_of(tested)}"
+
+
+def _main_reason(effects: pd.DataFrame) -> str:
+    return str(effects["reason"].str.split(";").str[0].value_counts().index[0])
+
+
+def _verdict_of(effects: pd.DataFrame) -> str:
     count = effects["verdict"].value_counts()
     total = len(effects)
     if count.get("inconclusive", 0) == total:
-        reasons = effects["reason"].str.split(";").str[0].value_counts()
-        return f"Whether forcing alignment helps is not known from this table: {reasons.index[0]}."
+        why = _main_reason(effects)
+        return f"Whether forcing alignment helps is not known from this table: {why}."
     what = "comparisons" if effects["chosen_by"].nunique() > 1 else "cells"
     words = {"helps": "helps in", "hurts": "hurts in", "equivalent": "makes no difference in"}
     found = [f"{w} {count[v]}" for v, w in words.items() if count.get(v, 0)]
@@ -230,6 +253,11 @@ def _limits(effects: pd.DataFrame) -> Iterator[str]:
             "Each cell is one dataset: verdicts hold for these datasets, not for all data with "
             "their characteristics (that takes several draws, 5 or more)."
         )
+    untested = effects[effects["verdict"] == "untested"]
+    if len(untested) == len(effects) and untested["reason"].nunique() == 1:
+        untested = untested[:0]  # the headline says it
+    for reason, rows in untested.groupby("reason", sort=False):
+        yield f"Not tested: {_named(rows['label'])} ({reason})."
     lost = effects[effects["n_dropped"] > 0]
     if len(lost):
         yield (

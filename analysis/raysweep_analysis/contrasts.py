@@ -42,7 +42,8 @@ def forcing_effects(
     The primary test is the paired t, its p-values Holm-adjusted over all rows of a study. Verdict:
     `helps` or `hurts` if the adjusted p is below alpha, by sign; else `equivalent` if two
     one-sided t tests place the effect within the margin (not adjusted: an error of at most alpha
-    per cell); else `inconclusive`.
+    per cell); else `inconclusive`, or `untested` where fewer than two units allow no test. A run
+    in which nothing was forced at any step, though it was to be, counts as missing.
 
     Args:
         trials: a trial table, as from `load_trials`; several studies are separate families.

@@ -28,6 +28,7 @@ _NOT_DESCRIPTORS = frozenset(
         *REQUIRED,
         *("reason", "chosen_by", "objective", "generation", "number"),
         *("gradient_ratio", "best_epoch", "best_epoch_1", "best_epoch_2", "diverged_step"),
+        *("steps", "unforced_steps"),
         # Chosen by the tuning of an emergence study.
         *("modality", "learning_rate_1", "learning_rate_2", "weight_decay_1", "weight_decay_2"),
     }
@@ -35,7 +36,7 @@ _NOT_DESCRIPTORS = frozenset(
 # Options of the loss: those that the search proposed differ within a cell.
 OPTION_PREFIX = "option_"
 _OUTCOME_PREFIXES = (
-    *("alignment_", "pair_", "chance_", "corrected_", "distinct_rows_"),
+    *("alignment_", "pair_", "chance_", "corrected_", "distinct_rows_", "undefined_"),
     *("performance_", "loss_", "regret_"),
 )
 _MACHINE_SUFFIXES = ("_seconds", "_s", "_gib", "_bytes")

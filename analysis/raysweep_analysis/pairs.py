@@ -34,7 +34,8 @@ def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame
 
     Args:
         trials: a trial table.
-        outcomes: new column name -> outcome column of the table; NaN unless the row is ok.
+        outcomes: new column name -> outcome column of the table; NaN unless the row is ok, and
+            something was forced in it if it was to be.
 
     Returns:
         Columns `study cell chosen_by draw seed arm status strength options` and the outcomes.
@@ -42,7 +43,7 @@ def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame
     Raises:
         InputError: two rows of one arm in the same place.
     """
-    ok = trials["status"].astype(str) == "ok"
+    usable = (trials["status"].astype(str) == "ok") & ~forced_nothing(trials)
     chosen = trials["chosen_by"] if "chosen_by" in trials else pd.Series("", index=trials.index)
     rows = pd.DataFrame(
         {
@@ -51,7 +52,7 @@ def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame
             "chosen_by": chosen.astype("object").where(chosen.notna(), "").astype(str),
             "arm": trials["arm"].astype(str),
             "status": trials["status"].astype(str),
-            **{new: values_of(trials, column).where(ok) for new, column in outcomes.items()},
+            **{new: values_of(trials, column).where(usable) for new, column in outcomes.items()},
         }
     )[trials["stage"].astype(str) == "confirm"]
     none, others = rows[rows["arm"] == "none"], rows[rows["arm"] != "none"]
@@ -64,6 +65,18 @@ def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame
     rows["chosen_by"] = rows["chosen_by"].fillna("").astype(str)
     _one_each(rows)
     return rows
+
+
+def forced_nothing(trials: pd.DataFrame) -> pd.Series:
+    """Whether a row's arm was to force, and did not in any of its steps.
+
+    Such a run is the one without forcing: three equal arms would pass for "makes no difference".
+    """
+    if not {"steps", "unforced_steps"} <= set(trials.columns):
+        return pd.Series(False, index=trials.index)
+    steps = pd.to_numeric(trials["steps"])
+    idle = (steps > 0) & (pd.to_numeric(trials["unforced_steps"]) == steps)
+    return idle & trials["arm"].astype(str).isin(["forced", "placebo"])
 
 
 def paired(rows: pd.DataFrame, arm: str, reference: str) -> pd.DataFrame:

@@ -6,10 +6,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from raysweep.causes import COLUMNS, cause
 from raysweep.outcomes import amount
 from raysweep_analysis.pairs import GROUP, PLACE
 
-VERDICTS = ("helps", "hurts", "equivalent", "inconclusive")
+FOUND = ("helps", "hurts", "equivalent")
+PENDING = ("no confirm stage", "no forced runs in the confirm stage", "no runs")
+"""How reasons begin that runs still to come may take away."""
+VERDICTS = (*FOUND, "inconclusive", "untested")
 
 
 def verdicts(
@@ -18,7 +22,7 @@ def verdicts(
     p_equivalence: NDArray[np.float64],
     alpha: float,
 ) -> NDArray[np.str_]:
-    """`helps`, `hurts`, `equivalent` or `inconclusive` per row; NaN p-values are inconclusive.
+    """`helps`, `hurts`, `equivalent` or `inconclusive` per row; `untested` without a p-value.
 
     Args:
         gain: effects, positive where forcing is better.
@@ -27,8 +31,11 @@ def verdicts(
         alpha: error rate.
     """
     found = p_adjusted < alpha
+    tested = ~np.isnan(p_adjusted)
     return np.select(
-        [found & (gain > 0), found & (gain < 0), p_equivalence < alpha], VERDICTS[:3], VERDICTS[3]
+        [found & (gain > 0), found & (gain < 0), p_equivalence < alpha, tested],
+        VERDICTS[:4],
+        VERDICTS[4],
     )
 
 
@@ -46,26 +53,48 @@ def reasons(effects: pd.DataFrame, trials: pd.DataFrame, rows: pd.DataFrame) -> 
     counts = effects[GROUP].merge(arms, on=GROUP, how="left").fillna({"none": 0, "forced": 0})
     ever = trials.assign(forced=trials["arm"].astype(str) == "forced").groupby(PLACE)["forced"]
     ever_forced = effects[PLACE].merge(ever.any().reset_index(), on=PLACE, how="left")["forced"]
+    lost = causes_of(effects, trials)
     return [
-        "; ".join(_of_row(row, int(c["none"]), int(c["forced"]), c["placebo"] > 0, bool(ever_here)))
-        for row, c, ever_here in zip(
-            effects.to_dict("records"), counts.to_dict("records"), ever_forced, strict=True
+        "; ".join(
+            _of_row(row, int(c["none"]), int(c["forced"]), c["placebo"] > 0, bool(ever_here), why)
+        )
+        for row, c, ever_here, why in zip(
+            effects.to_dict("records"), counts.to_dict("records"), ever_forced, lost, strict=True
         )
     ]
 
 
+def causes_of(effects: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
+    """Why each row that has no pair has none (`raysweep.causes`); else empty."""
+    known = trials[[name for name in COLUMNS if name in trials]].assign(study=trials["study"])
+    chosen = trials["chosen_by"] if "chosen_by" in trials else pd.Series("", index=trials.index)
+    chosen = chosen.astype("object").where(chosen.notna(), "").astype(str)
+    found = []
+    for row in effects.to_dict("records"):
+        if row["n"] > 0:
+            found.append("")
+            continue
+        here = (trials["study"] == row["study"]) & (trials["cell"] == row["cell"])
+        if row["chosen_by"]:
+            here &= (chosen == "") | chosen.map(lambda c, by=row["chosen_by"]: by in c.split("+"))
+        found.append(cause(known[here].astype("object").to_dict("records")))
+    return found
+
+
 def _of_row(
-    row: dict[Any, Any], none: int, forced: int, placebo: bool, ever_forced: bool
+    row: dict[Any, Any], none: int, forced: int, placebo: bool, ever_forced: bool, why: str
 ) -> list[str]:
     n, n_draws = row["n"], row["n_draws"]
     if not forced and not ever_forced:
         return ["nothing was forced here: there is no arm to compare with strength 0"]
+    if why:
+        return [why]
     if not forced and not none:
-        return ["no confirm stage: search trials chose the strength and never enter a test"]
+        return [f"{PENDING[0]}: search trials chose the strength and never enter a test"]
     if not forced:
-        return ["no forced runs in the confirm stage"]
+        return [PENDING[1]]
     if not none:
-        return ["no runs of strength 0 (arm none) in the confirm stage to compare with"]
+        return [f"{PENDING[2]} of strength 0 (arm none) in the confirm stage to compare with"]
     said = []
     if n == 0 and row["n_dropped"] and not row["n_diverged"] and not row["n_failed"]:
         said.append("the outcome is empty in its runs: this data has none")

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from raysweep.causes import sentences
 from raysweep.cli.terminal import FolderArgument, TrackingOption, adopted_study, app, stderr, stdout
 from raysweep.run_folder import RunFolder
 from raysweep.storage import Output
@@ -48,6 +49,8 @@ def status(
             highlight=False,
             soft_wrap=True,
         )
+    for sentence in sentences(place.causes(sweep.order()), sweep.labels):
+        stdout.print(f"no verdict on {sentence}", highlight=False, soft_wrap=True)
     if sweep.failures:
         stdout.print(
             f"{counted(len(sweep.failures), 'pack')} failed; see why with: "
@@ -70,6 +73,8 @@ def failures(
     sweep = left_sweep(place, adopted_study(place))
     if not sweep.failures:
         stdout.print("no pack of this study has failed", highlight=False)
+    for sentence in sentences(place.causes(sweep.order()), sweep.labels, _MOST_CELLS):
+        stdout.print(f"no verdict on {sentence}", highlight=False, soft_wrap=True)
     packs = {pack.key: pack for plan in sweep.plans.values() for pack in plan.packs}
     for key, reason in sweep.failures.items():
         cells = [cell.id for cell in packs[key].cells]

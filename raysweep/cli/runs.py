@@ -14,6 +14,7 @@ from raysweep import __version__
 from raysweep.bundled import bundled_studies
 from raysweep.cli.terminal import (
     INTERRUPTED,
+    UNTESTED,
     FolderArgument,
     PackLimitOption,
     SetOption,
@@ -47,6 +48,7 @@ WorkersOption = Annotated[
 ]
 MlflowOption = Annotated[bool, typer.Option(help="Copy the results to MLflow, too.")]
 
+_UNTESTED = "no cell could be tested, so that there is no verdict; the reasons are above"
 _INTERRUPTED_COPY_S = 20.0
 """How long a run that is interrupted still copies: what ends it may not wait for long."""
 
@@ -169,7 +171,9 @@ def analyze(folder: FolderArgument) -> None:
         lost = place.renew_table(study)
         if lost:
             _say(lost)
-        _print_verdict(place, study)
+        tested = _print_verdict(place, study)
+    if not tested:
+        fail(_UNTESTED, UNTESTED)
 
 
 @app.command()
@@ -220,6 +224,8 @@ def _run(study: StudyBase, folder: RunFolder, how: _How) -> None:
     left = _left(course, place)
     if left:
         fail(left, 1)
+    if course.untested:
+        fail(_UNTESTED, UNTESTED)
 
 
 @dataclass
@@ -229,10 +235,12 @@ class _Course:
     Attributes:
         concluded: the sweep, once nothing of it is left to run and its verdict is printed.
         copying: a copy to MLflow was begun, and what became of it is not told yet.
+        untested: the verdict is about no cell at all.
     """
 
     concluded: "Sweep | None" = None
     copying: bool = False
+    untested: bool = False
 
 
 def _left(course: _Course, place: str) -> str:
@@ -287,7 +295,7 @@ def _drive(study: StudyBase, folder: RunFolder, how: _How, course: _Course) -> N
             if not sweep.finished:
                 raise KeyboardInterrupt
             if sweep.results:
-                _print_verdict(folder, study)
+                course.untested = not _print_verdict(folder, study)
             course.concluded = sweep
 
 
@@ -338,15 +346,19 @@ def _companion(folder: RunFolder, how: _How, course: _Course) -> Iterator[None]:
         _say(outcome)
 
 
-def _print_verdict(folder: RunFolder, study: StudyBase) -> None:
+def _print_verdict(folder: RunFolder, study: StudyBase) -> bool:
+    """Print what the run says; returns whether it says anything: a forcing study tests a cell."""
     from raysweep.conclusion import conclude
     from raysweep.display import emergence_table, verdict_table
 
     conclusion = conclude(folder, study)
-    if len(conclusion.effects) and isinstance(study, Study):
-        stdout.print(verdict_table(conclusion.effects, study.verdict.performance))
+    effects = conclusion.effects
+    if isinstance(study, Study) and conclusion.tested is not None and conclusion.tested.cells:
+        tested = effects[effects["verdict"] != "untested"]
+        stdout.print(verdict_table(tested, study.verdict.performance))
     if len(conclusion.emergence):
         stdout.print(emergence_table(conclusion.emergence))
     for sentence in conclusion.sentences:
         stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
     stdout.print(f"Report: {conclusion.report}", highlight=False, soft_wrap=True)
+    return conclusion.tested is None or conclusion.tested.cells > 0

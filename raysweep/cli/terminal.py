@@ -1,6 +1,7 @@
 """What all commands share: the application, the screen, common options, and how a command ends.
 
-Exit codes: 0 done, 1 some packs failed, 2 a mistake in what was given, 130 interrupted.
+Exit codes: 0 done, 1 some packs failed, 2 a mistake in what was given, 3 no cell could be tested,
+130 interrupted.
 """
 
 import os
@@ -16,6 +17,7 @@ from raysweep.run_folder import RunFolder
 from raysweep.spec import StudyBase
 from raysweep.wording import visible
 
+UNTESTED = 3
 INTERRUPTED = 130
 _PIPE_WIDTH = 124
 
@@ -37,8 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="When does forcing multimodal representations to align help, and how hard?",
 )
-stdout = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-stderr = Console(stderr=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH)
+stdout = Screen(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+stderr = Screen(stderr=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH)
 
 StudyArgument = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study file, or the name of a bundled study.")

@@ -237,6 +237,13 @@ def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> Paired
     with _noted(faults):
         if "split" in content and splits is not None and y is not None and names is not None:
             _check_classes(y, names, splits.train)
+    for name, x in sides.items():
+        # Splits that a fault was found in may not fit the rows.
+        if splits is not None and not faults and (x[splits.train] == x[splits.train[0]]).all():
+            faults.append(
+                f"{name} does not vary in the training split ({counted(len(splits.train), 'row')}, "
+                "all equal), expected features that differ between rows"
+            )
     if faults or y is None or names is None or splits is None:
         return None
     return PairedViews(

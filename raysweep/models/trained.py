@@ -99,6 +99,8 @@ class TrainedPack(PairForward):
             parameter was not finite; -1 if none.
         best_epoch: [m], the epoch (from 0) that the parameters come from; -1 if diverged.
         steps: [m], steps taken, of a diverged member up to and with the one that broke.
+        unforced_steps: [m], those of them in which nothing was forced: the strength was 0, or the
+            alignment loss was undefined or without a gradient on the batch.
         history: what was seen in each epoch.
         train_seconds: wall-clock time of the whole pack, s.
         gradient_ratio: [m], strength times the alignment loss's gradient at the layers that
@@ -111,6 +113,7 @@ class TrainedPack(PairForward):
     diverged_step: np.ndarray
     best_epoch: np.ndarray
     steps: np.ndarray
+    unforced_steps: np.ndarray
     history: History
     train_seconds: float
     gradient_ratio: np.ndarray

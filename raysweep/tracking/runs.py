@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
+from raysweep.causes import COLUMNS as CAUSES
+from raysweep.causes import cause
 from raysweep.columns import COLUMNS
 from raysweep.planning import CellPlan, CellState
 from raysweep.search import Proposal
@@ -133,6 +135,11 @@ class _Rows:
                 values = self.table.column(name).cast(pa.float64()).to_numpy()
             self._numbers[name] = values
         return self._numbers[name]
+
+    def facts(self, at: np.ndarray) -> list[dict[str, object]]:
+        """What some rows say to `raysweep.causes`."""
+        names = [name for name in CAUSES if name in self.table.column_names]
+        return self.table.select(names).take(pa.array(at)).to_pylist()
 
     def words(self, name: str, at: np.ndarray) -> list[str]:
         """The texts of a column in some rows; rows without one are left out."""
@@ -286,6 +293,7 @@ def _parent(
         mean = _mean(rows.numbers(name)[there])
         if mean is not None:
             metrics[name] = mean
+    why = cause(rows.facts(there))
     done = plan.state is CellState.DONE
     failed = plan.state in (CellState.NO_STRENGTH, CellState.NO_RATES)
     chosen = ", ".join(f"{v} (by {k})" for k, v in plan.chosen.items())
@@ -301,10 +309,12 @@ def _parent(
             "cell": facts.label,
             "cell_number": facts.number,
             "state": plan.state.value,
+            **({"cause": why} if why else {}),
             "mlflow.note.content": (
                 f"Cell **{as_markdown(facts.label)}** of study {as_markdown(study.name)}: "
                 f"{plan.state.value}. "
-                f"{_note(study, chosen)}"
+                + (f"No verdict: {as_markdown(why)}. " if why else "")
+                + _note(study, chosen)
             ),
             "raysweep.science": science,
         },

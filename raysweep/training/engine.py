@@ -16,6 +16,7 @@ class EpochLog:
     Attributes:
         task_loss, fused_loss, alignment_loss: means over the rows (`History`).
         failed_step: the first step of the epoch (from 0) that was not finite, -1 if none.
+        forced_steps: steps in which the alignment loss was defined and had a gradient.
         task_gradient, alignment_gradient: squared norms at the layers compared, first batch.
     """
 
@@ -23,6 +24,7 @@ class EpochLog:
     fused_loss: torch.Tensor
     alignment_loss: torch.Tensor
     failed_step: torch.Tensor
+    forced_steps: torch.Tensor
     task_gradient: torch.Tensor
     alignment_gradient: torch.Tensor
 

@@ -17,10 +17,12 @@ class EpochSums:
 
     Attributes:
         squares: [2, m], squared norms of the task's and the alignment's gradient, first batch.
+        forced: int64 [m], steps that had a gradient of the alignment loss.
     """
 
     def __init__(self, m: int, like: torch.Tensor) -> None:
         self.squares = like.new_zeros(2, m)
+        self.forced = torch.zeros(m, dtype=torch.int64, device=like.device)
         self._losses = like.new_zeros(3, m)
         self._defined = like.new_zeros(m)
         # Whether all steps were finite so far, and how many were before the first that was not.
@@ -29,7 +31,8 @@ class EpochSums:
 
     def reset(self) -> None:
         """Begin an epoch."""
-        for zeroed in (self.squares, self._losses, self._defined, self._sound_steps):
+        sums = (self.squares, self.forced, self._losses, self._defined, self._sound_steps)
+        for zeroed in sums:
             zeroed.zero_()
         self._sound.fill_(True)
 
@@ -55,4 +58,5 @@ class EpochSums:
         failed = torch.where(sound, -1, self._sound_steps - self._sound.long())
         alignment = self._losses[2] / self._defined
         task, fused = self._losses[:2].cpu()
-        return EpochLog(task, fused, alignment.cpu(), failed.cpu(), *self.squares.cpu())
+        counts = failed.cpu(), self.forced.cpu()
+        return EpochLog(task, fused, alignment.cpu(), *counts, *self.squares.cpu())

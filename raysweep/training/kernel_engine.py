@@ -204,6 +204,7 @@ class KernelEngine:
             fused_loss=torch.from_numpy(seen["fused"].copy()),
             alignment_loss=torch.from_numpy(seen["alignment"] / defined),
             failed_step=torch.from_numpy(seen["failed"].copy()),
+            forced_steps=torch.from_numpy(seen["forced"].copy()),
             task_gradient=torch.from_numpy(seen["task_square"].copy()),
             alignment_gradient=torch.from_numpy(seen["alignment_square"].copy()),
         )
@@ -234,9 +235,10 @@ class KernelEngine:
             defined = ~np.isnan(value)
             seen["alignment"][chosen] += np.where(defined, value, 0.0) * b / n
             seen["defined"][chosen] += defined * (b / n)
+            squares = squared_norm(*output.gradients).numpy()
+            seen["forced"][chosen] += defined & (squares > 0)
             if start == 0:
-                squares = squared_norm(*output.gradients)
-                seen["alignment_square"][chosen] += squares.numpy()
+                seen["alignment_square"][chosen] += squares
             self._advance(pack.FINISH, chosen, scratch, order, start, stop, seen)
 
     def _advance(

@@ -20,6 +20,7 @@ class Outcome:
     diverged_step: np.ndarray
     best_epoch: np.ndarray
     steps: np.ndarray
+    unforced_steps: np.ndarray
     history: History
     gradient_ratio: np.ndarray
 
@@ -57,7 +58,7 @@ def run_epochs(
     best_epoch = np.full(m, -1)
     risen_epoch = np.full(m, -1)
     diverged_step = np.full(m, -1)
-    steps = np.zeros(m, dtype=np.int64)
+    steps, forced = np.zeros(m, dtype=np.int64), np.zeros(m, dtype=np.int64)
     squares = np.zeros((2, m))
     # `packed` are the members that the engine still holds, `running` those of them not yet done.
     packed = np.arange(m)
@@ -68,6 +69,7 @@ def run_epochs(
         alive = running[packed]
         members = packed[alive]
         steps[members] += steps_per_epoch
+        forced[members] += log.forced_steps.numpy()[alive]
         for name in losses:
             seen[name][members, epoch] = getattr(log, name).numpy()[alive]
         squares[:, members] += np.stack((log.alignment_gradient, log.task_gradient))[:, alive]
@@ -109,7 +111,9 @@ def run_epochs(
         ratio = np.sqrt(squares[0] / squares[1])
     ratio[(squares[0] == 0) & (squares[1] == 0)] = 0.0
     history = History(**seen, performance=performance)
-    return Outcome(best, diverged_step, best_epoch, steps, history, ratio)
+    # A member that diverged may have been taken on to the end of the epoch.
+    unforced = steps - np.minimum(forced, steps)
+    return Outcome(best, diverged_step, best_epoch, steps, unforced, history, ratio)
 
 
 def _compaction_pays(

@@ -165,8 +165,10 @@ class TorchEngine:
         if own.shape[1]:
             at_own = self._gradients[:, self._shape.parameter_count :]
             at_own[rows] = output.grad_parameters
+        square = squared_norm(*output.gradients)
+        self._sums.forced[rows] += ~output.value.isnan() & (square > 0)
         if squares is not None:
-            squares[1, rows] = squared_norm(*output.gradients)
+            squares[1, rows] = square
         return Pull(rows, output.gradients)
 
     def validate(self) -> torch.Tensor:

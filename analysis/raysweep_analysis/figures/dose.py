@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 
 from raysweep_analysis.figures import style
 from raysweep_analysis.figures.words import value_words
+from raysweep_analysis.verdicts import FOUND
 
 _MOST = 12
 _MARKERS = "osv^P"
@@ -234,7 +235,7 @@ def _confirmed(axis: Axes, effects: pd.DataFrame, factor: float) -> None:
             markersize=6.5,
             color=style.colour("ink"),
             zorder=5,
-            markerfacecolor=shade if row["verdict"] != "inconclusive" else style.colour("paper"),
+            markerfacecolor=shade if row["verdict"] in FOUND else style.colour("paper"),
         )
 
 

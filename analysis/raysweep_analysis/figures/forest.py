@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from raysweep_analysis.figures import style
 from raysweep_analysis.figures.words import CRITERION_WORDS
 from raysweep_analysis.load import higher_is_better
+from raysweep_analysis.verdicts import FOUND
 
 _CRITERION = {
     "alignment": "strength that aligns most",
@@ -52,7 +53,7 @@ def effect_forest(effects: pd.DataFrame, margin: float = 0.005, most: int = 40) 
                 )
                 y -= 1
             for row in rows[rows["chosen_by"] == criterion].to_dict("records"):
-                known = row["verdict"] != "inconclusive"
+                known = row["verdict"] in FOUND
                 shade = style.colour(row["verdict"])
                 if np.isfinite(row["effect_vs_placebo"]):
                     axis.plot(
@@ -129,7 +130,7 @@ def _legend(figure: Figure, rows: pd.DataFrame, margin: float, unit: str, left_o
             marker=style.VERDICT_MARKER[v],
             color=style.colour(v),
             linewidth=2.2,
-            markerfacecolor=style.colour("paper" if v == "inconclusive" else v),
+            markerfacecolor=style.colour("paper" if v not in FOUND else v),
         )
         for v in present
     ]

@@ -24,6 +24,7 @@ from raysweep_analysis.figures.boundary import (
 from raysweep_analysis.figures.verdict_map import count_words, marker_of, tile_shade
 from raysweep_analysis.figures.words import AXIS_WORDS, value_words
 from raysweep_analysis.load import higher_is_better
+from raysweep_analysis.verdicts import FOUND
 
 _MOST_COLUMNS = 4
 _AT = {
@@ -166,7 +167,7 @@ def _tiles(
     for row in rows.to_dict("records"):
         x, y = float(row[along]), levels.index(row[shade]) if shade else 0
         effect = row["effect"] * factor
-        known = row["verdict"] != "inconclusive"
+        known = row["verdict"] in FOUND
         fill = tile_shade(row["verdict"], sign * effect, limit)
         axis.add_patch(
             Rectangle(
@@ -253,7 +254,7 @@ def _legend(
             linestyle="",
             marker=style.VERDICT_MARKER[v],
             color=ink,
-            markerfacecolor="none" if v == "inconclusive" else ink,
+            markerfacecolor="none" if v not in FOUND else ink,
         )
         for v in present
     ]

@@ -43,6 +43,7 @@ COLOURS: dict[str, tuple[str, str]] = {
     "hurts": ("#c9520c", "#f2914d"),
     "equivalent": ("#6e7781", "#9aa4af"),
     "inconclusive": ("#8b949e", "#7d8791"),
+    "untested": ("#a3abb3", "#6b747d"),
     "equivalent_tile": ("#dfe3e8", "#3a424c"),
     "alignment": ("#7b4ea3", "#bd9be0"),
     "second": ("#0f766e", "#4fc4b4"),
@@ -50,13 +51,20 @@ COLOURS: dict[str, tuple[str, str]] = {
     "placebo": ("#a39a86", "#8f8a7d"),
     "on_strong": ("#fdfdfe", "#0d1014"),
 }
-VERDICT_MARKER = {"helps": "^", "hurts": "v", "equivalent": "s", "inconclusive": "o"}
+VERDICT_MARKER = {
+    "helps": "^",
+    "hurts": "v",
+    "equivalent": "s",
+    "inconclusive": "o",
+    "untested": "x",
+}
 LEANING = {1: "^", -1: "v"}
 VERDICT_WORD = {
     "helps": "helps",
     "hurts": "hurts",
     "equivalent": "no difference (equivalent)",
     "inconclusive": "not known",
+    "untested": "not tested",
 }
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"

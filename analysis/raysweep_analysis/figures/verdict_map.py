@@ -15,6 +15,7 @@ from raysweep_analysis.contrasts import cell_columns
 from raysweep_analysis.figures import style
 from raysweep_analysis.figures.words import AXIS_WORDS, CRITERION_WORDS, value_words
 from raysweep_analysis.load import axes_of, higher_is_better
+from raysweep_analysis.verdicts import FOUND
 
 _MOST_PANELS = 12
 # tiles side by side that have room for numbers
@@ -102,7 +103,7 @@ def _draw(axis: Axes, panel: _Panel, limit: float, factor: float, sign: int, col
     for row in panel.rows.to_dict("records"):
         i, j = xs.index(row[x]), ys.index(row[y])
         effect = row["effect"] * factor
-        known = row["verdict"] != "inconclusive"
+        known = row["verdict"] in FOUND
         shade = tile_shade(row["verdict"], sign * effect, limit)
         axis.add_patch(
             Rectangle(
@@ -185,7 +186,7 @@ def _legend(
             marker=style.VERDICT_MARKER[v],
             linestyle="",
             color=style.colour("ink"),
-            markerfacecolor="none" if v == "inconclusive" else style.colour("ink"),
+            markerfacecolor="none" if v not in FOUND else style.colour("ink"),
         )
         for v in present
     ]

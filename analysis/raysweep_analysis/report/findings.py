@@ -123,7 +123,8 @@ def find(source: Source | Sequence[Source], settings: Settings | None = None) ->
         curves, shapes = doses(trials, outcome, alignment, asked.alpha)
         shapes = shapes if len(curves) else none
         needs = power(trials, outcome, None, asked.alpha, asked.margin, effects=effects)
-        said = answer(effects, needs, boundaries, moderation, asked.margin, asked.alpha)
+        planned = len(found.plan.cells) if found.plan is not None else 0
+        said = answer(effects, needs, boundaries, moderation, asked.margin, asked.alpha, planned)
     correlations = middle = trends = none
     along = _along(trials)
     if _emergence(trials):

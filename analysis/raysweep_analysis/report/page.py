@@ -44,7 +44,7 @@ td:first-child,th:first-child{position:sticky;left:0;background:var(--paper)}
 .remark{display:inline-block;white-space:normal;min-width:16rem;max-width:26rem;text-align:left}
 .badge{font-weight:600;white-space:nowrap}
 .badge.helps{color:var(--helps)}.badge.hurts{color:var(--hurts)}
-.badge.equivalent,.badge.inconclusive{color:var(--muted)}
+.badge.equivalent,.badge.inconclusive,.badge.untested{color:var(--muted)}
 details{margin:.6rem 0}summary{cursor:pointer;font-weight:600}
 pre{overflow-x:auto;background:var(--band);padding:.9rem;border-radius:8px;font-size:.8rem}
 code{font-size:.88em}

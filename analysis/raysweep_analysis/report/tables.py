@@ -16,9 +16,10 @@ def escape(text: str) -> str:
     return html.escape(visible(text))
 
 
-_SIGNS = {"helps": "▲", "hurts": "▼", "equivalent": "■", "inconclusive": "○"}
+_SIGNS = {"helps": "▲", "hurts": "▼", "equivalent": "■", "inconclusive": "○", "untested": "▫"}
 _WORDS = {
-    "helps": "helps", "hurts": "hurts", "equivalent": "no difference", "inconclusive": "not known"
+    "helps": "helps", "hurts": "hurts", "equivalent": "no difference", "inconclusive": "not known",
+    "untested": "not tested",
 }  # fmt: skip
 _CRITERIA = {"alignment": "aligns most", "performance": "performs best", "": "forced"}
 _MOST_ROWS = 400

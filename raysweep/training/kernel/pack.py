@@ -36,10 +36,12 @@ SEEN = np.dtype(
         ("task_square", np.float64),
         ("alignment_square", np.float64),
         ("failed", np.int64),
+        ("forced", np.int64),
     ]
 )
 """What an epoch leaves of a member (`EpochLog`): sums over steps weighted by rows, `defined` the
-share of rows with a defined alignment loss, `failed` a step or -1."""
+share of rows with a defined alignment loss, `failed` a step or -1, `forced` how many steps had a
+gradient of the alignment loss."""
 
 
 class Step(NamedTuple):
@@ -179,6 +181,7 @@ def _align(
         )
         seen.alignment += value * share
         seen.defined += share
+        seen.forced += square > 0
         if first:
             seen.alignment_square += square
 
