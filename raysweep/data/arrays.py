@@ -247,9 +247,10 @@ def _drawn_splits(y: Integers, names: Array, draw: int) -> Splits:
 def arrays(*, path: str, draw: int = 0) -> PairedViews:
     """Read an ``.npz`` file with x1 [n, d1], x2 [n, d2], labels y [n] and, if wanted, split [n].
 
-    Labels are integers or strings, as text or as bytes (UTF-8); classes are numbered in sorted order. ``split`` holds the words
+    Labels are integers or strings; classes are numbered in sorted order. ``split`` holds the words
     train, validation and test; without it the rows are split 70 / 15 / 15, stratified by class,
-    anew in every draw. Features are z-scored with the training split's statistics.
+    anew in every draw. Bytes are read as UTF-8. Features are z-scored with the training split's
+    statistics.
 
     Raises:
         InputError: one message with the file and all its faults: the array, what it holds and what
