@@ -39,6 +39,7 @@ TOKEN_HINT = (
     "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN)"
 )
 _CONNECT_S = 5.0
+_ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 _SETTINGS_FRAME = bytes(3) + b"\x04" + bytes(5)  # length, type, flags, stream
 _LAST_PORT = 65_535
 _OBJECT_STORE_BYTES = 256 * 2**20
@@ -104,12 +105,26 @@ def check_address(address: str) -> None:
     """Knock at a cluster's door: cheap, and before anything is written.
 
     Raises:
-        InputError: nothing listens at the address, or it is none.
+        InputError: nothing listens at the address, it is none, or the cluster does not take the
+            token that is set here.
     """
     try:
-        _knock(address)
+        if address == "auto":
+            from ray._private.services import canonicalize_bootstrap_address
+
+            found = canonicalize_bootstrap_address(address)
+        else:
+            found = address
+            _knock(address)
+        refused = "" if found is None else _refused(found)
+    except ray.exceptions.AuthenticationError as error:
+        refused = first_line(error.message).partition(". ")[0]
     except (ValueError, OSError) as error:
         raise _no_cluster(address, error) from error
+    if refused:
+        raise InputError(
+            f"--address {address}: the cluster does not take this token ({refused}); {TOKEN_HINT}"
+        )
 
 
 def _no_cluster(address: str, error: Exception) -> InputError:
@@ -239,8 +254,34 @@ def _knock(address: str) -> None:
         with socket.create_connection(place, timeout=_CONNECT_S) as door:
             if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
                 _see_that_it_is_ray(door)
-    elif address != "auto":
+    else:
         raise ValueError("not HOST:PORT")
+
+
+def _refused(address: str) -> str:
+    """Why a head node does not take the token that Ray would send; empty where it takes it.
+
+    Ray itself tries for 20 seconds, and then does not say that it was the token.
+    """
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        return ""  # which Ray sets up
+    import grpc
+    from ray._raylet import AuthenticationTokenLoader
+
+    tokens = AuthenticationTokenLoader.instance()
+    sent: dict[str, str] = {}
+    # Without a mode Ray sends the token that it finds.
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() == "token" and tokens.has_token(
+        ignore_auth_mode=True
+    ):
+        sent = tokens.get_token_for_http_header()
+    with grpc.insecure_channel(address) as channel:
+        try:
+            channel.unary_unary(_ALIVE)(b"", timeout=_CONNECT_S, metadata=tuple(sent.items()))
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                return first_line(error.details()) if sent else "none is set here"
+    return ""
 
 
 def _see_that_it_is_ray(door: socket.socket) -> None:
