@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,13 @@ _LAST_PORT = 65_535
 _OBJECT_STORE_BYTES = 256 * 2**20
 
 
-def connect(address: str, workers: int | None = None) -> bool:
+def connect(address: str, workers: int | None = None, modules: Sequence[Path] = ()) -> bool:
     """Start a Ray on this machine, or join a cluster; a Ray that is there already is used.
 
     Args:
         address: ``local``, ``HOST:PORT`` of a head node, or ``auto``.
         workers: CPUs of a local Ray; all by default.
+        modules: packages and ``.py`` files that the study needs; workers can import them.
 
     Returns:
         Whether there was none before, so that the caller is the one to end it.
@@ -63,30 +64,35 @@ def connect(address: str, workers: int | None = None) -> bool:
     common: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     with _own_signals():
         if address == "local":
+            if modules:
+                common["runtime_env"] = _environment_with([], modules)
             _start_local(workers, common)
             return True
         check_address(address)
         try:
             with _nothing_on_stderr():
-                ray.init(address=address, runtime_env=shipped_code(), **common)
+                ray.init(address=address, runtime_env=shipped_code(modules), **common)
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError) as e:
             raise _no_cluster(address, e) from e
     return True
 
 
 @contextlib.contextmanager
-def room(study: StudyBase, address: str, workers: int | None = None) -> Iterator[None]:
+def room(
+    study: StudyBase, address: str, workers: int | None = None, modules: Sequence[Path] = ()
+) -> Iterator[None]:
     """A Ray in which a pack of the study finds room; seen before anything is written.
 
     Args:
         study: its ``resources`` say what a pack needs.
         address: as `connect`; a Ray that is started here is ended with the block.
         workers: likewise.
+        modules: likewise.
 
     Raises:
         InputError: no cluster answers, or no node of it can hold a pack.
     """
-    started_here = connect(address, workers)
+    started_here = connect(address, workers, modules)
     try:
         slots(study)
         yield
@@ -140,14 +146,30 @@ def packages() -> list[str]:
     return [str(Path(spec.origin).parent) for spec in found if spec and spec.origin]
 
 
-def shipped_code() -> dict[str, Any] | None:
+def shipped_code(modules: Sequence[Path] = ()) -> dict[str, Any] | None:
     """A runtime environment with the code of this driver; None in a job, which has brought its own.
 
     So workers run what the driver runs, whatever their nodes have installed.
+
+    Args:
+        modules: further packages and ``.py`` files.
+
+    Raises:
+        InputError: there are some in a job.
     """
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
-        return None
-    return {"py_modules": packages(), "excludes": ["**/__pycache__/"]}
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
+        return _environment_with(packages(), modules)
+    if modules:
+        raise InputError(
+            f"--module {modules[0]}: this is a job, which has brought its code; give it to "
+            "`raysweep submit`"
+        )
+    return None
+
+
+def _environment_with(packages: Sequence[str], modules: Sequence[Path]) -> dict[str, Any]:
+    own = [str(path.resolve()) for path in modules]
+    return {"py_modules": [*packages, *own], "excludes": ["**/__pycache__/"]}
 
 
 def needs(study: StudyBase) -> dict[str, float]:
@@ -266,7 +288,7 @@ def _refused(address: str) -> str:
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
         return ""  # which Ray sets up
     import grpc
-    from ray._raylet import AuthenticationTokenLoader
+    from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 
     tokens = AuthenticationTokenLoader.instance()
     sent: dict[str, str] = {}

@@ -345,3 +345,41 @@ def test_a_run_with_a_wrong_token_ends_before_anything_is_written(
     assert f"--address {place}: the cluster does not take this token" in words(done.stderr)
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", [HEAD, "local"])
+def test_a_driver_brings_the_modules_that_a_study_needs(
+    cluster: str, tmp_path: Path, place: str
+) -> None:
+    own = tmp_path / "own"
+    (own / "pulling").mkdir(parents=True)
+    (own / "pulling" / "__init__.py").write_text("from .inner import pull\n")
+    (own / "pulling" / "inner.py").write_text(
+        "def pull(h1, h2):\n    return (h1 - h2).square().mean()\n"
+    )
+    (own / "reading.py").write_text(
+        "from torch import nn\n\n\ndef encoder(inputs, depth, width):\n"
+        "    return nn.Sequential(nn.Linear(inputs, width), nn.Tanh())\n"
+    )
+    changes = {"alignment__loss": "pulling:pull", "model__encoder": "reading:encoder"}
+    write_study(tmp_path / "tiny.yaml", **changes, confirm__seeds=2)
+    address = os.environ.get(place, place)
+    out = ("run", "tiny.yaml", "--out", "out", "--address", address, "--no-mlflow")
+    missing = raysweep(tmp_path, *out)
+    assert missing.returncode == 2
+    assert "cannot import pulling" in words(missing.stderr)
+    modules = ("--module", own / "pulling", "--module", own / "reading.py")
+    done = raysweep(tmp_path, *out, *modules)
+    assert done.returncode == 0, done.stderr
+    rows = table(tmp_path / "out")
+    assert set(rows["loss"]) == {"pulling:pull"}
+    part = tmp_path / "out" / parts(tmp_path / "out")[0]
+    (tmp_path / "out" / "parts" / part.name).unlink()
+    again = ("resume", "out", "--address", address, "--no-mlflow")
+    assert raysweep(tmp_path, *again, *modules).returncode == 0
+    assert_same_table(table(tmp_path / "out"), rows)
+    (tmp_path / "notes.txt").touch()
+    for wrong in (tmp_path / "notes.txt", "nowhere.py"):
+        refused = raysweep(tmp_path, *out, "--module", wrong)
+        assert refused.returncode == 2
+        assert "--module" in words(refused.stderr)

@@ -228,7 +228,7 @@ def test_a_study_may_not_change_what_it_searches() -> None:
 
 OPTIONS_OF_TINY: list[dict[str, object]] = [
     {"temperature": {"low": 0.05, "high": 1.0}},
-    {"temperature": {"low": 0.05, "high": 2.0}},
+    {"temperature": {"low": 0.05, "high": 0.9}},
     {"temperature": {"low": 0.05, "high": 1.0, "scale": "log"}},
     {"temperature": [0.05, 1.0]},
     {},

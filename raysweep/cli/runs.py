@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ from raysweep.bundled import bundled_studies
 from raysweep.cli.terminal import (
     INTERRUPTED,
     FolderArgument,
+    ModuleOption,
     PackLimitOption,
     SetOption,
     StudyArgument,
@@ -22,6 +24,7 @@ from raysweep.cli.terminal import (
     adopted_study,
     app,
     fail,
+    importable,
     load,
     stderr,
     stdout,
@@ -58,13 +61,15 @@ def run(
     runner: RunnerOption = "ray",
     address: AddressOption = "local",
     workers: WorkersOption = None,
+    module: ModuleOption = None,
     pack_limit: PackLimitOption = None,
     wait: WaitOption = 0.0,
     tracking_uri: TrackingOption = None,
     mlflow: MlflowOption = True,
 ) -> None:
     """Run a study, or what is missing of it, and print the verdict."""
-    how = _How(runner, address, workers, pack_limit, wait, tracking_uri, mlflow)
+    modules = importable(module)
+    how = _How(runner, address, workers, modules, pack_limit, wait, tracking_uri, mlflow)
     _run(load(study, overrides), RunFolder(Output(out)), how)
 
 
@@ -74,6 +79,7 @@ def resume(
     runner: RunnerOption = "ray",
     address: AddressOption = "local",
     workers: WorkersOption = None,
+    module: ModuleOption = None,
     pack_limit: PackLimitOption = None,
     wait: WaitOption = 0.0,
     tracking_uri: TrackingOption = None,
@@ -81,7 +87,8 @@ def resume(
 ) -> None:
     """Run what is missing in an output folder, and print the verdict."""
     place = RunFolder(Output(folder))
-    how = _How(runner, address, workers, pack_limit, wait, tracking_uri, mlflow)
+    modules = importable(module)
+    how = _How(runner, address, workers, modules, pack_limit, wait, tracking_uri, mlflow)
     _run(adopted_study(place), place, how)
 
 
@@ -184,6 +191,7 @@ class _How:
     runner: str
     address: str
     workers: int | None
+    modules: tuple[Path, ...]
     pack_limit: float | None
     wait: float
     tracking_uri: str | None
@@ -259,7 +267,7 @@ def _drive(study: StudyBase, folder: RunFolder, how: _How, course: _Course) -> N
             from raysweep import ray_cluster
 
             # A study that cannot be placed leaves no folder behind.
-            ray_here.enter_context(ray_cluster.room(study, how.address, how.workers))
+            ray_here.enter_context(ray_cluster.room(study, how.address, how.workers, how.modules))
         held.enter_context(folder.driver_lock(_say))
         for step in (
             folder.restore_study,
@@ -279,7 +287,14 @@ def _drive(study: StudyBase, folder: RunFolder, how: _How, course: _Course) -> N
                     from raysweep import tune_runner
 
                     sweep = tune_runner.run(
-                        study, folder, display, how.address, how.workers, how.pack_limit, how.wait
+                        study,
+                        folder,
+                        display,
+                        how.address,
+                        how.workers,
+                        how.pack_limit,
+                        how.wait,
+                        how.modules,
                     )
             if not sweep.finished:
                 raise KeyboardInterrupt

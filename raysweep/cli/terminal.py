@@ -5,12 +5,14 @@ Exit codes: 0 done, 1 some packs failed, 2 a mistake in what was given, 130 inte
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from raysweep.bundled import find_study
+from raysweep.errors import InputError
 from raysweep.run_folder import RunFolder
 from raysweep.spec import StudyBase
 
@@ -44,10 +46,32 @@ PackLimitOption = Annotated[
     float | None,
     typer.Option(min=0.001, metavar="SECONDS", help="Give a pack up that trains for longer."),
 ]
+ModuleOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PATH", exists=True, help="A .py file or package that the study needs."),
+]
 WaitOption = Annotated[
     float,
     typer.Option(min=0, metavar="SECONDS", help="Wait so long for a node that can hold a pack."),
 ]
+
+
+def importable(modules: list[Path] | None) -> tuple[Path, ...]:
+    """The modules that a study needs, from now on importable here: it is checked with them.
+
+    Raises:
+        InputError: one is neither a ``.py`` file nor a folder.
+    """
+    found = tuple(modules or ())
+    for path in found:
+        name = path.resolve().stem if path.is_file() else path.resolve().name
+        if not (path.is_dir() or path.suffix == ".py") or not name.isidentifier():
+            raise InputError(
+                f"--module {path}: expected a .py file or the folder of a package, whose name can "
+                "be imported"
+            )
+    sys.path[:0] = [str(path.resolve().parent) for path in found]
+    return found
 
 
 def load(name: str, overrides: list[str] | None) -> StudyBase:
