@@ -31,6 +31,7 @@ from tiny_runs import (
 )
 
 from raysweep import __version__, jobs, local_runner
+from raysweep.cli.terminal import importable
 from raysweep.errors import InputError
 
 pytestmark = pytest.mark.ray
@@ -347,7 +348,7 @@ def test_a_run_with_a_wrong_token_ends_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("place", [HEAD, "local"])
+@pytest.mark.parametrize("place", [HEAD, pytest.param("local", marks=pytest.mark.faults)])
 def test_a_driver_brings_the_modules_that_a_study_needs(
     cluster: str, tmp_path: Path, place: str
 ) -> None:
@@ -378,8 +379,13 @@ def test_a_driver_brings_the_modules_that_a_study_needs(
     again = ("resume", "out", "--address", address, "--no-mlflow")
     assert raysweep(tmp_path, *again, *modules).returncode == 0
     assert_same_table(table(tmp_path / "out"), rows)
-    (tmp_path / "notes.txt").touch()
-    for wrong in (tmp_path / "notes.txt", "nowhere.py"):
-        refused = raysweep(tmp_path, *out, "--module", wrong)
-        assert refused.returncode == 2
-        assert "--module" in words(refused.stderr)
+
+
+def test_a_module_is_a_file_of_python_or_a_folder(tmp_path: Path) -> None:
+    before = list(sys.path)
+    for name in ("notes.txt", "no-name.py", "1st"):
+        path = tmp_path / name
+        path.mkdir() if name == "1st" else path.touch()
+        with pytest.raises(InputError, match=f"--module .*{name}: expected a .py file or the fol"):
+            importable([path])
+    assert sys.path == before
