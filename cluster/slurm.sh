@@ -5,6 +5,8 @@
 #
 # OUT lies on a filesystem that all nodes share, or is a URI. A job that hits its time limit, is
 # preempted or is submitted again goes on where it was.
+#
+# Nodes with several networks: RAYSWEEP_INTERFACE=ib0 sbatch ... lets Ray use that one.
 #SBATCH --job-name=raysweep
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
@@ -29,9 +31,29 @@ export RAY_AUTH_TOKEN
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=${nodes[0]}
-address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname -I | awk '{print $1}')
 port=$((20000 + SLURM_JOB_ID % 10000))
 cpus=${SLURM_CPUS_PER_TASK:-1}
+# Slurm 22.05 to 23.02 does not hand the CPUs of a task on: a step would get one.
+step=(srun --nodes=1 --ntasks=1 --cpus-per-task="$cpus")
+
+# The address of a node, on the interface that was chosen or else its first one.
+address_of() {
+    local found
+    if [[ -n ${RAYSWEEP_INTERFACE:-} ]]; then
+        found=$("${step[@]}" --nodelist="$1" env PATH="$PATH:/usr/sbin:/sbin" \
+            ip -o -4 addr show dev "$RAYSWEEP_INTERFACE" |
+            awk 'NR == 1 {sub("/.*", "", $4); print $4}') || found=
+    else
+        found=$("${step[@]}" --nodelist="$1" hostname -I | awk '{print $1}')
+    fi
+    if [[ -z $found ]]; then
+        echo "$1 has no IPv4 address on ${RAYSWEEP_INTERFACE:-any interface};" \
+            "RAYSWEEP_INTERFACE must be one that \`ip -4 addr\` shows there" >&2
+        return 1
+    fi
+    echo "$found"
+}
+address=$(address_of "$head")
 
 started=()
 finish() {
@@ -42,7 +64,7 @@ finish() {
 }
 trap finish EXIT
 
-srun --nodes=1 --ntasks=1 --nodelist="$head" \
+"${step[@]}" --nodelist="$head" \
     ray start --head --node-ip-address="$address" --port="$port" --num-cpus="$cpus" \
     --include-dashboard=false --block >/dev/null &
 started+=($!)
@@ -54,8 +76,13 @@ for ((i = 0; i < 60; i++)); do
 done
 
 for node in "${nodes[@]:1}"; do
-    srun --nodes=1 --ntasks=1 --nodelist="$node" \
-        ray start --address="$address:$port" --num-cpus="$cpus" --block >/dev/null &
+    own=()
+    if [[ -n ${RAYSWEEP_INTERFACE:-} ]]; then
+        at=$(address_of "$node")
+        own=(--node-ip-address="$at")
+    fi
+    "${step[@]}" --nodelist="$node" \
+        ray start --address="$address:$port" ${own[@]+"${own[@]}"} --num-cpus="$cpus" --block >/dev/null &
     started+=($!)
 done
 

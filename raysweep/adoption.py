@@ -15,10 +15,20 @@ from typing import Any
 from raysweep.cells import expand
 from raysweep.emergence.extension import same_search, tuning_moved
 from raysweep.errors import InputError
+from raysweep.planning import NONE, Earlier
 from raysweep.spec import EmergenceStudy, Search, Study, StudyBase
 from raysweep.storage import Output
 from raysweep.study_file import StudyFileError, dump_study, parse_study
-from raysweep.table import PART_SUFFIX, PARTS
+from raysweep.sweep import Sweep
+from raysweep.table import PART_SUFFIX, PARTS, read_parts
+from raysweep.trials import TrialResult
+from raysweep.widening import (
+    proposals_begun,
+    read_earlier,
+    same_or_wider,
+    widened,
+    write_earlier,
+)
 
 STUDY_NAME = "study.yaml"
 KEPT_NAME = ".adopted.json"
@@ -77,12 +87,14 @@ class Adoption:
         """Make the folder the study's.
 
         Returns:
-            What became of an edited ``study.yaml``, in one line; empty where nobody had edited it.
+            What became of an edited ``study.yaml``, or of a search that is wider now and has
+            nothing left to propose, in one line; mostly empty.
 
         Raises:
             InputError: the folder belongs to a study whose results this one could not use.
         """
         text, kept = self._texts()
+        told = ""
         known = text if kept is None else kept
         if known is not None and self._begun() and not (kept is None and _unreadable(known)):
             before = self._parsed(known, STUDY_NAME if kept is None else KEPT_NAME)
@@ -92,16 +104,59 @@ class Adoption:
                     f"{_difference(before, study, 'in the folder', 'given now')}\n"
                     f"{_advice(before, study)}"
                 )
+            told = self._widen(before, study)
         now = dump_study(study)
         # In this order: a driver that is killed in between leaves an extension, as if by hand.
         self._output.write(STUDY_NAME, now.encode())
         content = {"sha256": _digest(now), "study": now}
         self._output.write(KEPT_NAME, (json.dumps(content, indent=1) + "\n").encode())
         if text in (None, kept, now) or kept is None:
-            return ""
+            return told
         return (
             f"{self._output.place(STUDY_NAME)} was edited after the last run; it now holds the "
             "study that was given, without the edit"
+        )
+
+    def earlier(self, study: StudyBase, results: dict[str, TrialResult]) -> Earlier:
+        """What the searches of the folder's study proposed before they were widened.
+
+        Args:
+            study: the study that is to go on, also one that the folder has not adopted yet.
+            results: all results that are there.
+        """
+        if not isinstance(study, Study):
+            return NONE
+        stored = read_earlier(self._output)
+        text, kept = self._texts()
+        if kept is None or text == kept or kept == dump_study(study):
+            return stored
+        before = self._parsed(kept, KEPT_NAME)
+        if not isinstance(before, Study) or not _goes_on_wider(before, study):
+            return stored
+        return proposals_begun(Sweep(before, results, stored))
+
+    def _widen(self, before: StudyBase, after: StudyBase) -> str:
+        """Write down what was proposed so far, where the search goes on in a wider range.
+
+        Returns:
+            That it does not go on, where it has nothing left to propose; else nothing.
+        """
+        if not isinstance(before, Study) or not isinstance(after, Study):
+            return ""
+        if not _goes_on_wider(before, after):
+            return ""
+        results = read_parts(self._output).results()
+        begun = proposals_begun(Sweep(before, results, read_earlier(self._output)))
+        # Before the study: of the narrower one these are the proposals in any case.
+        write_earlier(self._output, begun)
+        left = [
+            cell.id for cell in expand(after) if len(begun.get(cell.id, ())) < after.search.trials
+        ]
+        if left:
+            return ""
+        return (
+            f"search: all of search.trials = {after.search.trials} were proposed before it was "
+            "widened; more of them look in the wider range"
         )
 
     def _begun(self) -> bool:
@@ -131,7 +186,8 @@ def extends(before: StudyBase, after: StudyBase) -> bool:
     """Whether every result of ``before`` keeps its meaning in ``after``.
 
     True where only the grids, draws, trials, seeds, resources, texts or the verdict's settings
-    differ, and none of the cells, draws, seeds or trials of ``before`` is gone. Where learning
+    differ, none of the cells, draws, seeds or trials of ``before`` is gone, and what is searched
+    has the same ranges and choices or wider ones. Where learning
     rates are searched, they must be searched on the same encoders.
     """
     return _extended(before, after) and not tuning_moved(before, after)
@@ -158,7 +214,10 @@ def _extended(before: StudyBase, after: StudyBase) -> bool:
 def _advice(before: StudyBase, after: StudyBase) -> str:
     """What may be done instead of a change that is refused."""
     moved = tuning_moved(before, after) if _extended(before, after) else ""
-    what = "more trials, seeds, draws or grid values"
+    what = (
+        "more trials, seeds, draws or grid values, or a wider range or more choices of what is "
+        "searched"
+    )
     if isinstance(before, EmergenceStudy):
         what = "more seeds, draws or grid values; its tuning stays as it is"
     return moved or f"A study may be extended ({what}); for anything else give another --out"
@@ -197,8 +256,10 @@ def _difference(before: StudyBase, after: StudyBase, one: str, other: str) -> st
 
 
 def _forcing_extended(before: Study, after: Study) -> bool:
-    fixed = {"trials", "seeds", "draws"}
+    fixed = {"trials", "seeds", "draws", "strength", "options"}
     if _without(before.search, fixed) != _without(after.search, fixed):
+        return False
+    if not same_or_wider(before.search, after.search):
         return False
     if not _trials_extended(before.search, after.search):
         return False
@@ -222,7 +283,14 @@ def _emergence_extended(before: EmergenceStudy, after: EmergenceStudy) -> bool:
     return before.tuning is not None or before.training == after.training
 
 
+def _goes_on_wider(before: Study, after: Study) -> bool:
+    """Whether what is still to be proposed is another thing than it was; a grid is known whole."""
+    return after.search.sampler != "grid" and widened(before.search, after.search)
+
+
 def _trials_extended(before: Search, after: Search) -> bool:
+    if before.sampler == "grid" and widened(before, after):
+        return True  # which has all points of before
     if before.sampler == "grid" and before.trials != after.trials:
         # Only a finer grid with all of the old points keeps their results.
         old, new = (search.trials // search.combinations for search in (before, after))

@@ -317,7 +317,7 @@ def _descriptive(
         "depth_2": cell.depth_2,
         "width_1": cell.width_1,
         "width_2": cell.width_2,
-        "parameters": shape.parameter_count,
+        "parameters": shape.parameter_count - len(shape.frozen_columns),
         "loss": study.alignment.loss,
         "alignment_layer": str(study.alignment.layer),
         **{f"option_{name}": value for name, value in _options(study, trial).items()},

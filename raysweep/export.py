@@ -113,7 +113,14 @@ def export_searches(folder: RunFolder, storage: str) -> ExportReport:
         there = len(study.get_trials(deepcopy=False))
         for number, trial in enumerate(search.trials[there:], start=there):
             trial.set_user_attr("generation", number // search.generation)
-            study.add_trial(trial)
+            try:
+                study.add_trial(trial)
+            except ValueError as error:
+                # Optuna keeps the choices that a parameter had first.
+                raise InputError(
+                    f"--optuna {storage}: has the search {study.study_name!r} with fewer choices "
+                    f"than it has now ({error}); give another database"
+                ) from error
         written += max(len(search.trials) - there, 0)
         unchanged += min(len(search.trials), there)
     return ExportReport(len(searches), written, unchanged)

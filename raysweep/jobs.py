@@ -54,6 +54,10 @@ class NoSuchJob(InputError):
     """The cluster knows no job of that name."""
 
 
+class WrongToken(InputError):
+    """The cluster does not take the token that is set here."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A study that was sent to a cluster.
@@ -209,7 +213,7 @@ def follow(address: str, job_id: str) -> Iterator[str]:
             if over:
                 return
             answered = time.monotonic()
-        except NoSuchJob:
+        except (NoSuchJob, WrongToken):
             raise
         except (InputError, RuntimeError, OSError):
             if time.monotonic() - answered > _PATIENCE_S:
@@ -267,7 +271,7 @@ def _answering(address: str, job_id: str = "") -> Iterator[JobSubmissionClient]:
     try:
         yield _client(address)
     except AuthenticationError as error:
-        raise InputError(
+        raise WrongToken(
             f"--address {address}: the cluster does not take this token "
             f"({ray_cluster.first_line(error.message)}); {ray_cluster.TOKEN_HINT}"
         ) from error

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from raysweep.spec import Search, Study
 from raysweep.trials import Arm, Stage, Status, Trial, TrialResult
 
 Results = Mapping[str, TrialResult]
+Earlier = Mapping[str, tuple[Proposal, ...]]
+"""Cell id -> the proposals that its search began with, before it was widened."""
+
+NONE: Earlier = MappingProxyType({})
 
 
 class CellState(StrEnum):
@@ -61,6 +66,7 @@ class _CellSearch:
     study: Study
     cell: Cell
     science: str
+    earlier: tuple[Proposal, ...] = ()
     trials: list[Trial] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -73,7 +79,10 @@ class _CellSearch:
         search, done = self.study.search, len(self.outcomes)
         pairs = list(itertools.product(search_draws(self.study, self.cell), search.seeds))
         seed = derive_seed(self.study.seed, "search", self.cell.id)
-        proposed = _proposed(search, seed, tuple(self.outcomes))[: search.trials - done]
+        proposed = self.earlier[done : done + search.generation]
+        if len(proposed) < search.generation:
+            proposed += _proposed(search, seed, tuple(self.outcomes))[len(proposed) :]
+        proposed = proposed[: search.trials - done]
         asked = [
             Trial(
                 self.cell,
@@ -113,21 +122,24 @@ class _CellSearch:
         return CellPlan(self.cell, trials, tuple(packs), outcomes, chosen or {}, state)
 
 
-def plan_cell(study: Study, cell: Cell, results: Results) -> CellPlan:
+def plan_cell(study: Study, cell: Cell, results: Results, earlier: Earlier = NONE) -> CellPlan:
     """Plan a cell by itself; its trials are those that it has in any cohort."""
-    [plan] = plan_cohort(study, [cell], results)
+    [plan] = plan_cohort(study, [cell], results, earlier)
     return plan
 
 
-def plan_cohort(study: Study, cells: Sequence[Cell], results: Results) -> list[CellPlan]:
+def plan_cohort(
+    study: Study, cells: Sequence[Cell], results: Results, earlier: Earlier = NONE
+) -> list[CellPlan]:
     """Plan the cells of a cohort from the results that are there.
 
     Generations of the search come one after the other, each planned from all results of those
     before; then the confirm stage with its three arms. The cells go in lockstep, so that what they
-    pack together depends on the study alone; what a cell proposes depends on its own results.
+    pack together depends on the study alone; what a cell proposes depends on its own results, and
+    on its earlier proposals where it had some in a narrower range.
     """
     science, limit = science_digest(study), study.resources.members_per_pack
-    searches = [_CellSearch(study, cell, science) for cell in cells]
+    searches = [_CellSearch(study, cell, science, earlier.get(cell.id, ())) for cell in cells]
     while len(searches[0].outcomes) < study.search.trials:
         asked = [search.ask() for search in searches]
         groups = [[trial] for of_cell in asked for trial in _unique(of_cell)]

@@ -11,7 +11,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ TOKEN_HINT = (
     "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN)"
 )
 _CONNECT_S = 5.0
+_ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 _SETTINGS_FRAME = bytes(3) + b"\x04" + bytes(5)  # length, type, flags, stream
 _LAST_PORT = 65_535
 _OBJECT_STORE_BYTES = 256 * 2**20
@@ -52,12 +53,13 @@ _files = contextlib.ExitStack()
 """The files of a Ray that was started here."""
 
 
-def connect(address: str, workers: int | None = None) -> bool:
+def connect(address: str, workers: int | None = None, modules: Sequence[Path] = ()) -> bool:
     """Start a Ray on this machine, or join a cluster; a Ray that is there already is used.
 
     Args:
         address: ``local``, ``HOST:PORT`` of a head node, or ``auto``.
         workers: CPUs of a local Ray; all by default.
+        modules: packages and ``.py`` files that the study needs; workers can import them.
 
     Returns:
         Whether there was none before, so that the caller is the one to end it.
@@ -70,30 +72,35 @@ def connect(address: str, workers: int | None = None) -> bool:
     common: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     with _own_signals():
         if address == "local":
+            if modules:
+                common["runtime_env"] = _environment_with([], modules)
             _start_local(workers, common)
             return True
         check_address(address)
         try:
             with _nothing_on_stderr():
-                ray.init(address=address, runtime_env=shipped_code(), **common)
+                ray.init(address=address, runtime_env=shipped_code(modules), **common)
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError) as e:
             raise _no_cluster(address, e) from e
     return True
 
 
 @contextlib.contextmanager
-def room(study: StudyBase, address: str, workers: int | None = None) -> Iterator[None]:
+def room(
+    study: StudyBase, address: str, workers: int | None = None, modules: Sequence[Path] = ()
+) -> Iterator[None]:
     """A Ray in which a pack of the study finds room; seen before anything is written.
 
     Args:
         study: its ``resources`` say what a pack needs.
         address: as `connect`; a Ray that is started here is ended with the block.
         workers: likewise.
+        modules: likewise.
 
     Raises:
         InputError: no cluster answers, or no node of it can hold a pack.
     """
-    started_here = connect(address, workers)
+    started_here = connect(address, workers, modules)
     try:
         slots(study)
         yield
@@ -150,12 +157,26 @@ def check_address(address: str) -> None:
     """Knock at a cluster's door: cheap, and before anything is written.
 
     Raises:
-        InputError: nothing listens at the address, or it is none.
+        InputError: nothing listens at the address, it is none, or the cluster does not take the
+            token that is set here.
     """
     try:
-        _knock(address)
+        if address == "auto":
+            from ray._private.services import canonicalize_bootstrap_address
+
+            found = canonicalize_bootstrap_address(address)
+        else:
+            found = address
+            _knock(address)
+        refused = "" if found is None else _refused(found)
+    except ray.exceptions.AuthenticationError as error:
+        refused = first_line(error.message).partition(". ")[0]
     except (ValueError, OSError) as error:
         raise _no_cluster(address, error) from error
+    if refused:
+        raise InputError(
+            f"--address {address}: the cluster does not take this token ({refused}); {TOKEN_HINT}"
+        )
 
 
 def _no_cluster(address: str, error: Exception) -> InputError:
@@ -171,14 +192,30 @@ def packages() -> list[str]:
     return [str(Path(spec.origin).parent) for spec in found if spec and spec.origin]
 
 
-def shipped_code() -> dict[str, Any] | None:
+def shipped_code(modules: Sequence[Path] = ()) -> dict[str, Any] | None:
     """A runtime environment with the code of this driver; None in a job, which has brought its own.
 
     So workers run what the driver runs, whatever their nodes have installed.
+
+    Args:
+        modules: further packages and ``.py`` files.
+
+    Raises:
+        InputError: there are some in a job.
     """
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
-        return None
-    return {"py_modules": packages(), "excludes": ["**/__pycache__/"]}
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
+        return _environment_with(packages(), modules)
+    if modules:
+        raise InputError(
+            f"--module {modules[0]}: this is a job, which has brought its code; give it to "
+            "`raysweep submit`"
+        )
+    return None
+
+
+def _environment_with(packages: Sequence[str], modules: Sequence[Path]) -> dict[str, Any]:
+    own = [str(path.resolve()) for path in modules]
+    return {"py_modules": [*packages, *own], "excludes": ["**/__pycache__/"]}
 
 
 def needs(study: StudyBase) -> dict[str, float]:
@@ -287,8 +324,34 @@ def _knock(address: str) -> None:
         with socket.create_connection(place, timeout=_CONNECT_S) as door:
             if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
                 _see_that_it_is_ray(door)
-    elif address != "auto":
+    else:
         raise ValueError("not HOST:PORT")
+
+
+def _refused(address: str) -> str:
+    """Why a head node does not take the token that Ray would send; empty where it takes it.
+
+    Ray itself tries for 20 seconds, and then does not say that it was the token.
+    """
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        return ""  # which Ray sets up
+    import grpc
+    from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
+
+    tokens = AuthenticationTokenLoader.instance()
+    sent: dict[str, str] = {}
+    # Without a mode Ray sends the token that it finds.
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() == "token" and tokens.has_token(
+        ignore_auth_mode=True
+    ):
+        sent = tokens.get_token_for_http_header()
+    with grpc.insecure_channel(address) as channel:
+        try:
+            channel.unary_unary(_ALIVE)(b"", timeout=_CONNECT_S, metadata=tuple(sent.items()))
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                return first_line(error.details()) if sent else "none is set here"
+    return ""
 
 
 def _see_that_it_is_ray(door: socket.socket) -> None:

@@ -22,6 +22,7 @@ from raysweep.driver import find_driver, only_driver
 from raysweep.emergence.plan import EmergenceSweep
 from raysweep.errors import InputError
 from raysweep.packing import Pack
+from raysweep.planning import NONE, Earlier
 from raysweep.spec import EmergenceStudy, Study, StudyBase
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
@@ -75,7 +76,7 @@ class RunFolder:
         """Make the folder the study's: store the resolved study in it.
 
         A folder that has a study takes the same one again, or an extension of it (more trials,
-        seeds, draws or grid values).
+        seeds, draws or grid values; a wider range or more choices of what is searched).
 
         Returns:
             What became of a ``study.yaml`` that was edited, in one line; mostly empty.
@@ -105,11 +106,11 @@ class RunFolder:
 
         Part files that are cut short or damaged count as missing; the pack is run again.
         """
-        return sweep_of(study, self._parts().results())
+        return self._sweep(study, self._parts().results())
 
     def look(self, study: StudyBase) -> Sweep:
         """The sweep as `open_sweep` gives it, to be shown: from the trial table where it can be."""
-        return sweep_of(study, read_searched(self.output).results())
+        return self._sweep(study, read_searched(self.output).results())
 
     def causes(self, planned: Container[str]) -> dict[str, str]:
         """Cell -> why it has no verdict (`raysweep.causes`), of the cells that have a cause.
@@ -146,8 +147,15 @@ class RunFolder:
                 "trains them again"
             )
         if parts.table.num_rows:
-            compact(self.output, parts, sweep_of(study, parts.results()).order())
+            compact(self.output, parts, self._sweep(study, parts.results()).order())
         return ""
+
+    def earlier(self, study: StudyBase, results: dict[str, TrialResult]) -> Earlier:
+        """What the study's searches proposed before they were widened; mostly nothing."""
+        return self._adoption.earlier(study, results)
+
+    def _sweep(self, study: StudyBase, results: dict[str, TrialResult]) -> Sweep:
+        return sweep_of(study, results, self.earlier(study, results))
 
     def _parts(self) -> Parts:
         if self._remembering is None:
@@ -199,12 +207,12 @@ class RunFolder:
             yield
 
 
-def sweep_of(study: StudyBase, results: dict[str, TrialResult]) -> Sweep:
-    """The sweep that the study's kind asks for, with these results."""
+def sweep_of(study: StudyBase, results: dict[str, TrialResult], earlier: Earlier = NONE) -> Sweep:
+    """The sweep that the study's kind asks for, with these results and earlier proposals."""
     if isinstance(study, EmergenceStudy):
         return EmergenceSweep(study, results)  # type: ignore[arg-type]
     assert isinstance(study, Study)
-    return Sweep(study, results)
+    return Sweep(study, results, earlier)
 
 
 class _Remembering(Output):

@@ -140,6 +140,25 @@ def told(search: Search, outcomes: Sequence[Outcome]) -> list[optuna.trial.Froze
     return [_told(outcome, search, distributions) for outcome in outcomes]
 
 
+def tpe_sampler(seed: int, startup: int) -> optuna.samplers.TPESampler:
+    """TPE as every search here uses it, whatever Optuna's own defaults are.
+
+    Optuna 5.0 changed the defaults of both settings, the first of them for one objective alone.
+
+    Args:
+        seed: of this generation.
+        startup: so many proposals are random.
+    """
+    return optuna.samplers.TPESampler(
+        seed=seed,
+        n_startup_trials=startup,
+        # Strength and options are drawn from one density: the best strength hangs on the options.
+        multivariate=True,
+        # The proposals of a generation keep away from each other.
+        constant_liar=True,
+    )
+
+
 def _distributions(search: Search) -> dict[str, BaseDistribution]:
     """What Optuna draws from: the strength, then the options by name."""
     drawn: dict[str, BaseDistribution] = {
@@ -188,9 +207,7 @@ def _sampler(search: Search, seed: int, asked: int) -> optuna.samplers.BaseSampl
                 return optuna.samplers.GPSampler(seed=generation_seed, n_startup_trials=start)
             case "random":
                 return optuna.samplers.RandomSampler(seed=generation_seed)
-    return optuna.samplers.TPESampler(
-        seed=generation_seed, n_startup_trials=start, constant_liar=True
-    )
+    return tpe_sampler(generation_seed, start)
 
 
 def _grid(search: Search) -> list[Proposal]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from raysweep.cells import Cell, expand, varying
 from raysweep.packing import Pack, cohorts
-from raysweep.planning import CellPlan, CellState, plan_cohort, trials_of_cell
+from raysweep.planning import CellPlan, CellState, Earlier, plan_cohort, trials_of_cell
 from raysweep.science import science_digest as science_digest
 from raysweep.spec import Study
 from raysweep.trials import Trial, TrialResult
@@ -22,12 +22,14 @@ class Sweep:
     Attributes:
         study: the study.
         results: key -> result of every trial that is there.
+        earlier: what the searches proposed before the study was widened.
         labels: cell id -> short readable name.
         cohorts: the cells that share packs.
     """
 
     study: Study
     results: dict[str, TrialResult] = field(default_factory=dict)
+    earlier: Earlier = field(default_factory=dict)
 
     urgency: ClassVar[tuple[CellState, ...]] = (CellState.CONFIRMING, CellState.SEARCHING)
 
@@ -48,7 +50,7 @@ class Sweep:
         plans = {
             plan.cell.id: plan
             for cohort in self.cohorts
-            for plan in plan_cohort(self.study, cohort, self.results)
+            for plan in plan_cohort(self.study, cohort, self.results, self.earlier)
         }
         self._plans = {cell.id: plans[cell.id] for cell in self.cells}
 
@@ -60,7 +62,7 @@ class Sweep:
             # Nothing new is decided before a generation is whole.
             decides = any(p.state is CellState.SEARCHING and not p.packs for p in plans)
             if decides or not whole:
-                plans = plan_cohort(self.study, cohort, self.results)
+                plans = plan_cohort(self.study, cohort, self.results, self.earlier)
             self._plans.update((plan.cell.id, plan) for plan in plans)
 
     def next_pack(self) -> Pack | None:

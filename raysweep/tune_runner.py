@@ -262,6 +262,7 @@ def run(
     workers: int | None = None,
     pack_limit_s: float | None = None,
     wait_s: float = 0.0,
+    modules: Sequence[Path] = (),
 ) -> Sweep:
     """Run what is missing of a study through Ray Tune.
 
@@ -274,6 +275,7 @@ def run(
         workers: CPUs of a Ray that is started here; all by default.
         pack_limit_s: a pack that runs longer is ended and given up; no limit by default.
         wait_s: wait so long for a node that can hold a pack (of a cluster that grows on demand).
+        modules: packages and ``.py`` files that the study needs, brought to the workers.
 
     Returns:
         The sweep; its ``failures`` names the packs that were given up. ``trials.parquet`` is
@@ -291,7 +293,7 @@ def run(
         observer.started(sweep, "nothing is missing")
         folder.compact(sweep)
         return sweep
-    started_here = ray_cluster.connect(address, workers)
+    started_here = ray_cluster.connect(address, workers, modules)
     folders = contextlib.ExitStack()
     try:
         storage = folders.enter_context(scratch("tune"))

@@ -93,6 +93,54 @@ def tied(inputs: int, depth: int, width: int) -> nn.Module:
     return Tied(inputs, width)
 
 
+def known_norm(width: int) -> nn.BatchNorm1d:
+    """With statistics as of other data."""
+    norm = nn.BatchNorm1d(width)
+    norm.running_mean.copy_(torch.linspace(-0.5, 0.5, width))
+    norm.running_var.copy_(torch.linspace(0.5, 2.0, width))
+    return norm
+
+
+def frozen_norm(inputs: int, depth: int, width: int) -> nn.Module:
+    """Statistics are frozen, scale and shift are trained; dropout is off."""
+    return nn.Sequential(
+        nn.Linear(inputs, width), known_norm(width).eval(), nn.Tanh(), nn.Dropout(0.5).eval()
+    )
+
+
+class FrozenByTrain(nn.Module):
+    """Freezes its norm wherever it is set to train, as fine-tuning code does."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(inputs, width), known_norm(width)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.norm(self.linear(x)))
+
+
+def frozen_by_train(inputs: int, depth: int, width: int) -> nn.Module:
+    return FrozenByTrain(inputs, width)
+
+
+class FrozenStem(MLP):
+    """The first layer is a random projection that is not trained, with a norm that is not."""
+
+    def __init__(self, inputs: int, depth: int, width: int) -> None:
+        super().__init__(inputs, depth, width)
+        norm = known_norm(width).eval()
+        self.layers[0] = nn.Sequential(self.layers[0], norm).requires_grad_(False)
+
+
+def frozen_stem(inputs: int, depth: int, width: int) -> nn.Module:
+    return FrozenStem(inputs, depth, width)
+
+
 # Faults
 
 NOT_A_FUNCTION = 3
@@ -142,6 +190,19 @@ def lazy(inputs: int, depth: int, width: int) -> nn.Module:
 
 def frozen(inputs: int, depth: int, width: int) -> nn.Module:
     return nn.Linear(inputs, width).requires_grad_(False)
+
+
+def half_frozen(inputs: int, depth: int, width: int) -> nn.Module:
+    module = nn.Sequential(nn.Linear(inputs, width), nn.Linear(width, width))
+    module[int(module[0].bias[0] > 0)].requires_grad_(False)
+    return module
+
+
+def detached_stem(inputs: int, depth: int, width: int) -> nn.Module:
+    stem = nn.Linear(inputs, width).requires_grad_(False)
+    return nn.Sequential(
+        stem, nn.Tanh(), nn.Linear(width, width), Calls(width, width, Tensor.detach)
+    )
 
 
 def counting(inputs: int, depth: int, width: int) -> nn.Module:

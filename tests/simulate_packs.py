@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 
 from raysweep.packing import Pack
+from raysweep.planning import NONE, Earlier
 from raysweep.search import Outcome, Proposal
 from raysweep.seeds import derive_seed
 from raysweep.spec import Study
@@ -45,6 +46,7 @@ def run(
     choice: random.Random | None = None,
     stop_after: int | None = None,
     fails: Callable[[Pack], bool] = lambda pack: False,
+    earlier: Earlier = NONE,
 ) -> Sweep:
     """Run a sweep to its end, or until so many packs have come in.
 
@@ -55,8 +57,9 @@ def run(
         choice: how many packs run at once and which comes in first; one by one if None.
         stop_after: packs that come in before the run is cut off; running ones are lost.
         fails: whether a pack raises.
+        earlier: what was proposed before the study was widened.
     """
-    sweep = Sweep(study, dict(results or {}))
+    sweep = Sweep(study, dict(results or {}), earlier)
     running: list[Pack] = []
     for _ in range(MOST_PACKS):
         if sweep.finished:

@@ -1,8 +1,10 @@
 """The files in cluster/ are valid for what reads them."""
 
+import os
 import re
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,78 @@ def test_scripts_are_valid_and_say_how_to_use_them(name: str) -> None:
     assert (
         f"usage: {'sbatch [options] ' if name == 'slurm.sh' else ''}cluster/{name}" in done.stderr
     )
+
+
+# What Slurm and the nodes do with these commands; what they were called with goes to a file.
+FAKES = {
+    "srun": (
+        'echo "srun $*" >> "$CALLS"; cpus=1; for word; do\n'
+        "case $word in --cpus-per-task=*) cpus=${word#*=};; --nodelist=*) node=${word#*=};;\n"
+        "--*) ;; *) break;; esac; shift; done\n"
+        'STEP_CPUS=$cpus NODE=$node exec "$@"\n'
+    ),
+    "scontrol": 'printf "one\\ntwo\\n"\n',
+    "hostname": 'echo "10.0.0.1 10.1.0.1 "\n',
+    "ip": (
+        '[[ "$*" == "-o -4 addr show dev ib0" ]] || { echo "no device" >&2; exit 1; }\n'
+        "case $NODE in one) n=1;; two) n=2;; esac\n"
+        'echo "3: ib0    inet 10.1.0.$n/16 brd 10.1.255.255 scope global ib0"\n'
+    ),
+    "ray": (
+        '[[ $1 == status ]] && { printf " node_a\\n node_b\\n"; exit; }\n'
+        'echo "ray on $NODE with $STEP_CPUS: $*" >> "$CALLS"; exec sleep 60\n'
+    ),
+    "raysweep": 'while (( $(grep -c "^ray on" "$CALLS") < 2 )); do sleep 0.05; done\n',
+}
+
+
+def slurm(folder: Path, **environment: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run slurm.sh on fakes: what came of it, and what they were called with."""
+    for name, body in FAKES.items():
+        (folder / name).write_text(f"#!/bin/bash\n{body}")
+        (folder / name).chmod(0o755)
+    own = {
+        "PATH": os.pathsep.join(
+            (str(folder), str(Path(sys.executable).parent), os.environ["PATH"])
+        ),
+        "CALLS": str(folder / "calls"),
+        "SLURM_JOB_ID": "17",
+        "SLURM_JOB_NODELIST": "n[1-2]",
+        "SLURM_CPUS_PER_TASK": "6",
+    }
+    done = subprocess.run(
+        [CLUSTER / "slurm.sh", "quickstart", "out"],
+        env={**os.environ, **own, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done, (folder / "calls").read_text().splitlines()
+
+
+@pytest.mark.parametrize("interface", ["", "ib0"])
+def test_every_step_has_the_cpus_of_its_task_and_ray_the_network_chosen(
+    tmp_path: Path, interface: str
+) -> None:
+    done, calls = slurm(tmp_path, RAYSWEEP_INTERFACE=interface)
+    assert done.returncode == 0, done.stderr
+    steps = [call for call in calls if call.startswith("srun ")]
+    assert len(steps) >= 3
+    assert all(" --cpus-per-task=6 " in step for step in steps)
+    at = "10.1.0.1" if interface else "10.0.0.1"
+    own = " --node-ip-address=10.1.0.2" if interface else ""
+    assert sorted(call for call in calls if call.startswith("ray ")) == [
+        f"ray on one with 6: start --head --node-ip-address={at} --port=20017 --num-cpus=6 "
+        "--include-dashboard=false --block",
+        f"ray on two with 6: start --address={at}:20017{own} --num-cpus=6 --block",
+    ]
+
+
+def test_an_interface_that_a_node_has_not_ends_the_job_at_once(tmp_path: Path) -> None:
+    done, calls = slurm(tmp_path, RAYSWEEP_INTERFACE="eth7")
+    assert done.returncode == 1
+    assert "one has no IPv4 address on eth7; RAYSWEEP_INTERFACE must be one that" in done.stderr
+    assert not [call for call in calls if call.startswith("ray ")]
 
 
 def test_everything_runs_the_same_command() -> None:

@@ -64,6 +64,44 @@ def test_labels_of_any_kind_are_numbered_in_order(tmp_path):
     assert load("arrays", saved(tmp_path, y=np.arange(120) % 2 == 0)).classes == 2
 
 
+@pytest.mark.parametrize("dtype", ["S10", "U10", "S12", ">U10"])
+def test_text_as_bytes_is_the_same_text(tmp_path, dtype):
+    words = np.array(["zoë", "cat", "émeu"])[np.arange(120) % 3]
+    as_text = load("arrays", saved(tmp_path, y=words, split=split_column()))
+    kept = words if "U" in dtype else np.strings.encode(words, "utf-8")
+    other = saved(tmp_path, y=kept, split=split_column().astype(dtype))
+    os.utime(other["path"], ns=(1, 1))
+    as_bytes = load("arrays", other)
+    np.testing.assert_array_equal(as_bytes.y, as_text.y)
+    np.testing.assert_array_equal(as_bytes.splits.validation, as_text.splits.validation)
+    np.testing.assert_array_equal(as_bytes.x1, as_text.x1)
+
+
+def with_dtype(path, name, descr):
+    """Say of an array of 1-byte items in a file that it is of another type."""
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        arrays = {entry: archive.read(entry) for entry in archive.namelist()}
+    assert content.count(b"'|i1'") == 1
+    with zipfile.ZipFile(path, "w") as archive:
+        for entry, data in arrays.items():
+            archive.writestr(entry, data.replace(b"'|i1'", descr) if entry[:-4] == name else data)
+
+
+@pytest.mark.parametrize("name", ["x1", "y", "split"])
+@pytest.mark.parametrize("descr", [b"'|V1'", b"'<f1'"])
+def test_types_that_other_packages_bring(tmp_path, name, descr):
+    # As ml_dtypes 0.5 writes float8_e4m3fn and float8_e5m2.
+    small = np.ones((120, 2) if name == "x1" else 120, dtype=np.int8)
+    parameters = saved(tmp_path, **{name: small})
+    with_dtype(tmp_path / "own.npz", name, descr)
+    with pytest.raises(InputError) as caught:
+        load("arrays", parameters)
+    way = {"x1": "numpy.float32", "y": "numpy.int64", "split": "str"}[name]
+    assert f"{name} has dtype {descr.decode()[1:-1]}, bytes whose meaning" in str(caught.value)
+    assert f"save {name}.astype({way})" in str(caught.value)
+
+
 def test_given_splits(tmp_path):
     parameters = saved(tmp_path, split=split_column())
     views = load("arrays", parameters)
@@ -100,7 +138,35 @@ def with_hole(name, row, value):
         ({"x1": np.full((120, 2), "a")}, r"x1 has dtype <U1, expected real numbers"),
         ({"x1": np.full((120, 2), 1j)}, r"x1 has dtype complex128, expected real numbers"),
         ({"x1": np.full((120, 2), None)}, r"x1 is an object array \(pickles are refused\)"),
-        ({"y": np.array(["a", 1] * 60, dtype=object)}, r"y is an object array"),
+        (
+            {"y": np.array(["a", 1] * 60, dtype=object)},
+            r"y is an object array .*; save numpy\.array\(list\(y\), dtype=str\)",
+        ),
+        (
+            {"split": split_column().astype(object)},
+            r"split is an object array .* save numpy\.array\(list\(split\), dtype=str\)",
+        ),
+        (
+            {"x1": np.zeros((120, 2), "V2")},
+            r"x1 has dtype \|V2, .*; save x1\.astype\(numpy\.float32",
+        ),
+        (
+            {"y": np.zeros(120, "V2")},
+            r"y has dtype \|V2, bytes whose .*; save y\.astype\(numpy\.int64",
+        ),
+        ({"x1": np.zeros(120, [("a", "f4")])}, r"x1 has dtype \[\('a', '<f4'\)\], expected real"),
+        ({"x1": np.zeros((120, 2), "M8[s]")}, r"x1 has dtype datetime64\[s\], expected real"),
+        ({"y": np.zeros(120, "M8[D]")}, r"y has dtype datetime64\[D\], expected integers or str"),
+        ({"y": np.arange(120) % 3 * 1.0}, r"y has dtype float64, .*; save y\.astype\(int\)"),
+        (
+            {"y": np.array([b"\xff", b"a"] * 60)},
+            r"y has bytes that are no text in UTF-8 \(b'\\xff'\)",
+        ),
+        ({"split": np.ones(120, bool)}, r"split has dtype bool, expected strings"),
+        ({"split": np.array("train")}, r"split has shape \(\), expected \(120,\)"),
+        ({"x1": np.float64(3)}, r"x1 has shape \(\), expected 2-D"),
+        ({"x1": np.full((120, 2), np.inf, np.float16)}, r"x1 has NaN or infinity in 120 of 120"),
+        ({"x1": np.full((120, 2), "1e400", np.longdouble)}, r"x1 has (NaN|magnitudes)"),
         ({"split": split_column()[:50]}, r"split has shape \(50,\), expected \(120,\)"),
         ({"split": np.arange(120)}, r"split has dtype int64, expected strings"),
         ({"split": np.array(["train"] * 119 + ["dev"])}, r"split is dev in row 119, expected one"),
@@ -147,6 +213,38 @@ def test_a_damaged_array_in_a_whole_archive(tmp_path):
     (tmp_path / "own.npz").write_bytes(content)
     with pytest.raises(InputError, match=r"own\.npz: x2 is unreadable, expected plain numbers"):
         load("arrays", parameters)
+
+
+@pytest.mark.parametrize("harm", ["a huge size", "an unknown compression", "a password"])
+def test_an_array_that_cannot_be_unpacked(tmp_path, harm):
+    parameters = saved(tmp_path)
+    path = tmp_path / "own.npz"
+    content = bytearray(path.read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    if harm == "a huge size":
+        with zipfile.ZipFile(path) as archive:
+            arrays = {entry: archive.read(entry) for entry in archive.namelist()}
+        arrays["x1.npy"] = arrays["x1.npy"].replace(
+            b"(120, 5), }" + b" " * 9, b"(%d, 5), }" % 10**12
+        )
+        with zipfile.ZipFile(path, "w") as archive:
+            for entry, data in arrays.items():
+                archive.writestr(entry, data)
+    else:
+        at, value = {"an unknown compression": (10, 97), "a password": (8, 1)}[harm]
+        content[directory + at] = value
+        local = content.index(b"PK\x03\x04")
+        content[local + at - 2] = value
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"own\.npz: x1 is unreadable, expected plain numbers"):
+        load("arrays", parameters)
+
+
+def test_names_that_lead_out_of_the_file_are_only_names(tmp_path):
+    np.savez(tmp_path / "own.npz", **contents(x2=None), **{"../x2": np.ones((120, 2))})
+    with pytest.raises(InputError, match=r"no array x2; found x1, y, \.\./x2, expected x1"):
+        load("arrays", {"path": str(tmp_path / "own.npz")})
+    assert [p.name for p in tmp_path.parent.iterdir()].count("x2.npy") == 0
 
 
 def test_a_member_that_is_no_array(tmp_path):

@@ -31,6 +31,7 @@ from tiny_runs import (
 )
 
 from raysweep import __version__, jobs, local_runner
+from raysweep.cli.terminal import importable
 from raysweep.errors import InputError
 
 pytestmark = pytest.mark.ray
@@ -42,11 +43,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+HEAD = "HEAD_OF_THE_TESTS"
+"""The variable with the head's own address, for drivers."""
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """The address of a job server that asks for a token, which the environment then has."""
     folder = Path(tempfile.mkdtemp(prefix="rs-"))
-    port = free_port()
+    port, head_port = free_port(), free_port()
     given = {
         # Of all the machine's Pythons a job takes the first.
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
@@ -54,11 +59,12 @@ def cluster() -> Iterator[str]:
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{port}",
         "RAY_USAGE_STATS_ENABLED": "0",
+        HEAD: f"127.0.0.1:{head_port}",
     }
     before = dict(os.environ)
     os.environ.update(given)
     command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block"]
-    command += ["--node-ip-address=127.0.0.1", f"--port={free_port()}", "--num-cpus=2"]
+    command += ["--node-ip-address=127.0.0.1", f"--port={head_port}", "--num-cpus=2"]
     command += [f"--dashboard-port={port}", f"--temp-dir={folder}"]
     # By default a fixed one, which the Ray of another test may have.
     command += [f"--dashboard-agent-listen-port={free_port()}"]
@@ -275,3 +281,111 @@ def test_a_wrong_token_is_told(
     assert "does not take this token" in words(done.stderr)
     assert "RAY_AUTH_TOKEN" in done.stderr
     assert "Traceback" not in done.stderr
+    done = raysweep(tmp_path, "logs", "some-job", "--follow", timeout=60)
+    assert done.returncode == 2
+    assert "does not take this token" in words(done.stderr)
+
+
+KNOCK = """
+import os, sys, time
+from raysweep import ray_cluster
+from raysweep.errors import InputError
+
+began = time.monotonic()
+try:
+    ray_cluster.check_address(sys.argv[1])
+    print("taken")
+except InputError as error:
+    print(error)
+print(time.monotonic() - began)
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "changes", "told"),
+    [
+        ("HOST:PORT", {}, "taken"),
+        ("HOST:PORT", {"RAY_AUTH_TOKEN": None}, "this token (none is set here); if it asks"),
+        ("auto", {"RAY_AUTH_TOKEN": "f" * 64}, "does not take this token (InvalidAuthToken: "),
+        *(
+            pytest.param("HOST:PORT", changes, told, marks=pytest.mark.faults)
+            for changes, told in (
+                ({"RAY_AUTH_MODE": None}, "taken"),
+                ({"RAY_AUTH_TOKEN": "f" * 64, "RAY_AUTH_MODE": None}, "this token (InvalidAuth"),
+                ({"RAY_AUTH_MODE": "disabled"}, "this token (none is set here); if it asks"),
+                (
+                    {"RAY_AUTH_TOKEN": None, "RAY_AUTH_TOKEN_PATH": "/no/such"},
+                    "RAY_AUTH_TOKEN_PATH is set but file cannot be opened or is empty: /no/such); ",
+                ),
+            )
+        ),
+    ],
+)
+def test_a_driver_is_told_of_its_token_at_once(
+    cluster: str, tmp_path: Path, address: str, changes: dict[str, str | None], told: str
+) -> None:
+    # In a process of its own: Ray remembers which token it had first.
+    given = {**os.environ, "HOME": str(tmp_path), "RAY_ADDRESS": os.environ[HEAD], **changes}
+    environment = {name: value for name, value in given.items() if value is not None}
+    place = os.environ[HEAD] if address == "HOST:PORT" else address
+    command = [sys.executable, "-c", KNOCK, place]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    message, elapsed = done.stdout.splitlines()
+    assert told in message
+    assert float(elapsed) < 5
+
+
+def test_a_run_with_a_wrong_token_ends_before_anything_is_written(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 64)
+    write_study(tmp_path / "tiny.yaml")
+    place = os.environ[HEAD]
+    done = raysweep(tmp_path, "run", "tiny.yaml", "--out", "out", "--address", place)
+    assert done.returncode == 2
+    assert f"--address {place}: the cluster does not take this token" in words(done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", [HEAD, pytest.param("local", marks=pytest.mark.faults)])
+def test_a_driver_brings_the_modules_that_a_study_needs(
+    cluster: str, tmp_path: Path, place: str
+) -> None:
+    own = tmp_path / "own"
+    (own / "pulling").mkdir(parents=True)
+    (own / "pulling" / "__init__.py").write_text("from .inner import pull\n")
+    (own / "pulling" / "inner.py").write_text(
+        "def pull(h1, h2):\n    return (h1 - h2).square().mean()\n"
+    )
+    (own / "reading.py").write_text(
+        "from torch import nn\n\n\ndef encoder(inputs, depth, width):\n"
+        "    return nn.Sequential(nn.Linear(inputs, width), nn.Tanh())\n"
+    )
+    changes = {"alignment__loss": "pulling:pull", "model__encoder": "reading:encoder"}
+    write_study(tmp_path / "tiny.yaml", **changes, confirm__seeds=2)
+    address = os.environ.get(place, place)
+    out = ("run", "tiny.yaml", "--out", "out", "--address", address, "--no-mlflow")
+    missing = raysweep(tmp_path, *out)
+    assert missing.returncode == 2
+    assert "cannot import pulling" in words(missing.stderr)
+    modules = ("--module", own / "pulling", "--module", own / "reading.py")
+    done = raysweep(tmp_path, *out, *modules)
+    assert done.returncode == 0, done.stderr
+    rows = table(tmp_path / "out")
+    assert set(rows["loss"]) == {"pulling:pull"}
+    part = tmp_path / "out" / parts(tmp_path / "out")[0]
+    (tmp_path / "out" / "parts" / part.name).unlink()
+    again = ("resume", "out", "--address", address, "--no-mlflow")
+    assert raysweep(tmp_path, *again, *modules).returncode == 0
+    assert_same_table(table(tmp_path / "out"), rows)
+
+
+def test_a_module_is_a_file_of_python_or_a_folder(tmp_path: Path) -> None:
+    before = list(sys.path)
+    for name in ("notes.txt", "no-name.py", "1st"):
+        path = tmp_path / name
+        path.mkdir() if name == "1st" else path.touch()
+        with pytest.raises(InputError, match=f"--module .*{name}: expected a .py file or the fol"):
+            importable([path])
+    assert sys.path == before

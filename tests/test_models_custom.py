@@ -19,7 +19,9 @@ def stream(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@pytest.mark.parametrize("name", ["mlp", "residual", "convolution", "attention", "tied"])
+@pytest.mark.parametrize(
+    "name", ["mlp", "residual", "convolution", "attention", "tied", "frozen_norm"]
+)
 def test_a_pack_gives_what_its_modules_give(name: str) -> None:
     encoder = custom_encoder(f"own_encoders:{name}", inputs=7, depth=2, width=6, options={})
     rows = [encoder.initial_parameters(stream(seed)) for seed in SEEDS]
@@ -86,7 +88,9 @@ FAULTS = [
     ("own_encoders:raising_later", "inputs=12, depth=1, width=8: RuntimeError: mat1 and mat2"),
     ("own_encoders:empty", "the module has no parameters"),
     ("own_encoders:lazy", "parameter weight has no shape before the first call"),
-    ("own_encoders:frozen", "parameter weight is frozen (requires_grad is False)"),
+    ("own_encoders:frozen", "the module has only frozen parameters; there is nothing to train"),
+    ("own_encoders:half_frozen", "two seeds freeze other parameters"),
+    ("own_encoders:detached_stem", "does not depend on the parameters in a way that torch can"),
     ("own_encoders:counting", "parameter count is torch.int64"),
     ("own_encoders:unseeded", "two modules of one seed have different initial weights"),
     ("own_encoders:same_for_all", "the initial weights are the same whatever the seed"),
@@ -108,6 +112,21 @@ def test_what_cannot_be_packed_is_a_fault(study_of: StudyFactory, encoder: str, 
     [found] = faults(study_of, f"model.encoder='{encoder}'")
     assert found.startswith("model.encoder: ")
     assert fault in found
+
+
+@pytest.mark.parametrize("name", ["frozen_norm", "frozen_by_train", "frozen_stem"])
+def test_frozen_parts_can_be_packed(study_of: StudyFactory, name: str) -> None:
+    own = f"model.encoder=own_encoders:{name}"
+    wanted = study_of(own, "training.dtype=float64", "model.depth=2")
+    assert wanted.model.encoder == own[14:]
+
+
+def test_a_layer_of_frozen_parameters_alone_cannot_be_aligned(study_of: StudyFactory) -> None:
+    own = ("model.encoder=own_encoders:frozen_stem", "model.depth=2", "alignment.loss=mse")
+    assert study_of(*own, "alignment.layer=2").alignment.layer == 2
+    [fault] = faults(study_of, *own, "alignment.layer=1")
+    assert fault.startswith("alignment.layer: hidden layer 1 of encoder own_encoders:frozen_stem")
+    assert "has frozen parameters alone" in fault
 
 
 def test_the_place_of_a_fault_in_the_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_parameters
 
 from raysweep.errors import InputError
-from raysweep.models.custom import custom_encoder
+from raysweep.models.custom import CustomEncoder, custom_encoder
 from raysweep.models.encoders import EncoderPair
 from raysweep.models.shape import PairShape
 from raysweep.train import train_pack
@@ -94,13 +94,19 @@ def test_the_same_mlp_trains_as_the_built_in_one(shape: PairShape, how: TrainSet
             torch.testing.assert_close(mine, theirs, atol=1e-9, rtol=0)
 
 
+def as_made(encoder: CustomEncoder) -> nn.Module:
+    """The user's module; set to train where it says itself what that means."""
+    module = encoder.factory(inputs=encoder.inputs, depth=encoder.depth, width=encoder.width)
+    return module if type(module).train is nn.Module.train else module.train()
+
+
 class Alone(nn.Module):
     """One member as anybody would write it: modules with a linear head each, and the fused head."""
 
     def __init__(self, pair: EncoderPair, flat: Tensor) -> None:
         super().__init__()
         self.towers = nn.ModuleList(
-            nn.ModuleList([e.built(0), nn.Linear(e.width, pair.classes)]) for e in pair.encoders
+            nn.ModuleList([as_made(e), nn.Linear(e.width, pair.classes)]) for e in pair.encoders
         )
         self.fused = nn.Linear(sum(pair.widths), pair.classes)
         self.double()
@@ -178,8 +184,11 @@ def train_alone(
         ("residual", settings(loss="mse", checkpoint="last", layer=1)),
         ("convolution", settings(loss="mse", checkpoint="last")),
         ("attention", settings(loss="mse", checkpoint="last", epochs=3)),
+        ("frozen_norm", settings(loss="mse", checkpoint="last")),
+        ("frozen_by_train", settings(loss="mse", checkpoint="last")),
+        ("frozen_stem", settings(loss="mse", checkpoint="last", fusion="joint")),
     ],
-    ids=["residual", "layer", "convolution", "attention"],
+    ids=["residual", "layer", "convolution", "attention", "norm", "by train", "stem"],
 )
 def test_every_member_follows_a_plain_loop_packed_or_alone(name: str, how: TrainSettings) -> None:
     members = make_members(7)
@@ -194,6 +203,20 @@ def test_every_member_follows_a_plain_loop_packed_or_alone(name: str, how: Train
         torch.testing.assert_close(
             alone.parameters[0], together.parameters[index], atol=1e-10, rtol=0
         )
+
+
+def test_what_is_frozen_stays_as_every_member_drew_it() -> None:
+    members, data = make_members(4), make_data(BUILT_IN.inputs, 4)
+    pair = encoders("frozen_stem", BUILT_IN)
+    before = pair.initial_parameters(members.init_seed)
+    after = train_pack(pair, members, data, settings(checkpoint="last")).parameters
+    columns = np.zeros(pair.parameter_count, dtype=bool)
+    columns[pair.frozen_columns] = True
+    # A matrix, a bias, and the norm's scale and shift, of each modality.
+    assert columns.sum() == 6 * (5 + 4) + 2 * 3 * 6
+    torch.testing.assert_close(after[:, columns], before[:, columns], atol=0, rtol=0)
+    assert (after[:, ~columns] != before[:, ~columns]).all()
+    assert len(before[:, columns].unique(dim=0)) == len(set(members.init_seed.tolist())) > 1
 
 
 def test_a_member_that_diverges_leaves_the_others() -> None:

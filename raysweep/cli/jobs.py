@@ -1,6 +1,5 @@
 """Studies on a cluster: send one, list them, listen to one, stop one."""
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +11,14 @@ from rich.table import Table
 
 from raysweep.cli.terminal import (
     INTERRUPTED,
+    ModuleOption,
     PackLimitOption,
     SetOption,
     StudyArgument,
     WaitOption,
     app,
     fail,
+    importable,
     load,
     stderr,
     stdout,
@@ -47,12 +48,7 @@ def submit(
         Path | None,
         typer.Option(help="Run this wheel of raysweep, instead of what is installed here."),
     ] = None,
-    module: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="PATH", exists=True, help="A .py file or package that the study needs."
-        ),
-    ] = None,
+    module: ModuleOption = None,
     pack_limit: PackLimitOption = None,
     wait: WaitOption = 0.0,
     tracking_uri: Annotated[
@@ -63,13 +59,12 @@ def submit(
     """Run a study as a job on a cluster, show its progress, and print the verdict."""
     from raysweep import jobs
 
-    # The study is checked here, with the code that it will find there.
-    sys.path[:0] = [str(path.resolve().parent) for path in module or ()]
+    modules = importable(module)
     arguments: Sequence[str] = ["--wait", f"{wait:g}"] if wait else []
     if pack_limit is not None:
         arguments = [*arguments, "--pack-limit", f"{pack_limit:g}"]
     job_id = jobs.submit(
-        load(study, overrides), out, address, wheel, module or (), arguments, tracking_uri
+        load(study, overrides), out, address, wheel, modules, arguments, tracking_uri
     )
     stderr.print(f"job {job_id} at {address}", highlight=False, soft_wrap=True)
     _listen(address, job_id)

@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ from raysweep.cli.terminal import (
     INTERRUPTED,
     UNTESTED,
     FolderArgument,
+    ModuleOption,
     PackLimitOption,
     SetOption,
     StudyArgument,
@@ -24,6 +26,7 @@ from raysweep.cli.terminal import (
     adopted_study,
     app,
     fail,
+    importable,
     load,
     stderr,
     stdout,
@@ -61,13 +64,15 @@ def run(
     runner: RunnerOption = "ray",
     address: AddressOption = "local",
     workers: WorkersOption = None,
+    module: ModuleOption = None,
     pack_limit: PackLimitOption = None,
     wait: WaitOption = 0.0,
     tracking_uri: TrackingOption = None,
     mlflow: MlflowOption = True,
 ) -> None:
     """Run a study, or what is missing of it, and print the verdict."""
-    how = _How(runner, address, workers, pack_limit, wait, tracking_uri, mlflow)
+    modules = importable(module)
+    how = _How(runner, address, workers, modules, pack_limit, wait, tracking_uri, mlflow)
     _run(load(study, overrides), RunFolder(Output(out)), how)
 
 
@@ -77,6 +82,7 @@ def resume(
     runner: RunnerOption = "ray",
     address: AddressOption = "local",
     workers: WorkersOption = None,
+    module: ModuleOption = None,
     pack_limit: PackLimitOption = None,
     wait: WaitOption = 0.0,
     tracking_uri: TrackingOption = None,
@@ -84,7 +90,8 @@ def resume(
 ) -> None:
     """Run what is missing in an output folder, and print the verdict."""
     place = RunFolder(Output(folder))
-    how = _How(runner, address, workers, pack_limit, wait, tracking_uri, mlflow)
+    modules = importable(module)
+    how = _How(runner, address, workers, modules, pack_limit, wait, tracking_uri, mlflow)
     _run(adopted_study(place), place, how)
 
 
@@ -189,6 +196,7 @@ class _How:
     runner: str
     address: str
     workers: int | None
+    modules: tuple[Path, ...]
     pack_limit: float | None
     wait: float
     tracking_uri: str | None
@@ -270,7 +278,7 @@ def _drive(study: StudyBase, folder: RunFolder, how: _How, course: _Course) -> N
             from raysweep import ray_cluster
 
             # A study that cannot be placed leaves no folder behind.
-            ray_here.enter_context(ray_cluster.room(study, how.address, how.workers))
+            ray_here.enter_context(ray_cluster.room(study, how.address, how.workers, how.modules))
         held.enter_context(folder.driver_lock(_say))
         for step in (
             folder.restore_study,
@@ -290,7 +298,14 @@ def _drive(study: StudyBase, folder: RunFolder, how: _How, course: _Course) -> N
                     from raysweep import tune_runner
 
                     sweep = tune_runner.run(
-                        study, folder, display, how.address, how.workers, how.pack_limit, how.wait
+                        study,
+                        folder,
+                        display,
+                        how.address,
+                        how.workers,
+                        how.pack_limit,
+                        how.wait,
+                        how.modules,
                     )
             if not sweep.finished:
                 raise KeyboardInterrupt

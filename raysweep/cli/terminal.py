@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 some packs failed, 2 a mistake in what was given, 3 no cel
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from raysweep.bundled import find_study
+from raysweep.errors import InputError
 from raysweep.run_folder import RunFolder
 from raysweep.spec import StudyBase
 from raysweep.wording import visible
@@ -60,10 +62,32 @@ PackLimitOption = Annotated[
     float | None,
     typer.Option(min=0.001, metavar="SECONDS", help="Give a pack up that trains for longer."),
 ]
+ModuleOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PATH", exists=True, help="A .py file or package that the study needs."),
+]
 WaitOption = Annotated[
     float,
     typer.Option(min=0, metavar="SECONDS", help="Wait so long for a node that can hold a pack."),
 ]
+
+
+def importable(modules: list[Path] | None) -> tuple[Path, ...]:
+    """The modules that a study needs, from now on importable here: it is checked with them.
+
+    Raises:
+        InputError: one is neither a ``.py`` file nor a folder.
+    """
+    found = tuple(modules or ())
+    for path in found:
+        name = path.resolve().stem if path.is_file() else path.resolve().name
+        if not (path.is_dir() or path.suffix == ".py") or not name.isidentifier():
+            raise InputError(
+                f"--module {path}: expected a .py file or the folder of a package, whose name can "
+                "be imported"
+            )
+    sys.path[:0] = [str(path.resolve().parent) for path in found]
+    return found
 
 
 def load(name: str, overrides: list[str] | None) -> StudyBase:

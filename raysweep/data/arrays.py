@@ -1,7 +1,9 @@
 """The user's own data: an ``.npz`` file with two modalities, labels and optionally the splits."""
 
 import contextlib
+import lzma
 import pickle
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -37,7 +39,19 @@ PARAMETERS = (
 Array = NDArray[Any]
 
 
-UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,  # a damaged header asks for any size
+    RuntimeError,  # a zip with a password, or compressed in a way that Python does not know
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+
+TEXT = ("y", "split")
+_UNKNOWN_DTYPE = re.compile(r"not a valid dtype descriptor: '(.*)'")
 
 
 def _read(path: str, faults: list[str]) -> dict[str, Array]:
@@ -79,24 +93,74 @@ def _read_array(name: str, archive: np.lib.npyio.NpzFile) -> Array:
     try:
         array: Array = archive[name]
     except UNREADABLE as error:
-        pickled = "allow_pickle" in str(error)
-        reason = "an object array (pickles are refused)" if pickled else "unreadable"
-        kind = "plain numbers or strings" if name in ("y", "split") else "plain numbers"
-        raise InputError(f"{name} is {reason}, expected {kind}") from error
+        kind = "plain numbers or strings" if name in TEXT else "plain numbers"
+        if "allow_pickle" in str(error):
+            way = f"numpy.array(list({name}), dtype={'str' if name in TEXT else 'float'})"
+            raise InputError(
+                f"{name} is an object array (pickles are refused), expected {kind}; save {way}"
+            ) from error
+        unknown = _UNKNOWN_DTYPE.search(str(error))
+        if unknown:
+            raise InputError(f"{name} {_not_numpys(name, unknown[1])}") from error
+        raise InputError(f"{name} is unreadable, expected {kind}") from error
     if not isinstance(array, np.ndarray):  # numpy hands out the bytes of what is no array
         raise InputError(f"{name} is unreadable: no array of numpy, expected one (numpy.savez)")
     return array
 
 
+def _not_numpys(name: str, dtype: object) -> str:
+    """What is wrong with an array of a type that another package has brought to numpy."""
+    way = {"y": "numpy.int64", "split": "str"}.get(name, "numpy.float32")
+    return (
+        f"has dtype {dtype}, bytes whose meaning the file does not say (bfloat16, float8 and int4 "
+        f"are stored so), expected {_EXPECTED[name]}; save {name}.astype({way})"
+    )
+
+
+_EXPECTED = {
+    "x1": "real numbers",
+    "x2": "real numbers",
+    "y": "integers or strings",
+    "split": "strings",
+}
+
+
+def _check_dtype(name: str, array: Array, kinds: str) -> None:
+    """An InputError that says how to save the array otherwise, unless it is of these kinds."""
+    if array.dtype.kind in kinds:
+        return
+    if array.dtype.kind == "V" and array.dtype.names is None:
+        raise InputError(f"{name} {_not_numpys(name, array.dtype)}")
+    way = ""
+    if array.dtype.names is not None and name not in TEXT:
+        way = f"; save numpy.lib.recfunctions.structured_to_unstructured({name})"
+    elif name == "y" and array.dtype.kind == "f" and np.equal(array, np.rint(array)).all():
+        way = "; save y.astype(int)"
+    raise InputError(f"{name} has dtype {array.dtype}, expected {_EXPECTED[name]}{way}")
+
+
+def _text(name: str, array: Array) -> Array:
+    """The array, its bytes read as UTF-8."""
+    if array.dtype.kind != "S":
+        return array
+    try:
+        return np.strings.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{name} has bytes that are no text in UTF-8 ({error.object!r}), expected strings; "
+            f"save numpy.strings.decode({name}, ENCODING)"
+        ) from error
+
+
 def _check_modality(name: str, array: Array) -> Floats:
     """The modality as float64, or an InputError that names what is wrong."""
+    _check_dtype(name, array, "fiub")
     if array.ndim != 2 or 0 in array.shape:
         raise InputError(
             f"{name} has shape {array.shape}, expected 2-D [rows, features], none empty"
         )
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"{name} has dtype {array.dtype}, expected real numbers")
-    values = array.astype(np.float64)
+    with np.errstate(over="ignore"):  # a long double that float64 has no number for is infinite
+        values = array.astype(np.float64)
     if np.abs(values).max(initial=0.0, where=np.isfinite(values)) > MOST:
         raise InputError(f"{name} has magnitudes above {MOST:g}, expected smaller ones")
     faulty = np.flatnonzero(~np.isfinite(values).all(axis=1))
@@ -114,8 +178,8 @@ def _check_labels(labels: Array, rows: int) -> tuple[Integers, Array]:
         raise InputError(
             f"y has shape {labels.shape}, expected ({rows},), one label for each row of x1"
         )
-    if labels.dtype.kind not in "iubUS":
-        raise InputError(f"y has dtype {labels.dtype}, expected integers or strings")
+    _check_dtype("y", labels, "iubUS")
+    labels = _text("y", labels)
     if not rows:
         raise InputError("y is empty, expected one label per row")
     names, y = np.unique(labels, return_inverse=True)
@@ -134,8 +198,8 @@ def _given_splits(split: Array, rows: int | None, faults: list[str]) -> Splits:
         raise InputError(
             f"split has shape {split.shape}, expected ({'n' if rows is None else rows},)"
         )
-    if split.dtype.kind != "U":
-        raise InputError(f"split has dtype {split.dtype}, expected strings")
+    _check_dtype("split", split, "US")
+    split = _text("split", split)
     unknown = np.flatnonzero(~np.isin(split, SPLIT_NAMES))
     if unknown.size:
         raise InputError(
@@ -185,7 +249,8 @@ def arrays(*, path: str, draw: int = 0) -> PairedViews:
 
     Labels are integers or strings; classes are numbered in sorted order. ``split`` holds the words
     train, validation and test; without it the rows are split 70 / 15 / 15, stratified by class,
-    anew in every draw. Features are z-scored with the training split's statistics.
+    anew in every draw. Bytes are read as UTF-8. Features are z-scored with the training split's
+    statistics.
 
     Raises:
         InputError: one message with the file and all its faults: the array, what it holds and what

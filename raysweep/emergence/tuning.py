@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from raysweep.emergence.families import Rates
+from raysweep.search import tpe_sampler
 from raysweep.seeds import derive_seed
 from raysweep.spec import LogRange, Tuning
 
@@ -45,10 +46,8 @@ def propose_rates(tuning: Tuning, seed: int, outcomes: Sequence[TunedRates]) -> 
         The same arguments give the same proposals.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(
-        seed=derive_seed(seed, "sampler", len(outcomes)) % 2**32,
-        n_startup_trials=max(tuning.generation, 2),
-        constant_liar=True,
+    sampler = tpe_sampler(
+        derive_seed(seed, "sampler", len(outcomes)) % 2**32, max(tuning.generation, 2)
     )
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.add_trials(told(tuning, outcomes))

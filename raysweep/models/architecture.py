@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+import numpy as np
 import torch
 
 
@@ -40,6 +41,11 @@ class Architecture(Protocol):
     @property
     def parameter_count(self) -> int:
         """Parameters of one member: all encoders and their heads."""
+        ...
+
+    @property
+    def frozen_columns(self) -> np.ndarray:
+        """Which parameters are never trained: int64 columns, mostly none."""
         ...
 
     @property

@@ -44,7 +44,11 @@ class CustomEncoder:
     options: Mapping[str, object] = field(default_factory=dict)
 
     def built(self, seed: int) -> nn.Module:
-        """The module with the weights that the factory draws after torch was seeded so."""
+        """The module with the weights that the factory draws after torch was seeded so.
+
+        Set to train, as a loop of one's own would, by the module's own `train`; what it or the
+        factory has put in evaluation (a frozen BatchNorm, say) stays there.
+        """
         sizes = {"inputs": self.inputs, "depth": self.depth, "width": self.width}
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -54,7 +58,11 @@ class CustomEncoder:
                 f"{self.place}: the function returned {type(module).__name__}; it must return a "
                 "torch.nn.Module"
             )
-        return module.train()
+        evaluating = [part for part in module.modules() if not part.training]
+        module.train()
+        for part in evaluating:
+            part.training = False
+        return module
 
     @cached_property
     def module(self) -> nn.Module:
@@ -83,6 +91,26 @@ class CustomEncoder:
     def parameter_count(self) -> int:
         """Parameters of one member."""
         return sum(size.numel() for size in self.sizes.values())
+
+    @cached_property
+    def frozen(self) -> frozenset[str]:
+        """Names of the parameters that stay as they were drawn (requires_grad is False)."""
+        named = self.module.named_parameters()
+        return frozenset(name for name, parameter in named if not parameter.requires_grad)
+
+    @cached_property
+    def frozen_columns(self) -> np.ndarray:
+        """Where they lie in a member's parameters, int64."""
+        sizes = [(name in self.frozen, size.numel()) for name, size in self.sizes.items()]
+        return np.flatnonzero(np.repeat(*np.array(sizes, dtype=np.int64).reshape(-1, 2).T))
+
+    @cached_property
+    def untrained_layers(self) -> tuple[int, ...]:
+        """Numbers, from 1, of the layers that no trained parameter has an influence on."""
+        parameters = torch.zeros(1, self.parameter_count, requires_grad=True)
+        with torch.enable_grad():
+            layers = self.forward(parameters, torch.zeros(1, 2, self.inputs))
+        return tuple(number for number, h in enumerate(layers, 1) if not h.requires_grad)
 
     @cached_property
     def layers(self) -> int:
@@ -130,6 +158,7 @@ class CustomEncoder:
             name: block.unflatten(1, size) if size else block[:, 0]
             for (name, size), block in zip(self.sizes.items(), blocks, strict=True)
         }
+        stacked |= {name: stacked[name].detach() for name in self.frozen}
         buffers = self._buffers(x.dtype, x.device)
 
         def run(own: dict[str, Tensor], rows: Tensor) -> list[Tensor]:

@@ -69,6 +69,17 @@ class EncoderPair:
         """Parameters of one member: all encoders and their heads."""
         return self.head_layers[-1].offset + self.head_layers[-1].size
 
+    @cached_property
+    def frozen_columns(self) -> np.ndarray:
+        """See `Architecture.frozen_columns`."""
+        *heads, _ = self.head_layers
+        return np.concatenate(
+            [
+                encoder.frozen_columns + head.offset - encoder.parameter_count
+                for encoder, head in zip(self.encoders, heads, strict=True)
+            ]
+        )
+
     def spans(self, alignment_parameters: int) -> tuple[slice, ...]:
         """See `Architecture.spans`."""
         ends = [head.offset + head.size for head in self.head_layers]

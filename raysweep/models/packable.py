@@ -30,6 +30,12 @@ def check_packing(encoder: CustomEncoder, dtype: torch.dtype) -> None:
     place = encoder.place
     first, again, second = (encoder.built(seed) for seed in (_SEEDS[0], *_SEEDS))
     _check_parameters(place, first)
+    frozen = [[p.requires_grad for p in module.parameters()] for module in (first, again, second)]
+    if not frozen[0] == frozen[1] == frozen[2]:
+        raise InputError(
+            f"{place}: modules of two seeds freeze other parameters; a pack freezes the same ones "
+            "of all members"
+        )
     names = [list(module.state_dict()) for module in (first, again, second)]
     if not names[0] == names[1] == names[2] or not _same(first, again, nn.Module.parameters):
         raise InputError(
@@ -54,8 +60,9 @@ def check_packing(encoder: CustomEncoder, dtype: torch.dtype) -> None:
 
 def _check_parameters(place: str, module: nn.Module) -> None:
     parameters = dict(module.named_parameters())
-    if not parameters:
-        raise InputError(f"{place}: the module has no parameters; there is nothing to train")
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        frozen = "only frozen parameters" if parameters else "no parameters"
+        raise InputError(f"{place}: the module has {frozen}; there is nothing to train")
     for name, parameter in parameters.items():
         if is_lazy(parameter):
             raise InputError(
@@ -66,11 +73,6 @@ def _check_parameters(place: str, module: nn.Module) -> None:
             raise InputError(
                 f"{place}: parameter {name} is {parameter.dtype}; a pack trains real floating "
                 "numbers only"
-            )
-        if not parameter.requires_grad:
-            raise InputError(
-                f"{place}: parameter {name} is frozen (requires_grad is False), and a pack trains "
-                "all parameters; register what stays constant as a buffer"
             )
 
 
@@ -86,7 +88,8 @@ def _run_alone(encoder: CustomEncoder, module: nn.Module, x: Tensor) -> list[Ten
     if drew:
         raise InputError(
             f"{place}: the module draws random numbers when it is called, as dropout does; what a "
-            "member computes may depend on its weights and its rows alone, so leave that out"
+            "member computes may depend on its weights and its rows alone, so leave that out, or "
+            "put that part in evaluation by its eval()"
         )
     changed = [not torch.equal(a, b) for a, b in zip(before, module.buffers(), strict=True)]
     if any(changed):
@@ -94,8 +97,8 @@ def _run_alone(encoder: CustomEncoder, module: nn.Module, x: Tensor) -> list[Ten
         words = ", ".join(itertools.compress(names, changed))
         raise InputError(
             f"{place}: the module changes its buffers when it is called ({words}), as BatchNorm "
-            "does with its running statistics; take a layer without, such as LayerNorm or "
-            "GroupNorm"
+            "does with its running statistics; freeze it by its eval(), or take a layer without, "
+            "such as LayerNorm or GroupNorm"
         )
     if few is not None and not all(_near(h[:2], own) for h, own in zip(hidden, few, strict=True)):
         raise InputError(
@@ -115,9 +118,13 @@ def _check_packed(
     try:
         with torch.enable_grad():
             hidden = encoder.forward(leaf, x.expand(len(flat), -1, -1))
-            differentiable = all(layer.requires_grad for layer in hidden)
+            trained = [layer for layer in hidden if layer.requires_grad]
+            # Behind frozen parameters alone a layer has nothing to be differentiated by.
+            differentiable = hidden[-1].requires_grad and (
+                len(trained) == len(hidden) or bool(encoder.frozen)
+            )
             if differentiable:
-                torch.autograd.grad([layer.sum() for layer in hidden], leaf)
+                torch.autograd.grad([layer.sum() for layer in trained], leaf)
     except InputError:
         raise
     except Exception as error:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from raysweep.errors import InputError
@@ -87,6 +88,11 @@ class PairShape:
         """Parameters of one member: all encoders and their heads."""
         return self.fused_head.offset + self.fused_head.size
 
+    @property
+    def frozen_columns(self) -> np.ndarray:
+        """See `Architecture.frozen_columns`: all is trained."""
+        return np.empty(0, dtype=np.int64)
+
     def spans(self, alignment_parameters: int) -> tuple[slice, ...]:
         """See `Architecture.spans`."""
         towers = [tower.span for tower in self.towers]
@@ -149,6 +155,11 @@ class EncoderShape:
     def parameter_count(self) -> int:
         """Parameters of one member."""
         return self.towers[0].span.stop
+
+    @property
+    def frozen_columns(self) -> np.ndarray:
+        """See `Architecture.frozen_columns`: all is trained."""
+        return np.empty(0, dtype=np.int64)
 
     def spans(self, alignment_parameters: int = 0) -> tuple[slice, ...]:
         """Column ranges that are clipped together: all parameters."""

@@ -95,6 +95,7 @@ class Mirror:
         self.study = folder.existing_study()
         self.science = science_digest(self.study)
         self._cells = {cell.id: cell for cell in expand(self.study)}
+        self._earlier = folder.earlier(self.study, {})  # a driver has written them down before
         self._facts = study_facts(self.study, list(self._cells.values()))
         self._digest = content_key(self.study.model_dump(mode="json"))
         self._planned = _planned(self.study)
@@ -165,7 +166,7 @@ class Mirror:
         reasons = self.folder.failures()
         found: tuple[object, ...] = (len(self._read), *sorted(reasons))
         if found != self._failed_of:
-            sweep = sweep_of(self.study, self._results()) if reasons else None
+            sweep = sweep_of(self.study, self._results(), self._earlier) if reasons else None
             plans = {} if sweep is None else sweep.plans
             self._failed, self._failed_of = failed_cells(plans.values(), reasons), found
             # A cell none of whose packs came through has no rows, and is to be seen all the same.
@@ -185,7 +186,10 @@ class Mirror:
         assert isinstance(self.study, Study)
         return {
             cell: plan_cell(
-                self.study, self._cells[cell], Parts(self._pieces[cell][0], ()).results()
+                self.study,
+                self._cells[cell],
+                Parts(self._pieces[cell][0], ()).results(),
+                self._earlier,
             )
             for cell in cells
         }

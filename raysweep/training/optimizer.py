@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
@@ -42,6 +43,7 @@ class RowAdamW:
         weight_decay: [m], decoupled from the gradient.
         decayed: number of leading columns that weight decay acts on; the alignment parameters
             behind them are exempt, as temperatures are in CLIP (arXiv 2103.00020).
+        frozen: int64 columns that stay as they are; their gradients are 0.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class RowAdamW:
         learning_rate: torch.Tensor,
         weight_decay: torch.Tensor,
         decayed: int,
+        frozen: np.ndarray,
     ) -> None:
         self.parameters = parameters
         self.mean = torch.zeros_like(parameters)
@@ -61,6 +64,9 @@ class RowAdamW:
         self._decayed = decayed
         self._learning_rate = learning_rate[:, None]
         self._shrink = 1 - (learning_rate * weight_decay)[:, None]
+        if len(frozen):
+            self._shrink = self._shrink.repeat(1, decayed)
+            self._shrink[:, torch.from_numpy(frozen).to(parameters.device)] = 1.0
 
     def step(self, gradients: torch.Tensor) -> None:
         """Move every row one step along its gradients [m, P]."""

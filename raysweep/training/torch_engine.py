@@ -83,6 +83,7 @@ class TorchEngine:
             torch.as_tensor(members.learning_rate).to(like),
             torch.as_tensor(members.weight_decay).to(like),
             shape.parameter_count,
+            shape.frozen_columns,
         )
         self._spans = shape.spans(parameters.shape[1] - shape.parameter_count)
         self._bind()

@@ -74,10 +74,18 @@ def _scales(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> Iterat
 
 
 def _check_layer(alignment: object, encoders: Sequence[CustomEncoder]) -> list[Fault]:
-    """The fault of aligning a hidden layer that an encoder does not show."""
+    """The fault of aligning a hidden layer that an encoder does not show, or does not train."""
     layer = (salvage(Alignment, alignment).part or Alignment()).layer
-    if layer == "last" or all(layer <= encoder.layers for encoder in encoders):
+    if layer == "last":
         return []
+    if all(layer <= encoder.layers for encoder in encoders):
+        if all(layer not in encoder.untrained_layers for encoder in encoders):
+            return []
+        message = (
+            f"hidden layer {layer} of {encoders[0].place} has frozen parameters alone, so that "
+            "nothing could be forced there; give last, or a later layer"
+        )
+        return [Fault(("alignment", "layer"), message)]
     message = (
         f"there is no hidden layer {layer}: the module of {encoders[0].place} returns its "
         "representation alone; give last, or let it return a list of its hidden layers"
