@@ -124,7 +124,7 @@ def submit(
     for path in (*modules, *([wheel] if wheel else ())):
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; the job needs it")
-    entry = ["python", "-m", _OURS, "run", STUDY_NAME, "--out", location, "--address", "auto"]
+    entry = ["python", "-P", "-m", _OURS, "run", STUDY_NAME, "--out", location, "--address", "auto"]
     with (
         tempfile.TemporaryDirectory(prefix="raysweep-job-") as folder,
         tempfile.TemporaryDirectory(prefix="raysweep-wheel-") as unpacked,

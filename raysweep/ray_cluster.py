@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from raysweep import import_path
 from raysweep.errors import InputError
 from raysweep.spec import StudyBase
 from raysweep.wording import last_line
@@ -34,6 +35,7 @@ for _name, _value in _SETTINGS.items():
     os.environ.setdefault(_name, _value)
 
 import ray  # noqa: E402
+from ray.job_config import JobConfig  # noqa: E402
 
 TOKEN_HINT = (
     "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN)"
@@ -42,6 +44,16 @@ _CONNECT_S = 5.0
 _SETTINGS_FRAME = bytes(3) + b"\x04" + bytes(5)  # length, type, flags, stream
 _LAST_PORT = 65_535
 _OBJECT_STORE_BYTES = 256 * 2**20
+
+
+class _WithoutWorkingFolder(JobConfig):
+    """Ray puts the driver's working folder before all that its workers import, unless it has one.
+
+    What is left to Ray is said by the study: `raysweep.attempt.prepare_process`.
+    """
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        return True
 
 
 def connect(address: str, workers: int | None = None) -> bool:
@@ -60,6 +72,8 @@ def connect(address: str, workers: int | None = None) -> bool:
     if ray.is_initialized():
         return False
     common: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if not _in_job():
+        common["job_config"] = _WithoutWorkingFolder()
     with _own_signals():
         if address == "local":
             _start_local(workers, common)
@@ -130,9 +144,13 @@ def shipped_code() -> dict[str, Any] | None:
 
     So workers run what the driver runs, whatever their nodes have installed.
     """
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+    if _in_job():
         return None
     return {"py_modules": packages(), "excludes": ["**/__pycache__/"]}
+
+
+def _in_job() -> bool:
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
 def needs(study: StudyBase) -> dict[str, float]:
@@ -201,7 +219,7 @@ def _fitting(node: Mapping[str, float], bundle: Mapping[str, float]) -> int:
 
 
 def _start_local(workers: int | None, common: dict[str, Any]) -> None:
-    with _environment(_private_token()):
+    with _environment({**import_path.environment(), **_private_token()}):
         try:
             ray.init(
                 address="local",
@@ -258,13 +276,22 @@ def _see_that_it_is_ray(door: socket.socket) -> None:
 
 @contextlib.contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    added = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(added)
+    """Have exactly these environment variables while something is started."""
+    before = dict(os.environ)
+    changed = {name for name in {*before, *values} if before.get(name) != values.get(name)}
+    _set_environment({name: values.get(name) for name in changed})
     try:
         yield
     finally:
-        for name in added:
+        _set_environment({name: before.get(name) for name in changed})
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
             os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextlib.contextmanager

@@ -1,5 +1,11 @@
 """The command line; the only package that prints or exits."""
 
+from raysweep import import_path
+
+import_path.put_users_last()
+
+# isort: split
+# Only now: with the user's folders first any of these could be the user's.
 import signal
 
 import typer

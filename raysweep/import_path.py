@@ -1,0 +1,66 @@
+"""Where this program, and the processes that it starts, import from.
+
+A user's folder may hold files of any name: random.py, mlflow.py. Python looks into the working
+folder first under ``python -m`` and where PYTHONPATH says so, and every library that asks for the
+module of that name then gets the user's. So the user's folders come last here, and processes that
+are started do not have them: what a study names is found by `raysweep.dotted`.
+
+This is imported before anything else, so it imports only what no file can take the place of.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_VARIABLE = "PYTHONPATH"
+_INSTALLED = ("site-packages", "dist-packages")
+_OURS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+
+
+def put_users_last() -> None:
+    """Have the standard library and what is installed found before the user's files.
+
+    The folders that are moved are the working folder and those in it, where they are on the path by
+    ``PYTHONPATH`` or ``python -m``; not the one that this package lies in.
+    """
+    given = [*_given(), *([] if sys.flags.safe_path else sys.path[:1])]
+    users = {entry for entry in given if _users(entry)}
+    moved = [entry for entry in sys.path if entry in users]
+    sys.path[:] = [entry for entry in sys.path if entry not in users] + moved
+
+
+def environment(entries: "Iterable[str] | None" = None) -> dict[str, str]:
+    """The environment variables for a Python process that imports nothing from the user's folders.
+
+    Args:
+        entries: what such a process has on its path before its own; by default what PYTHONPATH
+            says. The user's folders among them are left out.
+    """
+    wanted = _given() if entries is None else entries
+    kept = [entry for entry in wanted if entry and not _users(entry)]
+    if not sys.flags.safe_path and sys.path[:1] == [_OURS] and _OURS not in kept:
+        kept.append(_OURS)  # python -m, beside a package that is not installed
+    variables = {**os.environ, "PYTHONSAFEPATH": "1", _VARIABLE: os.pathsep.join(kept)}
+    if not kept:
+        del variables[_VARIABLE]
+    return variables
+
+
+def _given() -> list[str]:
+    """The entries of PYTHONPATH as Python reads them: absolute, an empty one is here."""
+    given = os.environ.get(_VARIABLE)
+    return [os.path.abspath(entry) for entry in given.split(os.pathsep)] if given else []
+
+
+def _users(entry: str) -> bool:
+    try:
+        here = os.path.realpath(os.getcwd())
+    except OSError:  # the working folder was removed
+        return False
+    place = os.path.realpath(entry)
+    if place == _OURS or os.path.basename(place) in _INSTALLED:
+        return False
+    return place == here or (here != os.sep and place.startswith(here + os.sep))
