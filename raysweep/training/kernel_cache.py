@@ -7,7 +7,6 @@ nobody trains with what it has compiled itself; and workers that start together 
 
 import fcntl
 import hashlib
-import os
 import subprocess
 import sys
 from pathlib import Path
