@@ -2,8 +2,8 @@
 
 A user's folder may hold files of any name: random.py, mlflow.py. Python looks into the working
 folder first under ``python -m`` and where PYTHONPATH says so, and every library that asks for the
-module of that name then gets the user's. So the user's folders come last here, and processes that
-are started do not have them: what a study names is found by `raysweep.dotted`.
+module of that name then gets the user's. So the user's folders are taken off the path here, and
+processes that are started do not have them: what a study names is found by `raysweep.dotted`.
 
 This is imported before anything else, so it imports only what no file can take the place of.
 """
@@ -20,16 +20,20 @@ _INSTALLED = ("site-packages", "dist-packages")
 _OURS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
-def put_users_last() -> None:
-    """Have the standard library and what is installed found before the user's files.
+put_aside: list[str] = []
+"""The folders that were taken off the path of this process."""
 
-    The folders that are moved are the working folder and those in it, where they are on the path by
-    ``PYTHONPATH`` or ``python -m``; not the one that this package lies in.
+
+def put_users_aside() -> None:
+    """Take the user's folders off the path.
+
+    They are the working folder and those in it, where they are on the path by ``PYTHONPATH`` or
+    ``python -m``; not the one that this package lies in.
     """
     given = [*_given(), *([] if sys.flags.safe_path else sys.path[:1])]
     users = {entry for entry in given if _users(entry)}
-    moved = [entry for entry in sys.path if entry in users]
-    sys.path[:] = [entry for entry in sys.path if entry not in users] + moved
+    put_aside.extend(entry for entry in sys.path if entry in users)
+    sys.path[:] = [entry for entry in sys.path if entry not in users]
 
 
 def environment(entries: "Iterable[str] | None" = None) -> dict[str, str]:

@@ -25,6 +25,7 @@ from raysweep import __version__, ray_cluster
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
 
+from raysweep.dotted import find_again
 from raysweep.errors import InputError
 from raysweep.run_folder import STUDY_NAME
 from raysweep.spec import StudyBase
@@ -102,7 +103,8 @@ def submit(
             folder, or a URI. An output that is there already is resumed or extended.
         address: of the cluster's job server, ``http://HEAD:8265``.
         wheel: a wheel of this package to run; by default the package as it is installed here.
-        modules: further packages or ``.py`` files that the study needs, such as a loss.
+        modules: further packages or ``.py`` files that the study needs. Those that it names itself
+            are sent unless they are installed.
         arguments: further arguments of ``raysweep run``, such as ``--pack-limit``.
         tracking_uri: address of an MLflow server that the cluster reaches; by default
             ``MLFLOW_TRACKING_URI`` where that is one. Without any the job copies nothing to MLflow,
@@ -121,6 +123,9 @@ def submit(
             f"--out {location}: a job runs on the cluster, and its results must outlive it; give "
             "the absolute path of a folder that all nodes share, or a URI such as s3://bucket/path"
         )
+    given = {path.resolve().name for path in modules}
+    named = [found.top for found in find_again(study.own_code) if not found.installed and found.top]
+    modules = [*modules, *(top for top in dict.fromkeys(named) if top.name not in given)]
     for path in (*modules, *([wheel] if wheel else ())):
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; the job needs it")

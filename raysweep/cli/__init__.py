@@ -2,10 +2,10 @@
 
 from raysweep import import_path
 
-import_path.put_users_last()
+import_path.put_users_aside()
 
 # isort: split
-# Only now: with the user's folders first any of these could be the user's.
+# Only now: any of these could have been the user's.
 import signal
 
 import typer

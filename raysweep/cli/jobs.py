@@ -1,6 +1,5 @@
 """Studies on a cluster: send one, list them, listen to one, stop one."""
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,9 +61,10 @@ def submit(
 ) -> None:
     """Run a study as a job on a cluster, show its progress, and print the verdict."""
     from raysweep import jobs
+    from raysweep.dotted import make_importable
 
     # The study is checked here, with the code that it will find there.
-    sys.path[:0] = [str(path.resolve().parent) for path in module or ()]
+    make_importable(str(path.resolve().parent) for path in module or ())
     arguments: Sequence[str] = ["--wait", f"{wait:g}"] if wait else []
     if pack_limit is not None:
         arguments = [*arguments, "--pack-limit", f"{pack_limit:g}"]

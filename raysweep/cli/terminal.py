@@ -5,7 +5,9 @@ Exit codes: 0 done, 1 some packs failed, 2 a mistake in what was given, 130 inte
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -13,6 +15,9 @@ from rich.console import Console
 from raysweep.bundled import find_study
 from raysweep.run_folder import RunFolder
 from raysweep.spec import StudyBase
+
+if TYPE_CHECKING:
+    from raysweep.study_yaml import Fault
 
 INTERRUPTED = 130
 _PIPE_WIDTH = 124
@@ -50,12 +55,26 @@ WaitOption = Annotated[
 ]
 
 
-def load(name: str, overrides: list[str] | None) -> StudyBase:
-    """The resolved study of a file or a bundled name, all its faults told at once."""
+def load(
+    name: str, overrides: list[str] | None, tell: Callable[[str], None] | None = None
+) -> StudyBase:
+    """The resolved study of a file or a bundled name, all its faults told at once.
+
+    Args:
+        name: as the user gave it.
+        overrides: of ``--set``.
+        tell: given a line for all code that the study names, before any of it is imported.
+    """
     from raysweep import vocabulary
     from raysweep.study_file import load_study
 
-    return load_study(find_study(name), overrides or (), vocabulary.check, vocabulary.resolve_files)
+    def check(raw: Mapping[str, Any], folder: Path) -> "list[Fault]":
+        if tell is not None:
+            for line in vocabulary.named_code(raw, folder):
+                tell(line)
+        return vocabulary.check(raw, folder)
+
+    return load_study(find_study(name), overrides or (), check, vocabulary.resolve_files)
 
 
 def adopted_study(folder: RunFolder) -> StudyBase:
