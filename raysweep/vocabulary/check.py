@@ -71,7 +71,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
     faults += check_calibration(raw.get("evaluation"))
     faults += check_encoder(raw, inputs)
     if raw.get("kind") != "emergence":
-        faults += check_loss(raw.get("alignment"), raw.get("search"), widths)
+        faults += check_loss(raw.get("alignment"), raw.get("search"), raw.get("training"), widths)
         faults += check_objective(raw.get("search"), raw.get("evaluation"))
     faults = [_with_namesake(fault, own.get(fault.location), places) for fault in faults]
     return faults + check_rows(raw, sizes)
