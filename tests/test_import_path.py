@@ -61,16 +61,21 @@ RUN = ["run", "tiny.yaml", "--out", "out"]
 COMMANDS = {"script": [str(BIN / "raysweep")], "module": [sys.executable, "-m", "raysweep"]}
 
 
+def test_a_run_imports_nothing_from_the_working_folder(shadowed: Path) -> None:
+    run(shadowed, [*COMMANDS["module"], *RUN, "--runner", "local", "--no-mlflow"])
+
+
+@pytest.mark.faults
 @pytest.mark.mlflow
-@pytest.mark.parametrize(("how", "variables"), [("script", True), ("module", False)])
-def test_a_run_and_its_copy_import_nothing_from_the_working_folder(
-    shadowed: Path, how: str, variables: bool
+@pytest.mark.parametrize("how", COMMANDS)
+def test_the_copy_to_mlflow_imports_nothing_from_the_working_folder(
+    shadowed: Path, how: str
 ) -> None:
-    given = {"PYTHONPATH": str(shadowed)} if variables else {}
-    said = run(shadowed, [*COMMANDS[how], *RUN, "--runner", "local"], **given)
-    assert "Does forcing alignment help?" in said
-    assert "all there" in said
-    assert "ModuleNotFoundError" not in (shadowed / "out" / "tracking.log").read_text()
+    given = {"PYTHONPATH": str(shadowed)} if how == "script" else {}
+    run(shadowed, [*COMMANDS[how], *RUN, "--runner", "local"], **given)
+    # The log is the copying process's own; how far it came depends on the machine.
+    assert "Error" not in (shadowed / "out" / "tracking.log").read_text()
+    assert "all there" in run(shadowed, [*COMMANDS[how], "sync", "out"], **given)
 
 
 @pytest.mark.faults
@@ -139,12 +144,13 @@ def test_folders_outside_of_the_working_folder_stay(
     monkeypatch.chdir(here)
     given = [str(here), *kept, "code", ""]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(given))
-    monkeypatch.setattr(sys, "path", ["script", str(here), *kept, str(here / "code"), "library"])
+    script, code = str(tmp_path / "bin"), str(here / "code")
+    monkeypatch.setattr(sys, "path", [script, str(here), *kept, code, "library"])
     monkeypatch.setattr(import_path, "put_aside", [])
     assert import_path.environment()["PYTHONPATH"].split(os.pathsep) == kept
     assert import_path.environment()["PYTHONSAFEPATH"] == "1"
     import_path.put_users_aside()
-    assert sys.path == ["script", *kept, "library"]
-    assert import_path.put_aside == [str(here), str(here / "code")]
+    assert sys.path == [script, *kept, "library"]
+    assert import_path.put_aside == [str(here), code]
     monkeypatch.setenv("PYTHONPATH", ".")
     assert "PYTHONPATH" not in import_path.environment()
