@@ -3,7 +3,6 @@
 import importlib
 import importlib.util
 import inspect
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,11 +71,19 @@ def find(path: str, folders: Sequence[Path] = ()) -> Found | None:
     return Found(module, file, top, exists, installed)
 
 
-def find_again(paths: Iterable[str], folders: Sequence[Path] = ()) -> list[Found]:
-    """`find` of several, those that are not found left out, and made importable."""
-    found = [one for path in paths if (one := find(path, folders)) is not None]
-    make_importable(str(one.folder) for one in found if one.folder is not None)
-    return found
+def code_folders(paths: Iterable[str], folders: Sequence[Path] = ()) -> list[str]:
+    """What must be on the import path for several dotted paths; nothing where all are installed.
+
+    With the folders of their modules come those that were put aside: a user who named them on
+    PYTHONPATH has there what these modules import.
+
+    Args:
+        paths: the dotted paths; those that are not found are left out.
+        folders: as in `find`.
+    """
+    found = [one.folder for path in paths if (one := find(path, folders)) is not None]
+    needed = [str(folder) for folder in found if folder is not None]
+    return list(dict.fromkeys([*needed, *import_path.put_aside])) if needed else []
 
 
 def search_folders(folder: Path, recorded: Iterable[str] = ()) -> list[Path]:
@@ -93,8 +100,8 @@ def search_folders(folder: Path, recorded: Iterable[str] = ()) -> list[Path]:
 def make_importable(folders: Iterable[str]) -> None:
     """Let modules be imported from these folders, too; what is installed goes first."""
     for folder in folders:
-        if folder not in sys.path and Path(folder).is_absolute():
-            sys.path.append(folder)
+        if Path(folder).is_absolute():
+            import_path.put_last(folder)
     importlib.invalidate_caches()
 
 

@@ -23,6 +23,9 @@ _OURS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 put_aside: list[str] = []
 """The folders that were taken off the path of this process."""
 
+for_studies: list[str] = []
+"""The folders that were put on it, last, for code that a study names."""
+
 
 def put_users_aside() -> None:
     """Take the user's folders off the path.
@@ -36,6 +39,13 @@ def put_users_aside() -> None:
     sys.path[:] = [entry for entry in sys.path if entry not in users]
 
 
+def put_last(folder: str) -> None:
+    """Let this process import from a folder what is found nowhere else."""
+    if folder not in sys.path:
+        sys.path.append(folder)
+        for_studies.append(folder)
+
+
 def environment(entries: "Iterable[str] | None" = None) -> dict[str, str]:
     """The environment variables for a Python process that imports nothing from the user's folders.
 
@@ -44,7 +54,7 @@ def environment(entries: "Iterable[str] | None" = None) -> dict[str, str]:
             says. The user's folders among them are left out.
     """
     wanted = _given() if entries is None else entries
-    kept = [entry for entry in wanted if entry and not _users(entry)]
+    kept = [e for e in wanted if e and e not in for_studies and not _users(e)]
     if not sys.flags.safe_path and sys.path[:1] == [_OURS] and _OURS not in kept:
         kept.append(_OURS)  # python -m, beside a package that is not installed
     variables = {**os.environ, "PYTHONSAFEPATH": "1", _VARIABLE: os.pathsep.join(kept)}

@@ -25,7 +25,7 @@ from raysweep import __version__, ray_cluster
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
 
-from raysweep.dotted import find_again
+from raysweep.dotted import find
 from raysweep.errors import InputError
 from raysweep.run_folder import STUDY_NAME
 from raysweep.spec import StudyBase
@@ -124,8 +124,9 @@ def submit(
             "the absolute path of a folder that all nodes share, or a URI such as s3://bucket/path"
         )
     given = {path.resolve().name for path in modules}
-    named = [found.top for found in find_again(study.own_code) if not found.installed and found.top]
-    modules = [*modules, *(top for top in dict.fromkeys(named) if top.name not in given)]
+    named = [found for path in study.own_code if (found := find(path)) is not None]
+    tops = dict.fromkeys(found.top for found in named if not found.installed and found.top)
+    modules = [*modules, *(top for top in tops if top.name not in given)]
     for path in (*modules, *([wheel] if wheel else ())):
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; the job needs it")

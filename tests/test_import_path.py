@@ -94,18 +94,20 @@ def test_workers_and_the_compilation_import_nothing_from_the_working_folder(
 
 
 def test_a_named_module_comes_with_the_files_that_it_imports(tmp_path: Path) -> None:
-    """From the study's folder alone, also when the run goes on from another one."""
+    """From the study's folder and PYTHONPATH, also when the run goes on from another folder."""
     project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
     for folder in (project, elsewhere):
         folder.mkdir()
         for name in ("random", "torch", "mlflow"):
             (folder / f"{name}.py").write_text("raise SystemExit('not named by the study')")
     (project / "mine.py").write_text(OWN_LOSS)
-    (project / "helpers.py").write_text("def squared(x): return x.square()")
+    (project / "helpers.py").write_text("import further\n\nsquared = further.squared")
+    (elsewhere / "lib").mkdir()
+    (elsewhere / "lib" / "further.py").write_text("def squared(x): return x.square()")
     write_study(project / "tiny.yaml", alignment={"loss": "mine:distance"}, search__trials=2)
     script, out = COMMANDS["script"], project / "out"
     ran = [*script, "run", project / "tiny.yaml", "--out", out, "--runner", "local", "--no-mlflow"]
-    run(elsewhere, ran)
+    run(elsewhere, ran, PYTHONPATH="lib")
     parts = sorted((out / "parts").iterdir())
     parts[-1].unlink()
     run(tmp_path, [*script, "resume", out, "--runner", "local", "--no-mlflow"])

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.data.views import PairedViews
-from raysweep.dotted import find, find_again, is_dotted, namesake, search_folders
+from raysweep.dotted import code_folders, find, is_dotted, make_importable, namesake, search_folders
 from raysweep.salvage import salvage
 from raysweep.spec import DataGrid
 from raysweep.study_yaml import Fault, Location, joined
@@ -40,7 +40,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
         folder: what relative paths are relative to.
     """
     own, places = _own_code(raw), _places(raw, folder)
-    find_again(own.values(), places)
+    make_importable(code_folders(own.values(), places))
     faults: list[Fault] = []
     blocks = raw.get("data")
     sizes: list[BlockRows] = []

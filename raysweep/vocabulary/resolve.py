@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.data.registry import DATASETS
-from raysweep.dotted import find_again, search_folders, source_of
+from raysweep.dotted import code_folders, make_importable, search_folders, source_of
 from raysweep.metrics import REGISTRY
 from raysweep.options import Option, resolve
 from raysweep.spec import OptionRange, Study, StudyBase
@@ -62,9 +62,11 @@ def with_code_folders(study: StudyBase, folder: Path) -> StudyBase:
         study: one that may have been resolved before, elsewhere.
         folder: that of the study file.
     """
-    places = search_folders(folder, study.code_folders or ())
-    folders = [str(found.folder) for found in find_again(study.own_code, places) if found.folder]
-    return study.model_copy(update={"code_folders": tuple(dict.fromkeys(folders)) or None})
+    recorded = study.code_folders or ()
+    places = search_folders(folder, recorded)
+    folders = dict.fromkeys([*code_folders(study.own_code, places), *recorded])
+    make_importable(folders)
+    return study.model_copy(update={"code_folders": tuple(folders) or None})
 
 
 def _searched(option: Option | None, wanted: OptionRange | tuple[Any, ...]) -> Any:
