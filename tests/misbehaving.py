@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 import time
-import traceback
+import types
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -41,7 +41,10 @@ def loss(h1: Tensor, h2: Tensor, folder: str, fault: str = "", amount: float = 1
 
 def is_tried() -> bool:
     """Whether a study is being checked, and no pack runs."""
-    return any(frame.name == "check_usable" for frame in traceback.extract_stack())
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "check_usable":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _misbehave(place: Path, fault: str, amount: float, members: int) -> None:
