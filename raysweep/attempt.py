@@ -14,6 +14,7 @@ from functools import cache
 import torch
 from threadpoolctl import threadpool_limits
 
+from raysweep.dotted import make_importable
 from raysweep.emergence.run import family_bytes, run_family
 from raysweep.execute import pack_bytes, run_pack
 from raysweep.models.memory import is_memory_short
@@ -122,12 +123,13 @@ def _warn_of_missing_gpu() -> None:
 
 
 def prepare_process(study: StudyBase) -> None:
-    """Make this process one that runs packs: its threads, and the CPU kernel compiled.
+    """Make this process one that runs packs: its imports, its threads, the CPU kernel compiled.
 
     Sums are split by threads, so that every process that runs packs must use the same number for
     its results to be equal in every bit. The kernel is compiled here, as it takes half a minute
     on a machine that never ran it and must not count against a pack's time limit.
     """
+    make_importable(study.code_folders or ())
     threads = max(1, int(study.resources.cpus_per_pack))
     torch.set_num_threads(threads)
     threadpool_limits(threads)

@@ -24,6 +24,7 @@ from raysweep import __version__, ray_cluster
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
 
+from raysweep.dotted import find
 from raysweep.errors import InputError
 from raysweep.run_folder import STUDY_NAME
 from raysweep.scratch import scratch
@@ -106,7 +107,8 @@ def submit(
             folder, or a URI. An output that is there already is resumed or extended.
         address: of the cluster's job server, ``http://HEAD:8265``.
         wheel: a wheel of this package to run; by default the package as it is installed here.
-        modules: further packages or ``.py`` files that the study needs, such as a loss.
+        modules: further packages or ``.py`` files that the study needs. Those that it names itself
+            are sent unless they are installed.
         arguments: further arguments of ``raysweep run``, such as ``--pack-limit``.
         tracking_uri: address of an MLflow server that the cluster reaches; by default
             ``MLFLOW_TRACKING_URI`` where that is one. Without any the job copies nothing to MLflow,
@@ -125,10 +127,14 @@ def submit(
             f"--out {location}: a job runs on the cluster, and its results must outlive it; give "
             "the absolute path of a folder that all nodes share, or a URI such as s3://bucket/path"
         )
+    given = {path.resolve().name for path in modules}
+    named = [found for path in study.own_code if (found := find(path)) is not None]
+    tops = dict.fromkeys(found.top for found in named if not found.installed and found.top)
+    modules = [*modules, *(top for top in tops if top.name not in given)]
     for path in (*modules, *([wheel] if wheel else ())):
         if not os.path.exists(path):  # False also where a name is too long
             raise InputError(f"{path}: no such file or folder; the job needs it")
-    entry = ["python", "-m", _OURS, "run", STUDY_NAME, "--out", location, "--address", "auto"]
+    entry = ["python", "-P", "-m", _OURS, "run", STUDY_NAME, "--out", location, "--address", "auto"]
     with scratch("job") as place:
         folder, unpacked = str(place / "files"), place / "wheel"
         for made in (folder, unpacked):

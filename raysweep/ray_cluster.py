@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from raysweep import import_path
 from raysweep.errors import InputError, RunnerLost
 from raysweep.scratch import scratch
 from raysweep.spec import StudyBase
@@ -37,6 +38,7 @@ for _name, _value in _SETTINGS.items():
     os.environ.setdefault(_name, _value)
 
 import ray  # noqa: E402
+from ray.job_config import JobConfig  # noqa: E402
 
 TOKEN_HINT = (
     "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN)"
@@ -51,6 +53,16 @@ _WATCH_S = 0.25
 _LONGEST_ROOT = 24
 _files = contextlib.ExitStack()
 """The files of a Ray that was started here."""
+
+
+class _WithoutWorkingFolder(JobConfig):
+    """Ray puts the driver's working folder before all that its workers import, unless it has one.
+
+    What is left to Ray is said by the study: `raysweep.attempt.prepare_process`.
+    """
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        return True
 
 
 def connect(address: str, workers: int | None = None, modules: Sequence[Path] = ()) -> bool:
@@ -70,6 +82,8 @@ def connect(address: str, workers: int | None = None, modules: Sequence[Path] = 
     if ray.is_initialized():
         return False
     common: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if not _in_job():
+        common["job_config"] = _WithoutWorkingFolder()
     with _own_signals():
         if address == "local":
             if modules:
@@ -203,7 +217,7 @@ def shipped_code(modules: Sequence[Path] = ()) -> dict[str, Any] | None:
     Raises:
         InputError: there are some in a job.
     """
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
+    if not _in_job():
         return _environment_with(packages(), modules)
     if modules:
         raise InputError(
@@ -216,6 +230,10 @@ def shipped_code(modules: Sequence[Path] = ()) -> dict[str, Any] | None:
 def _environment_with(packages: Sequence[str], modules: Sequence[Path]) -> dict[str, Any]:
     own = [str(path.resolve()) for path in modules]
     return {"py_modules": [*packages, *own], "excludes": ["**/__pycache__/"]}
+
+
+def _in_job() -> bool:
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
 def needs(study: StudyBase) -> dict[str, float]:
@@ -286,7 +304,7 @@ def _fitting(node: Mapping[str, float], bundle: Mapping[str, float]) -> int:
 def _start_local(workers: int | None, common: dict[str, Any]) -> None:
     root = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     folder = _files.enter_context(scratch("ray", root if len(root) < _LONGEST_ROOT else "/tmp"))
-    with _environment(_private_token()):
+    with _environment({**import_path.environment(), **_private_token()}):
         try:
             ray.init(
                 _temp_dir=str(folder),
@@ -369,13 +387,22 @@ def _see_that_it_is_ray(door: socket.socket) -> None:
 
 @contextlib.contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    added = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(added)
+    """Have exactly these environment variables while something is started."""
+    before = dict(os.environ)
+    changed = {name for name in {*before, *values} if before.get(name) != values.get(name)}
+    _set_environment({name: values.get(name) for name in changed})
     try:
         yield
     finally:
-        for name in added:
+        _set_environment({name: before.get(name) for name in changed})
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
             os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextlib.contextmanager

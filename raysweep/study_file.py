@@ -217,7 +217,7 @@ def _keys_at(location: Location, study: type[StudyBase]) -> list[str]:
             return []
         if typing.get_origin(field.annotation) is dict:
             next(names, None)  # a name that the user chose
-    return [name for name in model.model_fields if name != "files"]
+    return [name for name in model.model_fields if name not in ("files", "code_folders")]
 
 
 def _model_in(annotation: Any) -> Any:

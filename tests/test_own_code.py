@@ -1,6 +1,8 @@
 """Studies with a user's own encoder and loss, from the study file to the table."""
 
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -41,7 +43,7 @@ SMALL = (
 
 
 @pytest.fixture
-def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The study file of the guide, with the guide's own encoder and loss beside it."""
     text = GUIDE.read_text()
     code = re.findall(r"```python\n# mine.py\n(.*?)```", text, re.DOTALL)
@@ -49,13 +51,16 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert len(code) == 2
     (tmp_path / "mine.py").write_text("\n".join(code))
     (tmp_path / "residual.yaml").write_text(study)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    return tmp_path / "residual.yaml"
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path / "residual.yaml"
+    sys.modules.pop("mine", None)
 
 
 @pytest.mark.ray
 def test_the_example_of_the_guide_runs_through_ray(example: Path) -> None:
+    for name in ("random", "numpy", "torch", "ray", "mlflow", "raysweep_analysis", "misbehaving"):
+        file = example.parent / f"{name}.py"
+        file.write_text("raise SystemExit('a file that the study does not name')")
     overrides = [flag for override in SMALL for flag in ("--set", override)]
     done = raysweep(
         example.parent, "run", "residual.yaml", "--out", "out", "--no-mlflow", *overrides

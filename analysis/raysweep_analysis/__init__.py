@@ -1,5 +1,15 @@
 """Statistics, figures and the report on trial tables; needs the table alone, no torch or Ray."""
 
+import sys
+
+if sys.argv[:1] == ["-m"] and __name__ in sys.orig_argv:
+    # python -m raysweep_analysis: this is the program, and no library of another one.
+    from raysweep import import_path
+
+    import_path.put_users_aside()
+
+# isort: split
+# Only now: any of these could have been the user's.
 from raysweep_analysis.boundaries import boundary, lines_by
 from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.doses import dose_response, dose_shapes

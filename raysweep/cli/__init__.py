@@ -1,5 +1,11 @@
 """The command line; the only package that prints or exits."""
 
+from raysweep import import_path
+
+import_path.put_users_aside()
+
+# isort: split
+# Only now: any of these could have been the user's.
 import signal
 
 import typer

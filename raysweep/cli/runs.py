@@ -89,17 +89,23 @@ def resume(
     mlflow: MlflowOption = True,
 ) -> None:
     """Run what is missing in an output folder, and print the verdict."""
+    from raysweep.vocabulary import with_code_folders
+
     place = RunFolder(Output(folder))
     modules = importable(module)
     how = _How(runner, address, workers, modules, pack_limit, wait, tracking_uri, mlflow)
-    _run(adopted_study(place), place, how)
+    _run(with_code_folders(adopted_study(place), Path.cwd()), place, how)
 
 
 @app.command()
 def validate(study: StudyArgument, overrides: SetOption = None) -> None:
-    """Check a study file; list all its faults at once."""
-    resolved = load(study, overrides)
+    """Check a study file and try the code that it names; list all its faults at once."""
+    resolved = load(study, overrides, _tell_code)
     stdout.print(f"{study}: a valid study ({resolved.name})", highlight=False)
+
+
+def _tell_code(line: str) -> None:
+    stdout.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

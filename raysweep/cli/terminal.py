@@ -6,8 +6,9 @@ Exit codes: 0 done, 1 some packs failed, 2 a mistake in what was given, 3 no cel
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -18,6 +19,9 @@ from raysweep.errors import InputError
 from raysweep.run_folder import RunFolder
 from raysweep.spec import StudyBase
 from raysweep.wording import visible
+
+if TYPE_CHECKING:
+    from raysweep.study_yaml import Fault
 
 UNTESTED = 3
 INTERRUPTED = 130
@@ -78,6 +82,8 @@ def importable(modules: list[Path] | None) -> tuple[Path, ...]:
     Raises:
         InputError: one is neither a ``.py`` file nor a folder.
     """
+    from raysweep.dotted import make_importable
+
     found = tuple(modules or ())
     for path in found:
         name = path.resolve().stem if path.is_file() else path.resolve().name
@@ -86,16 +92,30 @@ def importable(modules: list[Path] | None) -> tuple[Path, ...]:
                 f"--module {path}: expected a .py file or the folder of a package, whose name can "
                 "be imported"
             )
-    sys.path[:0] = [str(path.resolve().parent) for path in found]
+    make_importable(str(path.resolve().parent) for path in found)
     return found
 
 
-def load(name: str, overrides: list[str] | None) -> StudyBase:
-    """The resolved study of a file or a bundled name, all its faults told at once."""
+def load(
+    name: str, overrides: list[str] | None, tell: Callable[[str], None] | None = None
+) -> StudyBase:
+    """The resolved study of a file or a bundled name, all its faults told at once.
+
+    Args:
+        name: as the user gave it.
+        overrides: of ``--set``.
+        tell: given a line for all code that the study names, before any of it is imported.
+    """
     from raysweep import vocabulary
     from raysweep.study_file import load_study
 
-    return load_study(find_study(name), overrides or (), vocabulary.check, vocabulary.resolve_files)
+    def check(raw: Mapping[str, Any], folder: Path) -> "list[Fault]":
+        if tell is not None:
+            for line in vocabulary.named_code(raw, folder):
+                tell(line)
+        return vocabulary.check(raw, folder)
+
+    return load_study(find_study(name), overrides or (), check, vocabulary.resolve_files)
 
 
 def adopted_study(folder: RunFolder) -> StudyBase:

@@ -10,3 +10,4 @@ from raysweep.objective.registry import LOSSES as LOSSES
 from raysweep.objective.registry import LossEntry as LossEntry
 from raysweep.objective.registry import build_loss as build_loss
 from raysweep.objective.registry import pairwise_elements as pairwise_elements
+from raysweep.objective.usable import check_usable as check_usable

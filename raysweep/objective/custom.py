@@ -57,6 +57,10 @@ class CustomLoss(WithoutParameters):
                 f"{list(h1.shape)} and {list(h2.shape)}; it must return {wanted} "
                 f"(option packed is {self.packed})"
             )
+        if value.is_complex():
+            raise InputError(
+                f"loss {self.path}: the function returned {value.dtype}; a loss is a real number"
+            )
         if not value.requires_grad:
             raise InputError(
                 f"loss {self.path}: the value does not depend on h1 or h2 in a way that torch can "
@@ -74,11 +78,16 @@ def load_custom(path: str, packed: bool, options: Mapping[str, object]) -> Custo
         options: Keyword arguments for the function.
 
     Raises:
-        InputError: The path is malformed, cannot be imported, names nothing callable, or the
-            function does not take these options.
+        InputError: The path is malformed, cannot be imported, names nothing callable or a class,
+            or the function does not take these options.
     """
     place = f"loss {path}"
     function = imported(path, place)
+    if isinstance(function, type):
+        raise InputError(
+            f"{place}: is a class, whose call makes an object and no number; name a function, or "
+            "an object of that class that a module of your own has"
+        )
     form = f"{path.partition(':')[2]}(h1, h2, **options)"
     check_call(function, place, form, (None, None), {}, options)
     return CustomLoss(path, function, packed, dict(options))

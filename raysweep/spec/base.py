@@ -18,7 +18,8 @@ class StudyBase(Part):
     """The parts that every study has.
 
     ``files`` is filled in when the study is resolved: file, or dotted path of a user's own encoder
-    or loss, -> digest of its content.
+    or loss, -> digest of its content. So is ``code_folders``: what must be on the import path for
+    the modules of these functions.
     """
 
     name: str
@@ -33,6 +34,9 @@ class StudyBase(Part):
         evaluation: Evaluation = Evaluation()
         resources: Resources = Resources()
         files: dict[str, str] = Field(default_factory=dict)
+
+    # Only of kinds that may name code; where it lies is no part of what a study says.
+    code_folders: tuple[str, ...] | None = None
 
     # Whether depths and widths given for both modalities stand for all pairs of them.
     every_pair: ClassVar[bool] = False

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from raysweep import import_path
 from raysweep.run_folder import RunFolder
 from raysweep.storage import unlinked
 from raysweep.tracking.address import VARIABLE, Address, remember, resolve_address
@@ -117,12 +118,12 @@ def start_companion(folder: RunFolder, tracking_uri: str | None = None) -> Compa
     log = _log_path(folder)
     with open(log, "ab", opener=unlinked) as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "raysweep", "sync", folder.output.location, "--follow"],
+            [sys.executable, "-P", "-m", "raysweep", "sync", folder.output.location, "--follow"],
             stdin=subprocess.PIPE,
             stdout=stream,
             stderr=stream,
             # Not an argument: an address may hold a password, and arguments are seen by all.
-            env={**os.environ, VARIABLE: address.uri, "OMP_NUM_THREADS": "1"},
+            env={**import_path.environment(), VARIABLE: address.uri, "OMP_NUM_THREADS": "1"},
             start_new_session=True,
         )
     return Companion(address, process, log)

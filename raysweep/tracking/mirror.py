@@ -97,7 +97,7 @@ class Mirror:
         self._cells = {cell.id: cell for cell in expand(self.study)}
         self._earlier = folder.earlier(self.study, {})  # a driver has written them down before
         self._facts = study_facts(self.study, list(self._cells.values()))
-        self._digest = content_key(self.study.model_dump(mode="json"))
+        self._digest = content_key(self.study.model_dump(mode="json", exclude={"code_folders"}))
         self._planned = _planned(self.study)
         self._read: set[str] = set()
         self._pieces: dict[str, list[pa.Table]] = {}

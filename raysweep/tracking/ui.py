@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 
+from raysweep import import_path
 from raysweep.errors import InputError
 from raysweep.run_folder import RunFolder
 from raysweep.tracking.address import Address, remembered_page, resolve_address
@@ -15,6 +16,9 @@ _SETTINGS = {
     # 400 MB in two processes rather than 1.8 GB in ten.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # MLflow starts Uvicorn, which looks for modules in the working folder first, or here: there is
+    # none.
+    "UVICORN_APP_DIR": sys.prefix,
 }
 _STORE = "MLFLOW_BACKEND_STORE_URI"
 
@@ -52,7 +56,7 @@ def serve_ui(
     command = _command(address, host, port)
     check_free(host, port)
     # The address goes by the environment: it may hold a password, and arguments are seen by all.
-    environment = {**os.environ, **_SETTINGS, _STORE: address.uri}
+    environment = {**import_path.environment(), **_SETTINGS, _STORE: address.uri}
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         return process.wait()
@@ -78,6 +82,7 @@ def _command(address: Address, host: str, port: int) -> list[str]:
         )
     return [
         sys.executable,
+        "-P",
         "-m",
         "mlflow",
         "server",

@@ -7,7 +7,6 @@ nobody trains with what it has compiled itself; and workers that start together 
 
 import fcntl
 import hashlib
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ import numba
 import numpy as np
 import torch
 
+from raysweep import import_path
 from raysweep.models.shape import PairShape
 from raysweep.objective import build_loss
 from raysweep.training.inputs import Members, PackData, TrainSettings
@@ -77,10 +77,9 @@ def compile_here(dtype: str) -> None:
 
 def _compile_elsewhere(dtype: str) -> bool:
     code = f"from {__name__} import compile_here; compile_here({dtype!r})"
-    paths = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": paths},
+        [sys.executable, "-P", "-c", code],
+        env=import_path.environment(sys.path),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,7 +1,14 @@
 """Checks a study file against the registries of datasets, metrics and losses, and resolves it."""
 
-from raysweep.vocabulary.check import check
+from raysweep.vocabulary.check import check, named_code
 from raysweep.vocabulary.files import check_files, file_digest
-from raysweep.vocabulary.resolve import resolve_files
+from raysweep.vocabulary.resolve import resolve_files, with_code_folders
 
-__all__ = ["check", "check_files", "file_digest", "resolve_files"]
+__all__ = [
+    "check",
+    "check_files",
+    "file_digest",
+    "named_code",
+    "resolve_files",
+    "with_code_folders",
+]

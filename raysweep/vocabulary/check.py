@@ -1,13 +1,14 @@
 """Checks a study file against the registries of datasets, encoders, metrics and losses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from raysweep.data.views import PairedViews
+from raysweep.dotted import code_folders, find, is_dotted, make_importable, namesake, search_folders
 from raysweep.salvage import salvage
 from raysweep.spec import DataGrid
-from raysweep.study_yaml import Fault, Location
+from raysweep.study_yaml import Fault, Location, joined
 from raysweep.vocabulary.data import (
     check_block,
     check_combinations,
@@ -38,6 +39,8 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
         raw: the study as read from YAML; it may be malformed elsewhere.
         folder: what relative paths are relative to.
     """
+    own, places = _own_code(raw), _places(raw, folder)
+    make_importable(code_folders(own.values(), places))
     faults: list[Fault] = []
     blocks = raw.get("data")
     sizes: list[BlockRows] = []
@@ -68,6 +71,51 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
     faults += check_calibration(raw.get("evaluation"))
     faults += check_encoder(raw, inputs)
     if raw.get("kind") != "emergence":
-        faults += check_loss(raw.get("alignment"), raw.get("search"), widths)
+        faults += check_loss(raw.get("alignment"), raw.get("search"), raw.get("training"), widths)
         faults += check_objective(raw.get("search"), raw.get("evaluation"))
+    faults = [_with_namesake(fault, own.get(fault.location), places) for fault in faults]
     return faults + check_rows(raw, sizes)
+
+
+def named_code(raw: Mapping[str, Any], folder: Path) -> list[str]:
+    """What checking a raw study will import and call, a line each; nothing is imported here.
+
+    Args:
+        raw: as in `check`.
+        folder: as in `check`.
+    """
+    lines = []
+    for location, path in _own_code(raw).items():
+        found = find(path, _places(raw, folder))
+        if found is not None and found.exists:
+            place = "Python itself" if found.file is None else found.file
+            lines.append(f"{joined(location)}: {path} imports {found.module} from {place}")
+    return lines
+
+
+def _own_code(raw: Mapping[str, Any]) -> dict[Location, str]:
+    """The dotted paths of a raw study, by where they stand."""
+    found: dict[Location, str] = {}
+    for location in (("model", "encoder"), ("alignment", "loss")):
+        part = raw.get(location[0])
+        path = part.get(location[1]) if isinstance(part, Mapping) else None
+        if isinstance(path, str) and is_dotted(path) and raw.get("kind") != "emergence":
+            found[location] = path
+    return found
+
+
+def _places(raw: Mapping[str, Any], folder: Path) -> list[Path]:
+    recorded = raw.get("code_folders")
+    known = recorded if isinstance(recorded, list) else []
+    return search_folders(folder, [place for place in known if isinstance(place, str)])
+
+
+def _with_namesake(fault: Fault, path: str | None, places: Sequence[Path]) -> Fault:
+    """A fault of own code, with the user's file that is not meant by its name."""
+    other = None if path is None else namesake(path, places)
+    found = None if path is None else find(path, places)
+    if other is None or found is None:
+        return fault
+    place = "part of Python" if found.file is None else found.file
+    message = f"{found.module} is {place}, not {other}: give that another name"
+    return Fault(fault.location, f"{fault.message} ({message})")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from raysweep.cells import DEFAULT_DEPTH, DEFAULT_WIDTH
-from raysweep.dotted import source_of
+from raysweep.dotted import said, source_of
 from raysweep.errors import InputError
 from raysweep.models.custom import CustomEncoder, custom_encoder
 from raysweep.models.packable import check_packing
@@ -58,10 +58,9 @@ def check_encoder(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> 
         file_digest(source_of(name))
     except InputError as error:
         return [Fault(at, str(error))]
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # A user's own code may raise anything.
-        message = " ".join(str(error).split())
-        return [Fault(at, f"encoder {name}, {tried}: {type(error).__name__}: {message}")]
+        return [Fault(at, f"encoder {name}, {tried}: {said(error, name)}")]
     return _check_layer(raw.get("alignment"), encoders) if scales else []
 
 

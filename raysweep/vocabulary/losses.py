@@ -1,16 +1,20 @@
 """Checks the alignment loss of a study file, its options, and those that are searched."""
 
+import contextlib
+import io
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from raysweep.dotted import source_of
+import torch
+
+from raysweep.dotted import said, source_of
 from raysweep.errors import InputError
-from raysweep.objective import COMMON_OPTIONS, LOSSES, build_loss
+from raysweep.objective import COMMON_OPTIONS, LOSSES, build_loss, check_usable
 from raysweep.objective.registry import CUSTOM_OPTIONS
 from raysweep.options import Option
 from raysweep.salvage import salvage
-from raysweep.spec import OptionRange, Search
+from raysweep.spec import OptionRange, Search, Training
 from raysweep.study_file import unknown_name
 from raysweep.study_yaml import Fault, Location
 from raysweep.vocabulary.files import file_digest
@@ -18,6 +22,9 @@ from raysweep.vocabulary.parts import check_options, check_value
 
 _DEFAULT_LOSS = "infonce"
 _MOST_TRIED = 1_000
+_MOST_CALLED = 50
+_MOST_ROWS = 256
+"""On which a loss is tried, save that some need more rows than features."""
 
 
 def declared_options(loss: str) -> dict[str, Option]:
@@ -26,12 +33,15 @@ def declared_options(loss: str) -> dict[str, Option]:
     return {option.name: option for option in (*own, *COMMON_OPTIONS)}
 
 
-def check_loss(part: object, search: object, widths: Sequence[tuple[int, int]]) -> list[Fault]:
+def check_loss(
+    part: object, search: object, training: object, widths: Sequence[tuple[int, int]]
+) -> list[Fault]:
     """Faults of the loss, of its fixed options and of the searched ones.
 
     Args:
         part: the study's ``alignment``.
         search: its ``search``.
+        training: its ``training``, in whose batches a user's own loss is tried.
         widths: widths of the two encoders, for each shape of the model grid.
     """
     part = part if isinstance(part, Mapping) else {}
@@ -62,7 +72,8 @@ def check_loss(part: object, search: object, widths: Sequence[tuple[int, int]]) 
         isinstance(v, OptionRange) and any(True for _ in v.clashes()) for v in searched.values()
     ):
         return faults  # a range without two ends has none to build with
-    return _check_building(name, options, searched, widths)
+    settings = salvage(Training, training).part or Training()
+    return _check_building(name, options, searched, list(dict.fromkeys(widths)), settings)
 
 
 def _check_searched(loss: str, search: object) -> list[Fault]:
@@ -98,14 +109,16 @@ def _check_building(
     options: Mapping[str, object],
     searched: Mapping[str, OptionRange | tuple[Any, ...]],
     widths: Sequence[tuple[int, int]],
+    training: Training,
 ) -> list[Fault]:
     """Build the loss with its options and with every combination of searched ones."""
     at: Location = ("alignment", "loss")
-    alone = _fault_in_building(name, options, widths)
+    alone = _fault_in_building(name, options, widths, training)
     if not searched:
         return [Fault(at, alone)] if alone else []
-    for tried in itertools.islice(_combinations(searched), _MOST_TRIED):
-        found = _fault_in_building(name, {**options, **tried}, widths)
+    for number, tried in enumerate(itertools.islice(_combinations(searched), _MOST_TRIED)):
+        used = widths if number == 0 else widths[:1] if number < _MOST_CALLED else ()
+        found = _fault_in_building(name, {**options, **tried}, used, training)
         if found == alone and found:
             return [Fault(at, found)]
         if found:
@@ -124,17 +137,26 @@ def _combinations(
 
 
 def _fault_in_building(
-    name: str, options: Mapping[str, object], widths: Sequence[tuple[int, int]]
+    name: str,
+    options: Mapping[str, object],
+    widths: Sequence[tuple[int, int]],
+    training: Training,
 ) -> str:
+    place, tried = f"loss {name}", "imported"
     try:
         loss = build_loss(name, options)
         for pair in widths:
             loss.parameter_count(*pair)
+            if ":" in name:
+                rows = min(training.batch_size, max(_MOST_ROWS, 2 * sum(pair)))
+                tried = f"tried on {rows} random rows of {pair[0]} and {pair[1]} features"
+                with contextlib.redirect_stdout(io.StringIO()):  # one message, and no features
+                    check_usable(loss, place, pair, rows, getattr(torch, training.dtype))
         if ":" in name:
             file_digest(source_of(name))
     except InputError as error:
         return str(error)
-    except Exception as error:
-        # A user's own module may raise anything while it is imported.
-        return f"loss {name}: {type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:
+        # A user's own code may raise anything.
+        return f"{place}, {tried}: {said(error, name)}"
     return ""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.data.registry import DATASETS
-from raysweep.dotted import source_of
+from raysweep.dotted import code_folders, make_importable, search_folders, source_of
 from raysweep.metrics import REGISTRY
 from raysweep.options import Option, resolve
 from raysweep.spec import OptionRange, Study, StudyBase
@@ -32,6 +32,7 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
             elif parameter.default is not None:
                 values[parameter.name] = parameter.default
         data.append({"dataset": block.dataset, "draws": block.draws, **values})
+    study = with_code_folders(study, folder)
     files.update({path: file_digest(source_of(path)) for path in study.own_code})
     plain = study.model_dump()
     plain["evaluation"]["metrics"] = {
@@ -52,6 +53,20 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
         }
     # Built anew from plain values, so that every part is checked as it was when it was read.
     return type(study).model_validate({**plain, "data": data, "files": files})
+
+
+def with_code_folders(study: StudyBase, folder: Path) -> StudyBase:
+    """The study with the folders in which the modules of its own code lie, if it names any.
+
+    Args:
+        study: one that may have been resolved before, elsewhere.
+        folder: that of the study file.
+    """
+    recorded = study.code_folders or ()
+    places = search_folders(folder, recorded)
+    folders = dict.fromkeys([*code_folders(study.own_code, places), *recorded])
+    make_importable(folders)
+    return study.model_copy(update={"code_folders": tuple(folders) or None})
 
 
 def _searched(option: Option | None, wanted: OptionRange | tuple[Any, ...]) -> Any:

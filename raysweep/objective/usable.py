@@ -1,0 +1,84 @@
+"""Whether a user's own loss can be forced: tried on a few random features before training."""
+
+import torch
+from torch import Tensor
+
+from raysweep.errors import InputError
+from raysweep.objective.base import AlignmentLoss, LossOutput
+
+_SCALES = (1.0, 0.01, 100.0)
+"""Of the features: a loss with a margin may be flat at one of them, and is no mistake then."""
+_TOLERANCE = 1e-3
+_MEMBERS = 2
+
+
+def check_usable(
+    loss: AlignmentLoss, place: str, widths: tuple[int, int], rows: int, dtype: torch.dtype
+) -> None:
+    """Check that a loss of members in a pack is what it would be of each alone, and can be lowered.
+
+    Args:
+        loss: the user's, with what a study file puts around it.
+        place: what it is called in messages.
+        widths: features of the two representations.
+        rows: of a batch.
+        dtype: in which it will be trained.
+
+    Raises:
+        InputError: what it returns or does is nothing that could be forced; says why. A loss that
+            is undefined (NaN) on these features is not refused: on others it may have a value.
+        Exception: whatever the user's code raises.
+    """
+    generator = torch.Generator().manual_seed(0)
+    h1, h2 = (
+        torch.randn(_MEMBERS, width, rows, generator=generator, dtype=torch.float64).to(dtype)
+        for width in widths
+    )
+    own = [loss.initial_parameters(*widths, generator).to(dtype) for _ in range(_MEMBERS)]
+    parameters = torch.stack(own)
+    _check_members(loss, place, h1, h2, parameters)
+    for scale in _SCALES:
+        output = loss.value_and_gradients(scale * h1, scale * h2, parameters)
+        gradients = (output.grad_1, output.grad_2)
+        if scale == 1.0 and not _finite_where_defined(output):
+            raise InputError(
+                f"{place}: the value is finite on random features, and its gradient is not, so "
+                "that every pair would diverge in its first step; a square root or a norm of "
+                "something that is 0 is the usual cause"
+            )
+        if output.value.isnan().any() or any(bool(gradient.any()) for gradient in gradients):
+            return
+    raise InputError(
+        f"{place}: the gradient is 0 in every entry, on random features of three scales, so that "
+        "nothing would be forced; compute the value from h1 and h2 without rounding, sign, "
+        "comparisons or argmax"
+    )
+
+
+def _check_members(
+    loss: AlignmentLoss, place: str, h1: Tensor, h2: Tensor, parameters: Tensor
+) -> None:
+    """Check that a member's value does not depend on chance, or on what it is packed with."""
+    with torch.random.fork_rng(devices=[]):
+        state = torch.get_rng_state()
+        together = loss.value_and_gradients(h1, h2, parameters).value
+        if not torch.equal(state, torch.get_rng_state()):
+            raise InputError(
+                f"{place}: the function draws random numbers from torch's default generator, so "
+                "that no run could be repeated; draw them from one of its own, seeded: "
+                "torch.Generator(h1.device).manual_seed(0)"
+            )
+        members = zip(h1.split(1), h2.split(1), parameters.split(1), strict=True)
+        alone = torch.cat([loss.value_and_gradients(*member).value for member in members])
+    most = _TOLERANCE * float(alone.abs().nan_to_num().max())
+    if not torch.allclose(together, alone, rtol=0, atol=most, equal_nan=True):
+        raise InputError(
+            f"{place}: members have other values together than alone; the function must treat "
+            "every member by itself, and keep nothing between calls"
+        )
+
+
+def _finite_where_defined(output: LossOutput) -> bool:
+    defined = output.value.isfinite()
+    gradients = (output.grad_1[defined], output.grad_2[defined])
+    return all(bool(gradient.isfinite().all()) for gradient in gradients)

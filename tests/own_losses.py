@@ -1,0 +1,102 @@
+"""Losses as a user would write them, most with a fault; named as ``own_losses:NAME``."""
+
+import sys
+
+import torch
+from torch import Tensor, nn
+
+_calls = [0]
+
+
+def distance(h1: Tensor, h2: Tensor, power: float = 2.0) -> Tensor:
+    return (h1 - h2).abs().pow(power).mean()
+
+
+def packed(h1: Tensor, h2: Tensor) -> Tensor:
+    return (h1 - h2).square().mean((1, 2))
+
+
+def hinge(h1: Tensor, h2: Tensor) -> Tensor:
+    return torch.relu((h1 - h2).square().mean() - 50)
+
+
+def undefined(h1: Tensor, h2: Tensor) -> Tensor:
+    return (h1 - h2).mean() * float("nan")
+
+
+def needs_more_rows_than_features(h1: Tensor, h2: Tensor) -> Tensor:
+    return -torch.logdet(torch.cov(h1.T)) + (h1 - h2).square().mean()
+
+
+class Distance(nn.Module):
+    def forward(self, h1: Tensor, h2: Tensor) -> Tensor:
+        return (h1 - h2).square().mean()
+
+
+instance = Distance()
+
+
+def mixed(h1: Tensor, h2: Tensor) -> Tensor:
+    return (h1 - h2).square().mean().expand(len(h1)) * 1.0
+
+
+def text(h1: Tensor, h2: Tensor) -> object:
+    return "0.5"
+
+
+def nothing(h1: Tensor, h2: Tensor) -> object:
+    sys.stdout.write(str(h1))
+    return None
+
+
+def array(h1: Tensor, h2: Tensor) -> object:
+    return (h1 - h2).detach().square().mean().numpy()
+
+
+def number(h1: Tensor, h2: Tensor) -> object:
+    return (h1 - h2).square().mean().item()
+
+
+def whole(h1: Tensor, h2: Tensor) -> Tensor:
+    return (h1 > h2).sum()
+
+
+def complex_number(h1: Tensor, h2: Tensor) -> Tensor:
+    return torch.complex(h1, h2).mean()
+
+
+def rows(h1: Tensor, h2: Tensor) -> Tensor:
+    return (h1 - h2).square().mean(1)
+
+
+def detached(h1: Tensor, h2: Tensor) -> Tensor:
+    return (h1 - h2).detach().square().mean()
+
+
+def flat(h1: Tensor, h2: Tensor) -> Tensor:
+    return (h1 - h2).round().abs().mean()
+
+
+def steep(h1: Tensor, h2: Tensor) -> Tensor:
+    return (h1 - h1).square().sum().sqrt() + (h1 - h2).square().mean()
+
+
+def random(h1: Tensor, h2: Tensor) -> Tensor:
+    return (torch.randn_like(h1) * h1 - h2).square().mean()
+
+
+def counting(h1: Tensor, h2: Tensor) -> Tensor:
+    _calls[0] += 1
+    return _calls[0] * (h1 - h2).square().mean()
+
+
+def raising(h1: Tensor, h2: Tensor) -> Tensor:
+    return (h1 - h2).square().mean(7)
+
+
+def ending(h1: Tensor, h2: Tensor) -> Tensor:
+    raise SystemExit("enough")
+
+
+def one_sided(h1: Tensor) -> Tensor:
+    return h1.mean()
