@@ -23,6 +23,7 @@ from raysweep.spec import Study
 from raysweep.spec.values import OptionValue
 from raysweep.table import Row
 from raysweep.train import precision, train_pack
+from raysweep.training.denormals import denormals
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.trials import Arm, Options, Status, Trial
 from raysweep.vocabulary import check_files
@@ -30,6 +31,7 @@ from raysweep.vocabulary import check_files
 MEASURED_SPLITS = ("validation", "test")
 
 
+@denormals(flushed=False)
 def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
     """Train and measure all trials of a pack.
 

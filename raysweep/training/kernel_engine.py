@@ -11,6 +11,7 @@ from raysweep.objective.cka import LinearCKA
 from raysweep.objective.heads import Projected
 from raysweep.objective.infonce import InfoNCE
 from raysweep.objective.one_way import OneWay
+from raysweep.training.denormals import denormals
 from raysweep.training.engine import AlignedMembers, EpochLog
 from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.kernel import pack
@@ -188,6 +189,7 @@ class KernelEngine:
             )
             self._staged_scratch = self._new_scratch(len(self._staged))
 
+    @denormals(flushed=True)
     def train_epoch(self, permutations: torch.Tensor, stream: torch.Tensor) -> EpochLog:
         """See `PackEngine.train_epoch`."""
         seen = np.zeros(len(stream), pack.SEEN)

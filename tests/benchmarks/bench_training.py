@@ -43,10 +43,17 @@ ONE_THREAD = {
 write = sys.stdout.write
 
 
-def draw(rows, width=INPUTS, seed=0):
-    """Inputs and labels of the task's sizes; the time does not depend on the values."""
+def draw(rows, width=INPUTS, seed=0, learnable=False):
+    """Inputs and labels of the task's sizes.
+
+    Labels are random, so that a model goes on learning nothing at the same cost; `learnable` ones
+    are soon fitted, and gradients get as small as numbers go.
+    """
     numbers = np.random.default_rng(seed)
-    return numbers.normal(size=(rows, width)), numbers.integers(0, CLASSES, rows)
+    x, y = numbers.normal(size=(rows, width)), numbers.integers(0, CLASSES, rows)
+    if learnable:
+        x += 3.0 * (np.arange(width) % CLASSES == y[:, None])
+    return x, y
 
 
 def torch_engine_of(shape, *given):
@@ -72,9 +79,10 @@ class Ours:
         strength=0.0,
         classes=CLASSES,
         inputs=INPUTS,
+        learnable=False,
         **further,
     ):
-        x, y = draw(rows, 2 * inputs)
+        x, y = draw(rows, 2 * inputs, learnable=learnable)
         x1, x2, y = x[None, :, :inputs], x[None, :, inputs:], y[None] % classes
         shape = PairShape(inputs, inputs, classes, depth, depth, width, width)
         same = np.ones(pairs)
@@ -310,6 +318,29 @@ def mixed_depths(rounds):
         write(f"| {name} | {apart * 1e3:.2f} | {together * 1e3:.2f} | {ratio:.2f} |\n")
 
 
+def fitted(rounds):
+    """Whether steps cost the same when there is nothing left to learn: learnable labels."""
+    spans = ((0, 4), (8, 16), (16, 32), (32, 60))
+    write("\nCPU time per model and step (us) of one pair on learnable labels, by epoch\n\n")
+    write("| width | depth | " + " | ".join(f"{a + 1} to {b}" for a, b in spans))
+    write(" | last / first |\n| --- | --- | " + " --- |" * (len(spans) + 1) + "\n")
+    Ours(KernelEngine, 1, 1).run(1)
+    for width in (WIDTH, 64):
+        for depth in (1, 5, 10):
+            costs = []
+            for _ in range(rounds):
+                side, at, found = Ours(KernelEngine, depth, 1, width, learnable=True), 0, []
+                for begin, end in spans:
+                    side.run(begin - at)
+                    found.append(ours_per_step(side, end - begin) * 1e6)
+                    at = end
+                costs.append(found)
+            cells = [f"{median(column):,.0f}" for column in zip(*costs, strict=True)]
+            ratio = median(found[-1] / found[0] for found in costs)
+            write(f"| {width} | {depth} | {' | '.join(cells)} | {ratio:.2f} |\n")
+            sys.stdout.flush()
+
+
 def compaction(rounds):
     """At which share of running members a stacked pack had better be compacted."""
     pairs, rows = 20, 8 * BATCH
@@ -343,7 +374,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--jax", help="an interpreter that has JAX")
     parser.add_argument("--rounds", type=int, default=5)
-    parts = ("others", "models", "losses", "growth", "depths", "compaction")
+    parts = ("others", "models", "losses", "growth", "fitted", "depths", "compaction")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -354,6 +385,7 @@ def main():
         "models": lambda: by_models(few, jax),
         "losses": lambda: losses(few),
         "growth": lambda: growth(few),
+        "fitted": lambda: fitted(few),
         "depths": lambda: mixed_depths(options.rounds),
         "compaction": lambda: compaction(few),
     }

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from raysweep.training.kernel.cka import cka
+from raysweep.training.kernel.denormals import flush_denormals, restore_mode
 from raysweep.training.kernel.infonce import infonce
 from raysweep.training.kernel.run import gather, run
 from raysweep.training.kernel.sides import add_side, copy_side, gradient_square
@@ -267,6 +268,7 @@ def _entries(sources: str) -> tuple[Any, ...]:
         which holds the member from row 0 to the last, and begin : end is one batch.
         """
         len(sources)
+        mode = flush_denormals()
         state, n = pack.state, permutations.shape[1]
         for at in range(chosen.shape[0]):
             i = chosen[at]
@@ -308,6 +310,7 @@ def _entries(sources: str) -> tuple[Any, ...]:
                 finite = _put_down(state, i, mem, step.gradients)
                 if not finite and noted.failed < 0:
                     noted.failed = (n - 1) // batch_size
+        restore_mode(mode)
 
     @njit(error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
     def count_correct(
@@ -321,6 +324,7 @@ def _entries(sources: str) -> tuple[Any, ...]:
     ) -> None:
         """Rows that each member's three heads get right, added to correct [3, m]."""
         len(sources)
+        mode = flush_denormals()
         mem, labels, losses = scratch.mem[0], scratch.labels[0], scratch.losses[0]
         for i in range(pack.members.shape[0]):
             _take_up(pack.state, i, mem)
@@ -330,6 +334,7 @@ def _entries(sources: str) -> tuple[Any, ...]:
                 run(step.score, mem, step.stride, columns, labels, b, losses)
                 for head in range(3):
                     correct[head, i] += losses[head]
+        restore_mode(mode)
 
     return advance, count_correct
 
