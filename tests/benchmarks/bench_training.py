@@ -52,7 +52,7 @@ def draw(rows, width=INPUTS, seed=0, learnable=False):
     numbers = np.random.default_rng(seed)
     x, y = numbers.normal(size=(rows, width)), numbers.integers(0, CLASSES, rows)
     if learnable:
-        x += 3.0 * (np.arange(width) % CLASSES == y[:, None])
+        x += 8.0 * (np.arange(width) % CLASSES == y[:, None])
     return x, y
 
 
@@ -80,6 +80,7 @@ class Ours:
         classes=CLASSES,
         inputs=INPUTS,
         learnable=False,
+        rate=1e-3,
         **further,
     ):
         x, y = draw(rows, 2 * inputs, learnable=learnable)
@@ -89,7 +90,7 @@ class Ours:
         members = Members(
             np.arange(pairs),
             np.arange(pairs),
-            same * 1e-3,
+            same * rate,
             same * 1e-2,
             same * strength,
             same * 8.0,
@@ -324,12 +325,13 @@ def fitted(rounds):
     write("\nCPU time per model and step (us) of one pair on learnable labels, by epoch\n\n")
     write("| width | depth | " + " | ".join(f"{a + 1} to {b}" for a, b in spans))
     write(" | last / first |\n| --- | --- | " + " --- |" * (len(spans) + 1) + "\n")
-    Ours(KernelEngine, 1, 1).run(1)
+    options = {"pairs": 1, "rows": 16 * BATCH, "learnable": True, "rate": 1e-2}
+    Ours(KernelEngine, 1, **options).run(1)
     for width in (WIDTH, 64):
         for depth in (1, 5, 10):
             costs = []
             for _ in range(rounds):
-                side, at, found = Ours(KernelEngine, depth, 1, width, learnable=True), 0, []
+                side, at, found = Ours(KernelEngine, depth, width=width, **options), 0, []
                 for begin, end in spans:
                     side.run(begin - at)
                     found.append(ours_per_step(side, end - begin) * 1e6)
