@@ -100,6 +100,14 @@ class Vectors:
         product = builder.fmul(a, b, flags=FUSED)
         builder.store(builder.fadd(product, builder.load(place), flags=FUSED), place)
 
+    def add(self, a: Any, b: Any) -> Any:
+        """A sum; with a product it may become one operation."""
+        return self.builder.fadd(a, b, flags=FUSED)
+
+    def times(self, a: Any, b: Any) -> Any:
+        """A product; with a sum it may become one operation."""
+        return self.builder.fmul(a, b, flags=FUSED)
+
     def totals(self, values: list[Any]) -> Any:
         """The sum over the lanes of each of 1, 2 or 4 vectors, as a vector of that many lanes."""
         count, builder = len(values), self.builder
