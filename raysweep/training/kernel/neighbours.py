@@ -23,8 +23,8 @@ from raysweep.training.kernel.vectors import Vectors
 def _pair(v: Vectors, first: Any, second: Any, scale: Any) -> tuple[Any, Any, Any]:
     """Of two cosines: both exponentials, shifted to at most 1, and the difference of the logits."""
     one = v.constant(1.0)
-    e = v.exp(v.times(scale, v.builder.fsub(first, one)))
-    f = v.exp(v.times(scale, v.builder.fsub(second, one)))
+    e = v.exp_below(v.times(scale, v.builder.fsub(first, one)))
+    f = v.exp_below(v.times(scale, v.builder.fsub(second, one)))
     return e, f, v.times(scale, v.builder.fsub(first, second))
 
 
@@ -51,7 +51,7 @@ def _slopes_body(v: Vectors, read: list[Any], numbers: list[Any]) -> tuple[list[
 
 
 def _potential_body(v: Vectors, read: list[Any], numbers: list[Any]) -> tuple[list[Any], ...]:
-    e = v.exp(v.times(numbers[0], v.builder.fsub(read[0], v.constant(1.0))))
+    e = v.exp_below(v.times(numbers[0], v.builder.fsub(read[0], v.constant(1.0))))
     return [e], [e], []
 
 

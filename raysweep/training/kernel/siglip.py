@@ -30,7 +30,7 @@ def _body(v: Vectors, read: list[Any], numbers: list[Any]) -> tuple[list[Any], .
     one, zero = v.constant(1.0), v.constant(0.0)
     x = v.add(v.times(cosine, scale), bias)
     positive = b.fcmp_ordered(">=", x, zero)
-    e = v.exp(b.select(positive, b.fsub(zero, x), x))
+    e = v.exp_below(b.select(positive, b.fsub(zero, x), x))
     above = b.fadd(one, e)
     sigmoid = b.fdiv(b.select(positive, one, e), above)
     # 1 + e would lose the digits of a small e, whose logarithm the first terms of its series are.

@@ -13,6 +13,9 @@ from raysweep.training.kernel.vectors import I32, I64, Vectors, data_of, index
 Body = Callable[[Vectors, list[Any], list[Any]], tuple[list[Any], list[Any], list[Any]]]
 """Of vectors read and scalars in all lanes: vectors to write, vectors to add up, to multiply up."""
 
+_FACTORS = 64
+"""So many numbers up to 2 are multiplied before the product is brought back to its mantissa."""
+
 
 def sweep(body: Body, sums: int = 0, products: int = 0) -> Callable[..., Any]:
     """A pass over some rows side by side.
@@ -20,7 +23,7 @@ def sweep(body: Body, sums: int = 0, products: int = 0) -> Callable[..., Any]:
     The intrinsic takes (mem, places, numbers, count): a tuple of where the rows begin, of which the
     first are written, as many as the body returns vectors to write; a tuple of scalars of mem's
     type. Elements from `count` on are left as they are; up to a vector of them is read. Returns a
-    tuple, if there is something to return: the sums, then of each product, of factors not below 1,
+    tuple, if there is something to return: the sums, then of each product, of factors from 1 to 2,
     its mantissas over all lanes (less than 2^lanes) and its exponent.
     """
 
@@ -47,18 +50,29 @@ def sweep(body: Body, sums: int = 0, products: int = 0) -> Callable[..., Any]:
                 builder.store(builder.fadd(term, builder.load(total)), total)
             for value, mantissa, exponent in zip(multiplied, mantissas, exponents, strict=True):
                 factor = value if valid is None else builder.select(valid, value, one)
-                part, power = vectors.split(builder.fmul(factor, builder.load(mantissa)))
+                builder.store(builder.fmul(factor, builder.load(mantissa)), mantissa)
+
+        def normalise() -> None:
+            for mantissa, exponent in zip(mantissas, exponents, strict=True):
+                part, power = vectors.split(builder.load(mantissa))
                 builder.store(part, mantissa)
                 builder.store(builder.fadd(power, builder.load(exponent)), exponent)
 
         whole = builder.udiv(count, lanes)
-        with cgutils.for_range(builder, whole) as loop:
-            step(builder.mul(loop.index, lanes), None)
+        blocks = builder.udiv(builder.add(whole, I64(_FACTORS - 1)), I64(_FACTORS))
+        with cgutils.for_range(builder, blocks) as block:
+            start = builder.mul(block.index, I64(_FACTORS))
+            left = builder.sub(whole, start)
+            few = builder.icmp_signed("<", left, I64(_FACTORS))
+            with cgutils.for_range(builder, builder.select(few, left, I64(_FACTORS))) as loop:
+                step(builder.mul(builder.add(start, loop.index), lanes), None)
+            normalise()
         done = builder.mul(whole, lanes)
         with builder.if_then(builder.icmp_signed("<", done, count)):
             lane = ir.Constant(ir.VectorType(I32, vectors.lanes), list(range(vectors.lanes)))
             left = vectors.splat(builder.trunc(builder.sub(count, done), I32))
             step(done, builder.icmp_signed("<", lane, left))
+            normalise()
         if not sums + products:
             return context.get_dummy_value()
         found = [_across(vectors, builder.load(place), builder.fadd) for place in totals]
