@@ -10,6 +10,8 @@ interpreter of its own that has it (`pip install jax`); it is no dependency of a
 """
 
 import argparse
+import itertools
+import math
 import os
 import subprocess
 import sys
@@ -130,9 +132,9 @@ class Jax:
             env={**os.environ, **ONE_THREAD},
         )
 
-    def seconds(self, depth, models):
+    def seconds(self, depth, models, width=WIDTH, batch=BATCH, rows=ROWS):
         """CPU seconds per model and step."""
-        self.process.stdin.write(f"{depth} {WIDTH} {models}\n")
+        self.process.stdin.write(f"{depth} {width} {models} {batch} {rows}\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline())
 
@@ -209,6 +211,28 @@ def against_others(rounds, jax):
         for depth, found in zip((1, 5, 10), columns, strict=True)
     ]
     write(f"\nShare of this machine's sgemm rate ({rate / 1e9:.0f} GFLOP/s): {', '.join(shares)}\n")
+
+
+def sizes(rounds, jax):
+    """Against the best form of JAX and the careful loop at every size, 10 models."""
+    write("\nCPU time per model and step (us), 10 models as 5 pairs; how many times ours is faster\n")
+    write("\n| width | batch | depth | ours | JAX | careful loop |\n")
+    write("| --- | --- | --- | --- | --- | --- |\n")
+    for width, batch, depth in itertools.product((WIDTH, 64, 256), (64, BATCH), (1, 5, 10)):
+        rows = 16 * batch if width > 64 else 64 * batch
+        x, y = draw(rows)
+        x, y = torch.from_numpy(x).float(), torch.from_numpy(y)
+        careful = Careful(x, y, width, depth, CLASSES, 1, batch)
+        side, found = Ours(KernelEngine, depth, 5, width, rows, batch), []
+        for _ in range(rounds + 1):
+            seconds = [ours_per_step(side), math.nan, per_step(careful, 64 if width < 99 else 16)]
+            if jax:
+                seconds[1] = jax.seconds(depth, 10, width, batch, rows)
+            found.append(seconds)
+        ours = median(seconds[0] for seconds in found[1:]) * 1e6
+        ratios = [median(s[k] / s[0] for s in found[1:]) for k in (1, 2)]
+        write(f"| {width} | {batch} | {depth} | {ours:,.0f} | {ratios[0]:.2f}x | {ratios[1]:.2f}x |\n")
+        sys.stdout.flush()
 
 
 def losses(rounds):
@@ -376,7 +400,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--jax", help="an interpreter that has JAX")
     parser.add_argument("--rounds", type=int, default=5)
-    parts = ("others", "models", "losses", "growth", "fitted", "depths", "compaction")
+    parts = ("others", "sizes", "models", "losses", "growth", "fitted", "depths", "compaction")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -384,6 +408,7 @@ def main():
     few = max(2, options.rounds // 2)
     run = {
         "others": lambda: against_others(options.rounds, jax),
+        "sizes": lambda: sizes(options.rounds, jax),
         "models": lambda: by_models(few, jax),
         "losses": lambda: losses(few),
         "growth": lambda: growth(few),
