@@ -23,6 +23,8 @@ from raysweep.spec import Study
 from raysweep.spec.values import OptionValue
 from raysweep.table import Row
 from raysweep.train import precision, train_pack
+from raysweep.training.denormals import denormals
+from raysweep.training.engine import KERNEL_LOSSES
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.trials import Arm, Options, Status, Trial
 from raysweep.vocabulary import check_files
@@ -30,6 +32,7 @@ from raysweep.vocabulary import check_files
 MEASURED_SPLITS = ("validation", "test")
 
 
+@denormals(flushed=False)
 def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
     """Train and measure all trials of a pack.
 
@@ -109,7 +112,7 @@ def _group_bytes(group: "_Group", settings: TrainSettings) -> int:
     beyond = len(shape.inputs) > 2 or not isinstance(shape, PairShape)
     if settings.engine == "torch" or not on_cpu or settings.layer is not None or beyond:
         return size.torch_bytes()
-    return size.kernel_bytes(asked=settings.loss not in ("infonce", "cka", "unbiased_cka"))
+    return size.kernel_bytes(asked=settings.loss not in KERNEL_LOSSES)
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,14 @@ from raysweep.models.shape import EncoderShape
 from raysweep.packing import Pack
 from raysweep.spec import EmergenceStudy
 from raysweep.table import Row
+from raysweep.training.denormals import denormals
 from raysweep.trials import Status
 from raysweep.vocabulary import check_files
 
 Values = dict[str, int | float | str | None]
 
 
+@denormals(flushed=False)
 def run_family(study: EmergenceStudy, pack: Pack, device: str = "cpu") -> list[Row]:
     """Train and measure what the trials of a pack need.
 

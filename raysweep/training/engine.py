@@ -8,6 +8,18 @@ import torch
 
 from raysweep.objective import OverPairs, PairsOutput
 
+KERNEL_LOSSES = (
+    "infonce",
+    "cka",
+    "unbiased_cka",
+    "siglip",
+    "soft_knn",
+    "uniformity",
+    "vicreg",
+    "barlow_twins",
+)
+"""Names of the losses of which the CPU kernel knows some form."""
+
 
 @dataclass(frozen=True)
 class EpochLog:

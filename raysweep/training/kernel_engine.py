@@ -1,5 +1,6 @@
 """The packed trainer on the CPU, member by member, through the compiled kernel."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,10 +8,7 @@ import torch
 
 from raysweep.models.shape import EncoderShape, PairShape
 from raysweep.objective import AlignmentLoss, OverPairs
-from raysweep.objective.cka import LinearCKA
-from raysweep.objective.heads import Projected
-from raysweep.objective.infonce import InfoNCE
-from raysweep.objective.one_way import OneWay
+from raysweep.training.denormals import denormals
 from raysweep.training.engine import AlignedMembers, EpochLog
 from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.kernel import pack
@@ -22,64 +20,9 @@ from raysweep.training.kernel.program import (
     lay_out,
     score_program,
 )
-from raysweep.training.kernel.sides import Sides, place_sides
 from raysweep.training.kernel.vectors import VECTOR_BYTES
+from raysweep.training.kernel_losses import NO_TERM, KernelLoss
 from raysweep.training.passes import squared_norm
-
-LARGEST_MATRIX_BYTES = 2**26
-"""Beyond this size InfoNCE's samples-by-samples matrix is left to the loss's own chunks."""
-
-LARGEST_FLOAT32_SCALE = 40.0
-"""Above this 1 / temperature the smallest exponentials of float32 are lost."""
-
-
-@dataclass(frozen=True)
-class KernelLoss:
-    """A loss that the kernel computes itself.
-
-    Attributes:
-        code: INFONCE, CKA or UNBIASED_CKA of `raysweep.training.kernel.pack`.
-        inverse_temperature: of InfoNCE.
-        pulls: 1.0 for each side that the loss moves, else 0.0.
-    """
-
-    code: int
-    inverse_temperature: float
-    pulls: tuple[float, float]
-
-    @classmethod
-    def of(
-        cls, loss: AlignmentLoss, shape: PairShape, batch_size: int, dtype: np.dtype
-    ) -> "KernelLoss | None":
-        """How the kernel computes a loss, or None where the loss has to be asked."""
-        pulls = 1.0, 1.0
-        if isinstance(loss, OneWay):
-            pulls = float(loss.stopped != "1"), float(loss.stopped != "2")
-            loss = loss.loss
-        if isinstance(loss, Projected):
-            if loss.heads(shape.width_1, shape.width_2) != (None, None):
-                return None
-            loss = loss.loss
-        if isinstance(loss, LinearCKA):
-            return cls(pack.UNBIASED_CKA if loss.unbiased else pack.CKA, 0.0, pulls)
-        if isinstance(loss, InfoNCE) and not loss.learned:
-            scale = 1.0 / loss.temperature
-            precise = dtype == np.float64 or scale <= LARGEST_FLOAT32_SCALE
-            if precise and batch_size**2 * dtype.itemsize <= LARGEST_MATRIX_BYTES:
-                return cls(pack.INFONCE, scale, pulls)
-        return None
-
-    def term(self, places: Places) -> pack.Term:
-        """Make room for it in the arena."""
-        width_1, width_2 = (side.width for side in places.towers)
-        matrix = width_1**2 + width_2**2 + width_1 * width_2
-        if self.code == pack.INFONCE:
-            matrix = places.stride**2
-        sides = place_sides(places, matrix)
-        return pack.Term(self.code, self.inverse_temperature, *self.pulls, sides)
-
-
-_NO_TERM = pack.Term(pack.CKA, 0.0, 0.0, 0.0, Sides(*[0] * len(Sides._fields)))
 
 
 @dataclass(frozen=True)
@@ -152,7 +95,7 @@ class KernelEngine:
         if loss is not None and isinstance(shape, PairShape):
             known = KernelLoss.of(loss, shape, size, self._dtype)
         self._asked = loss is not None and known is None
-        self._term = _NO_TERM if known is None else known.term(places)
+        self._term = NO_TERM if known is None else known.term(places, shape.parameter_count)
         self._step = _step(shape, places, values.shape[1], settings.fusion == "joint")
         self._scratch = self._new_scratch(1)
         self._done = 0
@@ -188,6 +131,7 @@ class KernelEngine:
             )
             self._staged_scratch = self._new_scratch(len(self._staged))
 
+    @denormals(flushed=True)
     def train_epoch(self, permutations: torch.Tensor, stream: torch.Tensor) -> EpochLog:
         """See `PackEngine.train_epoch`."""
         seen = np.zeros(len(stream), pack.SEEN)
@@ -277,17 +221,24 @@ class KernelEngine:
             self._scratch,
             self._validation.rows,
             order,
-            self._places.stride,
+            self._places.columns,
             correct,
         )
         return torch.from_numpy(correct[: len(self.heads)] / self._validation.count)
 
     def _new_scratch(self, slots: int) -> pack.Scratch:
         return pack.Scratch(
-            mem=np.zeros((slots, self._places.arena.size), self._dtype),
+            mem=_aligned((slots, self._places.arena.size), self._dtype),
             labels=np.zeros((slots, self._places.stride), np.int32),
             losses=np.zeros((slots, 3)),
         )
+
+
+def _aligned(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    """Zeros that begin where a vector does: one across two cache lines costs twice as much."""
+    raw = np.zeros(math.prod(shape) * dtype.itemsize + VECTOR_BYTES, np.uint8)
+    begin = -raw.ctypes.data % VECTOR_BYTES
+    return raw[begin : begin + math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
 
 
 def _columns(arenas: torch.Tensor, at: int, width: int, stride: int) -> torch.Tensor:

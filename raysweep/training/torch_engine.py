@@ -9,6 +9,7 @@ from raysweep.models.mlp import with_ones
 from raysweep.models.shape import EncoderShape
 from raysweep.objective import AlignmentLoss, OverPairs
 from raysweep.training.captured import CapturedSteps, graphs_on
+from raysweep.training.denormals import denormals
 from raysweep.training.engine import AlignedMembers, EpochLog
 from raysweep.training.epoch_sums import EpochSums
 from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
@@ -120,6 +121,7 @@ class TorchEngine:
         if graphs is not None and self._passes.capturable and (loss is None or loss.capturable):
             self._captured = CapturedSteps(graphs)
 
+    @denormals(flushed=True)
     def train_epoch(self, permutations: torch.Tensor, stream: torch.Tensor) -> EpochLog:
         """See `PackEngine.train_epoch`."""
         rows, size = permutations.shape[1], self._settings.batch_size
@@ -172,6 +174,7 @@ class TorchEngine:
             squares[1, rows] = square
         return Pull(rows, output.gradients)
 
+    @denormals(flushed=True)
     def validate(self) -> torch.Tensor:
         """See `PackEngine.validate`."""
         split = self._validation

@@ -10,6 +10,8 @@ interpreter of its own that has it (`pip install jax`); it is no dependency of a
 """
 
 import argparse
+import itertools
+import math
 import os
 import subprocess
 import sys
@@ -43,10 +45,17 @@ ONE_THREAD = {
 write = sys.stdout.write
 
 
-def draw(rows, width=INPUTS, seed=0):
-    """Inputs and labels of the task's sizes; the time does not depend on the values."""
+def draw(rows, width=INPUTS, seed=0, learnable=False):
+    """Inputs and labels of the task's sizes.
+
+    Labels are random, so that a model goes on learning nothing at the same cost; `learnable` ones
+    are soon fitted, and gradients get as small as numbers go.
+    """
     numbers = np.random.default_rng(seed)
-    return numbers.normal(size=(rows, width)), numbers.integers(0, CLASSES, rows)
+    x, y = numbers.normal(size=(rows, width)), numbers.integers(0, CLASSES, rows)
+    if learnable:
+        x += 8.0 * (np.arange(width) % CLASSES == y[:, None])
+    return x, y
 
 
 def torch_engine_of(shape, *given):
@@ -72,16 +81,18 @@ class Ours:
         strength=0.0,
         classes=CLASSES,
         inputs=INPUTS,
+        learnable=False,
+        rate=1e-3,
         **further,
     ):
-        x, y = draw(rows, 2 * inputs)
+        x, y = draw(rows, 2 * inputs, learnable=learnable)
         x1, x2, y = x[None, :, :inputs], x[None, :, inputs:], y[None] % classes
         shape = PairShape(inputs, inputs, classes, depth, depth, width, width)
         same = np.ones(pairs)
         members = Members(
             np.arange(pairs),
             np.arange(pairs),
-            same * 1e-3,
+            same * rate,
             same * 1e-2,
             same * strength,
             same * 8.0,
@@ -121,9 +132,9 @@ class Jax:
             env={**os.environ, **ONE_THREAD},
         )
 
-    def seconds(self, depth, models):
+    def seconds(self, depth, models, width=WIDTH, batch=BATCH, rows=ROWS):
         """CPU seconds per model and step."""
-        self.process.stdin.write(f"{depth} {WIDTH} {models}\n")
+        self.process.stdin.write(f"{depth} {width} {models} {batch} {rows}\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline())
 
@@ -200,6 +211,28 @@ def against_others(rounds, jax):
         for depth, found in zip((1, 5, 10), columns, strict=True)
     ]
     write(f"\nShare of this machine's sgemm rate ({rate / 1e9:.0f} GFLOP/s): {', '.join(shares)}\n")
+
+
+def sizes(rounds, jax):
+    """Against the best form of JAX and the careful loop at every size, 10 models."""
+    write("\nCPU time per model and step (us), 10 models as 5 pairs; how many times ours is faster\n")
+    write("\n| width | batch | depth | ours | JAX | careful loop |\n")
+    write("| --- | --- | --- | --- | --- | --- |\n")
+    for width, batch, depth in itertools.product((WIDTH, 64, 256), (64, BATCH), (1, 5, 10)):
+        rows = 16 * batch if width > 64 else 64 * batch
+        x, y = draw(rows)
+        x, y = torch.from_numpy(x).float(), torch.from_numpy(y)
+        careful = Careful(x, y, width, depth, CLASSES, 1, batch)
+        side, found = Ours(KernelEngine, depth, 5, width, rows, batch), []
+        for _ in range(rounds + 1):
+            seconds = [ours_per_step(side), math.nan, per_step(careful, 64 if width < 99 else 16)]
+            if jax:
+                seconds[1] = jax.seconds(depth, 10, width, batch, rows)
+            found.append(seconds)
+        ours = median(seconds[0] for seconds in found[1:]) * 1e6
+        ratios = [median(s[k] / s[0] for s in found[1:]) for k in (1, 2)]
+        write(f"| {width} | {batch} | {depth} | {ours:,.0f} | {ratios[0]:.2f}x | {ratios[1]:.2f}x |\n")
+        sys.stdout.flush()
 
 
 def losses(rounds):
@@ -310,6 +343,30 @@ def mixed_depths(rounds):
         write(f"| {name} | {apart * 1e3:.2f} | {together * 1e3:.2f} | {ratio:.2f} |\n")
 
 
+def fitted(rounds):
+    """Whether steps cost the same when there is nothing left to learn: learnable labels."""
+    spans = ((0, 4), (8, 16), (16, 32), (32, 60))
+    write("\nCPU time per model and step (us) of one pair on learnable labels, by epoch\n\n")
+    write("| width | depth | " + " | ".join(f"{a + 1} to {b}" for a, b in spans))
+    write(" | last / first |\n| --- | --- | " + " --- |" * (len(spans) + 1) + "\n")
+    options = {"pairs": 1, "rows": 16 * BATCH, "learnable": True, "rate": 1e-2}
+    Ours(KernelEngine, 1, **options).run(1)
+    for width in (WIDTH, 64):
+        for depth in (1, 5, 10):
+            costs = []
+            for _ in range(rounds):
+                side, at, found = Ours(KernelEngine, depth, width=width, **options), 0, []
+                for begin, end in spans:
+                    side.run(begin - at)
+                    found.append(ours_per_step(side, end - begin) * 1e6)
+                    at = end
+                costs.append(found)
+            cells = [f"{median(column):,.0f}" for column in zip(*costs, strict=True)]
+            ratio = median(found[-1] / found[0] for found in costs)
+            write(f"| {width} | {depth} | {' | '.join(cells)} | {ratio:.2f} |\n")
+            sys.stdout.flush()
+
+
 def compaction(rounds):
     """At which share of running members a stacked pack had better be compacted."""
     pairs, rows = 20, 8 * BATCH
@@ -343,7 +400,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--jax", help="an interpreter that has JAX")
     parser.add_argument("--rounds", type=int, default=5)
-    parts = ("others", "models", "losses", "growth", "depths", "compaction")
+    parts = ("others", "sizes", "models", "losses", "growth", "fitted", "depths", "compaction")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -351,9 +408,11 @@ def main():
     few = max(2, options.rounds // 2)
     run = {
         "others": lambda: against_others(options.rounds, jax),
+        "sizes": lambda: sizes(options.rounds, jax),
         "models": lambda: by_models(few, jax),
         "losses": lambda: losses(few),
         "growth": lambda: growth(few),
+        "fitted": lambda: fitted(few),
         "depths": lambda: mixed_depths(options.rounds),
         "compaction": lambda: compaction(few),
     }

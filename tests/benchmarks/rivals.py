@@ -63,12 +63,12 @@ class Conventional:
                 done += 1
 
 
-def _batches(n, steps):
+def _batches(n, steps, batch=BATCH):
     """Index batches of whole epochs, in a new order each."""
     done = 0
     while done < steps:
         order = torch.randperm(n)
-        for rows in order.split(BATCH):
+        for rows in order.split(batch):
             if done == steps:
                 return
             yield rows
@@ -80,8 +80,8 @@ class Careful:
 
     models = 1
 
-    def __init__(self, x, y, width, depth, classes, models):
-        self.x, self.y = x, y
+    def __init__(self, x, y, width, depth, classes, models, batch=BATCH):
+        self.x, self.y, self.batch = x, y, batch
         self.net = encoder(x.shape[1], width, depth, classes)
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=RATE, weight_decay=DECAY, fused=True
@@ -89,7 +89,7 @@ class Careful:
 
     def run(self, steps):
         """Take this many steps."""
-        for rows in _batches(len(self.y), steps):
+        for rows in _batches(len(self.y), steps, self.batch):
             self.optimizer.zero_grad()
             functional.cross_entropy(self.net(self.x[rows]), self.y[rows]).backward()
             nn.utils.clip_grad_norm_(self.net.parameters(), CLIP)

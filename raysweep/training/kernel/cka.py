@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from raysweep.training.kernel.products import dense_add, dense_zero, outer_add
-from raysweep.training.kernel.sides import Sides, part, square_norm
+from raysweep.training.kernel.sides import Sides, mean, part, square_norm
 
 _ROUNDING = 64
 """What is left after centring counts as zero below so many units in the last place."""
@@ -37,14 +37,6 @@ class _Side(NamedTuple):
     shared_inner: int
 
 
-@njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
-def _mean(x: Any) -> float:
-    total = x.dtype.type(0)
-    for j in range(x.shape[0]):
-        total += x[j]
-    return float(total) / x.shape[0]
-
-
 @njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _standardise(mem: Any, x: int, width: int, rows: int, stride: int, epsilon: float) -> float:
     """Centre and bring to total variance 1, in place; returns the scale, 0 if constant."""
@@ -52,7 +44,7 @@ def _standardise(mem: Any, x: int, width: int, rows: int, stride: int, epsilon: 
     for r in range(width):
         row = part(mem, x, r, stride, rows)
         raw += square_norm(row)
-        middle = mem.dtype.type(_mean(row))
+        middle = mem.dtype.type(mean(row))
         for j in range(rows):
             row[j] -= middle
         power += square_norm(row)
@@ -150,7 +142,7 @@ def _side_gradient(
         for j in range(rows):
             row[j] *= factor
         if unbiased:
-            middle = kind(_mean(row))
+            middle = kind(mean(row))
             for j in range(rows):
                 row[j] -= middle
 

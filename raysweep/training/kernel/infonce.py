@@ -11,31 +11,10 @@ import numpy as np
 from numba import njit
 
 from raysweep.training.kernel.products import dense_add, dense_exp, outer_add
-from raysweep.training.kernel.sides import Sides, part
-
-STRIP = 32
-"""Rows of the similarity matrix that are worked on at once."""
+from raysweep.training.kernel.sides import STRIP, Sides, part
+from raysweep.training.kernel.unit import unit
 
 _PRODUCTS = 8
-
-
-@njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
-def _unit(mem: Any, x: int, width: int, rows: int, stride: int, inverse: int) -> None:
-    """Bring every sample to length 1, in place; a sample of zeros stays, with inverse length 0."""
-    zero, one = mem.dtype.type(0), mem.dtype.type(1)
-    tiny = mem.dtype.type(2.0**-126 if mem.itemsize == 4 else 2.0**-1022)
-    lengths = part(mem, inverse, 0, stride, rows)
-    lengths[:] = zero
-    for r in range(width):
-        row = part(mem, x, r, stride, rows)
-        for j in range(rows):
-            lengths[j] += row[j] * row[j]
-    for j in range(rows):
-        lengths[j] = zero if lengths[j] < tiny else one / math.sqrt(lengths[j])
-    for r in range(width):
-        row = part(mem, x, r, stride, rows)
-        for j in range(rows):
-            row[j] *= lengths[j]
 
 
 @njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
@@ -173,8 +152,8 @@ def infonce(
     """The loss of the samples in u and v, of equal widths; leaves its gradients beside them."""
     scale = mem.dtype.type(inverse_temperature)
     width = sides.width_1
-    _unit(mem, sides.u, width, rows, stride, sides.norm_u)
-    _unit(mem, sides.v, width, rows, stride, sides.norm_v)
+    unit(mem, sides.u, width, rows, stride, sides.norm_u)
+    unit(mem, sides.v, width, rows, stride, sides.norm_v)
     positive = 0.0
     for r in range(width):
         x, y = part(mem, sides.u, r, stride, rows), part(mem, sides.v, r, stride, rows)

@@ -9,9 +9,13 @@ import numpy as np
 from numba import njit
 
 from raysweep.training.kernel.cka import cka
+from raysweep.training.kernel.denormals import flush_denormals, restore_mode
 from raysweep.training.kernel.infonce import infonce
+from raysweep.training.kernel.neighbours import soft_knn, uniformity
+from raysweep.training.kernel.redundancy import barlow_twins, vicreg
 from raysweep.training.kernel.run import gather, run
 from raysweep.training.kernel.sides import add_side, copy_side, gradient_square
+from raysweep.training.kernel.siglip import siglip
 from raysweep.training.kernel.update import adamw, clip
 
 MEMBER = np.dtype(
@@ -96,15 +100,32 @@ class Pack(NamedTuple):
     members: Any
 
 
-INFONCE, CKA, UNBIASED_CKA = range(3)
+(
+    INFONCE,
+    CKA,
+    UNBIASED_CKA,
+    SIGLIP,
+    SOFT_KNN,
+    UNIFORMITY,
+    VICREG,
+    BARLOW_TWINS,
+) = range(8)
 """The losses that the kernel computes itself."""
 
 
 class Term(NamedTuple):
-    """An alignment term: the loss, and by how much each side is moved, 1.0 or 0.0."""
+    """An alignment term: the loss, and by how much each side is moved, 1.0 or 0.0.
+
+    `option_1` to `option_3`: numbers of the loss. `own`: where its learned parameters begin in the
+    arena, -1 if it has none; `at_own`: their gradients.
+    """
 
     loss: int
-    inverse_temperature: float
+    option_1: float
+    option_2: float
+    option_3: float
+    own: int
+    at_own: int
     pull_1: float
     pull_2: float
     sides: Any
@@ -159,17 +180,31 @@ def _align(
     mem: Any,
     b: int,
     columns: int,
-    stride: int,
+    step: Step,
     first: bool,
     share: float,
     seen: Any,
 ) -> None:
     """Add the alignment loss's gradients to the task's, unless it is undefined (NaN)."""
-    sides = term.sides
+    sides, block, stride = term.sides, step.block, step.stride
+    at_scale, at_bias = 0.0, 0.0
     copy_side(mem, sides.top_1, sides.width_1, b, columns, stride, 0, sides.u)
     copy_side(mem, sides.top_2, sides.width_2, b, columns, stride, member.placebo, sides.v)
     if term.loss == INFONCE:
-        value = infonce(mem, sides, b, columns, stride, term.inverse_temperature)
+        value = infonce(mem, sides, b, columns, stride, term.option_1)
+    elif term.loss == SIGLIP:
+        scale, bias = term.option_1, term.option_2
+        if term.own >= 0:
+            scale, bias = math.exp(float(mem[term.own])), float(mem[term.own + 1])
+        value, at_scale, at_bias = siglip(mem, sides, b, columns, stride, scale, bias)
+    elif term.loss == SOFT_KNN:
+        value = soft_knn(mem, sides, b, columns, block, stride, term.option_1)
+    elif term.loss == UNIFORMITY:
+        value = uniformity(mem, sides, b, columns, block, stride, term.option_1)
+    elif term.loss == VICREG:
+        value = vicreg(mem, sides, b, columns, stride, term.option_1, term.option_2, term.option_3)
+    elif term.loss == BARLOW_TWINS:
+        value = barlow_twins(mem, sides, b, columns, stride, term.option_1)
     else:
         value = cka(mem, sides, b, columns, stride, term.loss == UNBIASED_CKA)
     # A placebo's only row, shifted by one, would be the true pair.
@@ -179,6 +214,9 @@ def _align(
         square += add_side(
             mem, sides.grad_v, by_2, sides.width_2, b, stride, member.placebo, sides.at_2
         )
+        if term.own >= 0:
+            mem[term.at_own] += mem.dtype.type(member.strength * at_scale)
+            mem[term.at_own + 1] += mem.dtype.type(member.strength * at_bias)
         seen.alignment += value * share
         seen.defined += share
         seen.forced += square > 0
@@ -270,6 +308,7 @@ def _entries(sources: str) -> tuple[Any, ...]:
         which holds the member from row 0 to the last, and begin : end is one batch.
         """
         len(sources)
+        mode = flush_denormals()
         state, n = pack.state, permutations.shape[1]
         for at in range(chosen.shape[0]):
             i = chosen[at]
@@ -297,7 +336,7 @@ def _entries(sources: str) -> tuple[Any, ...]:
                         noted,
                     )
                 if phase == WHOLE and member.strength > 0:
-                    _align(member, term, mem, b, columns, step.stride, start == 0, b / n, noted)
+                    _align(member, term, mem, b, columns, step, start == 0, b / n, noted)
                 if phase != START:
                     count = done + taken + 1
                     if (
@@ -311,6 +350,7 @@ def _entries(sources: str) -> tuple[Any, ...]:
                 finite = _put_down(state, i, mem, step.gradients)
                 if not finite and noted.failed < 0:
                     noted.failed = (n - 1) // batch_size
+        restore_mode(mode)
 
     @njit(error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
     def count_correct(
@@ -324,6 +364,7 @@ def _entries(sources: str) -> tuple[Any, ...]:
     ) -> None:
         """Rows that each member's three heads get right, added to correct [3, m]."""
         len(sources)
+        mode = flush_denormals()
         mem, labels, losses = scratch.mem[0], scratch.labels[0], scratch.losses[0]
         for i in range(pack.members.shape[0]):
             _take_up(pack.state, i, mem)
@@ -333,6 +374,7 @@ def _entries(sources: str) -> tuple[Any, ...]:
                 run(step.score, mem, step.stride, columns, labels, b, losses)
                 for head in range(3):
                     correct[head, i] += losses[head]
+        restore_mode(mode)
 
     return advance, count_correct
 

@@ -6,7 +6,7 @@ batch with its activations, gradients at activations. A program is a table of in
 knows no shapes, and is compiled once.
 
 Matrices in the arena have samples side by side: feature k of sample j is at + k stride + j, with
-`stride` at least the batch size, a whole number of register tiles.
+`stride` at least the batch size in whole register tiles.
 """
 
 from dataclasses import dataclass, field
@@ -115,7 +115,8 @@ class Places:
         spare: two matrices as large as the largest layer.
         found: three vectors that ENTROPY leaves its sums in.
         block: columns of a register tile.
-        stride: columns of every matrix.
+        columns: of a batch, whole register tiles.
+        stride: from one row of a matrix to the next.
         arena: for what else is needed.
     """
 
@@ -126,6 +127,7 @@ class Places:
     spare: tuple[int, int]
     found: int
     block: int
+    columns: int
     stride: int
     arena: Arena = field(repr=False)
 
@@ -142,7 +144,9 @@ def lay_out(
         dtype: float32 or float64.
     """
     block = COLUMN_BYTES // dtype.itemsize
-    stride = -(-batch_size // block) * block
+    # Rows a power of two apart would share a few sets of the cache, and push each other out of it.
+    columns = -(-batch_size // block) * block
+    stride = columns + VECTOR_BYTES // dtype.itemsize
     arena = Arena(dtype.itemsize)
     parameters, gradients = arena.take(parameter_count), arena.take(parameter_count)
     towers = []
@@ -159,6 +163,7 @@ def lay_out(
         spare=(arena.take(widest), arena.take(widest)),
         found=arena.take(3 * VECTOR_BYTES // dtype.itemsize),
         block=block,
+        columns=columns,
         stride=stride,
         arena=arena,
     )

@@ -6,6 +6,9 @@ from numba import njit
 
 from raysweep.training.kernel.program import Places
 
+STRIP = 32
+"""Rows of a matrix of all pairs of samples that are worked on at once."""
+
 
 class Sides(NamedTuple):
     """Where an alignment term finds and leaves things in the arena; all places, save the sizes.
@@ -101,6 +104,15 @@ def square_norm(x: Any) -> float:
     for j in range(x.shape[0]):
         total += x[j] * x[j]
     return float(total)
+
+
+@njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
+def mean(x: Any) -> float:
+    """The mean."""
+    total = x.dtype.type(0)
+    for j in range(x.shape[0]):
+        total += x[j]
+    return float(total) / x.shape[0]
 
 
 @njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]

@@ -1,5 +1,6 @@
 """LLVM vector instructions that the CPU kernel is made of, for float32 and float64."""
 
+import math
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -100,6 +101,14 @@ class Vectors:
         product = builder.fmul(a, b, flags=FUSED)
         builder.store(builder.fadd(product, builder.load(place), flags=FUSED), place)
 
+    def add(self, a: Any, b: Any) -> Any:
+        """A sum; with a product it may become one operation."""
+        return self.builder.fadd(a, b, flags=FUSED)
+
+    def times(self, a: Any, b: Any) -> Any:
+        """A product; with a sum it may become one operation."""
+        return self.builder.fmul(a, b, flags=FUSED)
+
     def totals(self, values: list[Any]) -> Any:
         """The sum over the lanes of each of 1, 2 or 4 vectors, as a vector of that many lanes."""
         count, builder = len(values), self.builder
@@ -153,6 +162,30 @@ class Vectors:
         shifted = b.add(b.fptosi(n, whole), ir.Constant(whole, [bias] * self.lanes))
         power = b.bitcast(b.shl(shifted, ir.Constant(whole, [mantissa] * self.lanes)), self.type)
         return b.fmul(result, power)
+
+    def exp_below(self, x: Any) -> Any:
+        """Exponential of every lane for x <= 0, as good as `exp` and shorter; NaN stays NaN.
+
+        The nearest whole number n of x / ln 2 is added to the exponent's bits of e^r, where it
+        comes from: the low bits of a sum with 1.5 x 2^mantissa.
+        """
+        b = self.builder
+        limit = self.constant(_EXP_RANGE[self.kind][0])
+        x = b.select(b.fcmp_ordered("<", x, limit), limit, x)
+        bits, mantissa, _ = _FORMAT[self.kind]
+        rounder = self.constant(1.5 * 2.0**mantissa)
+        high = self.add(self.times(x, self.constant(1.4426950408889634)), rounder)
+        n = b.fsub(high, rounder)
+        coarse, fine = _LN2[self.kind]
+        r = self.add(x, self.times(n, self.constant(-coarse)))
+        r = self.add(r, self.times(n, self.constant(-fine)))
+        result = self.constant(1.0 / math.factorial(_EXP_TERMS[self.kind] - 1))
+        for k in reversed(range(_EXP_TERMS[self.kind] - 1)):
+            result = self.add(self.times(result, r), self.constant(1.0 / math.factorial(k)))
+        whole = ir.VectorType(ir.IntType(bits), self.lanes)
+        shift = ir.Constant(whole, [mantissa] * self.lanes)
+        power = b.shl(b.bitcast(high, whole), shift)
+        return b.bitcast(b.add(b.bitcast(result, whole), power), self.type)
 
     def split(self, x: Any) -> tuple[Any, Any]:
         """X > 0 as mantissa in [1, 2) and exponent, both floating point; NaN stays NaN."""

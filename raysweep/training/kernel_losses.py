@@ -1,0 +1,105 @@
+"""Which alignment losses the CPU kernel computes itself, and what it has to know of them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from raysweep.models.shape import PairShape
+from raysweep.objective import AlignmentLoss
+from raysweep.objective.cka import LinearCKA
+from raysweep.objective.heads import Projected
+from raysweep.objective.infonce import InfoNCE
+from raysweep.objective.one_way import OneWay
+from raysweep.objective.pairwise import FLOAT32_SPAN
+from raysweep.objective.redundancy import BarlowTwins, VICReg
+from raysweep.objective.siglip import SigLIP
+from raysweep.objective.soft_knn import SoftKNN
+from raysweep.objective.uniformity import Uniformity
+from raysweep.training.kernel import pack
+from raysweep.training.kernel.program import Places
+from raysweep.training.kernel.sides import STRIP, Sides, place_sides
+from raysweep.training.kernel.vectors import VECTOR_BYTES
+
+LARGEST_MATRIX_BYTES = 2**26
+"""Beyond this size InfoNCE's samples-by-samples matrix is left to the loss's own chunks."""
+
+NO_TERM = pack.Term(pack.CKA, 0.0, 0.0, 0.0, -1, -1, 0.0, 0.0, Sides(*[0] * len(Sides._fields)))
+"""Of members without an alignment loss."""
+
+
+@dataclass(frozen=True)
+class KernelLoss:
+    """A loss that the kernel computes itself.
+
+    Attributes:
+        code: of a loss of `raysweep.training.kernel.pack`.
+        options: its numbers, at most three.
+        learned: whether its first two numbers are learned, the first as its logarithm.
+        pulls: 1.0 for each side that the loss moves, else 0.0.
+    """
+
+    code: int
+    options: tuple[float, ...] = ()
+    learned: bool = False
+    pulls: tuple[float, float] = (1.0, 1.0)
+
+    @classmethod
+    def of(
+        cls, loss: AlignmentLoss, shape: PairShape, batch_size: int, dtype: np.dtype
+    ) -> "KernelLoss | None":
+        """How the kernel computes a loss, or None where the loss has to be asked."""
+        if isinstance(loss, OneWay):
+            found = cls.of(loss.loss, shape, batch_size, dtype)
+            pulls = float(loss.stopped != "1"), float(loss.stopped != "2")
+            return None if found is None else replace(found, pulls=pulls)
+        if isinstance(loss, Projected):
+            if loss.heads(shape.width_1, shape.width_2) != (None, None):
+                return None
+            loss = loss.loss
+
+        def spans(largest: float) -> bool:
+            """Whether exponentials of so wide a range neither overflow nor vanish."""
+            return dtype == np.float64 or largest <= FLOAT32_SPAN
+
+        match loss:
+            case LinearCKA():
+                return cls(pack.UNBIASED_CKA if loss.unbiased else pack.CKA)
+            case InfoNCE(learned=False) if spans(2.0 / loss.temperature):
+                fits = batch_size**2 * dtype.itemsize <= LARGEST_MATRIX_BYTES
+                return cls(pack.INFONCE, (1.0 / loss.temperature,)) if fits else None
+            case SigLIP():
+                return cls(pack.SIGLIP, (loss.scale, loss.bias), loss.learned)
+            case SoftKNN() if spans(2.0 / loss.temperature):
+                return cls(pack.SOFT_KNN, (1.0 / loss.temperature,))
+            case Uniformity() if spans(4.0 * loss.sharpness):
+                return cls(pack.UNIFORMITY, (2.0 * loss.sharpness,))
+            case VICReg():
+                return cls(pack.VICREG, (loss.invariance, loss.variance, loss.covariance))
+            case BarlowTwins():
+                return cls(pack.BARLOW_TWINS, (loss.redundancy,))
+        return None
+
+    def term(self, places: Places, parameter_count: int) -> pack.Term:
+        """Make room for it in the arena.
+
+        Args:
+            places: of the step.
+            parameter_count: of the encoders and heads, which the learned parameters follow.
+        """
+        width_1, width_2 = (side.width for side in places.towers)
+        strip = STRIP * places.stride
+        size = {
+            pack.INFONCE: places.stride**2,
+            pack.SIGLIP: strip,
+            # Two strips and four numbers a sample; the last row is read a vector too far.
+            pack.SOFT_KNN: 2 * strip + 4 * places.stride + VECTOR_BYTES,
+            pack.UNIFORMITY: strip + VECTOR_BYTES,
+            pack.VICREG: width_1**2,
+            pack.BARLOW_TWINS: width_1**2 + 2 * width_1,
+        }.get(self.code, width_1**2 + width_2**2 + width_1 * width_2)
+        own = at_own = -1
+        if self.learned:
+            own = places.parameters + parameter_count
+            at_own = places.gradients + parameter_count
+        numbers = (*self.options, 0.0, 0.0, 0.0)[:3]
+        return pack.Term(self.code, *numbers, own, at_own, *self.pulls, place_sides(places, size))
