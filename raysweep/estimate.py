@@ -1,13 +1,13 @@
 """How big a study is, and how long it would take on this machine."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from raysweep.emergence.size import emergence_size
-from raysweep.execute import run_pack
+from raysweep.execute import run_pack, train_only
 from raysweep.packing import Pack, pack_trials
 from raysweep.planning import search_draws, trials_of_cell
 from raysweep.probe import clock, epoch_cost
@@ -104,17 +104,23 @@ def _seconds_per_member(study: Study, planned: tuple[Trial, ...]) -> float:
 
     now = clock("cpu")
 
-    def seconds_of(epochs: int) -> float:
+    def seconds_of(work: Callable[[], object]) -> float:
         started = now()
-        run_pack(_with_epochs(study, epochs), Pack(members))
+        work()
         return now() - started
 
+    def training(epochs: int) -> float:
+        return seconds_of(lambda: train_only(_with_epochs(study, epochs), Pack(members)))
+
+    once = _with_epochs(study, 1)
     try:
-        run_pack(_with_epochs(study, 1), Pack(members[:1]))  # loads the data, warms up
-        cost = epoch_cost(seconds_of)
+        run_pack(once, Pack(members[:1]), estimated=False)  # loads the data, warms up
+        # What is measured at the end costs the same however long the training was.
+        whole = seconds_of(lambda: run_pack(once, Pack(members), estimated=False))
+        per_epoch = epoch_cost(training).per_epoch
     finally:
         torch.set_num_threads(threads)
-    return cost.seconds(study.training.epochs) / _PROBE_MEMBERS
+    return (whole + per_epoch * (study.training.epochs - 1)) / _PROBE_MEMBERS
 
 
 def _with_epochs(study: Study, epochs: int) -> Study:

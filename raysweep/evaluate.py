@@ -25,7 +25,7 @@ from raysweep.spec import Evaluation
 
 _CHUNK_BYTES = 2**28
 _LEAST_CHUNK_ROWS = 64
-_ALIGNMENT_BYTES = 2**30
+_ALIGNMENT_BYTES = 2**25
 # A layer, preprocessed, made fit for a metric and prepared by it: up to three times in float64.
 _BYTES_A_FEATURE = 30
 _JOINT_ROWS = 2**17
@@ -267,7 +267,9 @@ def _alignment_of(
     )
     # Once for all metrics: sorting for the quantile costs as much as a metric does. In the dtype of
     # the network, which tells a metric what is rounding; the arithmetic is in float64 anyway.
-    layers = [[preprocessing(layer.mT) for layer in of_modality] for of_modality in hidden]
+    layers = [
+        [preprocessing(layer.mT.contiguous()) for layer in of_modality] for of_modality in hidden
+    ]
     scores = {}
     for name, options in evaluation.metrics.items():
         found = measure_modalities(name, layers, options)

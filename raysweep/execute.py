@@ -33,13 +33,15 @@ MEASURED_SPLITS = ("validation", "test")
 
 
 @denormals(flushed=False)
-def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
+def run_pack(study: Study, pack: Pack, device: str = "cpu", estimated: bool = True) -> list[Row]:
     """Train and measure all trials of a pack.
 
     Args:
         study: the study the pack belongs to.
         pack: trials of cells of equal scale.
         device: a torch device.
+        estimated: whether information that is not known is estimated, which takes seconds; a look
+            at how long a pack takes does without.
 
     Returns:
         One row per trial, in the pack's order, with the columns of `raysweep.columns.COLUMNS`.
@@ -50,24 +52,47 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu") -> list[Row]:
     """
     rows: dict[int, Row] = {}
     for group in _loaded(study, pack.trials):
-        rows.update(zip(group.places, _run_group(study, group, device, pack.options), strict=True))
+        of_group = _run_group(study, group, device, pack.options, estimated)
+        rows.update(zip(group.places, of_group, strict=True))
     return [rows[place] for place in range(len(pack.trials))]
 
 
-def _run_group(study: Study, group: "_Group", device: str, options: Options) -> list[Row]:
-    trials, views, dataset = group.trials, group.views, group.dataset
-    curve = AlignmentCurve(study, group.shape, views, dataset)
+def train_only(study: Study, pack: Pack, device: str = "cpu") -> None:
+    """Load and train a pack as `run_pack` does, and measure nothing: to see how long it takes.
+
+    Raises:
+        InputError: as `run_pack`.
+    """
+    for group in _loaded(study, pack.trials):
+        _trained(study, group, device, pack.options)
+
+
+def _trained(
+    study: Study, group: "_Group", device: str, options: Options
+) -> tuple[TrainedPack, AlignmentCurve]:
+    curve = AlignmentCurve(study, group.shape, group.views, group.dataset)
     trained = train_pack(
         group.shape,
-        _members(study, trials),
-        _data(views, dataset),
+        _members(study, group.trials),
+        _data(group.views, group.dataset),
         train_settings(study, device, options),
         observe=curve.observe,
     )
+    return trained, curve
+
+
+def _run_group(
+    study: Study, group: "_Group", device: str, options: Options, estimated: bool
+) -> list[Row]:
+    trials, views, dataset = group.trials, group.views, group.dataset
+    trained, curve = _trained(study, group, device, options)
     with precision(study.training.tf32):
         measured = _measure(study, trained, views)
     of_dataset = dict(zip(dataset, trials, strict=True))  # one trial of each
-    facts = {which: data_facts(t.cell, t.draw, views[which]) for which, t in of_dataset.items()}
+    facts = {
+        which: data_facts(t.cell, t.draw, views[which], estimated)
+        for which, t in of_dataset.items()
+    }
     return [
         {
             **_descriptive(study, trial, facts[dataset[i]], group.shape),
@@ -337,8 +362,10 @@ def _options(study: Study, trial: Trial) -> dict[str, OptionValue | None]:
     return {**fixed, **dict(trial.options)}
 
 
-def data_facts(cell: Cell, draw: int, view: PairedViews) -> dict[str, int | float | str]:
-    """The columns that describe the data of a cell's draw."""
+def data_facts(
+    cell: Cell, draw: int, view: PairedViews, estimated: bool = True
+) -> dict[str, int | float | str]:
+    """The columns that describe the data of a cell's draw, with estimated ones or without."""
     # Sizes have columns of their own; where a file lies is no fact about the data in it.
     files = {p.name for p in find_dataset(cell.dataset).parameters if p.kind == "path"}
     hidden = {"train", "validation", "test", *files}
@@ -351,7 +378,7 @@ def data_facts(cell: Cell, draw: int, view: PairedViews) -> dict[str, int | floa
         "n_validation": len(view.splits.validation),
         "n_test": len(view.splits.test),
         "classes": view.classes,
-        **_information(cell, draw, view),
+        **(_information(cell, draw, view) if estimated or view.information else {}),
     }
 
 

@@ -25,7 +25,6 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from raysweep.attempt import attempt, device_for, prepare_process, time_limit
 from raysweep.errors import InputError
 from raysweep.packing import Pack
 from raysweep.progress import Observer, Silent
@@ -50,10 +49,14 @@ class _PackTrainable(tune.Trainable):
     def setup(
         self, config: dict[str, Any], study: StudyBase, location: str, pack_limit_s: float | None
     ) -> None:
-        prepare_process(study)
+        # Here, as the driver trains nothing and need not wait for torch.
+        from raysweep import attempt
+
+        self._attempt = attempt
+        attempt.prepare_process(study)
         self._study, self._limit_s = study, pack_limit_s
         self._folder = RunFolder(Output(location))
-        self._device = device_for(study)
+        self._device = attempt.device_for(study)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         return True
@@ -62,8 +65,10 @@ class _PackTrainable(tune.Trainable):
         """Run a pack and store its rows; ``failed`` says why not, where it was not possible."""
         pack: Pack = self.config["pack"]
         try:
-            with time_limit(self._limit_s, lambda why: self._folder.record_failure(pack, why)):
-                rows = attempt(self._study, pack, self._device, self.config["pieces"])
+            with self._attempt.time_limit(
+                self._limit_s, lambda why: self._folder.record_failure(pack, why)
+            ):
+                rows = self._attempt.attempt(self._study, pack, self._device, self.config["pieces"])
         except Exception:
             return {"done": True, "failed": traceback.format_exc(), "unwritable": ""}
         return {"done": True, "failed": "", "unwritable": self._store(pack, rows)}

@@ -276,10 +276,12 @@ def _drive(study: StudyBase, folder: RunFolder, how: _How, course: _Course) -> N
     Raises:
         KeyboardInterrupt: stopped, at any moment, also while the verdict was made.
     """
+    from raysweep.ahead import estimates_ahead
     from raysweep.conclusion import register_plan
     from raysweep.display import RunDisplay
 
     with _writable(folder), contextlib.ExitStack() as ray_here, contextlib.ExitStack() as held:
+        held.enter_context(estimates_ahead(study))
         if how.runner == "ray" and not how.wait and folder.output.read(STUDY_NAME) is None:
             from raysweep import ray_cluster
 

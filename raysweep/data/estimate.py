@@ -41,12 +41,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from raysweep.data.decomposition import decompose, mutual_information
-from raysweep.data.streams import stream
+from raysweep.data.estimable import FOLDS, Estimable, estimable
 from raysweep.data.views import Floats, Information, Integers, PairedViews
-from raysweep.errors import InputError
 
-MOST_ROWS = 4000
-FOLDS = 3
 LANDMARKS = 400
 LEAST_HELD_OUT = 200  # rows, of which a tenth say when to stop
 
@@ -127,21 +124,6 @@ def _gained(predicted: Floats, y: Integers) -> float:
     return float(-np.sum(shares * np.log(shares))) - _cross_entropy(predicted, y)
 
 
-def _usable_rows(views: PairedViews) -> Integers:
-    """At most MOST_ROWS random rows of the splits, of classes that every fold can hold."""
-    splits = views.splits
-    rows = np.concatenate([splits.train, splits.validation, splits.test])
-    rows = stream("estimate", 0, "rows").permutation(rows)[:MOST_ROWS]
-    counts = np.bincount(views.y[rows], minlength=views.classes)
-    usable = rows[counts[views.y[rows]] >= FOLDS]
-    if len(np.unique(views.y[usable])) < 2:
-        raise InputError(
-            f"estimated information: fewer than two classes have {FOLDS} rows or more "
-            f"(rows per class: {', '.join(map(str, counts[:20]))})"
-        )
-    return usable
-
-
 def estimate_information(views: PairedViews) -> Information:
     """Estimate in nats what both modalities of ``views`` tell about the label (module docstring).
 
@@ -152,15 +134,12 @@ def estimate_information(views: PairedViews) -> Information:
     Raises:
         InputError: fewer than two classes with at least three rows, or more than two modalities.
     """
-    if len(views.inputs) > 2:
-        raise InputError(
-            f"estimated information: the data have {len(views.inputs)} modalities; the estimate is "
-            "of two"
-        )
-    rows = _usable_rows(views)
-    _, y = np.unique(views.y[rows], return_inverse=True)
-    y = y.reshape(-1).astype(np.int64)
-    x1, x2 = views.x1[rows], views.x2[rows]
+    return estimate_from(estimable(views))
+
+
+def estimate_from(rows: Estimable) -> Information:
+    """`estimate_information` of rows that are chosen already."""
+    x1, x2, y = rows.x1, rows.x2, rows.y
     with warnings.catch_warnings():
         # A fit that stops early only lowers an estimate that is a lower one anyway.
         warnings.simplefilter("ignore", ConvergenceWarning)

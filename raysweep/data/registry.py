@@ -14,6 +14,7 @@ from raysweep.data.combinations import Rule
 from raysweep.data.digits import PARAMETERS as DIGITS_PARAMETERS
 from raysweep.data.digits import RULES as DIGITS_RULES
 from raysweep.data.digits import digits
+from raysweep.data.kept_estimates import estimated_information
 from raysweep.data.synthetic import JOINTLY as SYNTHETIC_JOINTLY
 from raysweep.data.synthetic import LISTED as SYNTHETIC_LISTED
 from raysweep.data.synthetic import PARAMETERS as SYNTHETIC_PARAMETERS
@@ -35,7 +36,8 @@ class Dataset:
     emergence study trains a modality that they leave as it is once for all their values.
     ``rules`` say which parameters go together, ``listed`` what the inputs can be listed with (None:
     never), ``jointly`` what all modalities together can; all say so without drawing a row, and the
-    loader holds to them.
+    loader holds to them. ``exact`` says that the distribution is known, so that ``information`` of
+    two modalities is never estimated.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Dataset:
     rules: tuple[Rule, ...] = ()
     listed: tuple[Rule, ...] | None = None
     jointly: tuple[Rule, ...] = ()
+    exact: bool = False
 
     def check(self, given: Mapping[str, object]) -> dict[str, Value]:
         """All parameters, checked and with defaults filled in.
@@ -68,6 +71,7 @@ DATASETS: dict[str, Dataset] = {
             SYNTHETIC_RULES,
             SYNTHETIC_LISTED,
             SYNTHETIC_JOINTLY,
+            exact=True,
         ),
         Dataset(
             "channels",
@@ -77,6 +81,7 @@ DATASETS: dict[str, Dataset] = {
             HETEROGENEITY,
             CHANNELS_RULES,
             listed=(),
+            exact=True,
         ),
         Dataset(
             "digits",
@@ -149,9 +154,10 @@ def load_together(wanted: Iterable[tuple[str, Mapping[str, object], int]]) -> li
 
 
 def load_estimate(dataset: str, parameters: Mapping[str, object], draw: int = 0) -> Information:
-    """Estimated information of a dataset (``estimate.estimate_information``), kept in memory.
+    """Estimated information of a dataset (``estimate.estimate_information``), kept.
 
-    For datasets whose ``load(...).information`` is None; takes seconds.
+    For datasets whose ``load(...).information`` is None; takes seconds, unless it was made before
+    (`raysweep.data.kept_estimates`).
 
     Raises:
         InputError: as ``load``, or too few rows to estimate from.
@@ -170,10 +176,7 @@ def _asked(dataset: str, parameters: Mapping[str, object], draw: int) -> Asked:
 
 @lru_cache(maxsize=1000)
 def _estimate(asked: Asked) -> Information:
-    # Late, as scikit-learn takes a second to import.
-    from raysweep.data.estimate import estimate_information
-
-    return estimate_information(_together.get(asked) or _load(asked))
+    return estimated_information(_together.get(asked) or _load(asked))
 
 
 def _file_stamp(path: str) -> tuple[int, int] | None:

@@ -22,13 +22,16 @@ Values = dict[str, int | float | str | None]
 
 
 @denormals(flushed=False)
-def run_family(study: EmergenceStudy, pack: Pack, device: str = "cpu") -> list[Row]:
+def run_family(
+    study: EmergenceStudy, pack: Pack, device: str = "cpu", estimated: bool = True
+) -> list[Row]:
     """Train and measure what the trials of a pack need.
 
     Args:
         study: the study the pack belongs to.
         pack: trials of one family.
         device: a torch device.
+        estimated: as `raysweep.execute.run_pack`.
 
     Returns:
         One row per trial, in the pack's order, with the columns of `raysweep.columns.COLUMNS`.
@@ -54,7 +57,7 @@ def run_family(study: EmergenceStudy, pack: Pack, device: str = "cpu") -> list[R
         rows.append(
             {
                 **_plan(study, trial),
-                **data_facts(trial.cell, trial.draw, view),
+                **data_facts(trial.cell, trial.draw, view, estimated),
                 **_model(trial, view.classes, view.x1.shape[1], view.x2.shape[1]),
                 **_settings(study, trial, sides),
                 **_training([encoders[encoders.job(trial, side)] for side in sides]),

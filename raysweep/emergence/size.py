@@ -112,7 +112,7 @@ def _seconds(study: EmergenceStudy, family: Family, shapes: Counter[Shape], grou
         short = _with_epochs(study, 1)
         now = clock("cpu")
         started = now()
-        run_family(short, Pack(tuple(trials)))
+        run_family(short, Pack(tuple(trials)), estimated=False)
         once, total = now() - started, 0.0
         alone: set[tuple[int, int, int, object]]
         alone = {(1, c.depth_1, c.width_1, None) for c in family.cells}

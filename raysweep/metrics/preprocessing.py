@@ -6,6 +6,7 @@ arXiv 2405.07987, which it builds on); `PAPER` is that choice.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,10 +52,18 @@ def clip_outliers(features: Tensor, quantile: float) -> Tensor:
     The quantile interpolates linearly between order statistics, as numpy's default does. Each
     leading index (member) has a threshold of its own.
     """
-    ordered = features.abs().sort(dim=-1).values
+    ordered = _sorted(features.abs())
     position = quantile * (features.shape[-1] - 1)
     below = int(position)
     above = min(below + 1, features.shape[-1] - 1)
     row_quantile = torch.lerp(ordered[..., below], ordered[..., above], position - below)
     threshold = row_quantile.mean(dim=-1)[..., None, None]
     return torch.minimum(torch.maximum(features, -threshold), threshold)
+
+
+def _sorted(values: Tensor) -> Tensor:
+    """Values in rising order along the last dimension."""
+    if values.device.type == "cpu":
+        # numpy sorts short rows over ten times faster than torch does.
+        return torch.from_numpy(np.sort(values.contiguous().numpy(), axis=-1))
+    return values.sort(dim=-1).values

@@ -1,0 +1,51 @@
+"""The rows of a dataset that its information is estimated from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from raysweep.data.streams import stream
+from raysweep.data.views import Floats, Integers, PairedViews
+from raysweep.errors import InputError
+
+MOST_ROWS = 4000
+FOLDS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Estimable:
+    """Rows of two modalities with their labels: all that an estimate depends on.
+
+    Attributes:
+        x1, x2: [n, d1] and [n, d2] float64.
+        y: [n] int64 labels, every number from 0 to the largest occurs.
+    """
+
+    x1: Floats
+    x2: Floats
+    y: Integers
+
+
+def estimable(views: PairedViews) -> Estimable:
+    """At most MOST_ROWS random rows of the splits, of classes that every fold can hold.
+
+    Raises:
+        InputError: fewer than two classes with at least three rows, or more than two modalities.
+    """
+    if len(views.inputs) > 2:
+        raise InputError(
+            f"estimated information: the data have {len(views.inputs)} modalities; the estimate is "
+            "of two"
+        )
+    splits = views.splits
+    rows = np.concatenate([splits.train, splits.validation, splits.test])
+    rows = stream("estimate", 0, "rows").permutation(rows)[:MOST_ROWS]
+    counts = np.bincount(views.y[rows], minlength=views.classes)
+    usable = rows[counts[views.y[rows]] >= FOLDS]
+    if len(np.unique(views.y[usable])) < 2:
+        raise InputError(
+            f"estimated information: fewer than two classes have {FOLDS} rows or more "
+            f"(rows per class: {', '.join(map(str, counts[:20]))})"
+        )
+    _, y = np.unique(views.y[usable], return_inverse=True)
+    return Estimable(views.x1[usable], views.x2[usable], y.reshape(-1).astype(np.int64))
