@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raysweep.metrics.features import MEMORY_BUDGET_BYTES, RESOLUTION, centered, unit_scaled
+from raysweep.metrics.features import MEMORY_BUDGET_BYTES, centered, unit_scaled
 from raysweep.metrics.gram import centred_kernel, rbf_kernel, u_centred_kernel, unit_norm
 from raysweep.metrics.pairs import score_pairs, square_bytes
 

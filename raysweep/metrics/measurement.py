@@ -154,10 +154,8 @@ def _check_fit(
             )
 
 
-def _usable(
-    layers: Sequence[Tensor], preprocessing: Preprocessing
-) -> tuple[list[Tensor], Tensor]:
-    """Preprocessed layers in float64 that every metric can take, and which are defined: bool [m, L].
+def _usable(layers: Sequence[Tensor], preprocessing: Preprocessing) -> tuple[list[Tensor], Tensor]:
+    """Preprocessed layers in float64 that metrics can take, and which are defined: bool [m, L].
 
     An undefined layer of one member is replaced by made-up features, so that nothing of it can
     reach another layer through a shared product, or stop a decomposition.

@@ -15,8 +15,8 @@ class Metric:
     Attributes:
         name: its name in study files and columns.
         score: (xs, ys, orders, **options) -> [p, m, L1, L2] float64. xs and ys are lists of
-            finite layers [m, n, d] float64 of any scale; orders [p, n] are orders of the rows of ys (the identity for
-            a plain score, permutations for a null distribution).
+            finite layers [m, n, d] float64 of any scale; orders [p, n] are orders of the rows of
+            ys (the identity for a plain score, permutations for a null distribution).
         options: what it takes.
         range: smallest and largest value possible.
         higher_is_better: whether a larger value means more alignment.

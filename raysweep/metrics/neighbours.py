@@ -97,9 +97,8 @@ class Space:
             for others than candidates; and the tolerances.
         """
         if self._sets is None:
-            first, group = equal_rows(self.rows)
-            device = self.rows.device
-            self._sets = torch.from_numpy(first).to(device), torch.from_numpy(group).to(device)
+            indices = [torch.from_numpy(found) for found in equal_rows(self.rows)]
+            self._sets = (indices[0].to(self.rows.device), indices[1].to(self.rows.device))
         first, group = self._sets
         own = group[rows]
         wanted = candidate[:, first]
