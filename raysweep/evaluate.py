@@ -18,6 +18,7 @@ from raysweep.metrics import (
     distinguishable_rows_of,
     measure_modalities,
 )
+from raysweep.metrics.features import equal_rows
 from raysweep.metrics.modalities import Layers, PairwiseScore
 from raysweep.models.trained import PairForward, TrainedPack
 from raysweep.seeds import derive_seed
@@ -253,7 +254,7 @@ def _alignment_of(
 ) -> dict[str, AlignmentScore]:
     """`alignment` of a few members on these rows."""
     hidden = [
-        trained.forward(modality, x)[0]
+        alike_where_inputs_are(trained.forward(modality, x)[0], x, trained.dataset)
         for modality, x in enumerate(_stacked(views, chosen, slice(None)), start=1)
     ]
     lowest = [1] * len(hidden)
@@ -265,8 +266,7 @@ def _alignment_of(
         clip_quantile=evaluation.preprocessing.clip_quantile,
         normalize=evaluation.preprocessing.normalize,
     )
-    # Once for all metrics: sorting for the quantile costs as much as a metric does. In the dtype of
-    # the network, which tells a metric what is rounding; the arithmetic is in float64 anyway.
+    # Once for all metrics: sorting for the quantile costs as much as a metric does.
     layers = [
         [preprocessing(layer.mT.contiguous()) for layer in of_modality] for of_modality in hidden
     ]
@@ -316,6 +316,24 @@ def constant_layers(
         same = [(h == h[:, :, :1]).all(dim=2).all(dim=1) for h in hidden]
         constant.append(torch.stack(same).all(dim=0).cpu().numpy())
     return constant
+
+
+def alike_where_inputs_are(
+    hidden: Sequence[Tensor], inputs: Tensor, dataset: np.ndarray
+) -> list[Tensor]:
+    """Hidden layers [m, width, n] with equal numbers for samples of equal inputs [k, n, d].
+
+    A stacked product may round equal columns differently, by where they stand in it. Metrics take
+    every stored number at its word, so the samples that are the same are made so here, where it is
+    known which they are, and not by a tolerance that would also merge different ones.
+    """
+    # What the network sees: other inputs may be equal in its dtype.
+    first = [equal_rows(of_dataset.to(hidden[0])) for of_dataset in inputs]
+    if all(len(rows) == inputs.shape[1] for rows, _ in first):
+        return list(hidden)
+    source = torch.from_numpy(np.stack([rows[group] for rows, group in first])[dataset])
+    source = source.to(hidden[0].device)[:, None]
+    return [layer.gather(2, source.expand_as(layer)) for layer in hidden]
 
 
 def _layer_words(found: PairwiseScore, lowest: Sequence[int]) -> tuple[str, ...]:

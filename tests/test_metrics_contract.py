@@ -29,6 +29,9 @@ def options_of(name):
 def pair(name, key, n, d1, d2):
     """Two representations with something in common and a mean of their own."""
     draw = np.random.default_rng(key)
+    if name == "rsa":
+        # Two numbers correlate by 1 or -1, in all pairs of rows alike if it so happens.
+        d1, d2 = d1 + 1, d2 + 1
     d2 = d1 if REGISTRY[name].equal_widths else d2
     shared = draw.normal(size=(n, 2))
     x = shared @ draw.normal(size=(2, d1)) + draw.normal(size=(n, d1)) + draw.normal(size=d1)

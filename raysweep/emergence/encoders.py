@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raysweep.data.views import PairedViews
 from raysweep.emergence.families import EncoderTrial, Rates
-from raysweep.evaluate import alignment_rows
+from raysweep.evaluate import alignment_rows, alike_where_inputs_are
 from raysweep.metrics import Preprocessing
 from raysweep.models.shape import EncoderShape
 from raysweep.models.trained import TrainedEncoders
@@ -261,7 +261,7 @@ def _layers(
     for split in MEASURED_SPLITS:
         rows = [alignment_rows(side.views, split, evaluation.rows) for side in sides]
         x = np.stack([side.x[r] for side, r in zip(sides, rows, strict=True)])
-        hidden, _ = trained.forward(x)
+        hidden = alike_where_inputs_are(trained.forward(x)[0], torch.from_numpy(x), trained.dataset)
         chosen = hidden[-1:] if evaluation.layers == "last" else hidden
         found[split] = [preprocessing(layer.mT) for layer in chosen]
     return found

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raysweep.metrics.features import MEMORY_BUDGET_BYTES, center, resolution
+from raysweep.metrics.features import MEMORY_BUDGET_BYTES, centered, unit_scaled
 from raysweep.metrics.gram import centred_kernel, rbf_kernel, u_centred_kernel, unit_norm
 from raysweep.metrics.pairs import score_pairs, square_bytes
 
@@ -102,8 +102,9 @@ def _rbf_aligned(
 
     def unit_kernel(features: Tensor) -> Tensor:
         kernel = rbf_kernel(features, sigma, sigma_unit)
-        scale = torch.linalg.vector_norm(kernel)
-        return unit_norm(centring(kernel), scale, resolution(kernel))
+        # Of the kernel less 1; what there is to see is measured by the kernel itself.
+        scale = torch.linalg.vector_norm(kernel + 1)
+        return unit_norm(centring(kernel), scale)
 
     return score_pairs(
         xs,
@@ -164,7 +165,7 @@ def _self_similarity(layer: Tensor, unbiased: bool, centred: bool) -> Tensor:
 
 def _thin(layer: Tensor, centred: bool) -> Tensor:
     """float64 features, centred if asked, with the same Gram matrix and at most n of them."""
-    features = center(layer) if centred else layer.to(torch.float64)
+    features = centered(layer) if centred else unit_scaled(layer)[0]
     if features.shape[-1] <= features.shape[-2]:
         return features
     # A' = QR gives A A' = R'R.

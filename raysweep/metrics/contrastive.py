@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from raysweep.metrics.features import center, normalize_rows
-from raysweep.metrics.gram import off_diagonal, squared_distances
+from raysweep.metrics.features import centered as centered_features
+from raysweep.metrics.features import normalize_rows, unit_scaled
+from raysweep.metrics.gram import squared_distances
 from raysweep.metrics.pairs import score_pairs, table_bytes
 
 
@@ -24,8 +25,8 @@ def alignment(
         xs,
         ys,
         orders,
-        left=_on_sphere,
-        right=_on_sphere,
+        left=normalize_rows,
+        right=normalize_rows,
         reorder=lambda rows, order: rows[order],
         compare=lambda a, b: torch.linalg.vector_norm(a - b, dim=1).pow(exponent).mean(),
         state_bytes=table_bytes([*xs, *ys]),
@@ -42,8 +43,8 @@ def modality_gap(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor) -> 
         xs,
         ys,
         orders,
-        left=lambda features: _on_sphere(features).mean(dim=0),
-        right=lambda features: _on_sphere(features).mean(dim=0),
+        left=lambda features: normalize_rows(features).mean(dim=0),
+        right=lambda features: normalize_rows(features).mean(dim=0),
         reorder=lambda mean, order: mean,
         compare=lambda a, b: torch.linalg.vector_norm(a - b),
         state_bytes=table_bytes([*xs, *ys]),
@@ -60,8 +61,9 @@ def uniformity(
     """
 
     def of_layer(features: Tensor) -> Tensor:
-        distances = off_diagonal(squared_distances(_on_sphere(features)))
-        return torch.exp(-temperature * distances).mean().log()
+        distances = squared_distances(normalize_rows(features))
+        # As differences from 1, which keep the digits of rows that are nearly the same.
+        return torch.expm1(-temperature * distances).mean().log1p()
 
     return _of_each_side(xs, ys, orders, of_layer, side)
 
@@ -76,7 +78,7 @@ def effective_rank(
     """
 
     def of_layer(features: Tensor) -> Tensor:
-        table = center(features) if centered else features.to(torch.float64)
+        table = centered_features(features) if centered else unit_scaled(features)[0]
         strengths = torch.linalg.svdvals(table)
         return torch.special.entr(strengths / strengths.sum()).sum().exp()
 
@@ -106,7 +108,3 @@ def _per_layer(layers: Sequence[Tensor], of_layer: Callable[[Tensor], Tensor]) -
     return torch.stack(
         [torch.stack([of_layer(features) for features in layer]) for layer in layers], dim=1
     )
-
-
-def _on_sphere(features: Tensor) -> Tensor:
-    return normalize_rows(features.to(torch.float64))

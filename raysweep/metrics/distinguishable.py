@@ -4,24 +4,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raysweep.metrics.features import is_finite, resolution, unit_scaled
+from raysweep.metrics.features import RESOLUTION, is_finite, unit_scaled, widened
 from raysweep.seeds import derive_seed
 
 
 def distinguishable_rows(features: Tensor) -> Tensor:
-    """Different rows of every member of [m, n, d], up to rounding: int64 [m]; 0 if not finite.
+    """Different rows of every member of [m, n, d], up to float64's rounding: int64 [m].
 
     With few of them neighbours are mostly ties, which a metric of neighbours cannot tell. Rows are
-    told apart along two fixed random directions, by the `resolution` of the largest row: equal
-    inputs need not give equal bits in a stacked product, which ``distinct_rows`` would count, and
-    along one direction alone some of thousands of rows meet by chance.
+    told apart along two fixed random directions, by `RESOLUTION` of the largest row: rows of equal
+    direction differ by rounding once they are normalised, which ``distinct_rows`` would count, and
+    along one direction alone some of thousands of rows meet by chance. 0 if not finite.
     """
     generator = np.random.default_rng(derive_seed("distinct rows"))
     directions = torch.from_numpy(generator.normal(size=(2, features.shape[2])))
     finite = is_finite(features)
-    wide, _ = unit_scaled(torch.where(finite[:, None, None], features, 0.0).double())
+    wide, _ = unit_scaled(torch.where(finite[:, None, None], widened(features), 0.0))
     size = wide.square().sum(dim=2).amax(dim=1).sqrt()
-    tolerance = resolution(features) * size[:, None]
+    tolerance = RESOLUTION * size[:, None]
     group = torch.zeros(wide.shape[:2], dtype=torch.int64, device=wide.device)
     for direction in directions.to(wide.device):
         group = group * wide.shape[1] + _groups(wide @ direction, tolerance)

@@ -1,59 +1,87 @@
-"""n x n matrices of one layer: distances, kernels and their centring."""
+"""Distances between the rows of one layer, kernels and their centring."""
 
 import torch
 from torch import Tensor
 
 from raysweep.metrics.features import (
-    center,
+    RESOLUTION,
     normalize_rows,
-    resolution,
     times_power_of_two,
     unit_scaled,
+    varying_columns,
 )
 
+_DIRECT_WIDTH = 128
+"""Up to this width a difference for each feature is as fast as a product of matrices."""
 
-def squared_distances(features: Tensor) -> Tensor:
-    """|x_i - x_j|^2 of [n, d], [n, n] float64, exactly 0 on the diagonal and for equal rows.
+_NEAR = 1 / 16
+"""Below this share of |x_i|^2 + |x_j|^2, a distance from products has lost digits."""
 
-    From inner products of centred rows; what is lost to cancellation is set to 0.
+_PAIRS_AT_ONCE = 2**24
+"""Numbers of gathered rows that are subtracted at once."""
+
+_NOTHING = 1e-145
+"""A distance, of rows near 1, whose square is no number everywhere."""
+
+
+def squared_distances(rows: Tensor) -> Tensor:
+    """|x_i - x_j|^2 of all pairs i < j of [n, d] float64, row after row: [n (n - 1) / 2].
+
+    Each to its own digits, however near the rows are to each other beside their distance to others:
+    from differences of features, or from products of matrices where these lose nothing.
     """
-    centred = center(features)
+    if rows.shape[1] <= _DIRECT_WIDTH:
+        distances = torch.pdist(rows)
+        return torch.where(distances > _NOTHING, distances, 0.0).square_()
+    centred = rows - rows.mean(dim=0)
     squares = centred.square().sum(dim=1)
-    total = squares[:, None] + squares[None, :]
-    distances = total - 2 * (centred @ centred.T)
-    distances[distances <= resolution(centred) * total] = 0.0
-    distances.fill_diagonal_(0.0)
+    left, right = torch.triu_indices(len(rows), len(rows), 1, device=rows.device)
+    total = squares[left] + squares[right]
+    distances = total - 2 * (centred @ centred.T)[left, right]
+    near = torch.nonzero(distances <= _NEAR * total)[:, 0]
+    for part in near.split(max(1, _PAIRS_AT_ONCE // rows.shape[1])):
+        difference = torch.linalg.vector_norm(rows[left[part]] - rows[right[part]], dim=1)
+        distances[part] = torch.where(difference > _NOTHING, difference, 0.0).square()
     return distances
 
 
-def correlation_distances(features: Tensor) -> Tensor:
-    """1 - Pearson correlation of each two rows of [n, d], [n, n]; 1 with a row of equal numbers."""
-    wide = features.to(torch.float64)
-    around = wide - wide.mean(dim=1, keepdim=True)
-    # A row of equal numbers leaves rounding noise that must not be blown up to length one.
-    flat = around.norm(dim=1) <= resolution(features) * wide.norm(dim=1)
-    around[flat] = 0.0
-    return _one_minus(normalize_rows(around))
+def symmetric(values: Tensor, n: int, diagonal: float = 0.0) -> Tensor:
+    """The symmetric matrix [n, n] of values of all pairs i < j, row after row."""
+    matrix = torch.full((n, n), diagonal, dtype=values.dtype, device=values.device)
+    rows, columns = torch.triu_indices(n, n, 1, device=values.device)
+    matrix[rows, columns] = values
+    matrix[columns, rows] = values
+    return matrix
 
 
-def cosine_distances(features: Tensor) -> Tensor:
-    """1 - cosine of each two rows of [n, d], [n, n]; 1 with a row of zeros."""
-    return _one_minus(normalize_rows(features.to(torch.float64)))
+def angular_distances(features: Tensor, centred: bool) -> Tensor:
+    """1 - cosine of all pairs i < j of rows of [n, d], row after row; 1 with a row of zeros.
 
-
-def _one_minus(rows: Tensor) -> Tensor:
-    distances = 1 - rows @ rows.T
-    return distances.fill_diagonal_(0.0)
-
-
-def off_diagonal(matrix: Tensor) -> Tensor:
-    """The entries above the diagonal of a symmetric [n, n], as a vector of n (n - 1) / 2."""
-    rows, columns = torch.triu_indices(len(matrix), len(matrix), 1, device=matrix.device)
-    return matrix[rows, columns]
+    Args:
+        features: [n, d].
+        centred: remove each row's own mean first, which makes the cosine Pearson's correlation;
+            a row of equal numbers becomes zero.
+    """
+    if centred:
+        # The rows are the columns of the transposed table.
+        scaled = unit_scaled(features, -1)[0].T
+        varies = varying_columns(scaled)
+        around = scaled - scaled.mean(dim=0)
+        around = torch.where(varies, around - around.mean(dim=0), 0.0)
+        features = around.T.contiguous()
+    rows = normalize_rows(features)
+    zero = (rows == 0).all(dim=1).to(rows.dtype)
+    distances = squared_distances(rows) / 2
+    if bool(zero.any()):
+        left, right = torch.triu_indices(len(rows), len(rows), 1, device=rows.device)
+        distances += (zero[left] + zero[right]) / 2
+    return distances
 
 
 def rbf_kernel(features: Tensor, sigma: float, sigma_unit: str) -> Tensor:
-    """exp(-|x_i - x_j|^2 / (2 s^2)) of [n, d], [n, n].
+    """exp(-|x_i - x_j|^2 / (2 s^2)) - 1 of [n, d], [n, n].
+
+    Centring takes the 1 off anyway; without it a wide kernel keeps its digits.
 
     Args:
         features: [n, d].
@@ -62,15 +90,15 @@ def rbf_kernel(features: Tensor, sigma: float, sigma_unit: str) -> Tensor:
             rows (Kornblith et al. 2019), which makes the kernel invariant to scale.
     """
     # Both in units of the largest entry, as squares of tiny or huge features are no numbers.
-    scaled, exponent = unit_scaled(features.to(torch.float64))
+    scaled, exponent = unit_scaled(features)
     distances = squared_distances(scaled)
     width = torch.full((), float(sigma), dtype=torch.float64, device=distances.device)
     if sigma_unit == "absolute":
         width = times_power_of_two(width, -exponent[0, 0])
     else:
-        ordered = off_diagonal(distances).sqrt().sort().values
+        ordered = distances.sqrt().sort().values
         width = width * (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-    return torch.exp(-(distances / width) / (2 * width))
+    return symmetric(torch.expm1(-(distances / width) / (2 * width)), len(scaled))
 
 
 def centred_kernel(kernel: Tensor) -> Tensor:
@@ -92,7 +120,7 @@ def u_centred_kernel(kernel: Tensor) -> Tensor:
     return (hollow - rows - rows.T + total).fill_diagonal_(0.0)
 
 
-def unit_norm(matrix: Tensor, scale: Tensor, precision: float) -> Tensor:
-    """`matrix` over its Frobenius norm; NaN where that norm is rounding noise of `scale`."""
-    norm = torch.linalg.vector_norm(matrix)
-    return matrix / torch.where(norm > precision * scale, norm, torch.nan)
+def unit_norm(values: Tensor, scale: Tensor) -> Tensor:
+    """`values` over their Euclidean norm; NaN where that norm is rounding noise of `scale`."""
+    norm = torch.linalg.vector_norm(values)
+    return values / torch.where(norm > RESOLUTION * scale, norm, torch.nan)

@@ -13,7 +13,7 @@ from raysweep.metrics.features import (
     check_layers,
     is_constant,
     is_finite,
-    unit_scaled,
+    widened,
 )
 from raysweep.metrics.metric import Metric
 from raysweep.metrics.preprocessing import NONE, Preprocessing
@@ -32,13 +32,15 @@ def measure(
 
     Args:
         name: a metric of `REGISTRY`.
-        x: first representation [n, d1], torch tensor or numpy array; row i is sample i.
+        x: first representation [n, d1], torch tensor or numpy array of any real dtype; row i is
+            sample i.
         y: second representation [n, d2].
         preprocessing: done to both sides first; nothing by default.
         **options: of that metric.
 
     Returns:
-        The value, computed in float64; its range and direction are in the registry.
+        The value of exactly these numbers, computed in float64 whatever their dtype; its range and
+        direction are in the registry.
 
     Raises:
         InputError: an unknown metric or option; different n, n < 4, topk >= n, NaN or infinite
@@ -74,7 +76,7 @@ def check_pair(
             raise InputError(f"{side}: expected finite numbers, got NaN or infinity")
         if is_constant(preprocessing(features))[0]:
             raise InputError(
-                f"{side}: all rows are the same (constant features), "
+                f"{side}: all rows are the same (constant features) up to the rounding of float64, "
                 f"so metric {name} is not defined"
             )
     return left[None], right[None]
@@ -123,10 +125,10 @@ def score_orders(
     resolved = metric.resolve(options)
     rows = check_layers(xs, ys)[1]
     _check_fit(metric, resolved, xs, ys, rows)
-    absolute = metric.depends_on_scale(resolved)
-    usable_xs, defined_x = _usable(xs, preprocessing, absolute)
-    usable_ys, defined_y = _usable(ys, preprocessing, absolute)
-    scores = metric.score(usable_xs, usable_ys, orders, **resolved)
+    usable_xs, defined_x = _usable(xs, preprocessing)
+    usable_ys, defined_y = _usable(ys, preprocessing)
+    # Rounding alone would take a copy's score past the end of the range.
+    scores = metric.score(usable_xs, usable_ys, orders, **resolved).clamp(*metric.range)
     return torch.where(defined_x[:, :, None] & defined_y[:, None, :], scores, torch.nan)
 
 
@@ -152,13 +154,8 @@ def _check_fit(
             )
 
 
-def _usable(
-    layers: Sequence[Tensor], preprocessing: Preprocessing, absolute: bool
-) -> tuple[list[Tensor], Tensor]:
-    """Preprocessed layers that every metric can take, and which are defined: bool [m, L].
-
-    Unless their absolute size matters, each member's layer is scaled by a power of two, which
-    changes no digit: metrics square features, and squares of 1e155 or 1e-170 are no numbers.
+def _usable(layers: Sequence[Tensor], preprocessing: Preprocessing) -> tuple[list[Tensor], Tensor]:
+    """Preprocessed layers in float64 that metrics can take, and which are defined: bool [m, L].
 
     An undefined layer of one member is replaced by made-up features, so that nothing of it can
     reach another layer through a shared product, or stop a decomposition.
@@ -166,11 +163,14 @@ def _usable(
     usable, defined = [], []
     for layer in layers:
         finite = is_finite(layer)
-        clean = preprocessing(torch.where(finite[:, None, None], layer.detach(), 0.0))
+        wide = widened(layer)
+        if not bool(finite.all()):
+            wide = torch.where(finite[:, None, None], wide, 0.0)
+        clean = preprocessing(wide)
         varies = finite & ~is_constant(clean)
         if not bool(varies.all()):
             clean = torch.where(varies[:, None, None], clean, _made_up(clean))
-        usable.append(clean if absolute else unit_scaled(clean)[0])
+        usable.append(clean)
         defined.append(varies)
     return usable, torch.stack(defined, dim=1)
 

@@ -1,7 +1,7 @@
 """What a metric is: its function, its options and its properties."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -15,8 +15,8 @@ class Metric:
     Attributes:
         name: its name in study files and columns.
         score: (xs, ys, orders, **options) -> [p, m, L1, L2] float64. xs and ys are lists of
-            finite layers [m, n, d]; orders [p, n] are orders of the rows of ys (the identity for
-            a plain score, permutations for a null distribution).
+            finite layers [m, n, d] float64 of any scale; orders [p, n] are orders of the rows of
+            ys (the identity for a plain score, permutations for a null distribution).
         options: what it takes.
         range: smallest and largest value possible.
         higher_is_better: whether a larger value means more alignment.
@@ -32,8 +32,6 @@ class Metric:
         paired: whether the value depends on which rows belong together; if not, permuting rows
             tells nothing.
         equal_widths: whether both sides must have the same number of features.
-        absolute: the values of options with which the value depends on how large the features are;
-            else they come scaled to entries of at most 1, each member and layer by itself.
         undefined: why the value can be NaN for finite features that are not constant.
         cost: leading cost of one pair of layers.
         source: where the definition comes from.
@@ -55,12 +53,6 @@ class Metric:
     equal_widths: bool = False
     undefined: str = "a side has no variation left"
     options: tuple[Option, ...] = ()
-    absolute: Mapping[str, object] = field(default_factory=dict)
-
-    def depends_on_scale(self, options: Mapping[str, object]) -> bool:
-        """Whether it does with these options (all of them, resolved)."""
-        found = [options.get(name) == value for name, value in self.absolute.items()]
-        return bool(found) and all(found)
 
     @property
     def of_neighbours(self) -> bool:

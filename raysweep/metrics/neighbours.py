@@ -1,9 +1,9 @@
 """Nearest neighbours of every row, with a stated rule for ties.
 
 Discrete or collapsed features tie often, and a rule that breaks ties by index favours the same
-rows in both spaces: two dead encoders would agree perfectly. Here, similarities that differ by no
-more than the precision of the features (`resolution`, relative to the largest similarity possible
-in that row) are tied, and ties are broken at random and independently in each space:
+rows in both spaces: two dead encoders would agree perfectly. Here, similarities that are the same
+up to the rounding of float64 (`RESOLUTION`, of what they are made of) are tied, and ties are broken
+at random and independently in each space:
 
 - `neighbour_weights` gives the exact expectation: the probability of each row to be among the k
   neighbours. Rows above the tie have 1; the t rows tied at rank k share what is left of k.
@@ -11,6 +11,10 @@ in that row) are tied, and ties are broken at random and independently in each s
 
 Hence features that separate nothing score what chance gives, k / (n - 1) for `mutual_knn`, and a
 representation with ties scores below 1 with itself.
+
+All similarities come from one product of matrices, which is coarse: it rounds by the longest rows
+and not by how near two rows are. Only where it leaves the k-th neighbour in doubt the candidates
+are settled from differences of features, each pair to its own digits.
 """
 
 from dataclasses import dataclass
@@ -21,12 +25,25 @@ from torch import Tensor
 
 from raysweep.errors import InputError
 from raysweep.metrics.bits import count_common, pack
-from raysweep.metrics.features import as_features, normalize_rows, resolution, unit_scaled
+from raysweep.metrics.features import (
+    RESOLUTION,
+    as_features,
+    centered,
+    equal_rows,
+    normalize_rows,
+    unit_scaled,
+)
 
 SIMILARITIES = ("cosine", "inner", "euclidean")
 
 ROWS_AT_ONCE = 256
 """Rows of one similarity block where only one layer is in work."""
+
+_COARSE = 8 * RESOLUTION
+"""Above every tolerance of a settled pair, as a share of the sizes that a product rounds by."""
+
+_NUMBERS_AT_ONCE = 2**22
+"""Numbers of gathered rows that are compared at once."""
 
 
 class Space:
@@ -38,40 +55,80 @@ class Space:
 
     def __init__(self, features: Tensor, similarity: str) -> None:
         """Prepares features [n, d] for one of SIMILARITIES."""
-        self.rows = features.to(torch.float64)
         if similarity == "cosine":
-            self.rows = normalize_rows(self.rows)
+            self.rows = normalize_rows(features.contiguous())
         elif similarity == "euclidean":
-            self.rows = self.rows - self.rows.mean(dim=0)
+            self.rows = centered(features)
+        else:
+            self.rows = unit_scaled(features)[0]
         self.kind = similarity
         self.squares = self.rows.square().sum(dim=1)
         lengths = self.squares.sqrt()
-        self.longest = lengths.max()
-        self.largest = lengths * self.longest
-        self.precision = resolution(features)
+        longest = lengths.max()
+        largest = lengths * longest
+        if similarity == "euclidean":
+            largest = largest + longest.square()
+        self.doubt = _COARSE * largest[:, None]
+        self._sets: tuple[Tensor, Tensor] | None = None
 
     def similarities(self, start: int, stop: int) -> Tensor:
-        """Of rows start..stop to all rows, [stop - start, n]; a row's own entry is -inf."""
+        """Of rows start..stop to all rows, [stop - start, n]; a row's own entry is -inf.
+
+        Two of a row that differ by more than its `doubt` are in their true order.
+        """
         block = self.rows[start:stop] @ self.rows.T
         if self.kind == "euclidean":
             block = block.mul_(2).sub_(self.squares).sub_(self.squares[start:stop, None])
         block.diagonal(start).fill_(-torch.inf)
         return block
 
-    def tolerance(self, values: Tensor, start: int, stop: int) -> Tensor:
-        """How close to `values` [stop - start, any] a similarity of these rows is tied with it.
+    def settled(self, rows: Tensor, candidate: Tensor) -> tuple[Tensor, Tensor]:
+        """Similarities of some rows to their candidates, and how close to another one is tied.
 
-        What the rounding of the features does to a cosine is proportional to the sine, and to a
-        squared distance to the distance; the arithmetic adds its own, in float64.
+        Equal rows have equal similarities, bit by bit. The numbers of the rows are
+        known to their rounding; the tolerance is what that does to the sum over them.
+
+        Args:
+            rows: int64 [t].
+            candidate: bool [t, n].
+
+        Returns:
+            Two tensors [t, n]: the similarities, up to a constant of the row and to scale, -inf
+            for others than candidates; and the tolerances.
         """
-        largest = self.largest[start:stop, None]
+        if self._sets is None:
+            indices = [torch.from_numpy(found) for found in equal_rows(self.rows)]
+            self._sets = (indices[0].to(self.rows.device), indices[1].to(self.rows.device))
+        first, group = self._sets
+        own = group[rows]
+        wanted = candidate[:, first]
+        # A row is no candidate of its own, but those that are equal to it are.
+        wanted[torch.arange(len(rows), device=own.device), own] = True
+        left, right = torch.nonzero(wanted, as_tuple=True)
+        shape = (len(rows), len(first))
+        values = self.rows.new_full(shape, -torch.inf)
+        tolerances = self.rows.new_zeros(shape)
+        size = max(1, _NUMBERS_AT_ONCE // self.rows.shape[1])
+        for part in torch.arange(len(left), device=own.device).split(size):
+            i, j = left[part], right[part]
+            value, rounding = self._compare(self.rows[first[own[i]]], self.rows[first[j]])
+            values[i, j] = value
+            tolerances[i, j] = RESOLUTION * (rounding + value.abs())
+        values, tolerances = values[:, group], tolerances[:, group]
+        values[torch.arange(len(rows), device=own.device), rows] = -torch.inf
+        return values, tolerances
+
+    def _compare(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Similarities of paired rows [p, d], and the size of what their rounding is a share of."""
+        if self.kind == "inner":
+            products = a * b
+            return products.sum(dim=1), products.abs().sum(dim=1)
+        difference = a - b
+        value = -difference.square().sum(dim=1)
         if self.kind == "cosine":
-            sensitivity = (1 - values.square()).clamp_(min=0.0).sqrt_()
-        elif self.kind == "euclidean":
-            sensitivity = values.neg().clamp_(min=0.0).sqrt_() * self.longest
-        else:
-            sensitivity = largest
-        return self.precision * sensitivity + resolution(self.rows) * largest
+            # To a row of zeros a unit row is as near as to a row at a right angle.
+            value = value - (b == 0).all(dim=1).to(value.dtype)
+        return value, (difference.abs() * (a.abs() + b.abs())).sum(dim=1)
 
 
 def kth_largest(values: Tensor, k: int) -> Tensor:
@@ -108,17 +165,24 @@ def neighbour_weights(space: Space, topk: int, start: int, stop: int) -> Neighbo
     """Neighbours of rows start..stop."""
     similarity = space.similarities(start, stop)
     threshold = kth_largest(similarity, topk)
-    tolerance = space.tolerance(threshold, start, stop)
-    candidate = similarity >= threshold - tolerance
+    candidate = similarity >= threshold - space.doubt[start:stop]
     packed = pack(candidate)
     count = count_common(packed, packed)
-    tied = torch.nonzero(count > topk)[:, 0]
     share = torch.ones_like(count, dtype=torch.float64)
+    tied = torch.nonzero(count > topk)[:, 0]
     above = candidate[:0]
     if len(tied) > 0:
-        above = similarity[tied] > (threshold + tolerance)[tied]
+        values, tolerance = space.settled(start + tied, candidate[tied])
+        threshold = kth_largest(values, topk)
+        chosen = values >= threshold - tolerance
+        candidate[tied] = chosen
+        packed[tied] = pack(chosen)
+        count = chosen.sum(dim=1)
+        above = values > threshold + tolerance
+        still = count > topk
+        tied, above, count = tied[still], above[still], count[still]
         certain = above.sum(dim=1)
-        share[tied] = (topk - certain).to(torch.float64) / (count[tied] - certain)
+        share[tied] = (topk - certain).to(torch.float64) / (count - certain)
     return NeighbourWeights(candidate, packed, share, tied, above)
 
 
@@ -133,23 +197,26 @@ def ordered_neighbours(features: Tensor, topk: int, similarity: str, seed: int) 
     for start in range(0, rows, ROWS_AT_ONCE):
         stop = min(start + ROWS_AT_ONCE, rows)
         similarities = space.similarities(start, stop)
-        threshold = kth_largest(similarities, topk)
-        candidate = similarities >= threshold - space.tolerance(threshold, start, stop)
+        doubt = space.doubt[start:stop]
+        lowest = kth_largest(similarities, topk) - doubt
+        candidate = similarities >= lowest
         count = int(candidate.sum(dim=1).max())
         values, indices = similarities.topk(count, dim=1)
         found[start:stop] = indices[:, :topk]
-        gaps = values[:, :-1] - values[:, 1:]
-        tied = gaps <= space.tolerance(values[:, 1:], start, stop)
         # Beyond the candidates of a row there is nothing to break ties with.
-        tied &= values[:, 1:] >= threshold - space.tolerance(threshold, start, stop)
-        shuffled = torch.nonzero(tied.any(dim=1))[:, 0]
-        if len(shuffled) > 0:
-            keys = torch.zeros((len(shuffled), count), dtype=torch.float64, device=values.device)
-            keys[:, 1:] = (~tied[shuffled]).cumsum(dim=1)
+        close = (values[:, :-1] - values[:, 1:] <= doubt) & (values[:, 1:] >= lowest)
+        doubtful = torch.nonzero(close.any(dim=1))[:, 0]
+        if len(doubtful) > 0:
+            place = start + doubtful
+            values, tolerance = space.settled(place, candidate[doubtful])
+            values, indices = values.topk(count, dim=1)
+            tied = values[:, :-1] - values[:, 1:] <= tolerance.gather(1, indices)[:, 1:]
+            keys = torch.zeros((len(doubtful), count), dtype=torch.float64, device=values.device)
+            keys[:, 1:] = (~tied).cumsum(dim=1)
             draws = np.random.default_rng((seed, start)).random(keys.shape)
             keys += torch.from_numpy(draws).to(keys.device)
             nearest = keys.argsort(dim=1)[:, :topk]
-            found[start + shuffled] = indices[shuffled].gather(1, nearest)
+            found[place] = indices.gather(1, nearest)
     return found
 
 
@@ -165,12 +232,9 @@ def tied_share(features: object, topk: int = 10, similarity: str = "cosine") -> 
         raise InputError(f"similarity: expected one of {choices}, got {similarity!r}")
     if not 1 <= topk < len(table):
         raise InputError(f"topk: expected 1 to n - 1 = {len(table) - 1}, got {topk}")
-    space = Space(unit_scaled(table)[0], similarity)
+    space = Space(table, similarity)
     tied = 0
     for start in range(0, len(table), ROWS_AT_ONCE):
         stop = min(start + ROWS_AT_ONCE, len(table))
-        similarities = space.similarities(start, stop)
-        threshold = kth_largest(similarities, topk)
-        lowest = threshold - space.tolerance(threshold, start, stop)
-        tied += int(((similarities >= lowest).sum(dim=1) > topk).sum())
+        tied += len(neighbour_weights(space, topk, start, stop).tied)
     return tied / len(table)

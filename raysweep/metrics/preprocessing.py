@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from raysweep.errors import InputError
-from raysweep.metrics.features import normalize_rows, times_power_of_two, unit_scaled
+from raysweep.metrics.features import (
+    normalize_rows,
+    times_power_of_two,
+    unit_scaled,
+    widened,
+)
+
+_LEAST_EXPONENT = -600
 
 
 @dataclass(frozen=True)
@@ -34,12 +41,16 @@ class Preprocessing:
             raise InputError(f"clip_quantile: expected None or 0 < q <= 1, got {quantile}")
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Applies both steps to [..., n, d]; the dtype is kept, the arithmetic is in float64."""
-        wide, exponent = unit_scaled(features.to(torch.float64))
-        if self.clip_quantile is not None and self.clip_quantile < 1:
-            wide = clip_outliers(wide, self.clip_quantile)
-        wide = normalize_rows(wide) if self.normalize else times_power_of_two(wide, exponent)
-        return wide.to(features.dtype)
+        """Applies both steps to [..., n, d] of any floating dtype; the result is float64."""
+        wide = widened(features)
+        if self.clip_quantile is None or self.clip_quantile == 1:
+            return normalize_rows(wide) if self.normalize else wide
+        scaled, exponent = unit_scaled(wide)
+        clipped = clip_outliers(scaled, self.clip_quantile)
+        if self.normalize:
+            return normalize_rows(clipped)
+        # Not down to where some processors have no numbers: no metric tells such sizes apart.
+        return times_power_of_two(clipped, exponent.clamp(min=_LEAST_EXPONENT))
 
 
 NONE = Preprocessing()

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raysweep.metrics.features import normalize_rows
-from raysweep.metrics.neighbours import ordered_neighbours
+from raysweep.metrics.neighbours import Space, ordered_neighbours
 from raysweep.metrics.pairs import score_pairs, square_bytes
 
 
@@ -63,7 +62,7 @@ def lcs_knn(
 ) -> Tensor:
     """Mean longest common subsequence of the two lists of neighbours, over k, [p, m, L1, L2].
 
-    arXiv 2405.07987, whose code leaves out the division by k.
+    In 0..1. The code of arXiv 2405.07987 gives the length, in 0..k: this value times k.
     """
     return _compare_lists(xs, ys, orders, topk, similarity, tie_seed, longest_common_subsequence)
 
@@ -102,8 +101,7 @@ def cknna(
     def masked(sided_seed: int) -> Callable[[Tensor], _MaskedKernel]:
         def prepare(features: Tensor) -> _MaskedKernel:
             neighbours = ordered_neighbours(features, topk, similarity, sided_seed)
-            rows = features.to(torch.float64)
-            rows = normalize_rows(rows) if similarity == "cosine" else rows
+            rows = Space(features, similarity).rows
             kernel = rows @ rows.T
             mask = torch.zeros_like(kernel, dtype=torch.bool).scatter_(1, neighbours, True)
             own = kernel * mask

@@ -25,7 +25,6 @@ _KERNEL = (
         choices=("absolute", "median"),
     ),
 )
-_ABSOLUTE_KERNEL = {"kernel": "rbf", "sigma_unit": "absolute"}
 _TOPK = Option("topk", 10, "number of neighbours k, below n", low=1)
 _SIMILARITY = Option("similarity", "cosine", "what makes neighbours near", choices=SIMILARITIES)
 _TIES = Option("tie_seed", 0, "seed of the order of ties", low=0)
@@ -48,7 +47,6 @@ _KERNELS = (
         cost="n d1 d2; rbf: n^2 (d1 + d2)",
         invariances=_ROTATION_SCALE_TRANSLATION,
         options=_KERNEL,
-        absolute=_ABSOLUTE_KERNEL,
     ),
     Metric(
         name="unbiased_cka",
@@ -60,7 +58,6 @@ _KERNELS = (
         invariances=_ROTATION_SCALE_TRANSLATION,
         undefined="all rows of a side are equally far from each other",
         options=_KERNEL,
-        absolute=_ABSOLUTE_KERNEL,
     ),
     Metric(
         name="cmd",
@@ -118,7 +115,8 @@ _NEIGHBOUR_METRICS = (
     Metric(
         name="lcs_knn",
         score=lcs_knn,
-        summary="Longest common subsequence of the two lists of neighbours, over k.",
+        summary="Longest common subsequence of the two lists of neighbours, over k, in 0..1; "
+        "times k it is the length that the published code gives.",
         source="code of Huh et al. 2024, arXiv 2405.07987; ties: seeded",
         cost="n^2 (d1 + d2) + n k^2",
         invariances=_COSINE,

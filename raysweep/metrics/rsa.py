@@ -5,14 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from raysweep.metrics.features import resolution
-from raysweep.metrics.gram import (
-    correlation_distances,
-    cosine_distances,
-    off_diagonal,
-    squared_distances,
-    unit_norm,
-)
+from raysweep.metrics.features import RESOLUTION, unit_scaled
+from raysweep.metrics.gram import angular_distances, squared_distances, symmetric, unit_norm
 from raysweep.metrics.pairs import score_pairs, square_bytes
 
 DISSIMILARITIES = ("correlation", "cosine", "euclidean")
@@ -53,29 +47,34 @@ def rsa(
 def _standardized(features: Tensor, correlation: str, dissimilarity: str) -> Tensor:
     """Dissimilarities (or their ranks) with mean 0 off the diagonal and norm 1, [n, n]."""
     if dissimilarity == "euclidean":
-        distances = squared_distances(features).sqrt_()
-    elif dissimilarity == "cosine":
-        distances = cosine_distances(features)
+        values = squared_distances(unit_scaled(features)[0]).sqrt_()
+        if correlation == "spearman":
+            values = _average_ranks(values, least=0.0)
     else:
-        distances = correlation_distances(features)
-    values = off_diagonal(distances)
-    if correlation == "spearman":
-        # The precision of the arithmetic, not of the features: among millions of distances, those
-        # a float32 apart would chain all of them together.
-        values = _average_ranks(values, resolution(distances) * values.max())
+        values = angular_distances(features, centred=dissimilarity == "correlation")
+        if correlation == "spearman":
+            # Of unit rows: their rounding turns them by an angle, and this is about the angle.
+            values = _average_ranks(values.sqrt(), least=1.0)
     scale = torch.linalg.vector_norm(values)
-    values = unit_norm(values - values.mean(), scale, resolution(features)) / 2**0.5
-    rows, columns = torch.triu_indices(len(distances), len(distances), 1, device=distances.device)
-    distances[rows, columns] = values
-    distances[columns, rows] = values
-    return distances
+    values = unit_norm(values - values.mean(), scale) / 2**0.5
+    return symmetric(values, features.shape[0])
 
 
-def _average_ranks(values: Tensor, tolerance: Tensor) -> Tensor:
-    """Ranks from 1; neighbours in rank that differ by at most `tolerance` share their mean rank."""
+def _average_ranks(values: Tensor, least: float) -> Tensor:
+    """Ranks from 1; ties share their mean rank.
+
+    Values are tied that differ by at most `RESOLUTION` of themselves, or of `least` if that is
+    more. Among millions many are that near to the next without being equal: a chain of such steps
+    is cut into windows, lest it count as one tie from end to end.
+    """
     ordered, position = values.sort()
     starts = torch.ones_like(ordered, dtype=torch.bool)
-    starts[1:] = ordered.diff() > tolerance
+    tolerance = RESOLUTION * ordered.clamp(min=least)
+    starts[1:] = ordered.diff() > tolerance[1:]
+    first = torch.nonzero(starts)[:, 0]
+    chain = starts.cumsum(dim=0) - 1
+    window = torch.floor((ordered - ordered[first][chain]) / tolerance[first][chain])
+    starts[1:] |= torch.nan_to_num(window).diff() > 0
     group = starts.cumsum(dim=0) - 1
     sizes = torch.bincount(group).to(values.dtype)
     mean_rank = sizes.cumsum(dim=0) - (sizes - 1) / 2

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raysweep.metrics.features import resolution
+from raysweep.metrics.features import RESOLUTION, centered, times_power_of_two, unit_scaled
 from raysweep.metrics.pairs import score_pairs, table_bytes
 
 
@@ -50,8 +50,8 @@ def linear_stitching(
         xs,
         ys,
         orders,
-        left=lambda features: _fit(features.to(torch.float64), splits, ridge),
-        right=lambda features: features.to(torch.float64),
+        left=lambda features: _fit(centered(features), splits, ridge),
+        right=centered,
         reorder=lambda features, order: features[order],
         compare=_held_out_r2,
         state_bytes=8 * rows * rows + table_bytes(ys),
@@ -62,13 +62,21 @@ def _fit(features: Tensor, splits: list[tuple[Tensor, Tensor]], ridge: float) ->
     fits = []
     for fitted, held_out in splits:
         mean = features[fitted].mean(dim=0)
-        base = features[fitted] - mean
+        base, around = features[fitted] - mean, features[held_out] - mean
         columns, strengths, directions = torch.linalg.svd(base, full_matrices=False)
+        if ridge == 0 and base.shape[1] < base.shape[0]:
+            # Without a penalty the prediction is the same in any units of the columns, and with
+            # columns of one size small ones lose no digits; unless the smallest map is chosen.
+            alike, exponent = unit_scaled(base, -2)
+            of_alike = torch.linalg.svd(alike, full_matrices=False)
+            if bool(of_alike.S[-1] > RESOLUTION * of_alike.S[0]):
+                columns, strengths, directions = of_alike
+                around = times_power_of_two(around, -exponent)
         penalty = ridge * strengths.square().sum() / features.shape[1]
         shrunk = strengths / (strengths.square() + penalty)
         # Without a penalty, directions that are rounding noise would get enormous weights.
-        shrunk = torch.where(strengths > resolution(base) * strengths[0], shrunk, 0.0)
-        prediction = ((features[held_out] - mean) @ directions.T * shrunk) @ columns.T
+        shrunk = torch.where(strengths > RESOLUTION * strengths[0], shrunk, 0.0)
+        prediction = (around @ directions.T * shrunk) @ columns.T
         fits.append(_Fold(fitted, held_out, prediction))
     return fits
 

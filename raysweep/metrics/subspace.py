@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raysweep.metrics.features import center, resolution
+from raysweep.metrics.features import RESOLUTION, centered, unit_scaled, varying_columns
 from raysweep.metrics.pairs import score_pairs, table_bytes
 
 
@@ -53,7 +53,7 @@ def svcca(
     """
 
     def leading(features: Tensor) -> _Basis:
-        return _basis(features, dimensions, variance, standardize)
+        return _leading(features, dimensions, variance, standardize)
 
     return score_pairs(
         xs,
@@ -118,34 +118,50 @@ def _best_cosine(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor) -> 
 
 
 def _unit_features(features: Tensor) -> Tensor:
-    centred = center(features)
+    centred = centered(features)
     if centred.shape[1] > centred.shape[0]:
         # A' = QR gives features R' with the same inner products, and n of them are enough.
         centred = torch.linalg.qr(centred.T, mode="r").R.T
     return centred / torch.linalg.vector_norm(centred)
 
 
-def _basis(
-    features: Tensor,
-    dimensions: int | None = None,
-    variance: float = 1.0,
-    standardize: bool = False,
+def _basis(features: Tensor) -> _Basis:
+    """An orthonormal basis of what the centred features span.
+
+    The rank is that of columns brought to one size: a column counts by its direction, however
+    small its numbers are beside another's.
+    """
+    centred = centered(features)
+    alike, _ = unit_scaled(_varying(features, centred), -2)
+    columns, strengths, _ = torch.linalg.svd(alike, full_matrices=False)
+    columns = columns[:, : int((strengths > RESOLUTION * strengths[0]).sum())]
+    return _Basis(columns, columns.T @ centred)
+
+
+def _leading(
+    features: Tensor, dimensions: int | None, variance: float, standardize: bool
 ) -> _Basis:
-    """Left singular vectors of the centred features, without those that are rounding noise."""
-    centred = center(features)
+    """The leading principal components of the features."""
+    basis = _basis(features)
+    coordinates = basis.coordinates
     if standardize:
-        deviation = centred.square().mean(dim=0).sqrt()
-        largest = features.to(torch.float64).abs().amax(dim=0)
-        varies = deviation > resolution(features) * largest
-        centred = torch.where(varies, centred / torch.where(varies, deviation, 1.0), 0.0)
-    columns, strengths, directions = torch.linalg.svd(centred, full_matrices=False)
-    kept = int((strengths > resolution(features) * strengths[0]).sum())
+        alike, _ = unit_scaled(_varying(features, centered(features)), -2)
+        deviation = alike.square().mean(dim=0).sqrt()
+        alike = alike / torch.where(deviation > 0, deviation, 1.0)
+        coordinates = basis.columns.T @ alike
+    turn, strengths, directions = torch.linalg.svd(coordinates, full_matrices=False)
+    kept = len(strengths)
     if variance < 1:
         held = torch.cumsum(strengths.square(), dim=0) / strengths.square().sum()
         kept = min(kept, int((held < variance).sum()) + 1)
     if dimensions is not None:
         kept = min(kept, dimensions)
-    return _Basis(columns[:, :kept], strengths[:kept, None] * directions[:kept])
+    return _Basis(basis.columns @ turn[:, :kept], strengths[:kept, None] * directions[:kept])
+
+
+def _varying(features: Tensor, centred: Tensor) -> Tensor:
+    """Centred columns, those that are rounding noise of a constant set to zero."""
+    return torch.where(varying_columns(features), centred, 0.0)
 
 
 def _reorder(basis: _Basis, order: Tensor) -> _Basis:
