@@ -215,7 +215,9 @@ def against_others(rounds, jax):
 
 def sizes(rounds, jax):
     """Against the best form of JAX and the careful loop at every size, 10 models."""
-    write("\nCPU time per model and step (us), 10 models as 5 pairs; how many times ours is faster\n")
+    write(
+        "\nCPU time per model and step (us), 10 models as 5 pairs; how many times ours is faster\n"
+    )
     write("\n| width | batch | depth | ours | JAX | careful loop |\n")
     write("| --- | --- | --- | --- | --- | --- |\n")
     for width, batch, depth in itertools.product((WIDTH, 64, 256), (64, BATCH), (1, 5, 10)):
@@ -231,7 +233,9 @@ def sizes(rounds, jax):
             found.append(seconds)
         ours = median(seconds[0] for seconds in found[1:]) * 1e6
         ratios = [median(s[k] / s[0] for s in found[1:]) for k in (1, 2)]
-        write(f"| {width} | {batch} | {depth} | {ours:,.0f} | {ratios[0]:.2f}x | {ratios[1]:.2f}x |\n")
+        write(
+            f"| {width} | {batch} | {depth} | {ours:,.0f} | {ratios[0]:.2f}x | {ratios[1]:.2f}x |\n"
+        )
         sys.stdout.flush()
 
 

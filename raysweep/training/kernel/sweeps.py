@@ -48,7 +48,7 @@ def sweep(body: Body, sums: int = 0, products: int = 0) -> Callable[..., Any]:
             for value, total in zip(added, totals, strict=True):
                 term = value if valid is None else builder.select(valid, value, zero)
                 builder.store(builder.fadd(term, builder.load(total)), total)
-            for value, mantissa, exponent in zip(multiplied, mantissas, exponents, strict=True):
+            for value, mantissa in zip(multiplied, mantissas, strict=True):
                 factor = value if valid is None else builder.select(valid, value, one)
                 builder.store(builder.fmul(factor, builder.load(mantissa)), mantissa)
 
