@@ -101,5 +101,6 @@ class KernelLoss:
         if self.learned:
             own = places.parameters + parameter_count
             at_own = places.gradients + parameter_count
-        numbers = (*self.options, 0.0, 0.0, 0.0)[:3]
-        return pack.Term(self.code, *numbers, own, at_own, *self.pulls, place_sides(places, size))
+        first, second, third = (*self.options, 0.0, 0.0, 0.0)[:3]
+        sides = place_sides(places, size)
+        return pack.Term(self.code, first, second, third, own, at_own, *self.pulls, sides)

@@ -29,6 +29,25 @@ def _transpose(vectors: Vectors, rows: list[Any]) -> list[Any]:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def turn_square(context: Any, mem: Any, a: Any, a_row: Any, out: Any, out_row: Any) -> Any:
+    """Transpose a square of lanes x lanes; takes (mem, a, a_row, out, out_row)."""
+    n = types.int64
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        vectors = Vectors(builder, signature.args[0].dtype)
+        mem = data_of(context, builder, signature.args[0], args[0])
+        a, a_row, out, out_row = args[1:]
+        lanes = range(vectors.lanes)
+        square = [vectors.load(mem, index(builder, a, (I64(r), a_row))) for r in lanes]
+        for k, row in enumerate(_transpose(vectors, square)):
+            vectors.store(row, mem, index(builder, out, (I64(k), out_row)))
+        return context.get_dummy_value()
+
+    return types.void(mem, n, n, n, n), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def gather_columns(
     context: Any, x: Any, chosen: Any, start: Any, rows: Any, d: Any, out: Any, at: Any, stride: Any
 ) -> Any:

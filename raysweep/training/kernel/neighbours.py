@@ -59,7 +59,7 @@ _sums, _slopes = sweep(_sums_body, sums=4), sweep(_slopes_body)
 _potentials = sweep(_potential_body, sums=1)
 
 
-@njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _cosines(
     mem: Any, x: int, width: int, start: int, height: int, begin: int, columns: int, stride: int,
     strip: int,
@@ -71,7 +71,7 @@ def _cosines(
     )  # fmt: skip
 
 
-@njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _add_products(
     mem: Any, x: int, grad: int, width: int, start: int, height: int, begin: int, columns: int,
     rows: int, stride: int, strip: int,

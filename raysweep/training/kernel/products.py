@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import njit
 
+from raysweep.training.kernel.columns import turn_square
+from raysweep.training.kernel.sweeps import sweep
 from raysweep.training.kernel.tiles import COLUMN_BYTES, dense_tile, outer_tile
+from raysweep.training.kernel.vectors import VECTOR_BYTES
 
 
 def _dense(mode: str) -> Callable[..., None]:
@@ -104,3 +108,64 @@ def outer_add(
                 _outer_1_1(mem, left, a_row, right, b_row, out, c_row, columns, total)
             k += 4 if wide else 1
         r += 4 if tall else 1
+
+
+TURNED_ROWS = 16
+"""So many rows of gradients have to use a turned matrix for turning it to pay."""
+
+_row_sums = sweep(lambda vectors, read, numbers: ([], read, []), sums=1)
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def outer_add_turned(
+    mem: Any,
+    a: int,
+    a_row: int,
+    b: int,
+    b_row: int,
+    c: int,
+    c_row: int,
+    rows: int,
+    others: int,
+    columns: int,
+    sums: int,
+    turned: int,
+) -> None:
+    """The same as `outer_add`, for wide B.
+
+    Pieces of B are turned over, so that its rows lie along the lanes and nothing is added across
+    them, which takes longer than the products of a short batch. `turned` is room for a piece: the
+    columns of a tile, each as long as B has rows and a vector.
+    """
+    tile, lanes = COLUMN_BYTES // mem.itemsize, VECTOR_BYTES // mem.itemsize
+    wide, none = others // tile * tile, mem.dtype.type(0)
+    length = wide + lanes
+    for start in range(0, columns, tile):
+        for k in range(0, wide, lanes):
+            for j in range(0, tile, lanes):
+                source = b + k * b_row + start + j
+                turn_square(mem, source, b_row, turned + j * length + k, length)
+        dense_add(
+            mem,
+            a + start,
+            a_row,
+            np.int64(1),
+            turned,
+            length,
+            c,
+            c_row,
+            rows,
+            tile,
+            wide,
+            0,
+            none,
+        )
+    if wide < others:
+        rest = others - wide
+        outer_add(
+            mem, a, a_row, b + wide * b_row, b_row, c + wide, c_row, rows, rest, columns, sums
+        )
+    elif sums >= 0:
+        for r in range(rows):
+            (total,) = _row_sums(mem, (a + r * a_row,), (none,), columns)
+            mem[sums + r * c_row] += total

@@ -17,6 +17,7 @@ import numpy as np
 
 from raysweep.models.layout import Layer, Tower
 from raysweep.models.shape import EncoderShape, PairShape
+from raysweep.training.kernel.products import TURNED_ROWS
 from raysweep.training.kernel.tiles import COLUMN_BYTES
 from raysweep.training.kernel.vectors import VECTOR_BYTES
 
@@ -26,8 +27,9 @@ class Op(IntEnum):
 
     BIAS: C = A B + bias. LEAKY: its leaky ReLU. ZERO: C = A B. ADD: C += A B. SLOPE: C = A B times
     the leaky ReLU's slope at E. OUTER: C += A B' over the samples; with E >= 0, the sums of A's
-    rows are added beside. BEND: C *= the slope at E. ENTROPY: cross-entropy of the logits C, which
-    become its gradient; the loss goes to slot E; A is scratch.
+    rows are added beside; the inner stride of A, if not 0, is room to turn B over. BEND: C *= the
+    slope at E. ENTROPY: cross-entropy of the logits C, which become its gradient; the loss goes to
+    slot E; A is scratch.
     CORRECT: how many samples have their largest logit C at their label, to slot E.
     """
 
@@ -114,6 +116,7 @@ class Places:
         logits: of head 1, head 2 and the fused head; after ENTROPY their gradients.
         spare: two matrices as large as the largest layer.
         found: three vectors that ENTROPY leaves its sums in.
+        turned: room for a register tile's columns of the layer with the most inputs, turned over.
         block: columns of a register tile.
         columns: of a batch, whole register tiles.
         stride: from one row of a matrix to the next.
@@ -126,6 +129,7 @@ class Places:
     logits: tuple[int, ...]
     spare: tuple[int, int]
     found: int
+    turned: int
     block: int
     columns: int
     stride: int
@@ -155,6 +159,7 @@ def lay_out(
         levels = tuple(arena.take(size * stride) for size in sizes)
         towers.append(TowerPlaces(tower, levels, arena.take(sizes[-1] * stride)))
     widest = max(side.width for side in towers) * stride
+    longest = max(layer.columns for side in towers for layer in side.tower.hidden)
     return Places(
         parameters=parameters,
         gradients=gradients,
@@ -162,6 +167,7 @@ def lay_out(
         logits=tuple(arena.take(shape.classes * stride) for _ in shape.heads),
         spare=(arena.take(widest), arena.take(widest)),
         found=arena.take(3 * VECTOR_BYTES // dtype.itemsize),
+        turned=arena.take(block * (longest + VECTOR_BYTES // dtype.itemsize)),
         block=block,
         columns=columns,
         stride=stride,
@@ -281,6 +287,7 @@ def _weigh(
         Op.OUTER,
         a=delta,
         a_row=places.stride,
+        a_inner=places.turned if layer.rows >= TURNED_ROWS and layer.columns >= places.block else 0,
         b=below,
         c=start,
         c_row=row or layer.columns + 1,

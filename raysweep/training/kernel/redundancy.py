@@ -15,7 +15,7 @@ from raysweep.training.kernel.products import dense_add, dense_zero, outer_add
 from raysweep.training.kernel.sides import Sides, mean, part, square_norm
 
 
-@njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def centre(mem: Any, x: int, width: int, rows: int, stride: int) -> None:
     """Take every feature's mean away, in place."""
     for r in range(width):

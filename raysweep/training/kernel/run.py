@@ -18,6 +18,7 @@ from raysweep.training.kernel.products import (
     dense_slope,
     dense_zero,
     outer_add,
+    outer_add_turned,
 )
 from raysweep.training.kernel.program import Op
 from raysweep.training.kernel.vectors import VECTOR_BYTES
@@ -75,7 +76,12 @@ def run(
                 mem, a, a_row, a_inner, b, stride, c, c_row, height, inner, columns, extra, none
             )
         elif op == _OUTER:
-            outer_add(mem, a, a_row, b, stride, c, c_row, height, inner, columns, extra)
+            if a_inner:
+                outer_add_turned(
+                    mem, a, a_row, b, stride, c, c_row, height, inner, columns, extra, a_inner
+                )
+            else:
+                outer_add(mem, a, a_row, b, stride, c, c_row, height, inner, columns, extra)
         elif op == _BEND:
             _bend(mem, c, extra, c_row, height, columns)
         elif op == _ENTROPY:
