@@ -87,7 +87,7 @@ def performance(trained: TrainedPack, views: Sequence[PairedViews], split: str) 
     losses = {head: torch.zeros(m, dtype=torch.float64) for head in heads}
     for part in _chunks(trained, n):
         y = labels[dataset][:, part]
-        for head, logits in _logits(trained, _stacked(views, rows, part)).items():
+        for head, logits in _logits(trained, stacked(views, rows, part)).items():
             logits = logits.cpu()
             hits[head] += (logits.argmax(dim=1) == y).sum(dim=1)
             chosen = log_softmax(logits.double(), dim=1).gather(1, y[:, None, :])
@@ -255,7 +255,7 @@ def _alignment_of(
     """`alignment` of a few members on these rows."""
     hidden = [
         alike_where_inputs_are(trained.forward(modality, x)[0], x, trained.dataset)
-        for modality, x in enumerate(_stacked(views, chosen, slice(None)), start=1)
+        for modality, x in enumerate(stacked(views, chosen, slice(None)), start=1)
     ]
     lowest = [1] * len(hidden)
     if evaluation.layers != "best":
@@ -293,29 +293,6 @@ def _alignment_of(
             calibration,
         )
     return scores
-
-
-def constant_layers(
-    trained: PairForward,
-    views: Sequence[PairedViews],
-    split: str,
-    evaluation: Evaluation,
-    aligned: int | None = None,
-) -> list[np.ndarray]:
-    """For each modality whether all layers that `alignment` measures are constant, bool [m].
-
-    A layer is where all of its rows are the same number for number.
-    """
-    chosen = [alignment_rows(view, split, evaluation.rows) for view in views]
-    constant = []
-    for modality, x in enumerate(_stacked(views, chosen, slice(None)), start=1):
-        hidden = trained.forward(modality, x)[0]
-        if evaluation.layers != "best":
-            named = aligned if evaluation.layers == "aligned" else None
-            hidden = hidden[(named or len(hidden)) - 1 :][:1]
-        same = [(h == h[:, :, :1]).all(dim=2).all(dim=1) for h in hidden]
-        constant.append(torch.stack(same).all(dim=0).cpu().numpy())
-    return constant
 
 
 def alike_where_inputs_are(
@@ -394,7 +371,7 @@ def _logits(trained: TrainedPack, inputs: Sequence[Tensor]) -> dict[str, Tensor]
     return dict(zip(trained.shape.heads, (*(logits for _, logits in ran), fused), strict=True))
 
 
-def _stacked(views: Sequence[PairedViews], rows: Sequence[np.ndarray], part: slice) -> list[Tensor]:
+def stacked(views: Sequence[PairedViews], rows: Sequence[np.ndarray], part: slice) -> list[Tensor]:
     """Some rows of each modality, [k, n, d]."""
     chosen = [(view.inputs, of_view[part]) for view, of_view in zip(views, rows, strict=True)]
     return [

@@ -27,6 +27,7 @@ from raysweep.training.denormals import denormals
 from raysweep.training.engine import KERNEL_LOSSES
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.trials import Arm, Options, Status, Trial
+from raysweep.undefined import undefined_words
 from raysweep.vocabulary import check_files
 
 MEASURED_SPLITS = ("validation", "test")
@@ -283,7 +284,7 @@ def _measure(
             if study.evaluation.layers == "best":
                 for i, row in enumerate(rows):
                     row[f"alignment_layers_{name}_{split}"] = score.layers[i]
-        for i, why in enumerate(_undefined(study, trained, views, split, scores)):
+        for i, why in enumerate(undefined_words(study, trained, views, split, scores)):
             rows[i][f"undefined_{split}"] = why if usable[i] else ""
         counted = [score.distinct for score in scores.values() if score.distinct is not None]
         for modality, counts in enumerate(zip(*counted, strict=True), start=1):
@@ -291,34 +292,6 @@ def _measure(
             for i, row in enumerate(rows):
                 row[f"distinct_rows_{modality}_{split}"] = int(fewest[i]) if usable[i] else None
     return rows
-
-
-def _undefined(
-    study: Study,
-    trained: TrainedPack,
-    views: Sequence[PairedViews],
-    split: str,
-    scores: Mapping[str, evaluate.AlignmentScore],
-) -> list[str]:
-    """Why a metric of alignment is undefined on the split, in words for each member."""
-    missing = {name: ~np.isfinite(score.value) for name, score in scores.items()}
-    if not any(lost.any() for lost in missing.values()):
-        return [""] * len(trained.dataset)
-    constant = evaluate.constant_layers(
-        trained, views, split, study.evaluation, aligned_layer(study)
-    )
-    words = []
-    for i in range(len(trained.dataset)):
-        lost = [name for name, of_metric in missing.items() if of_metric[i]]
-        fixed = [str(modality) for modality, of in enumerate(constant, start=1) if of[i]]
-        if not lost:
-            words.append("")
-        elif fixed:
-            which = f"modalit{'y' if len(fixed) == 1 else 'ies'} {' and '.join(fixed)}"
-            words.append(f"representations of {which} are constant")
-        else:
-            words.append(f"{', '.join(lost)} cannot be told from these representations")
-    return words
 
 
 def _descriptive(

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from raysweep.errors import InputError
-from raysweep.objective.base import AlignmentLoss, LossOutput
+from raysweep.objective.base import AlignmentLoss
 
 _SCALES = (1.0, 0.01, 100.0)
 """Of the features: a loss with a margin may be flat at one of them, and is no mistake then."""
@@ -26,7 +26,8 @@ def check_usable(
 
     Raises:
         InputError: what it returns or does is nothing that could be forced; says why. A loss that
-            is undefined (NaN) on these features is not refused: on others it may have a value.
+            is undefined (NaN) on these features is not refused, nor is one whose gradient is: on
+            others they may be finite, and where they are not the verdict says so.
         Exception: whatever the user's code raises.
     """
     generator = torch.Generator().manual_seed(0)
@@ -40,12 +41,6 @@ def check_usable(
     for scale in _SCALES:
         output = loss.value_and_gradients(scale * h1, scale * h2, parameters)
         gradients = (output.grad_1, output.grad_2)
-        if scale == 1.0 and not _finite_where_defined(output):
-            raise InputError(
-                f"{place}: the value is finite on random features, and its gradient is not, so "
-                "that every pair would diverge in its first step; a square root or a norm of "
-                "something that is 0 is the usual cause"
-            )
         if output.value.isnan().any() or any(bool(gradient.any()) for gradient in gradients):
             return
     raise InputError(
@@ -76,9 +71,3 @@ def _check_members(
             f"{place}: members have other values together than alone; the function must treat "
             "every member by itself, and keep nothing between calls"
         )
-
-
-def _finite_where_defined(output: LossOutput) -> bool:
-    defined = output.value.isfinite()
-    gradients = (output.grad_1[defined], output.grad_2[defined])
-    return all(bool(gradient.isfinite().all()) for gradient in gradients)
