@@ -67,8 +67,9 @@ def distances(x):
 
 
 def pearson(a, b):
-    (a,), (b,) = zip(*centred([[v] for v in a]), strict=True), zip(
-        *centred([[v] for v in b]), strict=True
+    (a,), (b,) = (
+        zip(*centred([[v] for v in a]), strict=True),
+        zip(*centred([[v] for v in b]), strict=True),
     )
     return dot(a, b) / mpmath.sqrt(dot(a, a) * dot(b, b))
 
@@ -172,7 +173,9 @@ def cknna(x, y, k):
     def masked(kernel, *by):
         found = kernel.copy()
         for mask in by:
-            found = matrix([[found[i, j] * mask[i, j] for j in range(len(x))] for i in range(len(x))])
+            found = matrix(
+                [[found[i, j] * mask[i, j] for j in range(len(x))] for i in range(len(x))]
+            )
         return found
 
     both = [masked(kernel, *masks) for kernel in kernels]
@@ -197,9 +200,7 @@ def row_distances(x, y):
 
 
 def mean_gap(x, y):
-    means = [
-        [mpmath.fsum(c) / len(z) for c in zip(*normalized(z), strict=True)] for z in (x, y)
-    ]
+    means = [[mpmath.fsum(c) / len(z) for c in zip(*normalized(z), strict=True)] for z in (x, y)]
     return mpmath.sqrt(mpmath.fsum((p - q) ** 2 for p, q in zip(*means, strict=True)))
 
 
