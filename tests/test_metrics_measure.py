@@ -104,9 +104,17 @@ def test_nearly_constant_float32_features_keep_their_value():
     for spread in (1e-2, 1e-3):
         x = (1 + spread * signal).astype(np.float32)
         assert measure("unbiased_cka", x, signal) == pytest.approx(1, abs=1e-3)
+    # A handful of numbers one step of float32 below 1: they are what is stored, and vary.
     rounding = (1 + 1e-8 * signal).astype(np.float32)
+    steps = (rounding.astype(float) - 1) * 2**24
+    assert 0 < np.count_nonzero(steps) < 40
+    assert measure("unbiased_cka", rounding, signal) == pytest.approx(
+        measure("unbiased_cka", steps, signal), rel=1e-9
+    )
     with pytest.raises(InputError, match="constant features"):
-        measure("unbiased_cka", rounding + np.float32(0), signal)
+        measure("unbiased_cka", (1 + 1e-9 * signal).astype(np.float32), signal)
+    with pytest.raises(InputError, match="up to the rounding of float64"):
+        measure("unbiased_cka", 1 + 1e-15 * signal, signal)
 
 
 def test_negative_scores_are_kept():
@@ -138,10 +146,10 @@ def test_features_with_gradients_and_other_dtypes():
     assert measure("cka", half, Y) == pytest.approx(measure("cka", X, Y), rel=0.05)
 
 
-def test_float16_thresholds_keep_the_dtype():
-    features = torch.tensor(X, dtype=torch.float32)[None]
-    assert PAPER(features).dtype == torch.float32
-    assert PAPER(features.double()).dtype == torch.float64
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_preprocessing_is_in_float64(dtype):
+    features = torch.tensor(X).to(dtype)[None]
+    assert torch.equal(PAPER(features), PAPER(features.double()))
 
 
 def test_each_member_is_clipped_by_its_own_threshold():

@@ -93,15 +93,25 @@ def test_the_same_partition_under_other_maps_scores_what_random_ties_give():
 
 
 def test_rounding_noise_between_equal_rows_changes_nothing():
-    """float32 features of equal inputs may differ in their last digit, depending on the batch."""
+    """float64 features of rows that are equal may differ in their last digit by how they came."""
     draw = np.random.default_rng(0)
-    x = draw.normal(size=(40, 12)).astype(np.float32)[draw.integers(0, 40, 300)]
-    y = draw.normal(size=(40, 12)).astype(np.float32)[draw.integers(0, 40, 300)]
-    noisy = x * (1 + draw.choice([-6e-8, 0, 6e-8], size=x.shape)).astype(np.float32)
+    x = draw.normal(size=(40, 12))[draw.integers(0, 40, 300)]
+    y = draw.normal(size=(40, 12))[draw.integers(0, 40, 300)]
+    noisy = x * (1 + draw.choice([-2e-16, 0, 2e-16], size=x.shape))
     assert distinct_rows(noisy) > 200 > distinct_rows(x)
     exact = measure("mutual_knn", x, y, topk=10)
     assert measure("mutual_knn", noisy, y, topk=10) == pytest.approx(exact, abs=1e-6)
     assert tied_share(noisy, 10) == pytest.approx(tied_share(x, 10), abs=1e-6)
+
+
+def test_a_float32_step_between_rows_is_a_difference():
+    """What is stored is the truth, as it would be for the same numbers in float64."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(40, 12)).astype(np.float32)[draw.integers(0, 40, 300)]
+    y = draw.normal(size=(300, 12))
+    noisy = x * (1 + draw.choice([-1.2e-7, 0, 1.2e-7], size=x.shape)).astype(np.float32)
+    assert tied_share(noisy, 10) < 0.02 < tied_share(x, 10)
+    assert measure("mutual_knn", noisy, y) == measure("mutual_knn", noisy.astype(float), y)
 
 
 def test_close_but_different_rows_are_not_tied():
@@ -195,5 +205,6 @@ def test_no_two_of_thousands_of_rows_meet_by_chance(offset):
     rows = torch.from_numpy(np.random.default_rng(3).normal(size=(2, 4096, 32)) + offset).float()
     assert distinguishable_rows(rows).tolist() == [4096, 4096]
     few = rows[:, np.random.default_rng(4).integers(0, 50, 4096)]
-    jitter = 1 + 1e-7 * torch.from_numpy(np.random.default_rng(5).normal(size=(2, 4096, 1)))
-    assert distinguishable_rows((few * jitter).float()).tolist() == [50, 50]
+    jitter = 1 + 1e-16 * torch.from_numpy(np.random.default_rng(5).normal(size=(2, 4096, 1)))
+    assert distinguishable_rows(few * jitter).tolist() == [50, 50]
+    assert distinguishable_rows(few.half()).tolist() == [50, 50]

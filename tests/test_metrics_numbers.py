@@ -1,9 +1,10 @@
 """A metric is that of the stored numbers: every dtype, scale and mean, against 60 digits."""
 
+import mpmath
 import numpy as np
 import pytest
 import torch
-from reference_exact import exactly
+from reference_exact import distances, exact, exactly, pearson, product, ranks
 
 from raysweep.metrics import REGISTRY, measure
 
@@ -116,3 +117,107 @@ def test_a_metric_is_that_of_the_stored_numbers(name: str, kind: str) -> None:
         )
         assert value == pytest.approx(expected, rel=1e-6, abs=1e-9)
         assert low <= value <= high
+
+
+STORED = {kind: stored(kind, X) for kind in KINDS}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_nothing_depends_on_whether_denormal_numbers_are_flushed(name: str) -> None:
+    kinds = ("denormal float32", "denormal", "a column of denormals", "float16")
+    half = torch.tensor(Y * 1e-6).half()
+    expected = [measure(name, STORED[kind], half, **options_of(name)) for kind in kinds]
+    assert torch.set_flush_denormal(True)
+    try:
+        flushed = [measure(name, STORED[kind], half, **options_of(name)) for kind in kinds]
+    finally:
+        torch.set_flush_denormal(False)
+    assert flushed == expected
+
+
+WILD = (1e-300, 1e-200, 1e-30, 1e-7, 1e7, 1e30, 1e200, 1e300)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_claimed_invariances_hold_at_wild_scales(name: str) -> None:
+    draw = np.random.default_rng(7)
+    rotation = np.linalg.qr(draw.normal(size=(D, D)))[0]
+    value = measure(name, X, Y, **options_of(name))
+    low, high = REGISTRY[name].range
+    claimed = REGISTRY[name].invariances
+
+    def unchanged(x: np.ndarray, y: np.ndarray, share: float = 1e-6) -> None:
+        found = measure(name, x, y, **options_of(name))
+        assert found == pytest.approx(value, rel=share, abs=share)
+        assert low <= found <= high
+
+    for factor in WILD:
+        changed = []
+        if "scale" in claimed:
+            changed.append(lambda z, f=factor: z * f)
+        if "rotation" in claimed:
+            changed.append(lambda z, f=factor: (z @ rotation) * f)
+        if "translation" in claimed:
+            changed.append(lambda z, f=factor: (z + 1e8) * f)
+        if "row_scale" in claimed:
+            rows = draw.choice([1.0, 3.0, factor], size=(N, 1))
+            changed.append(lambda z, rows=rows: z * rows)
+        if "linear" in claimed:
+            columns = draw.choice([1.0, 3.0, factor], size=D)
+            changed.append(lambda z, columns=columns: z @ rotation * columns)
+        for change in changed:
+            unchanged(change(X), Y)
+            unchanged(X, change(Y))
+    if "linear" in claimed:
+        mixed = X @ (rotation @ np.diag([1, 1e3, 1e-3, 1]) @ rotation.T)
+        unchanged(mixed, Y)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_ranges_hold_for_a_rotated_copy(name: str, dtype: torch.dtype) -> None:
+    low, high = REGISTRY[name].range
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        x = draw.normal(size=(30, 5)) + draw.normal(size=5)
+        y = torch.tensor(x @ np.linalg.qr(draw.normal(size=(5, 5)))[0]).to(dtype)
+        assert low <= measure(name, torch.tensor(x).to(dtype), y, **options_of(name)) <= high
+        assert low <= measure(name, x * 1e-9, x * 3.0, **options_of(name)) <= high
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_layers_and_calibration_are_those_of_float64(name: str) -> None:
+    xs = [STORED["bfloat16"][None], STORED["one column x 300, bfloat16"][None]]
+    ys = [torch.tensor(Y)[None].half()]
+    wide = [[layer.double() for layer in side] for side in (xs, ys)]
+    options = options_of(name)
+    assert torch.equal(measure_layers(name, xs, ys, options), measure_layers(name, *wide, options))
+    if REGISTRY[name].paired and REGISTRY[name].ideal is not None:
+        found = calibrate(name, xs[1][0], ys[0][0], permutations=3, **options)
+        expected = calibrate(name, wide[0][1][0], wide[1][0][0], permutations=3, **options)
+        assert torch.equal(found.chance, expected.chance)
+        assert torch.equal(found.corrected, expected.corrected)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "mean 1e6, float32", "rank 3", "denormal"])
+def test_rbf_kernels_and_euclidean_rows_are_those_of_60_digits(kind: str) -> None:
+    x, y = stored(kind, X), torch.tensor(Y)
+    with mpmath.mp.workdps(60):
+        sides = [exact(z.double().numpy()) for z in (x, y)]
+        apart = [distances(z) for z in sides]
+        spearman = float(pearson(*map(ranks, apart)))
+        kernels = []
+        for squares in apart:
+            middle = sorted(map(mpmath.sqrt, squares))
+            width = (middle[(len(middle) - 1) // 2] + middle[len(middle) // 2]) / 2
+            kernel = mpmath.eye(N)
+            pairs = [(i, j) for i in range(N) for j in range(i + 1, N)]
+            for (i, j), square in zip(pairs, squares, strict=True):
+                kernel[i, j] = kernel[j, i] = mpmath.exp(-square / (2 * width**2))
+            kernels.append(kernel)
+        h = mpmath.eye(N) - mpmath.ones(N) / N
+        one, two = (h * kernel * h for kernel in kernels)
+        cka = float(product(one, two) / mpmath.sqrt(product(one, one) * product(two, two)))
+    options = {"kernel": "rbf", "sigma_unit": "median"}
+    assert measure("cka", x, y, **options) == pytest.approx(cka, rel=1e-9)
+    assert measure("rsa", x, y, dissimilarity="euclidean") == pytest.approx(spearman, rel=1e-9)

@@ -153,6 +153,17 @@ def centered(features: Tensor) -> Tensor:
     return times_power_of_two(around, shift.clamp(min=-4000))
 
 
+def centered_columns(features: Tensor) -> Tensor:
+    """Features [..., n, d] with each column centred and over a power of two of its own.
+
+    For what does not depend on the units of single columns: none loses digits beside a larger one.
+    Columns that vary by no more than rounding become zero.
+    """
+    columns, _ = unit_scaled(widened(features), -2)
+    around = torch.where(varying_columns(columns), _less_mean(columns), 0.0)
+    return unit_scaled(around, -2)[0]
+
+
 def _less_mean(wide: Tensor) -> Tensor:
     around = wide - wide.mean(dim=-2, keepdim=True)
     return around.sub_(around.mean(dim=-2, keepdim=True))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raysweep.metrics.features import RESOLUTION, centered, unit_scaled, varying_columns
+from raysweep.metrics.features import RESOLUTION, centered, centered_columns
 from raysweep.metrics.pairs import score_pairs, table_bytes
 
 
@@ -131,11 +131,9 @@ def _basis(features: Tensor) -> _Basis:
     The rank is that of columns brought to one size: a column counts by its direction, however
     small its numbers are beside another's.
     """
-    centred = centered(features)
-    alike, _ = unit_scaled(_varying(features, centred), -2)
-    columns, strengths, _ = torch.linalg.svd(alike, full_matrices=False)
+    columns, strengths, _ = torch.linalg.svd(centered_columns(features), full_matrices=False)
     columns = columns[:, : int((strengths > RESOLUTION * strengths[0]).sum())]
-    return _Basis(columns, columns.T @ centred)
+    return _Basis(columns, columns.T @ centered(features))
 
 
 def _leading(
@@ -145,7 +143,7 @@ def _leading(
     basis = _basis(features)
     coordinates = basis.coordinates
     if standardize:
-        alike, _ = unit_scaled(_varying(features, centered(features)), -2)
+        alike = centered_columns(features)
         deviation = alike.square().mean(dim=0).sqrt()
         alike = alike / torch.where(deviation > 0, deviation, 1.0)
         coordinates = basis.columns.T @ alike
@@ -157,11 +155,6 @@ def _leading(
     if dimensions is not None:
         kept = min(kept, dimensions)
     return _Basis(basis.columns @ turn[:, :kept], strengths[:kept, None] * directions[:kept])
-
-
-def _varying(features: Tensor, centred: Tensor) -> Tensor:
-    """Centred columns, those that are rounding noise of a constant set to zero."""
-    return torch.where(varying_columns(features), centred, 0.0)
 
 
 def _reorder(basis: _Basis, order: Tensor) -> _Basis:
