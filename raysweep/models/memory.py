@@ -10,6 +10,9 @@ from raysweep.models.shape import PairShape
 _BLOCK = 64
 """Batches are padded to register tiles of at most this many columns (float32)."""
 
+_LANES = 16
+"""Columns of the vector that the kernel leaves between rows (float32)."""
+
 EPOCH_BYTES = 2**28
 """The torch engine gathers an epoch's rows at once where those of all members take no more, and
 steps are not captured."""
@@ -82,7 +85,7 @@ class PackSize:
         # Beside its own data the engine is given those of all datasets stacked, in float64.
         stacked = sum(self.rows) * (sum(shape.inputs) + 1) * 8
         orders = 2 * self.orders * self.rows[0] * 4
-        arena = 2 * self._parameters + (self._features + 5 * widths) * columns
+        arena = 2 * self._parameters + (self._features + 5 * widths) * (columns + _LANES)
         matrix = columns**2 if self.pairwise else 0
         if asked:
             # A loss in torch holds its intermediate results of all members at once.
