@@ -20,6 +20,7 @@ from raysweep import ray_cluster
 # isort: split
 # Only now: ray_cluster sets what Ray reads when it is imported.
 from ray import cloudpickle, tune
+from ray.air._internal import usage
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler
@@ -39,6 +40,8 @@ from raysweep.wording import counted, last_line
 LOST_WORKER_RETRIES = 3
 COMPACT_EVERY_S = 30.0
 _COMPACT_SHARE = 50
+_REMEMBERED = 64
+"""Trials from which on Tune forgets those that are over."""
 _WRITE_AGAIN_AFTER_S = (0.5, 2.0)
 _VISIBLE_AFTER_S = (0.1, 0.5, 2.0, 5.0)
 
@@ -124,6 +127,7 @@ class _SweepSearcher(Searcher):
         if error or trial_id not in self._packs:
             return
         pack, report = self._packs.pop(trial_id), result or {}
+        self._began.pop(trial_id, None)
         if report.get("failed"):
             self._give_up(pack, report["failed"], record=True)
         elif report.get("unwritable"):
@@ -141,7 +145,7 @@ class _SweepSearcher(Searcher):
         if pack is None or self._take_in(pack):  # it was lost after it had written
             return
         self._sweep.lose(pack)
-        running_s = time.monotonic() - self._began.get(trial_id, time.monotonic())
+        running_s = time.monotonic() - self._began.pop(trial_id, time.monotonic())
         message = str(error)
         if "creation task" in message:
             self.fault = InputError(
@@ -209,8 +213,27 @@ class _LatestFirst(FIFOScheduler):
     """
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        _forget_finished(tune_controller)
         trials = reversed(tune_controller.get_trials())
         return next((trial for trial in trials if trial.status == "PENDING"), None)
+
+
+def _forget_finished(tune_controller: Any) -> None:
+    """Take the trials that are over from Tune, which would keep all of them, with what they ran.
+
+    Their results are in the part files, and nobody asks Tune for them: so the driver does not grow
+    with the packs, and its loop goes through the few that are left.
+    """
+    trials = tune_controller.get_trials()
+    if len(trials) < _REMEMBERED:
+        return
+    live = tune_controller.get_live_trials()
+    over = {trial for trial in trials if trial.is_finished() and trial not in live}
+    trials[:] = [trial for trial in trials if trial not in over]
+    for name in ("_stopped_trials", "_failed_trials"):
+        getattr(tune_controller, name, set()).difference_update(over)
+    for trial in over:
+        getattr(tune_controller, "_trial_metadata", {}).pop(trial.trial_id, None)
 
 
 class _Watcher(tune.Callback):
@@ -337,7 +360,7 @@ def run(
                 log_to_file=False,
             ),
         )
-        with _quiet_tune(slots), _every_loss_told(), ray_cluster.guarded():
+        with _quiet_tune(slots), _every_loss_told(), _nothing_counted(), ray_cluster.guarded():
             tuner.fit()
     except KeyboardInterrupt:
         observer.stopping(sweep)  # first: a Ray takes seconds to end
@@ -386,3 +409,15 @@ def _every_loss_told() -> Iterator[None]:
         yield
     finally:
         RayActorManager._actor_task_failed = task_failed
+
+
+@contextlib.contextmanager
+def _nothing_counted() -> Iterator[None]:
+    # To count which of its callbacks are used Tune imports MLflow, four seconds before the first
+    # pack, and this even where usage statistics are off, as they are here.
+    tag = usage.tag_callbacks
+    usage.tag_callbacks = lambda callbacks: False
+    try:
+        yield
+    finally:
+        usage.tag_callbacks = tag
