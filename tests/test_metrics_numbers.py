@@ -6,7 +6,7 @@ import pytest
 import torch
 from reference_exact import distances, exact, exactly, pearson, product, ranks
 
-from raysweep.metrics import REGISTRY, measure
+from raysweep.metrics import REGISTRY, calibrate, measure, measure_layers
 
 METRICS = sorted(REGISTRY)
 N, D = 20, 4
