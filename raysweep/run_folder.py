@@ -9,9 +9,6 @@ import uuid
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from raysweep.adoption import STUDY_NAME as STUDY_NAME
 from raysweep.adoption import Adoption
 from raysweep.adoption import extends as extends
@@ -120,11 +117,12 @@ class RunFolder:
         """
         table = read_searched(self.output, CAUSES).table
         names = ["key", *(name for name in CAUSES if name in table.column_names)]
+        if not table.num_rows:
+            return {}
+        rows = table.select(names).to_pylist()
         # A cell has a cause where all of its trials are at fault, so that most need no look.
-        faulty = {t["cell"] for t in table.select(names).to_pylist() if at_fault(t)}
-        rows = pc.is_in(table.column("cell"), pa.array(sorted(faulty), pa.string()))
-        suspects = table.filter(rows).select(names).to_pylist() if faulty else []
-        return causes(t for t in suspects if t["key"] in planned)
+        faulty = {row["cell"] for row in rows if at_fault(row)}
+        return causes(row for row in rows if row["cell"] in faulty and row["key"] in planned)
 
     def compact(self, sweep: Sweep) -> int:
         """Write ``trials.parquet``; returns its number of rows."""

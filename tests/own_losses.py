@@ -77,10 +77,6 @@ def flat(h1: Tensor, h2: Tensor) -> Tensor:
     return (h1 - h2).round().abs().mean()
 
 
-def steep(h1: Tensor, h2: Tensor) -> Tensor:
-    return (h1 - h1).square().sum().sqrt() + (h1 - h2).square().mean()
-
-
 def random(h1: Tensor, h2: Tensor) -> Tensor:
     return (torch.randn_like(h1) * h1 - h2).square().mean()
 

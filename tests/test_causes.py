@@ -85,7 +85,7 @@ def test_rows_count_the_steps_in_which_nothing_was_forced(
     # Two epochs of 65 rows in batches of 32: the last batch has one row.
     wanted = study(data__train=65, training__engine=engine)
     # A flat loss is refused where study files are checked; data can make any loss flat.
-    alignment = wanted.alignment.model_copy(update={"loss": loss})
+    alignment = wanted.alignment.model_copy(update={"loss": loss, "options": {}})
     wanted = wanted.model_copy(update={"alignment": alignment})
     arms = [(0.0, Arm.NONE), (0.5, Arm.FORCED), (0.5, Arm.PLACEBO)]
     rows = rows_of(wanted, [trial(wanted, s, arm=arm) for s, arm in arms])

@@ -78,7 +78,10 @@ def test_activations_are_what_the_graph_holds_of_a_row() -> None:
 
 
 FAULTS = [
-    ("own_encoder:mlp", "cannot import own_encoder (No module named 'own_encoder')"),
+    (
+        "own_encoder:mlp",
+        "cannot import own_encoder (ModuleNotFoundError: No module named 'own_encoder')",
+    ),
     ("own_encoders:mlps", "own_encoders has nothing of that name"),
     ("own_encoders:NOT_A_FUNCTION", "own_encoders has int; it must be a function NOT_A_FUNCTION"),
     ("own_encoders:", "not a dotted path; write package.module:function"),

@@ -33,6 +33,7 @@ OTHER_FIELDS = {
 SCIENCE = {
     "name": False,
     "description": False,
+    "code_folders": False,
     "kind": False,
     "seed": True,
     "data": False,
@@ -49,6 +50,7 @@ SCIENCE = {
 OVERRIDES = {
     "name": ["name=other"],
     "description": ["description=other"],
+    "code_folders": [],
     "kind": [],
     "seed": ["seed=1"],
     "data": ["data.U=[1, 2]", "data.draws=2", "data.train=32"],

@@ -91,6 +91,14 @@ def assert_same_table(left: pd.DataFrame, right: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(left, right, check_exact=True)
 
 
+def assert_equal_numbers(left: pd.DataFrame, right: pd.DataFrame) -> None:
+    """Same rows, same order, every number equal to 1e-10.
+
+    Members are measured in stacked products, which round by how many there are on some processors.
+    """
+    pd.testing.assert_frame_equal(left, right, check_exact=False, rtol=0, atol=1e-10)
+
+
 def command(*arguments: object, module: str = "raysweep") -> list[str]:
     return [sys.executable, "-m", module, *map(str, arguments)]
 
