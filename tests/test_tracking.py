@@ -307,14 +307,6 @@ def test_results_of_a_real_run(tmp_path: Path, uri: str) -> None:
     assert run.data.metrics["alignment_mutual_knn_test_sd"] >= 0
 
 
-def test_deleted_experiment_is_said(folder: RunFolder, uri: str) -> None:
-    draw_packs(folder, study(), most=1)
-    report = sync(folder, uri)
-    MlflowClient(uri).delete_experiment(report.experiment_id)
-    with pytest.raises(TrackingUnavailable, match=r"'drawn' was deleted.*mlflow experiments resto"):
-        sync(folder, uri)
-
-
 def test_locked_database_is_said_in_seconds(
     folder: RunFolder, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ from raysweep.wording import counted, visible
 
 if TYPE_CHECKING:
     from raysweep.sweep import Sweep
+    from raysweep.tracking import Companion
 
 RunnerOption = Annotated[
     str, typer.Option(help="ray, or local: the same loop in this process, without Ray.")
@@ -296,7 +297,7 @@ def _drive(study: StudyBase, folder: RunFolder, how: _How, course: _Course) -> N
             line = step()
             if line:
                 _say(line)
-        with _companion(folder, how, course):
+        with _companion(folder, how, course) as companion:
             with ray_here, RunDisplay(stderr) as display:
                 if how.runner == "local":
                     from raysweep import local_runner
@@ -317,6 +318,8 @@ def _drive(study: StudyBase, folder: RunFolder, how: _How, course: _Course) -> N
                     )
             if not sweep.finished:
                 raise KeyboardInterrupt
+            if companion is not None:
+                companion.catch_up()
             if sweep.results:
                 course.untested = not _print_verdict(folder, study)
             course.concluded = sweep
@@ -348,9 +351,9 @@ def _begun(folder: RunFolder) -> bool:
 
 
 @contextlib.contextmanager
-def _companion(folder: RunFolder, how: _How, course: _Course) -> Iterator[None]:
+def _companion(folder: RunFolder, how: _How, course: _Course) -> Iterator["Companion | None"]:
     if not how.mlflow:
-        yield
+        yield None
         return
     from raysweep import tracking
 
@@ -358,7 +361,7 @@ def _companion(folder: RunFolder, how: _How, course: _Course) -> Iterator[None]:
     course.copying = True
     most_s = _INTERRUPTED_COPY_S
     try:
-        yield
+        yield companion
         most_s = math.inf
     except KeyboardInterrupt:
         _say(f"stopping: copying to MLflow, for {most_s:g} s at most; Ctrl-C leaves the rest out")

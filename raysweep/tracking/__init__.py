@@ -1,7 +1,7 @@
 """The trial table copied to MLflow, beside a run and never inside it.
 
 The table is the only truth: a copy can be made again at any time, a second one writes nothing, and
-an outage of MLflow costs a run nothing. Only ``store.py`` imports mlflow, and only once a copy is
+an outage of MLflow costs a run nothing. Only ``client.py`` imports mlflow, and only once a copy is
 made: a driver that starts a companion does not load it.
 """
 

@@ -7,6 +7,7 @@ import re
 import socket
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,11 +15,12 @@ from urllib.parse import urlsplit
 
 from raysweep.errors import InputError
 from raysweep.run_folder import RunFolder
-from raysweep.tracking.database import fault_of
+from raysweep.tracking.database import LOCKED, fault_of
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_URI = "sqlite:///mlflow.db"
 REMEMBERED = "tracking.json"
+REMEMBERED_RUNS = "tracking_runs.json"
 FIRST_ANSWER_S = 5.0
 _DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _EXPECTED = (
@@ -38,6 +40,10 @@ class TrackingUnavailable(InputError):
             f"MLflow at {address.shown}: {self.reason}; no result is lost, `raysweep sync "
             f"{address.folder}` copies what is missing"
         )
+
+
+class TrackingBusy(TrackingUnavailable):
+    """Another program writes there just now; a little later it may work."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ class Address:
         elif self.database is not None:
             fault = fault_of(self.database, FIRST_ANSWER_S)
             if fault:
-                raise TrackingUnavailable(self, fault)
+                raise (TrackingBusy if LOCKED in fault else TrackingUnavailable)(self, fault)
         elif self.kind in _DEFAULT_PORTS:
             self._check_port()
 
@@ -189,6 +195,39 @@ def remembered_page(folder: RunFolder, server: str) -> str:
 def page(server: str, experiment_id: str) -> str:
     """The page that lists an experiment's runs; without the last part the UI shows chat traces."""
     return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+
+
+def remembered_experiment(folder: RunFolder, address: Address) -> str:
+    """Id of the experiment that a run folder was copied to at an address, or an empty text."""
+    note = _note(folder)
+    return note.get("experiment_id", "") if note.get("uri") == address.uri else ""
+
+
+def remembered_runs(folder: RunFolder, address: Address) -> dict[str, str]:
+    """Identity -> id in MLflow, of the runs of a folder that were copied to an address."""
+    return _runs_note(folder).get(address.shown, {})
+
+
+def remember_runs(folder: RunFolder, address: Address, runs: Mapping[str, str]) -> None:
+    """Note which runs in MLflow are the folder's: their tags may be edited or deleted there."""
+    note = _runs_note(folder)
+    if note.get(address.shown) != runs:
+        content = json.dumps({**note, address.shown: dict(runs)}, indent=1)
+        # A folder that cannot be written can be copied all the same.
+        with contextlib.suppress(OSError):
+            folder.output.write(REMEMBERED_RUNS, content.encode())
+
+
+def _runs_note(folder: RunFolder) -> dict[str, dict[str, str]]:
+    with contextlib.suppress(OSError, ValueError):
+        content = json.loads(folder.output.read(REMEMBERED_RUNS) or b"{}")
+        if isinstance(content, dict):
+            return {
+                str(address): {str(name): str(run) for name, run in runs.items()}
+                for address, runs in content.items()
+                if isinstance(runs, dict)
+            }
+    return {}
 
 
 def _note(folder: RunFolder) -> dict[str, str]:

@@ -17,9 +17,15 @@ from raysweep import import_path
 from raysweep.run_folder import RunFolder
 from raysweep.storage import unlinked
 from raysweep.tracking.address import VARIABLE, Address, remember, resolve_address
+from raysweep.tracking.database import unfinished
 
 LOG_NAME = "tracking.log"
+_NICENESS = 19
 _LOOK_EVERY_S = 2.0
+_SIGN_CPU_S = 0.1
+"""CPU time that a copy must have taken to count as getting on though it says nothing."""
+_SILENT_CPU_S = 120.0
+"""CPU time after which a copy that says nothing is not getting on: loading MLflow takes 5 s."""
 _PROGRESS = re.compile(r" of \d+ runs written$")
 _SAID = re.compile(r"^\d\d:\d\d:\d\d (.+)$", re.MULTILINE)
 
@@ -27,14 +33,35 @@ _SAID = re.compile(r"^\d\d:\d\d:\d\d (.+)$", re.MULTILINE)
 class Companion:
     """A running copy to MLflow.
 
-    Attributes:
+    Args:
         address: where it copies to.
+        process: what copies beside the run, at low priority.
         log: the file with what it has to say.
+        start: starts a process that copies at this one's priority.
     """
 
-    def __init__(self, address: Address, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(
+        self,
+        address: Address,
+        process: subprocess.Popen[bytes],
+        log: Path,
+        start: Callable[[], subprocess.Popen[bytes]] | None = None,
+    ) -> None:
         self.address, self.log = address, log
-        self._process = process
+        self._process, self._start = process, start
+
+    def catch_up(self) -> None:
+        """Go on at normal priority: nothing is computed any more that the copy could hold up.
+
+        A process cannot raise the priority it has lowered, and on a busy machine it would get no
+        further. So another one takes over; what it has to load, it loads while others conclude.
+        """
+        if self._start is not None:
+            start, self._start = self._start, None
+            self._kill()
+            with contextlib.suppress(OSError):
+                _pipe(self._process.stdin).close()
+            self._process = start()
 
     def finish(
         self,
@@ -46,12 +73,14 @@ class Companion:
 
         Args:
             timeout_s: how long to wait for a sign of progress.
-            most_s: how long to wait at most.
+            most_s: how long to wait at most; without such a limit the copy catches up first.
             tell: given, in a line each, how far a copy is that takes a while.
 
         Returns:
             The outcome in one line.
         """
+        if math.isinf(most_s):
+            self.catch_up()
         try:
             with contextlib.suppress(OSError):
                 _pipe(self._process.stdin).close()
@@ -79,17 +108,23 @@ class Companion:
     ) -> int | None:
         """The exit code, or None once it has said nothing for so long or the time is over."""
         said, patient_until = _last_line(self.log), time.monotonic() + timeout_s
+        spoke_s = sign_s = _cpu_s(self._process.pid)
         while True:
             left = min(patient_until, until) - time.monotonic()
             try:
                 return self._process.wait(max(min(left, _LOOK_EVERY_S), 0.0))
             except subprocess.TimeoutExpired:
                 before, said = said, _last_line(self.log)
+                cpu_s = _cpu_s(self._process.pid)
                 if said != before:
-                    patient_until = time.monotonic() + timeout_s
+                    spoke_s = cpu_s
                     # The outcome may be there before the process has ended; it is returned.
                     if tell is not None and _PROGRESS.search(said):
                         tell(said)
+                busy = cpu_s - sign_s >= _SIGN_CPU_S and cpu_s - spoke_s <= _SILENT_CPU_S
+                if said != before or busy:
+                    sign_s = cpu_s
+                    patient_until = time.monotonic() + timeout_s
                 if time.monotonic() >= min(patient_until, until):
                     return None
 
@@ -98,6 +133,8 @@ class Companion:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+            if self.address.database is not None:
+                unfinished(self.address.database, self._process.pid).unlink(missing_ok=True)
 
 
 def start_companion(folder: RunFolder, tracking_uri: str | None = None) -> Companion:
@@ -116,17 +153,49 @@ def start_companion(folder: RunFolder, tracking_uri: str | None = None) -> Compa
     address = resolve_address(folder, tracking_uri)
     remember(folder, address)
     log = _log_path(folder)
-    with open(log, "ab", opener=unlinked) as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "raysweep", "sync", folder.output.location, "--follow"],
-            stdin=subprocess.PIPE,
-            stdout=stream,
-            stderr=stream,
-            # Not an argument: an address may hold a password, and arguments are seen by all.
-            env={**import_path.environment(), VARIABLE: address.uri, "OMP_NUM_THREADS": "1"},
-            start_new_session=True,
-        )
-    return Companion(address, process, log)
+
+    def start() -> subprocess.Popen[bytes]:
+        with open(log, "ab", opener=unlinked) as stream:
+            return subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "raysweep",
+                    "sync",
+                    folder.output.location,
+                    "--follow",
+                ],
+                stdin=subprocess.PIPE,
+                stdout=stream,
+                stderr=stream,
+                # Not an argument: an address may hold a password, and arguments are seen by all.
+                env={**import_path.environment(), VARIABLE: address.uri, "OMP_NUM_THREADS": "1"},
+                start_new_session=True,
+            )
+
+    process = start()
+    _give_way(process.pid)
+    return Companion(address, process, log, start)
+
+
+def _give_way(pid: int) -> None:
+    """Lower a process's priority below that of everything the run computes."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, _NICENESS)
+    # Linux may share processors out by session first, and by niceness only within one: to the
+    # workers, which belong to other sessions, this session would count as much as they do.
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(_NICENESS))
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU time of a process so far, s; 0 where it is gone or this is not Linux."""
+    with contextlib.suppress(OSError):
+        # After the name, which may hold anything: state is field 3, user and system time 14 and 15.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _log_path(folder: RunFolder) -> Path:

@@ -1,6 +1,7 @@
 """Copies a run folder to MLflow for as long as the run lasts."""
 
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -9,15 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from raysweep.run_folder import RunFolder
-from raysweep.tracking.address import resolve_address
+from raysweep.tracking.address import TrackingBusy, resolve_address
 from raysweep.tracking.mirror import Mirror, SyncReport
 
-_NICENESS = 19
 BUSY_SHARE = 0.01
 """Share of this machine's processor time that copying takes, at most, while a run goes on."""
 _SERVER_SHARE = 5.0
 """CPU time of a copy and of an MLflow server that takes it, in units of the copy's own."""
 _REPORT_EVERY_S = 5.0
+_AGAIN_AFTER_S = 1.0
+PATIENCE_S = 60.0
+"""How long the last copy waits for a database that others keep locked."""
 
 Log = Callable[[str], None]
 
@@ -33,7 +36,8 @@ def follow(
 
     Outages are waited out and nothing is raised: a copy that failed is made again later. While the
     run goes on, a copy that took long is followed by a longer pause (`pause_after`); the first,
-    which loads MLflow and may make a database, is not counted. The last copy waits for nothing.
+    which loads MLflow and may make a database, is not counted. The last copy rests no more; it is
+    made again where it failed after it had got on, or because others held the database for a while.
 
     Args:
         folder: a run folder.
@@ -50,19 +54,27 @@ def follow(
     mirror: Mirror | None = None
     problem: str | None = None
     counted = False
+    patient_until = math.inf
     while True:
         last = stop.is_set()
         report = None
         began = time.process_time()
+        progress = _Progress(say)
         try:
             if mirror is None:
                 mirror = Mirror(folder, resolve_address(folder, tracking_uri))
-            report = mirror.update(_now_and_then(say), ended=last)
+            report = mirror.update(progress, ended=last)
             if last or problem is not None:
                 say(report.sentence())
             problem = None
         except Exception as error:
             found = str(error) or type(error).__name__
+            if progress.written or not last or math.isinf(patient_until):
+                patient_until = time.monotonic() + PATIENCE_S
+            again = bool(progress.written) or isinstance(error, TrackingBusy)
+            if last and again and time.monotonic() < patient_until:
+                time.sleep(_AGAIN_AFTER_S)
+                continue
             if last or found != problem:
                 say(found)
             problem = found
@@ -85,17 +97,22 @@ def pause_after(cost_s: float, cores: int) -> float:
     return max(0.0, cost_s / (BUSY_SHARE * cores) - cost_s)
 
 
-def _now_and_then(say: Log) -> Callable[[int, int], None]:
-    """Says how many runs of a copy are written, every few seconds."""
-    latest = time.monotonic()
+class _Progress:
+    """Says how many runs of a copy are written, every few seconds.
 
-    def progress(written: int, runs: int) -> None:
-        nonlocal latest
-        if time.monotonic() - latest > _REPORT_EVERY_S:
-            latest = time.monotonic()
-            say(f"MLflow: {written} of {runs} runs written")
+    Attributes:
+        written: how many are.
+    """
 
-    return progress
+    def __init__(self, say: Log) -> None:
+        self.written = 0
+        self._say, self._latest = say, time.monotonic()
+
+    def __call__(self, written: int, runs: int) -> None:
+        self.written = written
+        if time.monotonic() - self._latest > _REPORT_EVERY_S:
+            self._latest = time.monotonic()
+            self._say(f"MLflow: {written} of {runs} runs written")
 
 
 def follow_until_input_ends(
@@ -106,13 +123,15 @@ def follow_until_input_ends(
     The driver holds the other end of the pipe, so that its end, however sudden, is noticed. Lines
     go to standard output, which the driver has sent to the companion's log.
     """
-    _give_way()
     stop = threading.Event()
 
     def wait_for_end() -> None:
         with contextlib.suppress(OSError, ValueError):
             while sys.stdin.buffer.read(4096):
                 pass
+        # Nothing is computed any more: at least its session is given way to no longer.
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text("0")
         stop.set()
 
     def write(line: str) -> None:
@@ -122,13 +141,3 @@ def follow_until_input_ends(
 
     threading.Thread(target=wait_for_end, daemon=True).start()
     follow(folder, tracking_uri, stop, every_s, write)
-
-
-def _give_way() -> None:
-    """Lower this process's priority below that of everything the run computes."""
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
-    # Linux may share processors out by session first, and by niceness only within one: to the
-    # workers, which belong to other sessions, this session would count as much as they do.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(_NICENESS))

@@ -1,19 +1,16 @@
 """Copies a run folder to MLflow and remembers what is copied."""
 
 import contextlib
-import fcntl
 import hashlib
 import itertools
-import os
 import subprocess
-import tempfile
 import time
 import uuid
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,10 +24,21 @@ from raysweep.run_folder import STUDY_NAME, RunFolder, sweep_of
 from raysweep.science import science_digest
 from raysweep.seeds import content_key
 from raysweep.spec import EmergenceStudy, Study, StudyBase
-from raysweep.storage import unlinked
 from raysweep.table import PART_SUFFIX, PARTS, Parts, read_parts
-from raysweep.tracking.address import Address, TrackingUnavailable, page, remember, resolve_address
+from raysweep.tracking.address import (
+    Address,
+    TrackingBusy,
+    TrackingUnavailable,
+    page,
+    remember,
+    remember_runs,
+    remembered_experiment,
+    remembered_runs,
+    resolve_address,
+)
 from raysweep.tracking.facts import described, study_facts
+from raysweep.tracking.known import FILES, OUTPUT, Known
+from raysweep.tracking.lock import lock_path, locked
 from raysweep.tracking.order import start_times
 from raysweep.tracking.runs import STUDY_TAG, Progress, RunRecord, runs_of_cell, summary_run
 from raysweep.tracking.standing import failed_cells, standing, study_status
@@ -39,10 +47,8 @@ from raysweep.trials import TrialResult
 from raysweep.wording import counted
 
 if TYPE_CHECKING:
-    from raysweep.tracking.store import Known, Store
+    from raysweep.tracking.store import Store
 
-LOCK_NAME = ".tracking.lock"
-LOCK_WAIT_S = 10.0
 REPORT_NAME = "report.html"
 FIGURES = "figures"
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
@@ -107,6 +113,7 @@ class Mirror:
         self._failed_of: tuple[object, ...] = ()
         self._store: Store | None = None
         self._known: dict[str, Known] = {}
+        self._files_seen = False
         self._token = ""
 
     def update(self, progress: Progress | None = None, ended: bool | None = None) -> SyncReport:
@@ -213,8 +220,10 @@ class Mirror:
                 tags,
                 location,
                 self.folder.name(),
+                remembered_experiment(self.folder, self.address),
             )
-            self._known = self._store.runs()
+            self._known = self._store.runs(remembered_runs(self.folder, self.address))
+            self._files_seen = False
             remember(self.folder, self.address, self._store.experiment_id)
         shown = self._shown(ended)
         parents, cells = [runs[0] for runs in shown.values()], len(self._cells)
@@ -228,16 +237,19 @@ class Mirror:
             study_status(parents, cells, bool(self._failed), ended),
         )
         records = [summary, *itertools.chain(*shown.values())]
-        stale = [
-            r
-            for r in records
-            if r.identity not in self._known or not self._known[r.identity].shows(r)
-        ]
-        known = self._known.get(summary.identity)
-        first_ms = int(time.time() * 1000) if known is None else known.start_ms
-        start_ms = start_times(first_ms, summary, list(self._cells), shown)
-        self._store.write(stale, self._known, start_ms, commit, progress)
-        self._drop_abandoned({record.identity for record in records})
+        stale = self._store.stale(records, self._known)
+        order = start_times(0, summary, list(self._cells), shown)
+        first_ms = next(
+            (self._known[i].start_ms - after for i, after in order.items() if i in self._known),
+            int(time.time() * 1000),
+        )
+        start_ms = {identity: first_ms + after for identity, after in order.items()}
+        try:
+            self._store.write(stale, self._known, start_ms, commit, progress)
+            self._drop_abandoned({record.identity for record in records})
+        finally:
+            ids = {i: run.run_id for i, run in self._known.items() if i != run.run_id}
+            remember_runs(self.folder, self.address, ids)
         note = self._copy_files(summary)
         return SyncReport(
             experiment=self.study.name,
@@ -259,7 +271,11 @@ class Mirror:
         """
         done = all(cell in self._plans and not self._plans[cell].packs for cell in self._cells)
         for identity, run in list(self._known.items()):
-            if done and identity not in wanted and run.output == self.folder.output.location:
+            if (
+                done
+                and identity not in wanted
+                and run.tags.get(OUTPUT) == self.folder.output.location
+            ):
                 assert self._store is not None
                 self._store.delete(run)
                 del self._known[identity]
@@ -274,7 +290,8 @@ class Mirror:
         files = {name: content for name, content in read.items() if content is not None}
         digest = content_key({n: hashlib.sha256(c).hexdigest() for n, c in files.items()})
         run = self._known[summary.identity]
-        if run.files == digest:
+        noted = run.tags.get(FILES) == digest
+        if noted and (self._files_seen or not self.address.holds_files):
             return ""
         if not self.address.holds_files:
             return (
@@ -282,7 +299,10 @@ class Mirror:
                 f"{self.address.folder} --tracking-uri http://HOST:PORT`"
             )
         try:
-            self._known[summary.identity] = self._store.put_files(run, files, digest)
+            # Somebody may have deleted some since; that is looked at once.
+            if not noted or not self._store.has_files(run, files):
+                self._known[summary.identity] = self._store.put_files(run, files, digest)
+            self._files_seen = True
         except TrackingUnavailable as error:
             # A server may keep its runs well and have no place for files.
             return f"the study file and figures could not be stored ({error.reason})"
@@ -291,9 +311,9 @@ class Mirror:
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
         """One copy at a time; look again at what MLflow has if another one wrote in between."""
-        with _locked(self._lock_path()) as lock:
+        with locked(lock_path(self.folder.output)) as lock:
             if lock is None:
-                raise TrackingUnavailable(
+                raise TrackingBusy(
                     self.address, f"another copy of {self.folder.output.location} is being made"
                 )
             if lock.read() != self._token:
@@ -304,13 +324,6 @@ class Mirror:
             lock.write(self._token)
             lock.flush()
             yield
-
-    def _lock_path(self) -> Path:
-        output = self.folder.output
-        if output.local is not None and os.access(output.local, os.W_OK):
-            return output.local / LOCK_NAME
-        name = hashlib.sha256(output.location.encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"raysweep-{os.getuid()}-{name}.lock"
 
 
 def sync(folder: RunFolder, tracking_uri: str | None = None) -> SyncReport:
@@ -372,22 +385,3 @@ def _by_cell(table: pa.Table) -> list[tuple[str, pa.Table]]:
 
 def _concatenated(pieces: list[pa.Table]) -> pa.Table:
     return pa.concat_tables(pieces, promote_options="permissive")
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[Any]:
-    """The lock file, or None where somebody else keeps it; a lock dies with its process."""
-    lock: TextIO
-    with open(path, "a+", opener=unlinked) as lock:
-        until = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > until:
-                    yield None
-                    return
-                time.sleep(0.1)
-        lock.seek(0)
-        yield lock

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +18,7 @@ from raysweep.spec import Study, StudyBase
 from raysweep.table import CURVE, CURVE_EPOCHS
 from raysweep.tracking.facts import CellFacts, effect_names, loss_params, text
 from raysweep.tracking.groups import Group, group_trials
+from raysweep.tracking.means import average, frequencies, mean, mean_and_sd, total
 from raysweep.trials import Arm, Stage, Status
 from raysweep.wording import as_markdown
 
@@ -31,6 +31,10 @@ STUDY_TAG = "study_digest"
 # What MLflow's databases hold of a run's name, and what it refuses in a parameter's.
 _LONGEST_NAME = 250
 _NO_KEY = re.compile(r"[^\w.\- :]")
+# Metrics that are infinite or undefined: of an infinity MLflow makes the largest number it has.
+NOT_FINITE_TAG = "not_finite"
+PASSING_TAGS = (NOT_FINITE_TAG, "chosen_by", "cause")
+"""Tags that a run may have for a while."""
 Progress = Callable[[int, int], None]
 """Told how many runs of a copy are written, and how many are to be."""
 _EXACT = (
@@ -71,6 +75,8 @@ class RunRecord:
         status: a status of MLflow: RUNNING while planned rows are missing (see `standing`).
         seconds: training time, shown as the run's duration.
         curves: metric -> (epoch from 1, value) points, of a run that is complete.
+        not_finite: metric -> its value, of those that are infinite or undefined: they are no
+            metrics of the run, and a tag says what they are.
         digest: changes when anything that is shown changes.
     """
 
@@ -84,6 +90,7 @@ class RunRecord:
     keys: Sequence[str] = ()
     seconds: float = 0.0
     curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
+    not_finite: Mapping[str, float] = field(default_factory=dict)
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,6 +100,14 @@ class RunRecord:
         object.__setattr__(self, "name", _stored(name))
         params = {_NO_KEY.sub("_", key): _stored(value) for key, value in self.params.items()}
         object.__setattr__(self, "params", params)
+        odd = {k: v for k, v in self.metrics.items() if not math.isfinite(v)}
+        if odd:
+            odd = {**self.not_finite, **odd}
+            said = ", ".join(f"{name} = {value:g}" for name, value in odd.items())
+            finite = {name: value for name, value in self.metrics.items() if name not in odd}
+            object.__setattr__(self, "not_finite", odd)
+            object.__setattr__(self, "metrics", finite)
+            object.__setattr__(self, "tags", {**self.tags, NOT_FINITE_TAG: said})
         object.__setattr__(self, "tags", {k: _stored(v) for k, v in self.tags.items()})
         shown = {k: v for k, v in self.metrics.items() if not k.startswith(_TIMING)}
         content = [
@@ -232,16 +247,16 @@ def _child(group: Group, rows: _Rows, parent: str, facts: CellFacts, science: st
     # The UI keeps this order, and its comparison starts with the first.
     for name in sorted(rows.measured, key=_importance):
         values = rows.numbers(name)[ok]
-        metrics.update(_mean_and_sd(name, values, with_sd=not name.startswith(_WITHOUT_SD)))
+        metrics.update(mean_and_sd(name, values, with_sd=not name.startswith(_WITHOUT_SD)))
     metrics["strength"] = about.strength
     if about.strength > 0:
         metrics["log10_strength"] = math.log10(about.strength)
     metrics["seeds"] = float(len(ok))
     metrics["diverged"] = float(len(group.rows) - len(ok))
     for name in _MEAN_ONLY:
-        mean = _mean(rows.numbers(name)[ok])
-        if mean is not None:
-            metrics[name] = mean
+        value = mean(rows.numbers(name)[ok])
+        if value is not None:
+            metrics[name] = value
     complete = len(group.rows) == len(group.trials)
     chosen_by = next((t.chosen_by for t in group.trials if t.chosen_by), "")
     keys = [rows.keys[i] for i in group.rows]
@@ -259,13 +274,13 @@ def _child(group: Group, rows: _Rows, parent: str, facts: CellFacts, science: st
             "arm": about.arm.value,
             "cell": facts.label,
             "cell_number": facts.number,
-            **{name: _counted(w) for name in rows.layers if (w := rows.words(name, ok))},
+            **{name: frequencies(w) for name in rows.layers if (w := rows.words(name, ok))},
             **({"chosen_by": chosen_by} if chosen_by else {}),
             "raysweep.science": science,
             **({CURVES_TAG: content_key(sorted(keys))} if curves else {}),
         },
         keys=keys,
-        seconds=_total(rows.seconds[group.rows]),
+        seconds=total(rows.seconds[group.rows]),
         curves=curves,
     )
 
@@ -286,13 +301,13 @@ def _parent(
         names = effect_names(study, criterion)
         metrics[names.strength] = proposal.strength
         for arm, column, name in names.effects:
-            effect = _mean(_paired_differences(groups, rows, arm, proposal, column))
+            effect = average(_paired_differences(groups, rows, arm, proposal, column))
             if effect is not None:
                 metrics[name] = effect
     for name in INFORMATION:
-        mean = _mean(rows.numbers(name)[there])
-        if mean is not None:
-            metrics[name] = mean
+        value = mean(rows.numbers(name)[there])
+        if value is not None:
+            metrics[name] = value
     why = cause(rows.facts(there))
     done = plan.state is CellState.DONE
     failed = plan.state in (CellState.NO_STRENGTH, CellState.NO_RATES)
@@ -318,7 +333,7 @@ def _parent(
             ),
             "raysweep.science": science,
         },
-        seconds=_total(rows.seconds[there]),
+        seconds=total(rows.seconds[there]),
     )
 
 
@@ -334,7 +349,7 @@ def _note(study: StudyBase, chosen: str) -> str:
 def _paired_differences(
     groups: Sequence[Group], rows: _Rows, arm: Arm, proposal: Proposal, column: str
 ) -> np.ndarray:
-    """Differences from arm none of the confirm stage, over (draw, seed) where both trained."""
+    """Differences from arm none of the confirm stage, over (draw, seed) where both have a value."""
     values = rows.numbers(column)
     found: dict[Arm, dict[tuple[int, int], float]] = {arm: {}, Arm.NONE: {}}
     for group in groups:
@@ -348,7 +363,10 @@ def _paired_differences(
                 if t.key in rows.position and rows.ok[rows.position[t.key]]
             }
     pairs = found[arm].keys() & found[Arm.NONE].keys()
-    return np.array([found[arm][p] - found[Arm.NONE][p] for p in sorted(pairs)])
+    both = np.array([(found[arm][p], found[Arm.NONE][p]) for p in sorted(pairs)]).reshape(-1, 2)
+    both = both[~np.isnan(both).any(axis=1)]
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(both[:, 0] - both[:, 1])
 
 
 def _importance(name: str) -> tuple[bool, bool, bool, bool]:
@@ -358,24 +376,6 @@ def _importance(name: str) -> tuple[bool, bool, bool, bool]:
         name.startswith("performance_"),
         not name.endswith("_test"),
     )
-
-
-def _counted(words: Sequence[str]) -> str:
-    """What stands there, the most frequent first, such as ``1-3 (4 of 5), 1-2 (1 of 5)``."""
-    counts = sorted(Counter(words).items(), key=lambda item: (-item[1], item[0]))
-    if len(counts) == 1:
-        return counts[0][0]
-    return ", ".join(f"{word} ({count} of {len(words)})" for word, count in counts)
-
-
-def _mean_and_sd(name: str, values: np.ndarray, with_sd: bool) -> dict[str, float]:
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return {}
-    found = {name: float(finite.mean())}
-    if with_sd and len(finite) > 1:
-        found[f"{name}_sd"] = float(finite.std(ddof=1))
-    return found
 
 
 def _curves(rows: _Rows, ok: np.ndarray) -> dict[str, list[tuple[int, float]]]:
@@ -392,16 +392,7 @@ def _curves(rows: _Rows, ok: np.ndarray) -> dict[str, list[tuple[int, float]]]:
             seen = np.array(some.column(name).to_pylist(), dtype=np.float64)
             there = np.isfinite(seen).all(axis=0)
             if there.any():
-                points = zip(np.array(epochs[0])[there], seen[:, there].mean(axis=0), strict=True)
-                found[name] = [(int(epoch), float(value)) for epoch, value in points]
+                means = [average(column) for column in seen[:, there].T]
+                points = zip(np.array(epochs[0])[there], means, strict=True)
+                found[name] = [(int(epoch), value) for epoch, value in points if value is not None]
     return found
-
-
-def _mean(values: np.ndarray) -> float | None:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if len(finite) else None
-
-
-def _total(seconds: np.ndarray) -> float:
-    total = float(np.nansum(seconds))
-    return total if math.isfinite(total) else 0.0

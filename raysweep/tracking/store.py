@@ -1,80 +1,35 @@
-"""The calls to MLflow; the only file that imports mlflow."""
+"""The runs of a run folder in MLflow: what is there, and how it is written."""
 
 import contextlib
 import getpass
-import logging
-import os
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from urllib.parse import quote
+from dataclasses import replace
+from pathlib import Path
 
 from raysweep import __version__
 from raysweep.scratch import scratch
-from raysweep.tracking.address import FIRST_ANSWER_S, Address, TrackingUnavailable
-from raysweep.tracking.runs import CURVES_TAG, Progress, RunRecord
-from raysweep.wording import as_markdown
+from raysweep.tracking.address import Address
+from raysweep.tracking.client import Metric, Param, Run, RunTag, ViewType, connect, told
+from raysweep.tracking.experiment import open_experiment
+from raysweep.tracking.known import (
+    DIGEST,
+    FILES,
+    FOLDER,
+    IDENTITY,
+    MAX_TAG,
+    NAME,
+    OUTPUT,
+    PARENT,
+    Known,
+    changed_tags,
+)
+from raysweep.tracking.runs import Progress, RunRecord
 
-_SETTINGS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # MLflow's own patience is minutes; a copy is idempotent and can simply be made again.
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-}
-for _variable, _value in _SETTINGS.items():
-    os.environ.setdefault(_variable, _value)
-
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode  # noqa: E402
-from sqlalchemy import event  # noqa: E402
-from sqlalchemy.engine import Engine  # noqa: E402
-
-
-# With a write-ahead log, a power failure then costs the last runs of the copy and nothing else.
-@event.listens_for(Engine, "connect")
-def _sync_less(connection: object, record: object) -> None:
-    if isinstance(connection, sqlite3.Connection):
-        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-        if mode == "wal":
-            connection.execute("PRAGMA synchronous = NORMAL")
-
-
-# What goes wrong is raised as one message; a traceback and every retry would be logged besides.
-logging.getLogger("mlflow").setLevel(logging.CRITICAL)
-logging.getLogger("urllib3").setLevel(logging.ERROR)
-
-ARTIFACTS = "mlartifacts"
 WRITERS = 4
 _PAGE = 500
-_IDENTITY, _DIGEST = "raysweep.id", "raysweep.digest"
-_FOLDER, _OUTPUT = "raysweep.folder", "raysweep.output"
-_FILES = "raysweep.files"
-_MAX_TEXT = 4000
-
-
-@dataclass(frozen=True)
-class Known:
-    """A run that MLflow has already."""
-
-    run_id: str
-    digest: str
-    status: str
-    name: str
-    start_ms: int
-    params: frozenset[str]
-    output: str
-    files: str
-    curves: str
-
-    def shows(self, record: RunRecord) -> bool:
-        """Whether the run is up to date: its digest and its status are written last."""
-        return self.digest == record.digest and self.status == record.status
+_AT_ONCE = 100
 
 
 class Store:
@@ -87,6 +42,7 @@ class Store:
         tags: of the experiment.
         output: location of the run folder.
         folder: name of the run folder, whose runs these are.
+        earlier: id of the experiment that the folder was copied to before, or an empty text.
 
     Raises:
         TrackingUnavailable: the store cannot be reached or refuses.
@@ -100,70 +56,85 @@ class Store:
         tags: Mapping[str, str],
         output: str,
         folder: str,
+        earlier: str = "",
     ) -> None:
         self.address, self.output, self.folder = address, output, folder
-        address.check()
-        with _told(address), _brief_requests():
-            self._client = MlflowClient(tracking_uri=address.uri)
-            found = self._client.get_experiment_by_name(experiment)
-        with _told(address):
-            wanted = {
-                **tags,
-                "mlflow.note.content": as_markdown(description[:_MAX_TEXT]),
-                "mlflow.experimentKind": "custom_model_development",
-            }
-            if found is None:
-                self._create_experiment(experiment, wanted)
-                found = self._client.get_experiment_by_name(experiment)
-            self.experiment_id = self._open(experiment, found, wanted)
-
-    def _create_experiment(self, name: str, tags: Mapping[str, str]) -> None:
-        try:
-            self._client.create_experiment(
-                name, artifact_location=self._artifact_location(name), tags=dict(tags)
+        self._replaced: dict[str, Known] = {}
+        self._client = connect(address)
+        with told(address):
+            self.experiment_id = open_experiment(
+                self._client, address, experiment, description, tags, earlier
             )
-        except MlflowException as error:
-            # Another run of the study may have been quicker.
-            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
-                raise
 
-    def _open(self, name: str, found: Experiment, wanted: Mapping[str, str]) -> str:
-        if found.lifecycle_stage != "active":
-            raise TrackingUnavailable(
-                self.address,
-                f"the experiment {name!r} was deleted there; restore it with `mlflow experiments "
-                f"restore --experiment-id {found.experiment_id}`, or remove it with `mlflow gc`",
-            )
-        for key, value in wanted.items():
-            if value and found.tags.get(key) != value:
-                self._client.set_experiment_tag(found.experiment_id, key, value)
-        return str(found.experiment_id)
+    def runs(self, remembered: Mapping[str, str]) -> dict[str, Known]:
+        """Identity -> run, of all runs of the folder; a second run of an identity is deleted.
 
-    def _artifact_location(self, name: str) -> str | None:
-        database = self.address.database
-        if database is not None:
-            return (database.parent / ARTIFACTS / name).as_uri()
-        # Of a database that others serve, MLflow would keep the files in this working directory;
-        # this leaves them to the server.
-        return None if self.address.holds_files else f"mlflow-artifacts:/{quote(name, safe='')}"
+        There are two where a deleted run was restored after another had taken its place.
 
-    def runs(self) -> dict[str, Known]:
-        """Identity -> run, of all runs of the folder."""
+        Args:
+            remembered: identity -> id of runs that were written before: their tags may be edited.
+        """
+        identities = {run_id: identity for identity, run_id in remembered.items()}
         found: dict[str, Known] = {}
+        with told(self.address):
+            for run in self._search(f"tags.`{FOLDER}` = '{self.folder}'"):
+                self._take(run, identities, found)
+            lost = [run for run, identity in identities.items() if identity not in found]
+            for some in (lost[i : i + _AT_ONCE] for i in range(0, len(lost), _AT_ONCE)):
+                among = ", ".join(f"'{run}'" for run in some)
+                for run in self._search(f"attributes.run_id IN ({among})"):
+                    self._take(run, identities, found)
+        return found
+
+    def _search(self, where: str) -> Iterator[Run]:
         token = None
-        with _told(self.address):
-            while True:
-                page = self._client.search_runs(
-                    [self.experiment_id],
-                    filter_string=f"tags.`{_FOLDER}` = '{self.folder}'",
-                    run_view_type=ViewType.ACTIVE_ONLY,
-                    max_results=_PAGE,
-                    page_token=token,
-                )
-                found.update((run.data.tags.get(_IDENTITY, ""), _known(run)) for run in page)
-                token = page.token
-                if not token:
-                    return found
+        while True:
+            page = self._client.search_runs(
+                [self.experiment_id],
+                filter_string=where,
+                run_view_type=ViewType.ACTIVE_ONLY,
+                max_results=_PAGE,
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _take(self, run: Run, identities: Mapping[str, str], found: dict[str, Known]) -> None:
+        known = _known(run)
+        identity = identities.get(known.run_id) or known.tags.get(IDENTITY) or known.run_id
+        other = found.get(identity)
+        if other is not None:
+            first, second = (other, known) if other.run_id in identities else (known, other)
+            self._client.delete_run(second.run_id)
+            known = first
+        found[identity] = known
+
+    def stale(self, records: Sequence[RunRecord], known: dict[str, Known]) -> list[RunRecord]:
+        """The records that MLflow does not show as they are, parents first.
+
+        A run that must be made anew is taken out of ``known``; `write` deletes it.
+
+        Args:
+            records: all runs, parents before their children.
+            known: identity -> what MLflow has.
+        """
+        found = []
+        for record in records:
+            run = known.get(record.identity)
+            current = run is not None and run.sound and run.tags.get(DIGEST) == record.digest
+            if run is not None and not current and run.contradicts(record):
+                self._replaced[record.identity] = known.pop(record.identity)
+                run = None
+            parent = known.get(record.parent) if record.parent is not None else None
+            if run is None or (record.parent is not None and parent is None):
+                found.append(record)
+            elif run.shows(record, self.folder, parent.run_id if parent is not None else None):
+                known[record.identity] = replace(run, sound=True)
+            else:
+                found.append(record)
+        return found
 
     def write(
         self,
@@ -206,84 +177,103 @@ class Store:
         self, record: RunRecord, known: dict[str, Known], start_ms: int, commit: str | None
     ) -> None:
         done = record.status != "RUNNING"
-        tags = {**record.tags, _OUTPUT: self.output}
-        with _told(self.address):
+        parent = None if record.parent is None else known[record.parent].run_id
+        wanted = {
+            **record.tags,
+            IDENTITY: record.identity,
+            FOLDER: self.folder,
+            **({} if parent is None else {PARENT: parent}),
+        }
+        with told(self.address):
             before = known.get(record.identity)
-            if before is not None and before.curves not in ("", record.tags.get(CURVES_TAG)):
-                # Points of a metric cannot be taken back: a run with other curves is a new run.
-                self._client.delete_run(before.run_id)
-                before = None
-            if before is None and done:
+            if before is None:
                 # Until it is terminated the run counts as not written, whatever its digest says.
-                tags[_DIGEST] = record.digest
-                run, tags = self._create(record, known, start_ms, commit, tags), {}
+                more = {DIGEST: record.digest} if done else {}
+                run = self._create(record, {**wanted, **more}, start_ms, commit)
             else:
-                run = before or self._create(record, known, start_ms, commit, {})
+                run = before
+            for name in run.tags_gone(record):
+                self._client.delete_tag(run.run_id, name)
+            tags = {**self._origin(commit, run.tags), **run.other_tags(wanted)}
+            if run.tags.get(DIGEST) != record.digest:
                 # The digest comes last: MLflow writes the tags of a batch after the rest.
-                tags[_DIGEST] = record.digest
-            stamp = int(time.time() * 1000)
+                tags[DIGEST] = record.digest
+            metrics = self._metrics(record, run)
             self._client.log_batch(
                 run.run_id,
-                metrics=[
-                    *(Metric(k, v, stamp, 0) for k, v in record.metrics.items()),
-                    # The same time in every attempt: MLflow leaves out a point that it has.
-                    *(
-                        Metric(name, value, run.start_ms + epoch, epoch)
-                        for name, points in record.curves.items()
-                        for epoch, value in points
-                    ),
-                ],
+                metrics=metrics,
                 # A parameter of MLflow cannot change, so only those that are missing are written.
                 params=[Param(k, v) for k, v in record.params.items() if k not in run.params],
                 tags=[RunTag(k, v) for k, v in tags.items()],
             )
-            if run.name != record.name or (not done and run.status != "RUNNING"):
+            if {run.name, run.tags.get(NAME)} != {record.name} or (
+                not done and run.status != "RUNNING"
+            ):
                 self._client.update_run(run.run_id, status=record.status, name=record.name)
+            end_ms = run.end_of(record)
             if done:
-                end = run.start_ms + round(record.seconds * 1000)
-                self._client.set_terminated(run.run_id, record.status, end)
+                self._client.set_terminated(run.run_id, record.status, end_ms)
             known[record.identity] = replace(
                 run,
-                digest=record.digest,
-                status=record.status,
                 name=record.name,
-                params=run.params | record.params.keys(),
-                output=self.output,
-                curves=record.tags.get(CURVES_TAG, ""),
+                status=record.status,
+                end_ms=end_ms,
+                params={**record.params, **run.params},
+                metrics={**run.metrics, **{m.key: m.value for m in metrics}},
+                points={**run.points, **{m.key: (m.step, m.timestamp) for m in metrics}},
+                tags={**run.tags, **tags, NAME: record.name},
+                sound=True,
             )
 
+    def _metrics(self, record: RunRecord, run: Known) -> list[Metric]:
+        """The points to log for the latest ones to be the record's, those of curves in order."""
+        now = int(time.time() * 1000)
+        found = []
+        for name, value in run.other_metrics(record).items():
+            # MLflow shows the latest by step, then by time: somebody may have logged a later one.
+            step, stamp = run.points.get(name, (0, 0))
+            found.append(Metric(name, value, max(now, stamp + 1), step))
+        for name, points in record.curves.items():
+            if name not in run.metrics:
+                # The same time in every attempt: MLflow leaves out a point that it has.
+                found += [Metric(name, v, run.start_ms + epoch, epoch) for epoch, v in points]
+        return found
+
     def _create(
-        self,
-        record: RunRecord,
-        known: Mapping[str, Known],
-        start_ms: int,
-        commit: str | None,
-        more: Mapping[str, str],
+        self, record: RunRecord, tags: Mapping[str, str], start_ms: int, commit: str | None
     ) -> Known:
+        replaced = self._replaced.get(record.identity)
+        kept = {} if replaced is None else replaced.own_tags()
+        tags = {**kept, **self._origin(commit, {}), **changed_tags(kept, tags, MAX_TAG)}
+        start_ms = start_ms if replaced is None else replaced.start_ms
+        made = self._client.create_run(self.experiment_id, start_ms, tags, record.name)
+        if replaced is not None:
+            self._client.delete_run(replaced.run_id)
+            del self._replaced[record.identity]
+        return _known(made)
+
+    def _origin(self, commit: str | None, there: Mapping[str, str]) -> dict[str, str]:
+        """Tags of where a run comes from, those that are not there: they stay as they once were."""
         tags = {
-            **more,
-            _IDENTITY: record.identity,
-            _FOLDER: self.folder,
+            OUTPUT: self.output,
             "raysweep.version": __version__,
             "mlflow.source.name": f"raysweep {__version__}",
             "mlflow.source.type": "LOCAL",
         }
-        if record.parent is not None:
-            tags["mlflow.parentRunId"] = known[record.parent].run_id
         if commit is not None:
             tags["mlflow.source.git.commit"] = commit
         with contextlib.suppress(OSError, KeyError, ImportError):
             tags["mlflow.user"] = getpass.getuser()
-        return _known(self._client.create_run(self.experiment_id, start_ms, tags, record.name))
+        return {name: value for name, value in tags.items() if name not in there}
 
     def delete(self, run: Known) -> None:
         """Move a run to MLflow's trash."""
-        with _told(self.address):
+        with told(self.address):
             self._client.delete_run(run.run_id)
 
     def put_files(self, run: Known, files: Mapping[str, bytes], digest: str) -> Known:
         """Store files as artifacts of a run, and note their digest when they are all there."""
-        with _told(self.address), scratch("copy") as place:
+        with told(self.address), scratch("copy") as place:
             folder = place / "files"
             folder.mkdir()
             for name, content in files.items():
@@ -291,64 +281,32 @@ class Store:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             self._client.log_artifacts(run.run_id, str(folder))
-            self._client.set_tag(run.run_id, _FILES, digest)
-        return replace(run, files=digest)
+            self._client.set_tag(run.run_id, FILES, digest)
+        return replace(run, tags={**run.tags, FILES: digest})
+
+    def has_files(self, run: Known, files: Mapping[str, bytes]) -> bool:
+        """Whether all these files are among the artifacts of a run, by name and size."""
+        with told(self.address):
+            there = {
+                file.path: file.file_size
+                for folder in {str(Path(name).parent) for name in files}
+                for file in self._client.list_artifacts(
+                    run.run_id, folder if folder != "." else None
+                )
+            }
+        return all(there.get(name) == len(content) for name, content in files.items())
 
 
 def _known(run: Run) -> Known:
-    tags = run.data.tags
+    metrics = run.data.to_proto().metrics
     return Known(
         run_id=run.info.run_id,
-        digest=tags.get(_DIGEST, ""),
         status=run.info.status,
         name=run.info.run_name,
         start_ms=run.info.start_time,
-        params=frozenset(run.data.params),
-        output=tags.get(_OUTPUT, ""),
-        files=tags.get(_FILES, ""),
-        curves=tags.get(CURVES_TAG, ""),
+        end_ms=run.info.end_time,
+        params=run.data.params,
+        metrics=run.data.metrics,
+        points={m.key: (m.step, m.timestamp) for m in metrics},
+        tags=run.data.tags,
     )
-
-
-@contextlib.contextmanager
-def _brief_requests() -> Iterator[None]:
-    """No retries and little patience for the first request: nothing may answer at all."""
-    brief = {
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{FIRST_ANSWER_S:.0f}",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    }
-    before = {name: os.environ[name] for name in brief}
-    os.environ.update(brief)
-    try:
-        yield
-    finally:
-        os.environ.update(before)
-
-
-@contextlib.contextmanager
-def _told(address: Address) -> Iterator[None]:
-    """Whatever MLflow, its database or its HTTP client raises, as one message."""
-    try:
-        yield
-    except TrackingUnavailable:
-        raise
-    except Exception as error:
-        raise TrackingUnavailable(address, _reason(error)) from error
-
-
-def _reason(error: BaseException) -> str:
-    chain: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in chain:
-        chain.append(current)
-        current = current.__cause__ or current.__context__
-    for inner in chain:
-        if isinstance(inner, ModuleNotFoundError):
-            return f"the Python package {inner.name} is needed for this address"
-        if isinstance(inner, OSError) and inner.strerror:
-            return inner.strerror.lower()
-    text = str(error.message if isinstance(error, MlflowException) else error)
-    if "database is locked" in text:
-        return "the database is locked by another program"
-    lines = text.strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
