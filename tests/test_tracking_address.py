@@ -1,6 +1,8 @@
 """Which MLflow is used, and what is said where none answers."""
 
+import contextlib
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -23,7 +25,7 @@ from raysweep.tracking import (
     ui_page,
 )
 from raysweep.tracking.address import Address, remember, remembered_address
-from raysweep.tracking.database import fault_of, on_local_filesystem
+from raysweep.tracking.database import fault_of, on_local_filesystem, set_up
 
 
 @pytest.fixture
@@ -119,15 +121,26 @@ def test_server_that_never_answers_is_given_up_in_seconds(
         assert time.monotonic() - started < 6
 
 
+def new_database(path: Path) -> None:
+    """A database with a table, set up as MLflow's is."""
+
+    def fill(uri: str) -> None:
+        with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
+            connection.execute("CREATE TABLE runs (name TEXT)")
+
+    set_up(path, fill)
+
+
 def test_new_database_gets_a_log_where_the_disk_is_local(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     assert fault_of(path, 1) == ""
+    new_database(path)
     log = b"\x02\x02"  # write and read version of a file with a write-ahead log, at byte 18
     assert (path.read_bytes()[18:20] == log) is on_local_filesystem(path)
 
 
 def test_taken_port_is_said(folder: RunFolder, tmp_path: Path) -> None:
-    fault_of(tmp_path / "mlflow.db", 1)
+    new_database(tmp_path / "mlflow.db")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
