@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raysweep import dotted
+from raysweep import dotted, import_path
 
 RAISES = "raise AssertionError('imported')"
 
@@ -89,6 +89,7 @@ def test_the_study_s_folder_goes_before_the_working_folder(
     (here / "lone_module.py").write_text(RAISES)
     (here / "only_here.py").write_text(RAISES)
     monkeypatch.chdir(here)
+    monkeypatch.setattr(import_path, "put_aside", [])  # what this process was started with
     places = dotted.search_folders(folder, ["relative", "/no/such/folder", str(here)])
     assert places == [folder, here]
     found = [dotted.find(path, places) for path in ("lone_module:f", "only_here:f")]
