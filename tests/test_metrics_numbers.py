@@ -9,7 +9,7 @@ from reference_exact import distances, exact, exactly, pearson, product, ranks
 from raysweep.metrics import REGISTRY, calibrate, measure, measure_layers
 
 METRICS = sorted(REGISTRY)
-N, D = 20, 4
+N, D = 16, 4
 
 
 def options_of(name):

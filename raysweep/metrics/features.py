@@ -82,8 +82,8 @@ def _from_array(value: object, place: str) -> Tensor:
         raise InputError(f"{place}: expected numbers [n, d], got no table: {reason}") from None
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise InputError(f"{place}: expected numbers [n, d], got masked entries")
-    if array.dtype.kind == "V" and array.dtype.type is not np.void:
-        # bfloat16, float8 and the like from ml_dtypes: all of them are float32 numbers.
+    if array.dtype.isbuiltin == 2:
+        # bfloat16, float8 and the like, which ml_dtypes registers: all of them are float32 numbers.
         array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":
         found = f"an array of {array.dtype}"
