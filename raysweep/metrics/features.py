@@ -55,7 +55,8 @@ def as_features(value: object, place: str) -> Tensor:
     tensor = value.detach() if isinstance(value, Tensor) else _from_array(value, place)
     if tensor.is_complex():
         raise InputError(f"{place}: expected real numbers [n, d], got {tensor.dtype}")
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+    dense = tensor.layout == torch.strided and not tensor.is_nested
+    if not dense or tensor.is_quantized or tensor.is_meta:
         raise InputError(
             f"{place}: expected a dense tensor of numbers [n, d], got {tensor.dtype} "
             f"{tensor.layout} on {tensor.device}"
