@@ -335,3 +335,24 @@ def test_rounding_is_no_alignment() -> None:
     for score in evaluate.alignment(pack, VIEWS, "test", evaluation).values():
         assert np.isnan(score.value).all()
         assert set(score.layers) == {""}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_samples_of_equal_inputs_have_equal_representations(dtype: str) -> None:
+    """Also where a stacked product rounds them differently: each dataset has repeats of its own."""
+    pack = pack_of(dtype)
+    draw = np.random.default_rng(1)
+    which = np.stack([draw.integers(0, 12, 57) for _ in range(3)])
+    inputs = torch.from_numpy(draw.normal(size=(3, 12, SHAPE.d1)))
+    repeated = torch.stack([x[of] for x, of in zip(inputs, which, strict=True)])
+    hidden, _ = pack.forward(1, repeated)
+    jittered = [h * (1 + 1e-7 * torch.rand(h.shape, dtype=h.dtype)) for h in hidden]
+    for before, after in zip(
+        jittered, evaluate.alike_where_inputs_are(jittered, repeated, DATASET), strict=True
+    ):
+        for member, dataset in enumerate(DATASET):
+            own = which[dataset]
+            firsts = [int(np.flatnonzero(own == value)[0]) for value in own]
+            assert torch.equal(after[member], before[member][:, firsts])
+    plain = evaluate.alike_where_inputs_are(hidden, inputs[:, :12], DATASET)
+    assert all(one is other for one, other in zip(plain, hidden, strict=True))

@@ -95,6 +95,8 @@ def test_numbers_of_ml_dtypes() -> None:
         (np.ma.masked_greater(X, 1.0), "x: expected numbers [n, d], got masked entries"),
         (torch.tensor(X).to_sparse(), "x: expected a dense tensor of numbers [n, d]"),
         (torch.empty(30, 4, device="meta"), "on meta"),
+        (torch.nested.nested_tensor(list(torch.tensor(X)), layout=torch.jagged), "a dense tensor"),
+        ([row.bfloat16() for row in torch.tensor(X)], "x: expected numbers [n, d], got no table"),
         (np.where(X > 2, np.inf, X), "x: expected finite numbers, got NaN or infinity"),
         (torch.tensor(X).half() * 1e5, "x: expected finite numbers, got NaN or infinity"),
     ],

@@ -7,9 +7,10 @@ import torch
 from reference_exact import distances, exact, exactly, pearson, product, ranks
 
 from raysweep.metrics import REGISTRY, calibrate, measure, measure_layers
+from raysweep.metrics.gram import squared_distances
 
 METRICS = sorted(REGISTRY)
-N, D = 20, 4
+N, D = 16, 4
 
 
 def options_of(name):
@@ -221,3 +222,15 @@ def test_rbf_kernels_and_euclidean_rows_are_those_of_60_digits(kind: str) -> Non
     options = {"kernel": "rbf", "sigma_unit": "median"}
     assert measure("cka", x, y, **options) == pytest.approx(cka, rel=1e-9)
     assert measure("rsa", x, y, dissimilarity="euclidean") == pytest.approx(spearman, rel=1e-9)
+
+
+@pytest.mark.parametrize("width", [3, 128, 129, 300])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_distances_of_wide_rows_keep_the_digits_of_near_ones(width: int, offset: float) -> None:
+    draw = np.random.default_rng(width)
+    rows = draw.normal(size=(12, width)) + offset
+    rows[1], rows[2] = rows[0], rows[0] + 1e-6 * draw.normal(size=width)
+    long = rows.astype(np.longdouble)
+    expected = [np.sum((long[i] - long[j]) ** 2) for i in range(12) for j in range(i + 1, 12)]
+    found = squared_distances(torch.tensor(rows)).numpy()
+    np.testing.assert_allclose(found, np.array(expected, dtype=float), rtol=1e-11, atol=0)

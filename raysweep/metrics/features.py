@@ -55,7 +55,8 @@ def as_features(value: object, place: str) -> Tensor:
     tensor = value.detach() if isinstance(value, Tensor) else _from_array(value, place)
     if tensor.is_complex():
         raise InputError(f"{place}: expected real numbers [n, d], got {tensor.dtype}")
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+    dense = tensor.layout == torch.strided and not tensor.is_nested
+    if not dense or tensor.is_quantized or tensor.is_meta:
         raise InputError(
             f"{place}: expected a dense tensor of numbers [n, d], got {tensor.dtype} "
             f"{tensor.layout} on {tensor.device}"
@@ -82,8 +83,8 @@ def _from_array(value: object, place: str) -> Tensor:
         raise InputError(f"{place}: expected numbers [n, d], got no table: {reason}") from None
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise InputError(f"{place}: expected numbers [n, d], got masked entries")
-    if array.dtype.kind == "V" and array.dtype.type is not np.void:
-        # bfloat16, float8 and the like from ml_dtypes: all of them are float32 numbers.
+    if array.dtype.isbuiltin == 2:
+        # bfloat16, float8 and the like, which ml_dtypes registers: all of them are float32 numbers.
         array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":
         found = f"an array of {array.dtype}"

@@ -72,9 +72,11 @@ def _average_ranks(values: Tensor, least: float) -> Tensor:
     tolerance = RESOLUTION * ordered.clamp(min=least)
     starts[1:] = ordered.diff() > tolerance[1:]
     first = torch.nonzero(starts)[:, 0]
-    chain = starts.cumsum(dim=0) - 1
-    window = torch.floor((ordered - ordered[first][chain]) / tolerance[first][chain])
-    starts[1:] |= torch.nan_to_num(window).diff() > 0
+    last = torch.cat([first[1:] - 1, first.new_tensor([len(ordered) - 1])])
+    if bool((ordered[last] - ordered[first] > tolerance[first]).any()):
+        chain = starts.cumsum(dim=0) - 1
+        window = torch.floor((ordered - ordered[first][chain]) / tolerance[first][chain])
+        starts[1:] |= torch.nan_to_num(window).diff() > 0
     group = starts.cumsum(dim=0) - 1
     sizes = torch.bincount(group).to(values.dtype)
     mean_rank = sizes.cumsum(dim=0) - (sizes - 1) / 2
