@@ -17,6 +17,7 @@ from dataclasses import MISSING, asdict, fields
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -89,7 +90,9 @@ def _read(path: Path) -> Information | None:
         return None
     if not isinstance(content, dict) or set(content) != set(_NUMBERS):
         return None
-    numbers = [float("nan") if content[name] is None else content[name] for name in _NUMBERS]
+    numbers: list[Any] = [
+        float("nan") if content[name] is None else content[name] for name in _NUMBERS
+    ]
     if not all(isinstance(number, float) for number in numbers):
         return None
     return Information(*numbers)
