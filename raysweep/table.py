@@ -34,6 +34,9 @@ _DIGEST_BYTES = _DIGEST().digest_size
 _MADE_OF = b"raysweep.parts"
 _NO_ROWS = pa.table({"key": pa.nulls(0, pa.string())})  # a list would import pandas
 _NUMBERS = {pa.int64(), pa.float64()}
+_LOOKED_AT = ("key", "status", "stage")
+_TOGETHER = 128
+"""Part files whose tables are joined before more are read, where few columns are wanted."""
 
 # Learning curves lie in the part files beside the columns of the table, as lists: one entry per
 # epoch that was kept, in single precision, null where nothing was seen.
@@ -112,8 +115,15 @@ class Parts:
         }
 
 
-def read_parts(output: Output, names: Iterable[str] | None = None, curves: bool = False) -> Parts:
+def read_parts(
+    output: Output,
+    names: Iterable[str] | None = None,
+    curves: bool = False,
+    searched: bool = False,
+) -> Parts:
     """Read part files (all of them by default), with their learning curves or without.
+
+    With ``searched`` only the columns of `Parts.results`: a fraction of the memory.
 
     A damaged part file is named in the answer rather than raised: its pack is run again.
     """
@@ -126,7 +136,12 @@ def read_parts(output: Output, names: Iterable[str] | None = None, curves: bool 
             damaged.append(name)
         else:
             kept = [n for n in table.column_names if curves or not n.startswith(CURVE)]
+            if searched:
+                kept = [n for n in kept if n in _LOOKED_AT or _is_searched(n)]
             tables.append(table.select(kept))
+            if searched and len(tables) == _TOGETHER:
+                # Copied, as a column that was read holds on to its whole file.
+                tables = [_concatenated(tables).combine_chunks()]
     if not tables:
         return Parts(_NO_ROWS, tuple(damaged))
     table = _concatenated(tables)
@@ -148,7 +163,8 @@ def read_searched(output: Output) -> Parts:
     tabled, made_of = _tabled(output.read(TABLE_NAME))
     if any(stamps.get(name) != at for name, at in made_of.items()):
         tabled, made_of = _NO_ROWS, {}
-    parts = read_parts(output, sorted(name for name in stamps if name not in made_of))
+    new = sorted(name for name in stamps if name not in made_of)
+    parts = read_parts(output, new, searched=True)
     table = _concatenated([tabled, parts.table]) if tabled.num_rows else parts.table
     return Parts(table, parts.damaged)
 
@@ -249,7 +265,7 @@ def _tabled(content: bytes | None) -> tuple[pa.Table, dict[str, int]]:
         made_of = (file.schema_arrow.metadata or {}).get(_MADE_OF)
         if made_of is None:
             return _NO_ROWS, {}
-        names = ["key", "status", "stage", *filter(_is_searched, file.schema_arrow.names)]
+        names = [*_LOOKED_AT, *filter(_is_searched, file.schema_arrow.names)]
         return file.read(columns=names), json.loads(made_of)
     except (pa.ArrowException, OSError):
         return _NO_ROWS, {}
