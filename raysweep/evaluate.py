@@ -24,12 +24,12 @@ from raysweep.models.trained import PairForward, TrainedPack
 from raysweep.seeds import derive_seed
 from raysweep.spec import Evaluation
 
-_CHUNK_BYTES = 2**28
+_CHUNK_BYTES = 2**24
 _LEAST_CHUNK_ROWS = 64
 _ALIGNMENT_BYTES = 2**25
 # A layer, preprocessed, made fit for a metric and prepared by it: up to three times in float64.
 _BYTES_A_FEATURE = 30
-_JOINT_ROWS = 2**17
+_JOINT_ROWS = 2**14
 """Joint inputs whose fused logits are held at once."""
 
 

@@ -34,6 +34,9 @@ _DIGEST_BYTES = _DIGEST().digest_size
 _MADE_OF = b"raysweep.parts"
 _NO_ROWS = pa.table({"key": pa.nulls(0, pa.string())})  # a list would import pandas
 _NUMBERS = {pa.int64(), pa.float64()}
+_LOOKED_AT = ("key", "status", "stage")
+_TOGETHER = 128
+"""Part files whose tables are joined before more are read, where few columns are wanted."""
 
 # Learning curves lie in the part files beside the columns of the table, as lists: one entry per
 # epoch that was kept, in single precision, null where nothing was seen.
@@ -112,8 +115,16 @@ class Parts:
         }
 
 
-def read_parts(output: Output, names: Iterable[str] | None = None, curves: bool = False) -> Parts:
+def read_parts(
+    output: Output,
+    names: Iterable[str] | None = None,
+    curves: bool = False,
+    searched: Collection[str] | None = None,
+) -> Parts:
     """Read part files (all of them by default), with their learning curves or without.
+
+    With ``searched`` only the columns of `Parts.results` and those that it names: a fraction of the
+    memory.
 
     A damaged part file is named in the answer rather than raised: its pack is run again.
     """
@@ -126,7 +137,10 @@ def read_parts(output: Output, names: Iterable[str] | None = None, curves: bool 
             damaged.append(name)
         else:
             kept = [n for n in table.column_names if curves or not n.startswith(CURVE)]
-            tables.append(table.select(kept))
+            tables.append(table.select(kept if searched is None else _looked_at(kept, searched)))
+            if searched is not None and len(tables) == _TOGETHER:
+                # Copied, as a column that was read holds on to its whole file.
+                tables = [_concatenated(tables).combine_chunks()]
     if not tables:
         return Parts(_NO_ROWS, tuple(damaged))
     table = _concatenated(tables)
@@ -140,7 +154,7 @@ def read_parts(output: Output, names: Iterable[str] | None = None, curves: bool 
 def read_searched(output: Output, beside: Collection[str] = ()) -> Parts:
     """All rows with the columns of `Parts.results`, from the trial table where it has them.
 
-    Of the trial table these columns are read and those named ``beside`` them, no others.
+    Only these columns are read and those named ``beside`` them.
 
     A table that `compact` made of part files that are all there unchanged stands for them, and
     only the others are read: a look at a large run takes a fraction of the time. Unlike
@@ -150,7 +164,8 @@ def read_searched(output: Output, beside: Collection[str] = ()) -> Parts:
     tabled, made_of = _tabled(output.read(TABLE_NAME), beside)
     if any(stamps.get(name) != at for name, at in made_of.items()):
         tabled, made_of = _NO_ROWS, {}
-    parts = read_parts(output, sorted(name for name in stamps if name not in made_of))
+    new = sorted(name for name in stamps if name not in made_of)
+    parts = read_parts(output, new, searched=beside)
     table = _concatenated([tabled, parts.table]) if tabled.num_rows else parts.table
     return Parts(table, parts.damaged)
 
@@ -242,6 +257,10 @@ def _family(name: str) -> bool:
     return any(column.pattern and column.describes(name) for column in COLUMNS)
 
 
+def _looked_at(names: Sequence[str], beside: Collection[str]) -> list[str]:
+    return [n for n in names if n in _LOOKED_AT or n in beside or _is_searched(n)]
+
+
 def _tabled(content: bytes | None, beside: Collection[str]) -> tuple[pa.Table, dict[str, int]]:
     """A trial table's columns that a search reads, and the stamps of the parts it is made of."""
     if content is None:
@@ -251,9 +270,7 @@ def _tabled(content: bytes | None, beside: Collection[str]) -> tuple[pa.Table, d
         made_of = (file.schema_arrow.metadata or {}).get(_MADE_OF)
         if made_of is None:
             return _NO_ROWS, {}
-        there = file.schema_arrow.names
-        wanted = ["key", "status", "stage", *filter(_is_searched, there), *beside]
-        names = [name for name in dict.fromkeys(wanted) if name in there]
+        names = _looked_at(file.schema_arrow.names, beside)
         return file.read(columns=names), json.loads(made_of)
     except (pa.ArrowException, OSError):
         return _NO_ROWS, {}

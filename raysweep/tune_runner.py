@@ -23,6 +23,7 @@ from ray import cloudpickle, tune
 from ray.air._internal import usage
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
@@ -230,10 +231,23 @@ def _forget_finished(tune_controller: Any) -> None:
     live = tune_controller.get_live_trials()
     over = {trial for trial in trials if trial.is_finished() and trial not in live}
     trials[:] = [trial for trial in trials if trial not in over]
-    for name in ("_stopped_trials", "_failed_trials"):
+    for name in ("_stopped_trials", "_failed_trials", "_trials_to_cache"):
         getattr(tune_controller, name, set()).difference_update(over)
     for trial in over:
         getattr(tune_controller, "_trial_metadata", {}).pop(trial.trial_id, None)
+
+
+class _NoProgress(TrialProgressCallback):
+    """In place of the one that Tune adds otherwise: it prints nothing, and keeps every trial."""
+
+    def on_trial_result(self, *_: Any, **__: Any) -> None:
+        """Keep nothing."""
+
+    def on_trial_error(self, *_: Any, **__: Any) -> None:
+        """Keep nothing."""
+
+    def on_trial_complete(self, *_: Any, **__: Any) -> None:
+        """Keep nothing."""
 
 
 class _Watcher(tune.Callback):
@@ -356,7 +370,7 @@ def run(
                 # A pack has nothing to save but its part file; without this Tune asks for a
                 # checkpoint at the end, and takes its absence for a lost worker.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[_Watcher(searcher, sweep, folder, observer)],
+                callbacks=[_Watcher(searcher, sweep, folder, observer), _NoProgress()],
                 log_to_file=False,
             ),
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 from tiny_runs import environment
 
 from raysweep.ahead import estimates_ahead
@@ -25,6 +26,12 @@ def views(seed: int, rows: int = 120) -> PairedViews:
     x1, x2 = (draw.normal(size=(rows, 2)) + y[:, None] for _ in range(2))
     parts = np.array_split(np.arange(rows), 3)
     return PairedViews((x1, x2), y, 2, Splits(*parts))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One learner in place of four: what is kept, and when, does not depend on them."""
+    monkeypatch.setattr(estimate, "_learners", lambda features, rows: [LogisticRegression()])
 
 
 @pytest.fixture
@@ -121,11 +128,13 @@ def test_a_relative_cache_folder_is_ignored(
 
 def test_processes_that_want_the_same_estimate_make_it_once(tmp_path: Path) -> None:
     program = """
+from sklearn.linear_model import LogisticRegression
 from raysweep.data import estimate
 from test_data_kept_estimates import views
 from raysweep.data.kept_estimates import estimated_information
 made, original = [], estimate.estimate_from
 estimate.estimate_from = lambda rows: made.append(1) or original(rows)
+estimate._learners = lambda features, rows: [LogisticRegression()]
 estimated_information(views(1, 300))
 print(len(made))
 """

@@ -90,12 +90,12 @@ def _read(path: Path) -> Information | None:
         return None
     if not isinstance(content, dict) or set(content) != set(_NUMBERS):
         return None
-    numbers: dict[str, Any] = {
-        name: float("nan") if v is None else v for name, v in content.items()
-    }
-    if not all(isinstance(number, float) for number in numbers.values()):
+    numbers: list[Any] = [
+        float("nan") if content[name] is None else content[name] for name in _NUMBERS
+    ]
+    if not all(isinstance(number, float) for number in numbers):
         return None
-    return Information(**numbers)
+    return Information(*numbers)
 
 
 def _keep(path: Path, information: Information) -> None:

@@ -77,9 +77,10 @@ def _sets(spaces: list[Space], topk: int, start: int, stop: int) -> _Sets:
     above = torch.empty_like(candidates)
     share = torch.empty(shape, dtype=torch.float64, device=device)
     tied = False
+    at_once = max(ROWS_IN_CACHE, NUMBERS_IN_CACHE // len(spaces[0].rows))
     for layer, space in enumerate(spaces):
-        for first in range(start, stop, ROWS_IN_CACHE):
-            last = min(first + ROWS_IN_CACHE, stop)
+        for first in range(start, stop, at_once):
+            last = min(first + at_once, stop)
             part = neighbour_weights(space, topk, first, last)
             place = slice(first - start, last - start)
             candidates[layer, place] = part.packed
@@ -136,8 +137,11 @@ def _dense_weights(space: Space, topk: int, start: int, stop: int) -> Tensor:
     return weights
 
 
+NUMBERS_IN_CACHE = 2**18
+"""Similarities that are selected from while they are still in cache."""
+
 ROWS_IN_CACHE = 64
-"""Rows whose similarities are selected from while they are still in cache."""
+"""Rows that are compared at once, however many others there are."""
 
 
 def _row_blocks(layers: int, rows: int) -> Iterator[tuple[int, int]]:
