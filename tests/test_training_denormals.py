@@ -71,7 +71,9 @@ def test_training_leaves_no_denormals_and_the_callers_mode(
 def test_otherwise_there_would_be_denormals(dtype: str) -> None:
     initial, _ = fitted(dtype)
     logits = SHAPE.fused_head.view(initial.to(getattr(torch, dtype)))[0, :, -1].requires_grad_()
-    value = torch.nn.functional.cross_entropy(logits.expand(32, 3), torch.zeros(32, dtype=torch.int64))
+    value = torch.nn.functional.cross_entropy(
+        logits.expand(32, 3), torch.zeros(32, dtype=torch.int64)
+    )
     (gradient,) = torch.autograd.grad(value, logits)
     assert are_denormal(gradient)[1:].all()
 
