@@ -217,7 +217,7 @@ def test_the_kernel_agrees_with_torch_at_any_size(seed: int) -> None:
         ("vicreg", {}),
     ],
 )
-def test_the_kernel_asks_for_the_losses_it_does_not_know(
+def test_the_kernel_agrees_with_torch_on_losses_it_knows_and_on_those_it_asks(
     loss: str, options: dict[str, object]
 ) -> None:
     shape = SHAPES[0]
