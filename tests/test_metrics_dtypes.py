@@ -2,6 +2,7 @@
 
 import re
 
+import ml_dtypes
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,7 +73,6 @@ def test_layouts_and_containers() -> None:
 
 
 def test_numbers_of_ml_dtypes() -> None:
-    ml_dtypes = pytest.importorskip("ml_dtypes")
     for kind in (ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2):
         table = X.astype(kind)
         both("mutual_knn", table, table.astype(np.float64))
