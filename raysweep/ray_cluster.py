@@ -1,6 +1,5 @@
 """Ray itself: its settings, a Ray of its own or a cluster, and whether a pack finds room there."""
 
-import _thread
 import contextlib
 import importlib.util
 import logging
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep import import_path
-from raysweep.errors import InputError, RunnerLost
+from raysweep.errors import InputError
 from raysweep.scratch import scratch
 from raysweep.spec import StudyBase
 from raysweep.wording import last_line
@@ -37,7 +36,7 @@ for _name, _value in _SETTINGS.items():
     # Read by Ray when it is imported, hence before the import; a user's own setting wins.
     os.environ.setdefault(_name, _value)
 
-import ray  # noqa: E402
+import ray as ray  # noqa: E402
 from ray.job_config import JobConfig  # noqa: E402
 
 TOKEN_HINT = (
@@ -48,7 +47,6 @@ _ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 _SETTINGS_FRAME = bytes(3) + b"\x04" + bytes(5)  # length, type, flags, stream
 _LAST_PORT = 65_535
 _OBJECT_STORE_BYTES = 256 * 2**20
-_WATCH_S = 0.25
 # The address of a local socket has 107 bytes at most, of which Ray's own names take two thirds.
 _LONGEST_ROOT = 24
 _files = contextlib.ExitStack()
@@ -128,43 +126,6 @@ def stop() -> None:
     with _own_signals(), contextlib.suppress(Exception):
         ray.shutdown()
     _files.close()
-
-
-@contextlib.contextmanager
-def guarded() -> Iterator[None]:
-    """Interrupt the block where the Ray that was started here is gone.
-
-    Where Ray's own processes die, its library ends this process a little later without a word.
-
-    Raises:
-        RunnerLost: one of them died.
-    """
-    node = ray._private.worker._global_node
-    watched = [
-        (name, info.process)
-        for name in ("raylet", "gcs_server")
-        for info in (node.all_processes.get(name, ()) if node is not None else ())
-    ]
-    ended, lost = threading.Event(), list[str]()
-
-    def watch() -> None:
-        while not ended.wait(_WATCH_S):
-            lost.extend(name for name, process in watched if process.poll() is not None)
-            if lost and not ended.is_set():
-                _thread.interrupt_main()
-                return
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not lost:
-            raise
-        raise RunnerLost(f"Ray is gone: its process {lost[0]} was ended from outside") from None
-    finally:
-        ended.set()
-        thread.join()
 
 
 def check_address(address: str) -> None:

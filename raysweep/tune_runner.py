@@ -30,6 +30,7 @@ from ray.tune.search import Searcher
 from raysweep.errors import InputError
 from raysweep.packing import Pack
 from raysweep.progress import Observer, Silent
+from raysweep.ray_guard import guarded
 from raysweep.run_folder import RunFolder
 from raysweep.scratch import scratch
 from raysweep.spec import StudyBase
@@ -327,7 +328,7 @@ def run(
         InputError: the cluster cannot be reached, could never place a pack, or its nodes do not
             share the output.
         OSError: the output cannot be written.
-        RunnerLost: the Ray that was started here is gone.
+        RunnerLost: Ray is gone.
     """
     observer = observer or Silent()
     sweep = folder.open_sweep(study)
@@ -374,7 +375,8 @@ def run(
                 log_to_file=False,
             ),
         )
-        with _quiet_tune(slots), _every_loss_told(), _nothing_counted(), ray_cluster.guarded():
+        place = folder.output.argument
+        with _quiet_tune(slots), _every_loss_told(), _nothing_counted(), guarded(place):
             tuner.fit()
     except KeyboardInterrupt:
         observer.stopping(sweep)  # first: a Ray takes seconds to end

@@ -32,6 +32,11 @@ def as_code(text: str) -> str:
     return f"{fence}{pad}{line}{pad}{fence}"
 
 
+def go_on(place: str) -> str:
+    """What a run that ended early leaves, and how to go on with it."""
+    return f"everything finished is kept. Go on with: raysweep resume {place}"
+
+
 def last_line(message: str) -> str:
     """The last line that says something."""
     lines = [line.strip() for line in message.strip().splitlines() if line.strip()]

@@ -35,7 +35,7 @@ from raysweep.errors import InputError, RunnerLost
 from raysweep.run_folder import STUDY_NAME, RunFolder
 from raysweep.spec import Study, StudyBase
 from raysweep.storage import Output
-from raysweep.wording import counted, visible
+from raysweep.wording import counted, go_on, visible
 
 if TYPE_CHECKING:
     from raysweep.sweep import Sweep
@@ -261,7 +261,7 @@ class _Course:
 def _left(course: _Course, place: str) -> str:
     """What is left to do of a run, and how; empty where its results are complete."""
     if course.concluded is None:
-        return f"everything finished is kept. Go on with: raysweep resume {place}"
+        return go_on(place)
     failed = len(course.concluded.failures)
     if not failed:
         return ""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -213,3 +214,35 @@ def test_a_pack_that_hangs_is_told_by_the_command_line(tmp_path: Path) -> None:
     assert "misbehaving.py" in told.stdout
     resumed = raysweep(tmp_path, "resume", "out", "--no-mlflow")
     assert resumed.returncode == 0, resumed.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("raylet", "its process raylet"),
+        ("gcs_server", r"the head node \S+ has not answered for"),
+    ],
+)
+def test_a_cluster_that_is_gone_ends_with_the_last_words_of_other_faults(
+    nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+) -> None:
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "25")
+    out = tmp_path / "out"
+    write_study(tmp_path / "tiny.yaml", search__trials=40, search__generation=2)
+    run = started(
+        tmp_path, "run", "tiny.yaml", "--out", out, "--address", nodes.address, "--no-mlflow"
+    )
+    try:
+        wait_until(lambda: len(parts(out)) > 2, run, 300)
+        [process] = nodes.head_node.all_processes[name]
+        process.process.kill()
+        assert run.wait(60) == 1
+    finally:
+        kill(run)
+    *_, last = (tmp_path / "log").read_text().splitlines()
+    assert re.match(f"Ray is gone: ({reason}|its process raylet)", last)
+    assert last.endswith(f"everything finished is kept. Go on with: raysweep resume {out}")
+    before = len(parts(out))
+    resumed = raysweep(tmp_path, "resume", out, "--no-mlflow", "--runner", "local")
+    assert resumed.returncode == 0, resumed.stderr
+    assert len(parts(out)) > before
