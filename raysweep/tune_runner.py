@@ -5,13 +5,11 @@ pack's part file itself, before it reports, so that nothing finished depends on 
 """
 
 import contextlib
-import logging
-import os
 import socket
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,7 @@ from raysweep import ray_cluster
 # isort: split
 # Only now: ray_cluster sets what Ray reads when it is imported.
 from ray import cloudpickle, tune
-from ray.air._internal import usage
-from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.exceptions import RayActorError, RayError, RayTaskError
-from ray.tune.progress_reporter import TrialProgressCallback
-from ray.tune.schedulers import FIFOScheduler
+from ray.exceptions import RayError, RayTaskError
 from ray.tune.search import Searcher
 
 from raysweep.errors import InputError
@@ -37,13 +31,18 @@ from raysweep.spec import StudyBase
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
 from raysweep.table import PART_SUFFIX, PARTS, Row, read_parts, write_part
+from raysweep.tune_manners import (
+    LatestFirst,
+    NoProgress,
+    every_loss_told,
+    nothing_counted,
+    quiet_tune,
+)
 from raysweep.wording import counted, last_line
 
 LOST_WORKER_RETRIES = 3
 COMPACT_EVERY_S = 30.0
 _COMPACT_SHARE = 50
-_REMEMBERED = 64
-"""Trials from which on Tune forgets those that are over."""
 _WRITE_AGAIN_AFTER_S = (0.5, 2.0)
 _VISIBLE_AFTER_S = (0.1, 0.5, 2.0, 5.0)
 
@@ -207,50 +206,6 @@ class _SweepSearcher(Searcher):
         return {}
 
 
-class _LatestFirst(FIFOScheduler):
-    """Has a free worker take the trial in waiting that came last.
-
-    The one that came first has a worker starting for it, which Tune ends when another takes the
-    trial: where packs are shorter than a worker's start, none but the first would ever get there.
-    """
-
-    def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        _forget_finished(tune_controller)
-        trials = reversed(tune_controller.get_trials())
-        return next((trial for trial in trials if trial.status == "PENDING"), None)
-
-
-def _forget_finished(tune_controller: Any) -> None:
-    """Take the trials that are over from Tune, which would keep all of them, with what they ran.
-
-    Their results are in the part files, and nobody asks Tune for them: so the driver does not grow
-    with the packs, and its loop goes through the few that are left.
-    """
-    trials = tune_controller.get_trials()
-    if len(trials) < _REMEMBERED:
-        return
-    live = tune_controller.get_live_trials()
-    over = {trial for trial in trials if trial.is_finished() and trial not in live}
-    trials[:] = [trial for trial in trials if trial not in over]
-    for name in ("_stopped_trials", "_failed_trials", "_trials_to_cache"):
-        getattr(tune_controller, name, set()).difference_update(over)
-    for trial in over:
-        getattr(tune_controller, "_trial_metadata", {}).pop(trial.trial_id, None)
-
-
-class _NoProgress(TrialProgressCallback):
-    """In place of the one that Tune adds otherwise: it prints nothing, and keeps every trial."""
-
-    def on_trial_result(self, *_: Any, **__: Any) -> None:
-        """Keep nothing."""
-
-    def on_trial_error(self, *_: Any, **__: Any) -> None:
-        """Keep nothing."""
-
-    def on_trial_complete(self, *_: Any, **__: Any) -> None:
-        """Keep nothing."""
-
-
 class _Watcher(tune.Callback):
     """Called by Tune's loop: tells the searcher of lost workers, refreshes display and table."""
 
@@ -357,7 +312,7 @@ def run(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
-                scheduler=_LatestFirst(),
+                scheduler=LatestFirst(),
                 num_samples=-1,
                 reuse_actors=True,
             ),
@@ -371,12 +326,12 @@ def run(
                 # A pack has nothing to save but its part file; without this Tune asks for a
                 # checkpoint at the end, and takes its absence for a lost worker.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[_Watcher(searcher, sweep, folder, observer), _NoProgress()],
+                callbacks=[_Watcher(searcher, sweep, folder, observer), NoProgress()],
                 log_to_file=False,
             ),
         )
         place = folder.output.argument
-        with _quiet_tune(slots), _every_loss_told(), _nothing_counted(), guarded(place):
+        with quiet_tune(slots), every_loss_told(), nothing_counted(), guarded(place):
             tuner.fit()
     except KeyboardInterrupt:
         observer.stopping(sweep)  # first: a Ray takes seconds to end
@@ -387,53 +342,3 @@ def run(
         folders.close()
         folder.compact(sweep)
     return sweep
-
-
-@contextlib.contextmanager
-def _quiet_tune(slots: int) -> Iterator[None]:
-    # As many trials in waiting as can run: workers then start together, and each finds its next
-    # pack (and an actor to reuse) waiting. With the one that Tune keeps for a searcher they queue.
-    name = "TUNE_MAX_PENDING_TRIALS_PG"
-    given = os.environ.get(name)
-    os.environ.setdefault(name, str(slots))
-    logger = logging.getLogger("ray.tune")
-    level = logger.level
-    # The folder says what was done; Tune's own summary of a stopped run would only repeat it.
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        if given is None:
-            os.environ.pop(name, None)
-
-
-@contextlib.contextmanager
-def _every_loss_told() -> Iterator[None]:
-    # Tune knows that a worker may die. Of one that Ray ended for want of memory, or that went with
-    # its node, Ray may tell by another error, and that one would end the run.
-    task_failed = RayActorManager._actor_task_failed
-
-    def task_lost(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
-        known = (RayActorError, RayTaskError)
-        if isinstance(exception, RayError) and not isinstance(exception, known):
-            exception = RayActorError(error_msg=str(exception))
-        task_failed(manager, tracked_actor_task=tracked_actor_task, exception=exception)
-
-    RayActorManager._actor_task_failed = task_lost
-    try:
-        yield
-    finally:
-        RayActorManager._actor_task_failed = task_failed
-
-
-@contextlib.contextmanager
-def _nothing_counted() -> Iterator[None]:
-    # To count which of its callbacks are used Tune imports MLflow, four seconds before the first
-    # pack, and this even where usage statistics are off, as they are here.
-    tag = usage.tag_callbacks
-    usage.tag_callbacks = lambda callbacks: False
-    try:
-        yield
-    finally:
-        usage.tag_callbacks = tag
