@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, fields
 from functools import cache
@@ -23,6 +22,8 @@ from threadpoolctl import threadpool_limits
 
 from raysweep.data.estimable import Estimable, estimable
 from raysweep.data.views import Information, PairedViews
+from raysweep.errors import InputError
+from raysweep.storage import Output
 
 _LOCK_NAME = "lock"
 _MADE_BY = ("estimate.py", "decomposition.py")
@@ -101,17 +102,8 @@ def _read(path: Path) -> Information | None:
 def _keep(path: Path, information: Information) -> None:
     numbers = {name: float(asdict(information)[name]) for name in _NUMBERS}
     content = json.dumps({n: v if v == v else None for n, v in numbers.items()})
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    with contextlib.suppress(OSError):
-        try:
-            with open(temporary, "w") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+    with contextlib.suppress(OSError, InputError):  # where nothing can be kept
+        Output(str(path.parent)).write(path.name, content.encode())
 
 
 @contextlib.contextmanager
