@@ -126,8 +126,8 @@ def prepare_process(study: StudyBase) -> None:
     """Make this process one that runs packs: its imports, its threads, the CPU kernel compiled.
 
     Sums are split by threads, so that every process that runs packs must use the same number for
-    its results to be equal in every bit. The kernel is compiled here, as it takes half a minute
-    on a machine that never ran it and must not count against a pack's time limit.
+    its results to be equal in every bit. The kernel is compiled here, as it takes a while on a
+    machine that never ran it and must not count against a pack's time limit.
     """
     make_importable(study.code_folders or ())
     threads = max(1, int(study.resources.cpus_per_pack))
@@ -136,8 +136,10 @@ def prepare_process(study: StudyBase) -> None:
     if study.training.engine != "torch" and device_for(study) == "cpu":
         with contextlib.suppress(ImportError):  # without Numba "auto" trains by torch
             from raysweep.training.kernel_cache import make_ready
+            from raysweep.training.kernel_losses import ROUTINES
 
-            make_ready(study.training.dtype)
+            loss = ROUTINES.get(study.alignment.loss) if isinstance(study, Study) else None
+            make_ready(study.training.dtype, loss)
 
 
 @contextlib.contextmanager

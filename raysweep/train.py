@@ -179,8 +179,7 @@ def _engine(
             "take engine 'torch' or 'auto'"
         )
     try:
-        from raysweep.training.kernel_cache import make_ready
-        from raysweep.training.kernel_engine import KernelEngine
+        from raysweep.training.kernel_cache import compiled_engine
     except ImportError as error:
         if named == "auto":
             return partial(TorchEngine, passes)
@@ -188,8 +187,7 @@ def _engine(
             f"engine is 'kernel' but Numba cannot be imported ({error}); install it, or take "
             "engine 'torch' or 'auto'"
         ) from None
-    make_ready(settings.dtype)
-    return KernelEngine
+    return compiled_engine
 
 
 def _alignment_parameters(

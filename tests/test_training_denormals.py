@@ -14,7 +14,6 @@ from raysweep.models.shape import PairShape
 from raysweep.training.denormals import are_flushed, denormals
 from raysweep.training.engine import PackEngine
 from raysweep.training.inputs import TrainSettings
-from raysweep.training.kernel_cache import make_ready
 
 SHAPE = PairShape(4, 4, 3, depth_1=2, depth_2=1, width_1=6, width_2=6)
 CALLERS = pytest.mark.parametrize("before", [False, True], ids=["kept", "flushed"])
@@ -22,9 +21,7 @@ DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 @pytest.fixture(autouse=True)
-def compiled_and_put_back() -> Iterator[None]:
-    for dtype in ("float32", "float64"):
-        make_ready(dtype)
+def put_back() -> Iterator[None]:
     yield
     torch.set_flush_denormal(False)
 

@@ -14,17 +14,9 @@ from raysweep.models.shape import PairShape
 from raysweep.objective import build_loss
 from raysweep.training.engine import EpochLog, PackEngine
 from raysweep.training.inputs import Members, PackData, TrainSettings
-from raysweep.training.kernel_cache import make_ready
-from raysweep.training.kernel_engine import KernelEngine
+from raysweep.training.kernel_cache import compiled_engine
 from raysweep.training.passes import HandWritten
 from raysweep.training.torch_engine import TorchEngine
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> None:
-    """Compile the kernel as `train_pack` does, not in this process."""
-    for dtype in ("float32", "float64"):
-        make_ready(dtype)
 
 
 def torch_engine(shape: PairShape, *given: object) -> TorchEngine:
@@ -33,7 +25,7 @@ def torch_engine(shape: PairShape, *given: object) -> TorchEngine:
     return TorchEngine(HandWritten(shape, settings.fusion == "joint"), shape, *given)
 
 
-ENGINES = pytest.mark.parametrize("make", [torch_engine, KernelEngine], ids=["torch", "kernel"])
+ENGINES = pytest.mark.parametrize("make", [torch_engine, compiled_engine], ids=["torch", "kernel"])
 SHAPES = [
     PairShape(5, 4, 3, depth_1=1, depth_2=1, width_1=6, width_2=6),
     PairShape(3, 7, 2, depth_1=4, depth_2=2, width_1=5, width_2=5),
@@ -181,7 +173,7 @@ def test_the_kernel_agrees_with_torch_at_any_size(seed: int) -> None:
     loss = ("unbiased_cka", "infonce")[seed % 2]
     settings = TrainSettings(1, int(rng.integers(5, 90)), loss=loss, dtype="float64")
     members = make_members(5)
-    kernel, seen = one_epoch(KernelEngine, shape, data, settings, members=members)
+    kernel, seen = one_epoch(compiled_engine, shape, data, settings, members=members)
     plain, expected = one_epoch(torch_engine, shape, data, settings, members=members)
     torch.testing.assert_close(kernel.parameters, plain.parameters, atol=1e-10, rtol=0)
     torch.testing.assert_close(kernel.validate(), plain.validate(), atol=0, rtol=0)
@@ -227,7 +219,7 @@ def test_the_kernel_agrees_with_torch_on_losses_it_knows_and_on_those_it_asks(
     own = torch.linspace(-0.3, 0.3, 5 * count, dtype=torch.float64).view(5, count)
     initial = torch.cat((shape.initial_parameters(range(5)), own), dim=1)
     members = make_members(5, init_seed=np.arange(5))
-    kernel, seen = one_epoch(KernelEngine, shape, data, settings, initial, members)
+    kernel, seen = one_epoch(compiled_engine, shape, data, settings, initial, members)
     plain, expected = one_epoch(torch_engine, shape, data, settings, initial, members)
     torch.testing.assert_close(kernel.parameters, plain.parameters, atol=1e-10, rtol=0)
     torch.testing.assert_close(

@@ -17,8 +17,7 @@ from raysweep.models.shape import PairShape
 from raysweep.objective import LOSSES, build_loss
 from raysweep.training.engine import KERNEL_LOSSES
 from raysweep.training.inputs import PackData, TrainSettings
-from raysweep.training.kernel_cache import make_ready
-from raysweep.training.kernel_engine import KernelEngine
+from raysweep.training.kernel_cache import compiled_engine
 from raysweep.training.kernel_losses import KernelLoss
 
 EQUAL = PairShape(5, 4, 3, depth_1=1, depth_2=2, width_1=6, width_2=6)
@@ -42,12 +41,6 @@ CASES: list[tuple[str, dict[str, object], dict[str, float], PairShape]] = [
 ]
 IDS = [f"{name}-{i}" for i, (name, *_) in enumerate(CASES)]
 LEAST_ROWS = {"infonce": 1, "siglip": 1}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> None:
-    for dtype in ("float32", "float64"):
-        make_ready(dtype)
 
 
 def expected(
@@ -91,7 +84,7 @@ def test_values_and_gradients(
     data = make_data(5, shape, rows=rows)
     settings = TrainSettings(1, 128, loss=name, loss_options=options, dtype="float64")
     initial = shape.initial_parameters(make_members(5).init_seed)
-    engine, log = one_epoch(KernelEngine, shape, data, settings, initial)
+    engine, log = one_epoch(compiled_engine, shape, data, settings, initial)
     definition = reference_losses.LOSSES[name]
     gradients, values = expected(
         shape, data, initial, LEAST_ROWS.get(name, 2), lambda x, y, own: definition(x, y, **given)
@@ -109,7 +102,7 @@ def test_learned_scale_and_bias(rows: int) -> None:
     own = torch.tensor([[1.0, -2.0], [0.0, 3.0], [2.3, -10.0], [4.0, 0.0], [-1.0, 30.0]])
     initial = EQUAL.initial_parameters(make_members(5).init_seed)
     initial = torch.cat((initial, own.double()), dim=1)
-    engine, log = one_epoch(KernelEngine, EQUAL, data, settings, initial)
+    engine, log = one_epoch(compiled_engine, EQUAL, data, settings, initial)
     gradients, values = expected(
         EQUAL, data, initial, 1, lambda x, y, p: reference_losses.siglip(x, y, p[0].exp(), p[1])
     )
@@ -128,7 +121,7 @@ def test_float32_is_float64_rounded(
     found = []
     for dtype in ("float32", "float64"):
         settings = TrainSettings(1, 512, loss=name, loss_options=options, dtype=dtype)
-        engine, log = one_epoch(KernelEngine, shape, data, settings, initial)
+        engine, log = one_epoch(compiled_engine, shape, data, settings, initial)
         found.append((engine.gradients.double(), log.alignment_loss))
     (single, value), (double, exact) = found
     for one, right in zip(single, double, strict=True):
@@ -148,7 +141,7 @@ def test_one_way_and_last_batches_as_in_torch(name: str, stopped: str) -> None:
     initial = torch.cat((EQUAL.initial_parameters(range(5)), own), dim=1)
     members = make_members(5, init_seed=np.arange(5))
     members = dataclasses.replace(members, strength=np.array([0.0, 0.5, 2.0, 0.1, 1.0]))
-    kernel, seen = one_epoch(KernelEngine, EQUAL, data, settings, initial, members)
+    kernel, seen = one_epoch(compiled_engine, EQUAL, data, settings, initial, members)
     plain, right = one_epoch(torch_engine, EQUAL, data, settings, initial, members)
     torch.testing.assert_close(kernel.parameters, plain.parameters, atol=1e-10, rtol=0)
     for field in ("alignment_loss", "alignment_gradient"):
@@ -177,7 +170,7 @@ def test_wide_layers() -> None:
         data = make_data(5, shape, rows=97)
         settings = TrainSettings(1, 40, dtype="float64")
         members = make_members(5)
-        kernel, _ = one_epoch(KernelEngine, shape, data, settings, members=members)
+        kernel, _ = one_epoch(compiled_engine, shape, data, settings, members=members)
         plain, _ = one_epoch(torch_engine, shape, data, settings, members=members)
         torch.testing.assert_close(kernel.gradients, plain.gradients, atol=1e-11, rtol=1e-9)
         torch.testing.assert_close(kernel.validate(), plain.validate(), atol=0, rtol=0)

@@ -15,59 +15,99 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 import torch
+from numba import from_dtype
 
 from raysweep import import_path
-from raysweep.models.shape import PairShape
-from raysweep.objective import build_loss
-from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.models.shape import EncoderShape, PairShape
+from raysweep.objective import AlignmentLoss
+from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.kernel import pack
+from raysweep.training.kernel.routine import DIGEST, Routine
 from raysweep.training.kernel_engine import KernelEngine
+from raysweep.training.kernel_losses import ROUTINES, KernelLoss
 
 _LOCK_NAME = "raysweep-kernel.lock"
-_READY: set[str] = set()
+_STEP = "step"
+_READY: set[tuple[str, str]] = set()
 
 
-def make_ready(dtype: str) -> None:
+def make_ready(dtype: str, loss: Routine | None = None) -> None:
     """See that the kernel lies compiled on this machine's disk; at once, if it does.
 
-    The first call on a machine takes about half a minute. Where no process can be started or
-    nothing can be stored, the kernel is compiled when it is first used: all the same but for the
-    last bit.
+    The first call on a machine takes some ten seconds, the first one with another loss a few.
+    Where no process can be started or nothing can be stored, the kernel is compiled when it is
+    first used: all the same but for the last bit.
 
     Args:
         dtype: "float32" or "float64".
+        loss: what computes the alignment loss, if the kernel does.
     """
-    if dtype in _READY:
+    needed = [_STEP] if loss is None else [_STEP, loss.name]
+    if all((dtype, part) in _READY for part in needed):
         return
     folder = Path(pack.advance.stats.cache_path)
-    mark = folder / f"raysweep-{_machine()}-{dtype}.compiled"
+    marks = {part: folder / f"raysweep-{_machine()}-{dtype}-{part}.compiled" for part in needed}
+
+    def missing() -> list[str]:
+        return [part for part, mark in marks.items() if not mark.exists()]
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not mark.exists():
+        if missing():
             with open(folder / _LOCK_NAME, "a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                if not mark.exists() and _compile_elsewhere(dtype):
-                    mark.touch()
+                parts = missing()
+                if parts and _compile_elsewhere(dtype, parts):
+                    for part in parts:
+                        marks[part].touch()
     except OSError:
         return
-    _READY.add(dtype)
+    _READY.update((dtype, part) for part in needed)
 
 
-def compile_here(dtype: str) -> None:
-    """Call every entry point once, so that Numba compiles it and keeps it on disk.
+def compiled_engine(
+    shape: PairShape | EncoderShape,
+    members: Members,
+    data: PackData | EncoderData,
+    settings: TrainSettings,
+    loss: AlignmentLoss | None,
+    parameters: torch.Tensor,
+) -> KernelEngine:
+    """A `KernelEngine`, and what it needs lies compiled."""
+    known = None
+    if loss is not None and isinstance(shape, PairShape) and members.strength.any():
+        known = KernelLoss.of(loss, shape, settings.batch_size, np.dtype(settings.dtype))
+    make_ready(settings.dtype, None if known is None else known.routine)
+    return KernelEngine(shape, members, data, settings, loss, parameters)
+
+
+def compile_here(dtype: str, *parts: str) -> None:
+    """Compile what a step always uses, and some losses, so that Numba keeps them on disk.
 
     Args:
         dtype: "float32" or "float64".
+        parts: names of losses; "step" for what is always used.
     """
+    if _STEP in parts:
+        _take_a_step(dtype)
+    element = from_dtype(np.dtype(dtype))
+    pack.load(element)
+    for routine in set(ROUTINES.values()):
+        if routine.name in parts:
+            routine.load(element)
+
+
+def _take_a_step(dtype: str) -> None:
+    """Call every entry point once."""
     rows, x = 8, np.zeros((1, 8, 2))
     one, label = np.ones(1), np.arange(rows)[None] % 2
     shape = PairShape(d1=2, d2=2, classes=2, depth_1=1, depth_2=1, width_1=2, width_2=2)
     engine = KernelEngine(
         shape,
-        Members(one, one, one, one, one, one, one),
+        Members(one, one, one, one, 0 * one, one, one),
         PackData((x, x), label, (x, x), label, np.zeros(1)),
         TrainSettings(epochs=1, batch_size=rows, dtype=dtype, engine="kernel"),
-        build_loss("infonce", {}),
+        None,
         shape.initial_parameters([0]).to(getattr(torch, dtype)),
     )
     stream = torch.zeros(1, dtype=torch.int64)
@@ -75,8 +115,9 @@ def compile_here(dtype: str) -> None:
     engine.validate()
 
 
-def _compile_elsewhere(dtype: str) -> bool:
-    code = f"from {__name__} import compile_here; compile_here({dtype!r})"
+def _compile_elsewhere(dtype: str, parts: list[str]) -> bool:
+    names = ", ".join(map(repr, (dtype, *parts)))
+    code = f"from {__name__} import compile_here; compile_here({names})"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],
         env=import_path.environment(sys.path),
@@ -91,5 +132,5 @@ def _compile_elsewhere(dtype: str) -> bool:
 def _machine() -> str:
     """Names what the compiled code depends on: its sources, Numba and the processor."""
     features = llvm.get_host_cpu_features().flatten()
-    facts = (pack.DIGEST, numba.__version__, llvm.get_host_cpu_name(), features)
+    facts = (DIGEST, numba.__version__, llvm.get_host_cpu_name(), features)
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numba import from_dtype
 
 from raysweep.models.shape import EncoderShape, PairShape
 from raysweep.objective import AlignmentLoss, OverPairs
@@ -20,8 +21,9 @@ from raysweep.training.kernel.program import (
     lay_out,
     score_program,
 )
+from raysweep.training.kernel.term import NO_TERM
 from raysweep.training.kernel.vectors import VECTOR_BYTES
-from raysweep.training.kernel_losses import NO_TERM, KernelLoss
+from raysweep.training.kernel_losses import KernelLoss
 from raysweep.training.passes import squared_norm
 
 
@@ -95,7 +97,11 @@ class KernelEngine:
         if loss is not None and isinstance(shape, PairShape):
             known = KernelLoss.of(loss, shape, size, self._dtype)
         self._asked = loss is not None and known is None
-        self._term = NO_TERM if known is None else known.term(places, shape.parameter_count)
+        self._term = NO_TERM
+        pack.load(element := from_dtype(self._dtype))
+        if known is not None and members.strength.any():
+            address = known.routine.load(element)
+            self._term = known.term(address, places, shape.parameter_count)
         self._step = _step(shape, places, values.shape[1], settings.fusion == "joint")
         self._scratch = self._new_scratch(1)
         self._done = 0

@@ -15,16 +15,31 @@ from raysweep.objective.redundancy import BarlowTwins, VICReg
 from raysweep.objective.siglip import SigLIP
 from raysweep.objective.soft_knn import SoftKNN
 from raysweep.objective.uniformity import Uniformity
-from raysweep.training.kernel import pack
+from raysweep.training.kernel.cka import cka
+from raysweep.training.kernel.infonce import infonce
+from raysweep.training.kernel.neighbours import soft_knn, uniformity
 from raysweep.training.kernel.program import Places
-from raysweep.training.kernel.sides import STRIP, Sides, place_sides
+from raysweep.training.kernel.redundancy import barlow_twins, vicreg
+from raysweep.training.kernel.routine import Routine
+from raysweep.training.kernel.sides import STRIP, place_sides
+from raysweep.training.kernel.siglip import siglip
+from raysweep.training.kernel.term import Term
 from raysweep.training.kernel.vectors import VECTOR_BYTES
 
 LARGEST_MATRIX_BYTES = 2**26
 """Beyond this size InfoNCE's samples-by-samples matrix is left to the loss's own chunks."""
 
-NO_TERM = pack.Term(pack.CKA, 0.0, 0.0, 0.0, -1, -1, 0.0, 0.0, Sides(*[0] * len(Sides._fields)))
-"""Of members without an alignment loss."""
+ROUTINES = {
+    "infonce": infonce,
+    "cka": cka,
+    "unbiased_cka": cka,
+    "siglip": siglip,
+    "soft_knn": soft_knn,
+    "uniformity": uniformity,
+    "vicreg": vicreg,
+    "barlow_twins": barlow_twins,
+}
+"""What computes the losses of `raysweep.training.engine.KERNEL_LOSSES`, by their names."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +47,13 @@ class KernelLoss:
     """A loss that the kernel computes itself.
 
     Attributes:
-        code: of a loss of `raysweep.training.kernel.pack`.
+        routine: what computes it.
         options: its numbers, at most three.
         learned: whether its first two numbers are learned, the first as its logarithm.
         pulls: 1.0 for each side that the loss moves, else 0.0.
     """
 
-    code: int
+    routine: Routine
     options: tuple[float, ...] = ()
     learned: bool = False
     pulls: tuple[float, float] = (1.0, 1.0)
@@ -63,44 +78,45 @@ class KernelLoss:
 
         match loss:
             case LinearCKA():
-                return cls(pack.UNBIASED_CKA if loss.unbiased else pack.CKA)
+                return cls(cka, (float(loss.unbiased),))
             case InfoNCE(learned=False) if spans(2.0 / loss.temperature):
                 fits = batch_size**2 * dtype.itemsize <= LARGEST_MATRIX_BYTES
-                return cls(pack.INFONCE, (1.0 / loss.temperature,)) if fits else None
+                return cls(infonce, (1.0 / loss.temperature,)) if fits else None
             case SigLIP():
-                return cls(pack.SIGLIP, (loss.scale, loss.bias), loss.learned)
+                return cls(siglip, (loss.scale, loss.bias), loss.learned)
             case SoftKNN() if spans(2.0 / loss.temperature):
-                return cls(pack.SOFT_KNN, (1.0 / loss.temperature,))
+                return cls(soft_knn, (1.0 / loss.temperature,))
             case Uniformity() if spans(4.0 * loss.sharpness):
-                return cls(pack.UNIFORMITY, (2.0 * loss.sharpness,))
+                return cls(uniformity, (2.0 * loss.sharpness,))
             case VICReg():
-                return cls(pack.VICREG, (loss.invariance, loss.variance, loss.covariance))
+                return cls(vicreg, (loss.invariance, loss.variance, loss.covariance))
             case BarlowTwins():
-                return cls(pack.BARLOW_TWINS, (loss.redundancy,))
+                return cls(barlow_twins, (loss.redundancy,))
         return None
 
-    def term(self, places: Places, parameter_count: int) -> pack.Term:
+    def term(self, address: int, places: Places, parameter_count: int) -> Term:
         """Make room for it in the arena.
 
         Args:
+            address: of the routine for the arena's element type.
             places: of the step.
             parameter_count: of the encoders and heads, which the learned parameters follow.
         """
         width_1, width_2 = (side.width for side in places.towers)
         strip = STRIP * places.stride
         size = {
-            pack.INFONCE: places.stride**2,
-            pack.SIGLIP: strip,
+            infonce: places.stride**2,
+            siglip: strip,
             # Two strips and four numbers a sample; the last row is read a vector too far.
-            pack.SOFT_KNN: 2 * strip + 4 * places.stride + VECTOR_BYTES,
-            pack.UNIFORMITY: strip + VECTOR_BYTES,
-            pack.VICREG: width_1**2,
-            pack.BARLOW_TWINS: width_1**2 + 2 * width_1,
-        }.get(self.code, width_1**2 + width_2**2 + width_1 * width_2)
+            soft_knn: 2 * strip + 4 * places.stride + VECTOR_BYTES,
+            uniformity: strip + VECTOR_BYTES,
+            vicreg: width_1**2,
+            barlow_twins: width_1**2 + 2 * width_1,
+        }.get(self.routine, width_1**2 + width_2**2 + width_1 * width_2)
         own = at_own = -1
         if self.learned:
             own = places.parameters + parameter_count
             at_own = places.gradients + parameter_count
         first, second, third = (*self.options, 0.0, 0.0, 0.0)[:3]
         sides = place_sides(places, size)
-        return pack.Term(self.code, first, second, third, own, at_own, *self.pulls, sides)
+        return Term(address, first, second, third, own, at_own, *self.pulls, sides)

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from raysweep.training.kernel.products import dense_add, dense_zero, outer_add
-from raysweep.training.kernel.sides import Sides, mean, part, square_norm
+from raysweep.training.kernel.products import dense, outer_add
+from raysweep.training.kernel.sides import mean, part, square_norm
+from raysweep.training.kernel.term import Term, loss
+from raysweep.training.kernel.tiles import ADD, ZERO
 
 _ROUNDING = 64
 """What is left after centring counts as zero below so many units in the last place."""
@@ -93,8 +95,9 @@ def _side_gradient(
 ) -> None:
     """Gradient at one side: cross (X Y') Y + own (X X') X, less the diagonals, times its scale."""
     kind = mem.dtype.type
-    dense_zero(
+    dense(
         mem,
+        ZERO,
         side.own,
         side.width,
         np.int64(1),
@@ -114,8 +117,9 @@ def _side_gradient(
         row = part(mem, side.grad, r, stride, columns)
         for j in range(columns):
             row[j] *= ratio
-    dense_add(
+    dense(
         mem,
+        ADD,
         side.shared,
         side.shared_row,
         side.shared_inner,
@@ -147,68 +151,76 @@ def _side_gradient(
                 row[j] -= middle
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def cka(mem: Any, sides: Sides, rows: int, columns: int, stride: int, unbiased: bool) -> float:
+@loss
+def cka(sources: str) -> Any:
     """1 - CKA of the samples in u and v; gradients are left in grad_u and grad_v.
 
     NaN, with no gradients to use, where a side is constant or the batch too short.
     """
-    if rows < (4 if unbiased else 2):
-        return math.nan
-    width_1, width_2 = sides.width_1, sides.width_2
-    epsilon = 2.0**-23 if mem.itemsize == 4 else 2.0**-52
-    scale_1 = _standardise(mem, sides.u, width_1, rows, stride, epsilon)
-    scale_2 = _standardise(mem, sides.v, width_2, rows, stride, epsilon)
-    if scale_1 == 0.0 or scale_2 == 0.0:
-        return math.nan
-    own_1 = sides.matrix
-    own_2 = own_1 + width_1 * width_1
-    shared = own_2 + width_2 * width_2
-    end = shared + width_1 * width_2
-    mem[own_1:end] = mem.dtype.type(0)
-    u, v = sides.u, sides.v
-    outer_add(mem, u, stride, u, stride, own_1, width_1, width_1, width_1, columns, -1)
-    outer_add(mem, v, stride, v, stride, own_2, width_2, width_2, width_2, columns, -1)
-    outer_add(mem, u, stride, v, stride, shared, width_2, width_1, width_2, columns, -1)
-    hsic_1, hsic_2 = square_norm(mem[own_1:own_2]), square_norm(mem[own_2:shared])
-    hsic_12 = square_norm(mem[shared:end])
-    if unbiased:
-        _lengths(mem, u, width_1, rows, stride, sides.norm_u)
-        _lengths(mem, v, width_2, rows, stride, sides.norm_v)
-        mine = part(mem, sides.norm_u, 0, stride, rows)
-        theirs = part(mem, sides.norm_v, 0, stride, rows)
-        least_1, least_2 = _ROUNDING * epsilon * hsic_1, _ROUNDING * epsilon * hsic_2
-        hsic_1 = _without_diagonal(hsic_1, mine, mine)
-        hsic_2 = _without_diagonal(hsic_2, theirs, theirs)
-        hsic_12 = _without_diagonal(hsic_12, mine, theirs)
-        if hsic_1 <= least_1 or hsic_2 <= least_2:
-            return math.nan
-    joint = 1.0 / math.sqrt(hsic_1 * hsic_2)
-    similarity = hsic_12 * joint
-    cross = -2.0 * joint
-    one = np.int64(1)
-    first = _Side(u, sides.grad_u, sides.norm_u, width_1, scale_1, own_1, shared, width_2, one)
-    second = _Side(v, sides.grad_v, sides.norm_v, width_2, scale_2, own_2, shared, one, width_2)
-    _side_gradient(
-        mem,
-        first,
-        second,
-        2.0 * similarity / hsic_1,
-        cross,
-        unbiased,
-        rows,
-        columns,
-        stride,
-    )
-    _side_gradient(
-        mem,
-        second,
-        first,
-        2.0 * similarity / hsic_2,
-        cross,
-        unbiased,
-        rows,
-        columns,
-        stride,
-    )
-    return 1.0 - similarity
+
+    def cka(
+        mem: Any, term: Term, rows: int, columns: int, block: int, stride: int
+    ) -> tuple[float, float, float]:
+        len(sources)
+        sides, unbiased = term.sides, term.option_1 > 0.0
+        if rows < (4 if unbiased else 2):
+            return math.nan, 0.0, 0.0
+        width_1, width_2 = sides.width_1, sides.width_2
+        epsilon = 2.0**-23 if mem.itemsize == 4 else 2.0**-52
+        scale_1 = _standardise(mem, sides.u, width_1, rows, stride, epsilon)
+        scale_2 = _standardise(mem, sides.v, width_2, rows, stride, epsilon)
+        if scale_1 == 0.0 or scale_2 == 0.0:
+            return math.nan, 0.0, 0.0
+        own_1 = sides.matrix
+        own_2 = own_1 + width_1 * width_1
+        shared = own_2 + width_2 * width_2
+        end = shared + width_1 * width_2
+        mem[own_1:end] = mem.dtype.type(0)
+        u, v = sides.u, sides.v
+        outer_add(mem, u, stride, u, stride, own_1, width_1, width_1, width_1, columns, -1)
+        outer_add(mem, v, stride, v, stride, own_2, width_2, width_2, width_2, columns, -1)
+        outer_add(mem, u, stride, v, stride, shared, width_2, width_1, width_2, columns, -1)
+        hsic_1, hsic_2 = square_norm(mem[own_1:own_2]), square_norm(mem[own_2:shared])
+        hsic_12 = square_norm(mem[shared:end])
+        if unbiased:
+            _lengths(mem, u, width_1, rows, stride, sides.norm_u)
+            _lengths(mem, v, width_2, rows, stride, sides.norm_v)
+            mine = part(mem, sides.norm_u, 0, stride, rows)
+            theirs = part(mem, sides.norm_v, 0, stride, rows)
+            least_1, least_2 = _ROUNDING * epsilon * hsic_1, _ROUNDING * epsilon * hsic_2
+            hsic_1 = _without_diagonal(hsic_1, mine, mine)
+            hsic_2 = _without_diagonal(hsic_2, theirs, theirs)
+            hsic_12 = _without_diagonal(hsic_12, mine, theirs)
+            if hsic_1 <= least_1 or hsic_2 <= least_2:
+                return math.nan, 0.0, 0.0
+        joint = 1.0 / math.sqrt(hsic_1 * hsic_2)
+        similarity = hsic_12 * joint
+        cross = -2.0 * joint
+        one = np.int64(1)
+        first = _Side(u, sides.grad_u, sides.norm_u, width_1, scale_1, own_1, shared, width_2, one)
+        second = _Side(v, sides.grad_v, sides.norm_v, width_2, scale_2, own_2, shared, one, width_2)
+        _side_gradient(
+            mem,
+            first,
+            second,
+            2.0 * similarity / hsic_1,
+            cross,
+            unbiased,
+            rows,
+            columns,
+            stride,
+        )
+        _side_gradient(
+            mem,
+            second,
+            first,
+            2.0 * similarity / hsic_2,
+            cross,
+            unbiased,
+            rows,
+            columns,
+            stride,
+        )
+        return 1.0 - similarity, 0.0, 0.0
+
+    return cka

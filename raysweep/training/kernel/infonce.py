@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from raysweep.training.kernel.products import dense_add, dense_exp, outer_add
+from raysweep.training.kernel.products import dense, outer_add
 from raysweep.training.kernel.sides import STRIP, Sides, part
+from raysweep.training.kernel.term import Term, loss
+from raysweep.training.kernel.tiles import ADD, EXP
 from raysweep.training.kernel.unit import unit
 
 _PRODUCTS = 8
@@ -47,8 +49,9 @@ def _exponentials(mem: Any, sides: Sides, rows: int, columns: int, stride: int, 
     for i in range(0, rows, 4):
         height = min(4, rows - i)
         strip = sides.matrix + i * stride
-        dense_exp(
+        dense(
             mem,
+            EXP,
             sides.scaled + i,
             1,
             stride,
@@ -85,8 +88,9 @@ def _strip_products(mem: Any, sides: Sides, rows: int, columns: int, stride: int
             by_row = one / mem[sides.by_row + start + r]
             for j in range(rows):
                 row[j] *= by_row + by_column[j]
-        dense_add(
+        dense(
             mem,
+            ADD,
             sides.u + start,
             stride,
             np.int64(1),
@@ -145,31 +149,55 @@ def _through_unit(
             g[j] = (g[j] - radial[j] * x[j]) * lengths[j]
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def infonce(
-    mem: Any, sides: Sides, rows: int, columns: int, stride: int, inverse_temperature: float
-) -> float:
+@loss
+def infonce(sources: str) -> Any:
     """The loss of the samples in u and v, of equal widths; leaves its gradients beside them."""
-    scale = mem.dtype.type(inverse_temperature)
-    width = sides.width_1
-    unit(mem, sides.u, width, rows, stride, sides.norm_u)
-    unit(mem, sides.v, width, rows, stride, sides.norm_v)
-    positive = 0.0
-    for r in range(width):
-        x, y = part(mem, sides.u, r, stride, rows), part(mem, sides.v, r, stride, rows)
-        z = part(mem, sides.scaled, r, stride, rows)
-        for j in range(rows):
-            positive += x[j] * y[j]
-            z[j] = scale * x[j]
-    _exponentials(mem, sides, rows, columns, stride, scale)
-    logs = _log_sum(part(mem, sides.by_row, 0, stride, rows))
-    logs += _log_sum(part(mem, sides.by_column, 0, stride, rows))
-    _strip_products(mem, sides, rows, columns, stride)
-    step = mem.dtype.type(inverse_temperature / rows)
-    _through_unit(
-        mem, sides.grad_u, sides.u, sides.v, sides.norm_u, sides.by_row, step, width, rows, stride
-    )
-    _through_unit(
-        mem, sides.grad_v, sides.v, sides.u, sides.norm_v, sides.by_row, step, width, rows, stride
-    )
-    return inverse_temperature * (1.0 - positive / rows) + 0.5 * logs / rows
+
+    def infonce(
+        mem: Any, term: Term, rows: int, columns: int, block: int, stride: int
+    ) -> tuple[float, float, float]:
+        len(sources)
+        sides, inverse_temperature = term.sides, term.option_1
+        scale = mem.dtype.type(inverse_temperature)
+        width = sides.width_1
+        unit(mem, sides.u, width, rows, stride, sides.norm_u)
+        unit(mem, sides.v, width, rows, stride, sides.norm_v)
+        positive = 0.0
+        for r in range(width):
+            x, y = part(mem, sides.u, r, stride, rows), part(mem, sides.v, r, stride, rows)
+            z = part(mem, sides.scaled, r, stride, rows)
+            for j in range(rows):
+                positive += x[j] * y[j]
+                z[j] = scale * x[j]
+        _exponentials(mem, sides, rows, columns, stride, scale)
+        logs = _log_sum(part(mem, sides.by_row, 0, stride, rows))
+        logs += _log_sum(part(mem, sides.by_column, 0, stride, rows))
+        _strip_products(mem, sides, rows, columns, stride)
+        step = mem.dtype.type(inverse_temperature / rows)
+        _through_unit(
+            mem,
+            sides.grad_u,
+            sides.u,
+            sides.v,
+            sides.norm_u,
+            sides.by_row,
+            step,
+            width,
+            rows,
+            stride,
+        )
+        _through_unit(
+            mem,
+            sides.grad_v,
+            sides.v,
+            sides.u,
+            sides.norm_v,
+            sides.by_row,
+            step,
+            width,
+            rows,
+            stride,
+        )
+        return inverse_temperature * (1.0 - positive / rows) + 0.5 * logs / rows, 0.0, 0.0
+
+    return infonce

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from raysweep.training.kernel.products import dense_add, dense_zero, outer_add
-from raysweep.training.kernel.sides import STRIP, Sides, part
+from raysweep.training.kernel.products import dense, outer_add
+from raysweep.training.kernel.sides import STRIP, part
 from raysweep.training.kernel.sweeps import sweep
+from raysweep.training.kernel.term import Term, loss
+from raysweep.training.kernel.tiles import ADD, ZERO
 from raysweep.training.kernel.unit import through_unit, unit
 from raysweep.training.kernel.vectors import Vectors
 
@@ -65,8 +67,8 @@ def _cosines(
     strip: int,
 ) -> None:  # fmt: skip
     """Products of the samples start : start + height with those from `begin` on."""
-    dense_zero(
-        mem, x + start, np.int64(1), stride, x + begin, stride, strip + begin, stride,
+    dense(
+        mem, ZERO, x + start, np.int64(1), stride, x + begin, stride, strip + begin, stride,
         height, width, columns - begin, strip, mem.dtype.type(0),
     )  # fmt: skip
 
@@ -82,8 +84,8 @@ def _add_products(
         row = part(mem, strip, r, stride, columns)
         row[begin : start + r + 1] = none
         row[rows:] = none
-    dense_add(
-        mem, x + start, stride, np.int64(1), strip + begin, stride, grad + begin, stride,
+    dense(
+        mem, ADD, x + start, stride, np.int64(1), strip + begin, stride, grad + begin, stride,
         width, height, columns - begin, strip, none,
     )  # fmt: skip
     outer_add(
@@ -97,68 +99,74 @@ def _clear(mem: Any, at: int, count: int) -> None:
     mem[at : at + count] = mem.dtype.type(0)
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def soft_knn(
-    mem: Any, sides: Sides, rows: int, columns: int, block: int, stride: int, scale: float
-) -> float:
+@loss
+def soft_knn(sources: str) -> Any:
     """The loss of the samples in u and v; leaves its gradients beside them. NaN of one sample."""
-    if rows < 2:
-        return math.nan
-    kind, by = mem.dtype.type, mem.dtype.type(scale)
-    u, v, width_1, width_2 = sides.u, sides.v, sides.width_1, sides.width_2
-    unit(mem, u, width_1, rows, stride, sides.norm_u)
-    unit(mem, v, width_2, rows, stride, sides.norm_v)
-    _clear(mem, sides.grad_u, width_1 * stride)
-    _clear(mem, sides.grad_v, width_2 * stride)
-    strip_1 = sides.matrix
-    strip_2 = strip_1 + STRIP * stride
-    # One number a sample: the two sums of exponentials, and those times the difference.
-    sums_e = strip_2 + STRIP * stride
-    sums_f, sums_ed, sums_fd = sums_e + stride, sums_e + 2 * stride, sums_e + 3 * stride
-    _clear(mem, sums_e, 4 * stride)
-    for start in range(0, rows, STRIP):
-        height, begin = min(STRIP, rows - start), start // block * block
-        _cosines(mem, u, width_1, start, height, begin, columns, stride, strip_1)
-        _cosines(mem, v, width_2, start, height, begin, columns, stride, strip_2)
-        for r in range(height):
-            i = start + r
-            j = i + 1
-            first, second = strip_1 + r * stride + j, strip_2 + r * stride + j
-            places = (sums_e + j, sums_f + j, sums_ed + j, sums_fd + j, first, second)
-            e, f, ed, fd = _sums(mem, places, (by,), rows - j)
-            mem[sums_e + i] += e
-            mem[sums_f + i] += f
-            mem[sums_ed + i] += ed
-            mem[sums_fd + i] += fd
-    value = 0.0
-    for i in range(rows):
-        e, f = kind(1) / mem[sums_e + i], kind(1) / mem[sums_f + i]
-        ed, fd = mem[sums_ed + i] * e, mem[sums_fd + i] * f
-        value += ed - fd
-        mem[sums_e + i], mem[sums_f + i] = e, f
-        mem[sums_ed + i], mem[sums_fd + i] = ed * e, fd * f
-    for start in range(0, rows, STRIP):
-        height, begin = min(STRIP, rows - start), start // block * block
-        _cosines(mem, u, width_1, start, height, begin, columns, stride, strip_1)
-        _cosines(mem, v, width_2, start, height, begin, columns, stride, strip_2)
-        for r in range(height):
-            i = start + r
-            j = i + 1
-            first, second = strip_1 + r * stride + j, strip_2 + r * stride + j
-            places = (first, second, sums_e + j, sums_f + j, sums_ed + j, sums_fd + j)
-            own = (by, mem[sums_e + i], mem[sums_f + i], mem[sums_ed + i], mem[sums_fd + i])
-            _slopes(mem, places, own, rows - j)
-        _add_products(
-            mem, u, sides.grad_u, width_1, start, height, begin, columns, rows, stride, strip_1
-        )
-        _add_products(
-            mem, v, sides.grad_v, width_2, start, height, begin, columns, rows, stride, strip_2
-        )
-    step = 0.5 * scale / rows
-    along = sides.by_row
-    through_unit(mem, sides.grad_u, u, sides.norm_u, along, step, width_1, rows, stride)
-    through_unit(mem, sides.grad_v, v, sides.norm_v, along, step, width_2, rows, stride)
-    return 0.5 * value / rows
+
+    def soft_knn(
+        mem: Any, term: Term, rows: int, columns: int, block: int, stride: int
+    ) -> tuple[float, float, float]:
+        len(sources)
+        sides, scale = term.sides, term.option_1
+        if rows < 2:
+            return math.nan, 0.0, 0.0
+        kind, by = mem.dtype.type, mem.dtype.type(scale)
+        u, v, width_1, width_2 = sides.u, sides.v, sides.width_1, sides.width_2
+        unit(mem, u, width_1, rows, stride, sides.norm_u)
+        unit(mem, v, width_2, rows, stride, sides.norm_v)
+        _clear(mem, sides.grad_u, width_1 * stride)
+        _clear(mem, sides.grad_v, width_2 * stride)
+        strip_1 = sides.matrix
+        strip_2 = strip_1 + STRIP * stride
+        # One number a sample: the two sums of exponentials, and those times the difference.
+        sums_e = strip_2 + STRIP * stride
+        sums_f, sums_ed, sums_fd = sums_e + stride, sums_e + 2 * stride, sums_e + 3 * stride
+        _clear(mem, sums_e, 4 * stride)
+        for start in range(0, rows, STRIP):
+            height, begin = min(STRIP, rows - start), start // block * block
+            _cosines(mem, u, width_1, start, height, begin, columns, stride, strip_1)
+            _cosines(mem, v, width_2, start, height, begin, columns, stride, strip_2)
+            for r in range(height):
+                i = start + r
+                j = i + 1
+                first, second = strip_1 + r * stride + j, strip_2 + r * stride + j
+                places = (sums_e + j, sums_f + j, sums_ed + j, sums_fd + j, first, second)
+                e, f, ed, fd = _sums(mem, places, (by,), rows - j)
+                mem[sums_e + i] += e
+                mem[sums_f + i] += f
+                mem[sums_ed + i] += ed
+                mem[sums_fd + i] += fd
+        value = 0.0
+        for i in range(rows):
+            e, f = kind(1) / mem[sums_e + i], kind(1) / mem[sums_f + i]
+            ed, fd = mem[sums_ed + i] * e, mem[sums_fd + i] * f
+            value += ed - fd
+            mem[sums_e + i], mem[sums_f + i] = e, f
+            mem[sums_ed + i], mem[sums_fd + i] = ed * e, fd * f
+        for start in range(0, rows, STRIP):
+            height, begin = min(STRIP, rows - start), start // block * block
+            _cosines(mem, u, width_1, start, height, begin, columns, stride, strip_1)
+            _cosines(mem, v, width_2, start, height, begin, columns, stride, strip_2)
+            for r in range(height):
+                i = start + r
+                j = i + 1
+                first, second = strip_1 + r * stride + j, strip_2 + r * stride + j
+                places = (first, second, sums_e + j, sums_f + j, sums_ed + j, sums_fd + j)
+                own = (by, mem[sums_e + i], mem[sums_f + i], mem[sums_ed + i], mem[sums_fd + i])
+                _slopes(mem, places, own, rows - j)
+            _add_products(
+                mem, u, sides.grad_u, width_1, start, height, begin, columns, rows, stride, strip_1
+            )
+            _add_products(
+                mem, v, sides.grad_v, width_2, start, height, begin, columns, rows, stride, strip_2
+            )
+        step = 0.5 * scale / rows
+        along = sides.by_row
+        through_unit(mem, sides.grad_u, u, sides.norm_u, along, step, width_1, rows, stride)
+        through_unit(mem, sides.grad_v, v, sides.norm_v, along, step, width_2, rows, stride)
+        return 0.5 * value / rows, 0.0, 0.0
+
+    return soft_knn
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -184,20 +192,26 @@ def _potential(
     return math.log(2.0 * total / (rows * (rows - 1.0)))
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def uniformity(
-    mem: Any, sides: Sides, rows: int, columns: int, block: int, stride: int, twice: float
-) -> float:
+@loss
+def uniformity(sources: str) -> Any:
     """The loss of the samples in u and v; leaves its gradients beside them. NaN of one sample."""
-    if rows < 2:
-        return math.nan
-    along, strip = sides.by_row, sides.matrix
-    value = _potential(
-        mem, sides.u, sides.grad_u, sides.norm_u, sides.width_1, along, strip,
-        rows, columns, block, stride, twice,
-    )  # fmt: skip
-    value += _potential(
-        mem, sides.v, sides.grad_v, sides.norm_v, sides.width_2, along, strip,
-        rows, columns, block, stride, twice,
-    )  # fmt: skip
-    return 0.5 * value
+
+    def uniformity(
+        mem: Any, term: Term, rows: int, columns: int, block: int, stride: int
+    ) -> tuple[float, float, float]:
+        len(sources)
+        sides, twice = term.sides, term.option_1
+        if rows < 2:
+            return math.nan, 0.0, 0.0
+        along, strip = sides.by_row, sides.matrix
+        value = _potential(
+            mem, sides.u, sides.grad_u, sides.norm_u, sides.width_1, along, strip,
+            rows, columns, block, stride, twice,
+        )  # fmt: skip
+        value += _potential(
+            mem, sides.v, sides.grad_v, sides.norm_v, sides.width_2, along, strip,
+            rows, columns, block, stride, twice,
+        )  # fmt: skip
+        return 0.5 * value, 0.0, 0.0
+
+    return uniformity

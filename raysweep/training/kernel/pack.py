@@ -1,21 +1,16 @@
 """The entry points of the CPU kernel: what Numba compiles once per dtype and keeps on disk."""
 
-import hashlib
 import math
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from raysweep.training.kernel.cka import cka
 from raysweep.training.kernel.denormals import flush_denormals, restore_mode
-from raysweep.training.kernel.infonce import infonce
-from raysweep.training.kernel.neighbours import soft_knn, uniformity
-from raysweep.training.kernel.redundancy import barlow_twins, vicreg
-from raysweep.training.kernel.run import gather, run
+from raysweep.training.kernel.routine import DIGEST
+from raysweep.training.kernel.run import STEPS, gather, run
 from raysweep.training.kernel.sides import add_side, copy_side, gradient_square
-from raysweep.training.kernel.siglip import siglip
+from raysweep.training.kernel.term import Term, call_loss
 from raysweep.training.kernel.update import adamw, clip
 
 MEMBER = np.dtype(
@@ -100,37 +95,6 @@ class Pack(NamedTuple):
     members: Any
 
 
-(
-    INFONCE,
-    CKA,
-    UNBIASED_CKA,
-    SIGLIP,
-    SOFT_KNN,
-    UNIFORMITY,
-    VICREG,
-    BARLOW_TWINS,
-) = range(8)
-"""The losses that the kernel computes itself."""
-
-
-class Term(NamedTuple):
-    """An alignment term: the loss, and by how much each side is moved, 1.0 or 0.0.
-
-    `option_1` to `option_3`: numbers of the loss. `own`: where its learned parameters begin in the
-    arena, -1 if it has none; `at_own`: their gradients.
-    """
-
-    loss: int
-    option_1: float
-    option_2: float
-    option_3: float
-    own: int
-    at_own: int
-    pull_1: float
-    pull_2: float
-    sides: Any
-
-
 WHOLE, START, FINISH = range(3)
 """Phases of a step: all of it, up to where a loss has to be asked, and from there on."""
 
@@ -141,8 +105,8 @@ def _load(
 ) -> int:
     """Gather a batch into the arena; returns the columns in use."""
     columns = (b + step.block - 1) // step.block * step.block
-    gather(rows.x1[dataset], step.d1, order, start, b, columns, mem, step.inputs_1, step.stride)
-    gather(rows.x2[dataset], step.d2, order, start, b, columns, mem, step.inputs_2, step.stride)
+    gather(mem, rows.x1[dataset], step.d1, order, start, b, columns, step.inputs_1, step.stride)
+    gather(mem, rows.x2[dataset], step.d2, order, start, b, columns, step.inputs_2, step.stride)
     y = rows.y[dataset]
     for j in range(b):
         labels[j] = y[order[start + j]]
@@ -165,7 +129,7 @@ def _learn(
     """Forward pass, losses, gradients at the representations."""
     for j in range(step.gradients, step.gradients + count):
         mem[j] = 0
-    run(step.learn, mem, step.stride, columns, labels, b, losses)
+    run(mem, step.learn, step.stride, columns, labels, b, losses)
     seen.task += (losses[0] + losses[1]) * share
     seen.fused += losses[2] * share
     if first:
@@ -187,26 +151,9 @@ def _align(
 ) -> None:
     """Add the alignment loss's gradients to the task's, unless it is undefined (NaN)."""
     sides, block, stride = term.sides, step.block, step.stride
-    at_scale, at_bias = 0.0, 0.0
     copy_side(mem, sides.top_1, sides.width_1, b, columns, stride, 0, sides.u)
     copy_side(mem, sides.top_2, sides.width_2, b, columns, stride, member.placebo, sides.v)
-    if term.loss == INFONCE:
-        value = infonce(mem, sides, b, columns, stride, term.option_1)
-    elif term.loss == SIGLIP:
-        scale, bias = term.option_1, term.option_2
-        if term.own >= 0:
-            scale, bias = math.exp(float(mem[term.own])), float(mem[term.own + 1])
-        value, at_scale, at_bias = siglip(mem, sides, b, columns, stride, scale, bias)
-    elif term.loss == SOFT_KNN:
-        value = soft_knn(mem, sides, b, columns, block, stride, term.option_1)
-    elif term.loss == UNIFORMITY:
-        value = uniformity(mem, sides, b, columns, block, stride, term.option_1)
-    elif term.loss == VICREG:
-        value = vicreg(mem, sides, b, columns, stride, term.option_1, term.option_2, term.option_3)
-    elif term.loss == BARLOW_TWINS:
-        value = barlow_twins(mem, sides, b, columns, stride, term.option_1)
-    else:
-        value = cka(mem, sides, b, columns, stride, term.loss == UNBIASED_CKA)
+    value, at_scale, at_bias = call_loss(term.loss, mem, term, b, columns, block, stride)
     # A placebo's only row, shifted by one, would be the true pair.
     if value == value and not (member.placebo and b == 1):
         by_1, by_2 = member.strength * term.pull_1, member.strength * term.pull_2
@@ -238,7 +185,7 @@ def _move(
     count: int,
 ) -> bool:
     """From the gradients at the representations to new parameters; whether all was finite."""
-    run(step.backward, mem, step.stride, columns, labels, b, losses)
+    run(mem, step.backward, step.stride, columns, labels, b, losses)
     size = state.shape[2]
     p, g = mem[:size], mem[step.gradients : step.gradients + size]
     mean, square = state[2, i], state[3, i]
@@ -280,11 +227,7 @@ def _put_down(state: Any, i: int, mem: Any, gradients: int) -> bool:
 
 
 def _entries(sources: str) -> tuple[Any, ...]:
-    """The entry points, compiled on first call and kept on disk while no source file changes.
-
-    Numba's cache looks at the file of the compiled function alone, so a digest of all the files
-    goes into the closures, which the cache's key includes.
-    """
+    """The entry points, compiled on first call and kept on disk while no source file changes."""
 
     @njit(error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
     def advance(
@@ -335,7 +278,7 @@ def _entries(sources: str) -> tuple[Any, ...]:
                         b / n,
                         noted,
                     )
-                if phase == WHOLE and member.strength > 0:
+                if phase == WHOLE and term.loss and member.strength > 0:
                     _align(member, term, mem, b, columns, step, start == 0, b / n, noted)
                 if phase != START:
                     count = done + taken + 1
@@ -371,7 +314,7 @@ def _entries(sources: str) -> tuple[Any, ...]:
             for start in range(0, order.shape[0], batch_size):
                 b = min(batch_size, order.shape[0] - start)
                 columns = _load(rows, pack.members[i].dataset, step, mem, labels, order, start, b)
-                run(step.score, mem, step.stride, columns, labels, b, losses)
+                run(mem, step.score, step.stride, columns, labels, b, losses)
                 for head in range(3):
                     correct[head, i] += losses[head]
         restore_mode(mode)
@@ -379,12 +322,10 @@ def _entries(sources: str) -> tuple[Any, ...]:
     return advance, count_correct
 
 
-def _digest() -> str:
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
-DIGEST = _digest()
-"""Digest of the kernel's sources."""
-
 advance, count_correct = _entries(DIGEST)
+
+
+def load(element: Any) -> None:
+    """Get what the entry points call ready for arenas of an element type."""
+    for routine in STEPS:
+        routine.load(element)

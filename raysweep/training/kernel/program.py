@@ -17,31 +17,30 @@ import numpy as np
 
 from raysweep.models.layout import Layer, Tower
 from raysweep.models.shape import EncoderShape, PairShape
+from raysweep.training.kernel import tiles
 from raysweep.training.kernel.products import TURNED_ROWS
-from raysweep.training.kernel.tiles import COLUMN_BYTES
 from raysweep.training.kernel.vectors import VECTOR_BYTES
 
 
 class Op(IntEnum):
     """Instructions; C, A and B are matrices in the arena.
 
-    BIAS: C = A B + bias. LEAKY: its leaky ReLU. ZERO: C = A B. ADD: C += A B. SLOPE: C = A B times
-    the leaky ReLU's slope at E. OUTER: C += A B' over the samples; with E >= 0, the sums of A's
-    rows are added beside; the inner stride of A, if not 0, is room to turn B over. BEND: C *= the
-    slope at E. ENTROPY: cross-entropy of the logits C, which become its gradient; the loss goes to
-    slot E; A is scratch.
+    BIAS, LEAKY, ZERO, ADD, SLOPE: a product as `raysweep.training.kernel.tiles` says. OUTER:
+    C += A B' over the samples; with E >= 0, the sums of A's rows are added beside; the inner stride
+    of A, if not 0, is room to turn B over. BEND: C *= the slope at E. ENTROPY: cross-entropy of the
+    logits C, which become its gradient; the loss goes to slot E; A is scratch.
     CORRECT: how many samples have their largest logit C at their label, to slot E.
     """
 
-    BIAS = 0
-    LEAKY = 1
-    ZERO = 2
-    ADD = 3
-    SLOPE = 4
-    OUTER = 5
-    BEND = 6
-    ENTROPY = 7
-    CORRECT = 8
+    BIAS = tiles.BIAS
+    LEAKY = tiles.LEAKY
+    ZERO = tiles.ZERO
+    ADD = tiles.ADD
+    SLOPE = tiles.SLOPE
+    OUTER = 10
+    BEND = 11
+    ENTROPY = 12
+    CORRECT = 13
 
 
 class Line(NamedTuple):
@@ -147,7 +146,7 @@ def lay_out(
         batch_size: the most rows a batch has.
         dtype: float32 or float64.
     """
-    block = COLUMN_BYTES // dtype.itemsize
+    block = tiles.COLUMN_BYTES // dtype.itemsize
     # Rows a power of two apart would share a few sets of the cache, and push each other out of it.
     columns = -(-batch_size // block) * block
     stride = columns + VECTOR_BYTES // dtype.itemsize

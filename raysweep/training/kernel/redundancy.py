@@ -11,8 +11,10 @@ import numpy as np
 from numba import njit
 
 from raysweep.objective.redundancy import DEVIATION_EPSILON, STANDARDISE_EPSILON
-from raysweep.training.kernel.products import dense_add, dense_zero, outer_add
-from raysweep.training.kernel.sides import Sides, mean, part, square_norm
+from raysweep.training.kernel.products import dense, outer_add
+from raysweep.training.kernel.sides import mean, part, square_norm
+from raysweep.training.kernel.term import Term, loss
+from raysweep.training.kernel.tiles import ADD, ZERO
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -53,47 +55,53 @@ def _spread(
                     shortfall += 1.0 - deviation
                     row[k] = kind(own / deviation)
     one = np.int64(1)
-    dense_add(
-        mem, square, width, one, x, stride, grad, stride, width, width, columns, x, kind(0)
+    dense(
+        mem, ADD, square, width, one, x, stride, grad, stride, width, width, columns, x, kind(0)
     )  # fmt: skip
     return variance * shortfall / width + covariance * between / width
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def vicreg(
-    mem: Any, sides: Sides, rows: int, columns: int, stride: int,
-    invariance: float, variance: float, covariance: float,
-) -> float:  # fmt: skip
+@loss
+def vicreg(sources: str) -> Any:
     """The loss of the samples in u and v, of equal widths; leaves its gradients beside them.
 
     NaN of one sample.
     """
-    if rows < 2:
-        return math.nan
-    width, apart = sides.width_1, 0.0
-    by = mem.dtype.type(2.0 * invariance / rows)
-    for r in range(width):
-        x, y = part(mem, sides.u, r, stride, columns), part(mem, sides.v, r, stride, columns)
-        g, h = (
-            part(mem, sides.grad_u, r, stride, columns),
-            part(mem, sides.grad_v, r, stride, columns),
-        )
-        for j in range(columns):
-            g[j] = x[j] - y[j]
-        apart += square_norm(g)
-        for j in range(columns):
-            g[j] *= by
-            h[j] = -g[j]
-    value = invariance * apart / rows
-    value += _spread(
-        mem, sides.u, sides.grad_u, width, rows, columns, stride, sides.matrix,
-        variance, covariance,
-    )  # fmt: skip
-    value += _spread(
-        mem, sides.v, sides.grad_v, width, rows, columns, stride, sides.matrix,
-        variance, covariance,
-    )  # fmt: skip
-    return value
+
+    def vicreg(
+        mem: Any, term: Term, rows: int, columns: int, block: int, stride: int
+    ) -> tuple[float, float, float]:
+        len(sources)
+        sides = term.sides
+        invariance, variance, covariance = term.option_1, term.option_2, term.option_3
+        if rows < 2:
+            return math.nan, 0.0, 0.0
+        width, apart = sides.width_1, 0.0
+        by = mem.dtype.type(2.0 * invariance / rows)
+        for r in range(width):
+            x, y = part(mem, sides.u, r, stride, columns), part(mem, sides.v, r, stride, columns)
+            g, h = (
+                part(mem, sides.grad_u, r, stride, columns),
+                part(mem, sides.grad_v, r, stride, columns),
+            )
+            for j in range(columns):
+                g[j] = x[j] - y[j]
+            apart += square_norm(g)
+            for j in range(columns):
+                g[j] *= by
+                h[j] = -g[j]
+        value = invariance * apart / rows
+        value += _spread(
+            mem, sides.u, sides.grad_u, width, rows, columns, stride, sides.matrix,
+            variance, covariance,
+        )  # fmt: skip
+        value += _spread(
+            mem, sides.v, sides.grad_v, width, rows, columns, stride, sides.matrix,
+            variance, covariance,
+        )  # fmt: skip
+        return value, 0.0, 0.0
+
+    return vicreg
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -125,41 +133,49 @@ def _through_standard(
             g[j] = (g[j] - middle - slope * x[j]) * by
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def barlow_twins(
-    mem: Any, sides: Sides, rows: int, columns: int, stride: int, redundancy: float
-) -> float:
+@loss
+def barlow_twins(sources: str) -> Any:
     """The loss of the samples in u and v, of equal widths; leaves its gradients beside them.
 
     NaN of one sample.
     """
-    if rows < 2:
-        return math.nan
-    kind, width, square = mem.dtype.type, sides.width_1, sides.matrix
-    u, v, one = sides.u, sides.v, np.int64(1)
-    inverse_1 = square + width * width
-    inverse_2 = inverse_1 + width
-    _standardise(mem, u, width, rows, stride, inverse_1)
-    _standardise(mem, v, width, rows, stride, inverse_2)
-    mem[square:inverse_1] = kind(0)
-    outer_add(mem, u, stride, v, stride, square, width, width, width, columns, -1)
-    value = 0.0
-    for r in range(width):
-        row = mem[square + r * width : square + (r + 1) * width]
-        for k in range(width):
-            correlation = row[k] / float(rows)
-            if k == r:
-                value += (1.0 - correlation) ** 2
-                row[k] = kind(-2.0 * (1.0 - correlation) / rows)
-            else:
-                value += redundancy * correlation * correlation
-                row[k] = kind(2.0 * redundancy * correlation / rows)
-    dense_zero(
-        mem, square, width, one, v, stride, sides.grad_u, stride, width, width, columns, u, kind(0)
-    )  # fmt: skip
-    dense_zero(
-        mem, square, one, width, u, stride, sides.grad_v, stride, width, width, columns, u, kind(0)
-    )  # fmt: skip
-    _through_standard(mem, sides.grad_u, u, width, rows, stride, inverse_1)
-    _through_standard(mem, sides.grad_v, v, width, rows, stride, inverse_2)
-    return value
+
+    def barlow_twins(
+        mem: Any, term: Term, rows: int, columns: int, block: int, stride: int
+    ) -> tuple[float, float, float]:
+        len(sources)
+        sides, redundancy = term.sides, term.option_1
+        if rows < 2:
+            return math.nan, 0.0, 0.0
+        kind, width, square = mem.dtype.type, sides.width_1, sides.matrix
+        u, v, one = sides.u, sides.v, np.int64(1)
+        inverse_1 = square + width * width
+        inverse_2 = inverse_1 + width
+        _standardise(mem, u, width, rows, stride, inverse_1)
+        _standardise(mem, v, width, rows, stride, inverse_2)
+        mem[square:inverse_1] = kind(0)
+        outer_add(mem, u, stride, v, stride, square, width, width, width, columns, -1)
+        value = 0.0
+        for r in range(width):
+            row = mem[square + r * width : square + (r + 1) * width]
+            for k in range(width):
+                correlation = row[k] / float(rows)
+                if k == r:
+                    value += (1.0 - correlation) ** 2
+                    row[k] = kind(-2.0 * (1.0 - correlation) / rows)
+                else:
+                    value += redundancy * correlation * correlation
+                    row[k] = kind(2.0 * redundancy * correlation / rows)
+        dense(
+            mem, ZERO, square, width, one, v, stride, sides.grad_u, stride, width, width, columns,
+            u, kind(0),
+        )  # fmt: skip
+        dense(
+            mem, ZERO, square, one, width, u, stride, sides.grad_v, stride, width, width, columns,
+            u, kind(0),
+        )  # fmt: skip
+        _through_standard(mem, sides.grad_u, u, width, rows, stride, inverse_1)
+        _through_standard(mem, sides.grad_v, v, width, rows, stride, inverse_2)
+        return value, 0.0, 0.0
+
+    return barlow_twins

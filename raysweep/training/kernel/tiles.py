@@ -30,43 +30,47 @@ COLUMN_BYTES = VECTOR_BYTES * ACROSS
 """Batches are padded to a multiple of this many bytes a row."""
 
 
-def dense_tile(mode: str, rows: int) -> Callable[..., None]:
+BIAS, LEAKY, ZERO, ADD, SLOPE, EXP = range(6)
+"""How a product A B is finished.
+
+BIAS: plus column K of A. LEAKY: the same, then leaky ReLU. ZERO: the product alone. ADD: plus what
+is in C. SLOPE: times the leaky ReLU's slope at E, which has the strides of C. EXP: exponential of
+the product plus `shift`.
+"""
+
+
+def dense_tile(rows: int) -> Callable[..., None]:
     """A tile [rows, ACROSS vectors] of C = A B, finished as the mode says.
 
-    Modes:
-        bias: plus column K of A.
-        leaky: the same, then leaky ReLU.
-        zero: the product alone.
-        add: plus what is in C.
-        slope: times the leaky ReLU's slope at E, which has the strides of C.
-        exp: exponential of the product plus `shift`.
-
-    The intrinsic takes (mem, a, a_row, a_inner, b, b_row, c, c_row, inner, extra, shift). All
+    The intrinsic takes (mem, mode, a, a_row, a_inner, b, b_row, c, c_row, inner, extra, shift). All
     matrices lie in the one array: element r, k of A is mem[a + r a_row + k a_inner], rows k of B, r
-    of C and r of E start at b + k b_row, c + r c_row and extra + r c_row; `inner` is K.
+    of C and r of E start at b + k b_row, c + r c_row and extra + r c_row; `inner` is K. One tile
+    for all modes, as each would have the same loop and had to be compiled.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        # One copy of a product serves all its callers: inlining costs compile time for nothing.
         builder.function.attributes.add("noinline")
         vectors = Vectors(builder, signature.args[0].dtype)
         mem = data_of(context, builder, signature.args[0], args[0])
-        a, a_row, a_inner, b, b_row, c, c_row, inner, extra, shift = args[1:]
+        mode, a, a_row, a_inner, b, b_row, c, c_row, inner, extra, shift = args[1:]
         columns = [I64(v * vectors.lanes) for v in range(ACROSS)]
         starts = [index(builder, a, (I64(r), a_row)) for r in range(rows)]
         outs = [index(builder, c, (I64(r), c_row)) for r in range(rows)]
-        sums = []
-        for r in range(rows):
-            if mode in ("bias", "leaky"):
+        splat = vectors.splat(shift)
+        sums = [[vectors.variable(splat) for _ in columns] for _ in range(rows)]
+
+        def is_(which: int) -> Any:
+            return builder.icmp_signed("==", mode, I64(which))
+
+        with builder.if_then(builder.icmp_signed("<=", mode, I64(LEAKY))):
+            for r in range(rows):
                 bias = vectors.element(mem, index(builder, starts[r], (inner, a_inner)))
-                first = [vectors.splat(bias)] * ACROSS
-            elif mode == "add":
-                first = [vectors.load(mem, index(builder, outs[r], column)) for column in columns]
-            elif mode == "exp":
-                first = [vectors.splat(shift)] * ACROSS
-            else:
-                first = [vectors.constant(0.0)] * ACROSS
-            sums.append([vectors.variable(value) for value in first])
+                for place in sums[r]:
+                    builder.store(vectors.splat(bias), place)
+        with builder.if_then(is_(ADD)):
+            for r in range(rows):
+                for column, place in zip(columns, sums[r], strict=True):
+                    builder.store(vectors.load(mem, index(builder, outs[r], column)), place)
         with cgutils.for_range(builder, inner) as loop:
             below = index(builder, b, (loop.index, b_row))
             rights = [vectors.load(mem, index(builder, below, column)) for column in columns]
@@ -75,23 +79,29 @@ def dense_tile(mode: str, rows: int) -> Callable[..., None]:
                 weight = vectors.splat(vectors.element(mem, left))
                 for v in range(ACROSS):
                     vectors.accumulate(weight, rights[v], sums[r][v])
+
+        def finish(change: Callable[[Any, Any], Any]) -> None:
+            for r in range(rows):
+                for column, place in zip(columns, sums[r], strict=True):
+                    at = index(builder, extra, (I64(r), c_row), column)
+                    builder.store(change(builder.load(place), at), place)
+
+        with builder.if_then(is_(LEAKY)):
+            finish(lambda value, at: vectors.leaky(value, value))
+        with builder.if_then(is_(SLOPE)):
+            finish(lambda value, at: vectors.leaky(vectors.load(mem, at), value))
+        with builder.if_then(is_(EXP)):
+            finish(lambda value, at: vectors.exp(value))
         for r in range(rows):
-            for v, column in enumerate(columns):
-                value = builder.load(sums[r][v])
-                if mode == "leaky":
-                    value = vectors.leaky(value, value)
-                elif mode == "slope":
-                    where = index(builder, extra, (I64(r), c_row), column)
-                    value = vectors.leaky(vectors.load(mem, where), value)
-                elif mode == "exp":
-                    value = vectors.exp(value)
-                vectors.store(value, mem, index(builder, outs[r], column))
+            for column, place in zip(columns, sums[r], strict=True):
+                vectors.store(builder.load(place), mem, index(builder, outs[r], column))
         return context.get_dummy_value()
 
     @intrinsic  # type: ignore[untyped-decorator]
     def tile(
         context: Any,
         mem: Any,
+        mode: Any,
         a: Any,
         a_row: Any,
         a_inner: Any,
@@ -104,7 +114,7 @@ def dense_tile(mode: str, rows: int) -> Callable[..., None]:
         shift: Any,
     ) -> Any:
         n = types.int64
-        return types.void(mem, n, n, n, n, n, n, n, n, n, mem.dtype), generate
+        return types.void(mem, n, n, n, n, n, n, n, n, n, n, mem.dtype), generate
 
     return tile  # type: ignore[no-any-return]
 
