@@ -18,7 +18,7 @@ from raysweep import local_runner
 from raysweep.run_folder import RunFolder
 from raysweep.sweep import Sweep, science_digest
 from raysweep.table import read_parts, write_part
-from raysweep.tracking import SyncReport, TrackingUnavailable, address, sync
+from raysweep.tracking import SyncReport, TrackingUnavailable, address, database, sync
 
 pytestmark = pytest.mark.mlflow
 
@@ -287,6 +287,36 @@ def test_killed_copy_is_completed_without_duplicates(
     sync(folder, once)
     assert shown(uri) == shown(once)
     assert len(runs_of(uri)) == len(runs_of(once))
+
+
+def test_a_copy_that_is_killed_while_it_makes_the_database_leaves_none(
+    tmp_path: Path, folder: RunFolder
+) -> None:
+    """MLflow makes its tables in many steps, and finds no way on from half of them."""
+    draw_packs(folder, study(), most=1)
+    path = tmp_path / "new.db"
+    uri = f"sqlite:///{path}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "raysweep", "sync", folder.output.location, "--tracking-uri", uri]
+    )
+    new = database.unfinished(path, process.pid)
+    until = time.monotonic() + 120
+    while not new.exists() or new.stat().st_size == 0:
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert new.exists()
+    assert not path.exists()
+    # A companion that is killed has its driver to do this.
+    new.unlink()
+    assert sync(folder, uri).runs_written > 0
+    assert not list(tmp_path.glob(".new.db*"))
+    with sqlite3.connect(path) as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    connection.close()
+    assert mode == "wal" or not database.on_local_filesystem(path)
 
 
 def test_results_of_a_real_run(tmp_path: Path, uri: str) -> None:

@@ -61,7 +61,9 @@ class Companion:
             self._kill()
             with contextlib.suppress(OSError):
                 _pipe(self._process.stdin).close()
-            self._process = start()
+            # Where none can be started, `finish` says how to catch up.
+            with contextlib.suppress(OSError):
+                self._process = start()
 
     def finish(
         self,

@@ -294,7 +294,8 @@ class Store:
                     run.run_id, folder if folder != "." else None
                 )
             }
-        return all(there.get(name) == len(content) for name, content in files.items())
+        # Not every place for files tells their size.
+        return all(there.get(name, -1) in (None, len(content)) for name, content in files.items())
 
 
 def _known(run: Run) -> Known:

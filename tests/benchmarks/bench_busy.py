@@ -1,0 +1,152 @@
+"""Whether a run beside other work is in MLflow when it ends, and how long its end waits for that.
+
+``python tests/benchmarks/bench_busy.py --other DIR``: short runs beside busy loops, each with its
+copy to a new SQLite database, then `raysweep sync` by hand under the same load; this version and
+the one whose source is in DIR (``git archive``) in turns. The loops end by themselves.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent.parent.parent
+STUDY = """\
+name: busy
+data: {dataset: synthetic, U: 4, train: 128, validation: 64, test: 128}
+model: {depth: 1, width: 8}
+training: {epochs: 2, batch_size: 32}
+evaluation: {metrics: [unbiased_cka]}
+search: {trials: 4, generation: 4, seeds: 1}
+confirm: {seeds: 3}
+"""
+RUNS = 1 + 1 + 5 + 3
+"""In MLflow: study, cell, four strengths and none in the search, three arms."""
+_LOOP = "import time\nend = time.monotonic() + 900\nwhile time.monotonic() < end: pass"
+_WHOLE = (
+    "SELECT count(*) FROM tags JOIN runs USING (run_uuid) WHERE key = 'raysweep.digest' "
+    "AND lifecycle_stage = 'active' AND status = 'FINISHED'"
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What came of one run.
+
+    Attributes:
+        runs: whole runs in MLflow when the command ended.
+        points: metrics and points of curves there.
+        run_s: seconds of the command.
+        wait_s: those after its report, in which it waited for the copy.
+        sync_s: seconds of a sync by hand afterwards.
+        said: its last line about MLflow.
+    """
+
+    runs: int
+    points: int
+    run_s: float
+    wait_s: float
+    sync_s: float
+    said: str
+
+
+@contextlib.contextmanager
+def busy(loops: int) -> Iterator[None]:
+    """So many processes that compute without end, for a limited time in any case."""
+    running = [subprocess.Popen([sys.executable, "-c", _LOOP]) for _ in range(loops)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def raysweep(source: Path, folder: Path, *arguments: str) -> list[tuple[float, str]]:
+    """Every line that a command of a version says, and its end, each with the seconds until then."""
+    began = time.monotonic()
+    # The packages of an installed version come after those of this path.
+    path = os.pathsep.join(str(place) for place in (source, source / "analysis"))
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "raysweep", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = [(time.monotonic() - began, line.strip()) for line in process.stdout]
+    if process.returncode:
+        sys.exit("\n".join(line for _, line in lines))
+    return [*lines, (time.monotonic() - began, "")]
+
+
+def counted(database: Path, question: str) -> int:
+    """The answer of a database; 0 where there is none yet."""
+    with (
+        contextlib.suppress(sqlite3.OperationalError),
+        contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection,
+    ):
+        return int(connection.execute(question).fetchone()[0])
+    return 0
+
+
+def measure(source: Path, loops: int) -> Ended:
+    """One run and one sync of a version beside so many busy loops."""
+    with tempfile.TemporaryDirectory() as temporary, busy(loops):
+        folder, database = Path(temporary), Path(temporary) / "mlflow.db"
+        (folder / "busy.yaml").write_text(STUDY)
+        to = ("--tracking-uri", f"sqlite:///{database}")
+        lines = raysweep(source, folder, "run", "busy.yaml", "--out", "o", "--runner", "local", *to)
+        runs, points = counted(database, _WHOLE), counted(database, "SELECT count(*) FROM metrics")
+        whole_s = lines[-1][0]
+        report_s = next(at for at, line in lines if line.startswith("Report:"))
+        said = next(line for _, line in reversed(lines) if line.startswith("MLflow"))
+        synced = raysweep(source, folder, "sync", "o", *to)
+        said = said.replace(temporary, "")
+        return Ended(runs, points, whole_s, whole_s - report_s, synced[-1][0], said)
+
+
+def main() -> None:
+    """Run all sides in turns."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--other", type=Path, help="folder with the source of another version")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each version")
+    parser.add_argument("--loops", type=int, default=8, help="busy processes beside each run")
+    given = parser.parse_args()
+    # As an exception, so that the loops are ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    sides = {"this version": HERE}
+    if given.other is not None:
+        sides["the other"] = given.other.resolve()
+    found: dict[str, list[Ended]] = {name: [] for name in sides}
+    for source in sides.values():
+        measure(source, 0)  # compiles the kernel
+    for _ in range(given.repeats):
+        for name, source in sides.items():
+            one = measure(source, given.loops)
+            found[name].append(one)
+            print(name, one, f"load {os.getloadavg()[0]:.0f}", flush=True)
+    for name, all_of in found.items():
+        whole = sum(one.runs == RUNS for one in all_of)
+        times = ("run_s", "wait_s", "sync_s")
+        medians = [statistics.median(getattr(one, field) for one in all_of) for field in times]
+        print(
+            f"{name}: {whole} of {len(all_of)} copies complete at the end; medians: run "
+            f"{medians[0]:.0f} s, of which {medians[1]:.0f} s after the report, sync by hand "
+            f"{medians[2]:.0f} s ({given.loops} busy loops, {os.cpu_count()} cores)"
+        )
+
+
+if __name__ == "__main__":
+    main()
