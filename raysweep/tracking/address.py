@@ -203,9 +203,13 @@ def remembered_experiment(folder: RunFolder, address: Address) -> str:
     return note.get("experiment_id", "") if note.get("uri") == address.uri else ""
 
 
-def remembered_runs(folder: RunFolder, address: Address) -> dict[str, str]:
-    """Identity -> id in MLflow, of the runs of a folder that were copied to an address."""
-    return _runs_note(folder).get(address.shown, {})
+def remembered_runs(folder: RunFolder) -> dict[str, str]:
+    """Id in MLflow -> identity, of all runs of a folder that were copied to any address.
+
+    One database has several addresses: its file may be moved, and a server may serve it.
+    """
+    copies = _runs_note(folder).values()
+    return {run: identity for runs in copies for identity, run in runs.items()}
 
 
 def remember_runs(folder: RunFolder, address: Address, runs: Mapping[str, str]) -> None:

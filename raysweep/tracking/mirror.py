@@ -222,7 +222,7 @@ class Mirror:
                 self.folder.name(),
                 remembered_experiment(self.folder, self.address),
             )
-            self._known = self._store.runs(remembered_runs(self.folder, self.address))
+            self._known = self._store.runs(remembered_runs(self.folder))
             self._files_seen = False
             remember(self.folder, self.address, self._store.experiment_id)
         shown = self._shown(ended)

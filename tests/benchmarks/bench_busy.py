@@ -24,7 +24,7 @@ STUDY = """\
 name: busy
 data: {dataset: synthetic, U: 4, train: 128, validation: 64, test: 128}
 model: {depth: 1, width: 8}
-training: {epochs: 2, batch_size: 32}
+training: {epochs: 2, batch_size: 32, engine: torch}
 evaluation: {metrics: [unbiased_cka]}
 search: {trials: 4, generation: 4, seeds: 1}
 confirm: {seeds: 3}
@@ -61,8 +61,13 @@ class Ended:
 
 @contextlib.contextmanager
 def busy(loops: int) -> Iterator[None]:
-    """So many processes that compute without end, for a limited time in any case."""
-    running = [subprocess.Popen([sys.executable, "-c", _LOOP]) for _ in range(loops)]
+    """So many processes that compute without end, for a limited time in any case.
+
+    Each is in a session of its own, as other users' programs are: Linux may share processors out
+    by session.
+    """
+    command = [sys.executable, "-c", _LOOP]
+    running = [subprocess.Popen(command, start_new_session=True) for _ in range(loops)]
     try:
         yield
     finally:
@@ -85,7 +90,11 @@ def raysweep(source: Path, folder: Path, *arguments: str) -> list[tuple[float, s
         text=True,
     ) as process:
         assert process.stdout is not None
-        lines = [(time.monotonic() - began, line.strip()) for line in process.stdout]
+        try:
+            lines = [(time.monotonic() - began, line.strip()) for line in process.stdout]
+        except BaseException:
+            process.kill()
+            raise
     if process.returncode:
         sys.exit("\n".join(line for _, line in lines))
     return [*lines, (time.monotonic() - began, "")]
@@ -131,7 +140,7 @@ def main() -> None:
         sides["the other"] = given.other.resolve()
     found: dict[str, list[Ended]] = {name: [] for name in sides}
     for source in sides.values():
-        measure(source, 0)  # compiles the kernel
+        measure(source, 0)  # what is compiled once, is then
     for _ in range(given.repeats):
         for name, source in sides.items():
             one = measure(source, given.loops)
