@@ -190,7 +190,9 @@ def test_second_copy_writes_nothing(folder: RunFolder, uri: str) -> None:
     assert content(uri) == before
 
 
-def test_grown_runs_are_updated_in_place(folder: RunFolder, uri: str) -> None:
+def test_grown_runs_are_updated_in_place(
+    tmp_path: Path, folder: RunFolder, uri: str, empty_database: Path
+) -> None:
     """Whatever was copied in between, the end is what one copy at the end would have made."""
     planned = study()
     ids: dict[str, str] = {}

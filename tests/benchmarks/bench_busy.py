@@ -16,8 +16,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent.parent.parent
 STUDY = """\
@@ -38,25 +38,19 @@ _WHOLE = (
 )
 
 
-@dataclass(frozen=True)
-class Ended:
-    """What came of one run.
-
-    Attributes:
-        runs: whole runs in MLflow when the command ended.
-        points: metrics and points of curves there.
-        run_s: seconds of the command.
-        wait_s: those after its report, in which it waited for the copy.
-        sync_s: seconds of a sync by hand afterwards.
-        said: its last line about MLflow.
-    """
+class Ended(NamedTuple):
+    """Whole runs in MLflow when a run ended, and seconds: of it, of its wait, of a sync then."""
 
     runs: int
-    points: int
     run_s: float
     wait_s: float
     sync_s: float
-    said: str
+
+
+def say(line: str) -> None:
+    """Print at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 @contextlib.contextmanager
@@ -77,10 +71,9 @@ def busy(loops: int) -> Iterator[None]:
 
 
 def raysweep(source: Path, folder: Path, *arguments: str) -> list[tuple[float, str]]:
-    """Every line that a command of a version says, and its end, each with the seconds until then."""
+    """What a command of a version says, line by line, and its end; with the seconds until then."""
     began = time.monotonic()
-    # The packages of an installed version come after those of this path.
-    path = os.pathsep.join(str(place) for place in (source, source / "analysis"))
+    path = f"{source}{os.pathsep}{source / 'analysis'}"  # before what is installed
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "raysweep", *arguments],
         cwd=folder,
@@ -100,13 +93,13 @@ def raysweep(source: Path, folder: Path, *arguments: str) -> list[tuple[float, s
     return [*lines, (time.monotonic() - began, "")]
 
 
-def counted(database: Path, question: str) -> int:
-    """The answer of a database; 0 where there is none yet."""
+def whole_runs(database: Path) -> int:
+    """How many whole runs a database has; 0 where there is none yet."""
     with (
         contextlib.suppress(sqlite3.OperationalError),
         contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection,
     ):
-        return int(connection.execute(question).fetchone()[0])
+        return int(connection.execute(_WHOLE).fetchone()[0])
     return 0
 
 
@@ -117,13 +110,10 @@ def measure(source: Path, loops: int) -> Ended:
         (folder / "busy.yaml").write_text(STUDY)
         to = ("--tracking-uri", f"sqlite:///{database}")
         lines = raysweep(source, folder, "run", "busy.yaml", "--out", "o", "--runner", "local", *to)
-        runs, points = counted(database, _WHOLE), counted(database, "SELECT count(*) FROM metrics")
-        whole_s = lines[-1][0]
+        runs, whole_s = whole_runs(database), lines[-1][0]
         report_s = next(at for at, line in lines if line.startswith("Report:"))
-        said = next(line for _, line in reversed(lines) if line.startswith("MLflow"))
         synced = raysweep(source, folder, "sync", "o", *to)
-        said = said.replace(temporary, "")
-        return Ended(runs, points, whole_s, whole_s - report_s, synced[-1][0], said)
+        return Ended(runs, whole_s, whole_s - report_s, synced[-1][0])
 
 
 def main() -> None:
@@ -133,8 +123,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="runs of each version")
     parser.add_argument("--loops", type=int, default=8, help="busy processes beside each run")
     given = parser.parse_args()
-    # As an exception, so that the loops are ended on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the loops end
     sides = {"this version": HERE}
     if given.other is not None:
         sides["the other"] = given.other.resolve()
@@ -145,15 +134,15 @@ def main() -> None:
         for name, source in sides.items():
             one = measure(source, given.loops)
             found[name].append(one)
-            print(name, one, f"load {os.getloadavg()[0]:.0f}", flush=True)
+            say(f"{name}, load {os.getloadavg()[0]:.0f}: {one}")
     for name, all_of in found.items():
         whole = sum(one.runs == RUNS for one in all_of)
-        times = ("run_s", "wait_s", "sync_s")
-        medians = [statistics.median(getattr(one, field) for one in all_of) for field in times]
-        print(
-            f"{name}: {whole} of {len(all_of)} copies complete at the end; medians: run "
-            f"{medians[0]:.0f} s, of which {medians[1]:.0f} s after the report, sync by hand "
-            f"{medians[2]:.0f} s ({given.loops} busy loops, {os.cpu_count()} cores)"
+        times = zip(*(one[1:] for one in all_of), strict=True)
+        run_s, wait_s, sync_s = map(statistics.median, times)
+        say(
+            f"{name}: {whole} of {len(all_of)} copies complete at the end; medians: run {run_s:.0f}"
+            f" s, of which {wait_s:.0f} s after the report, sync by hand {sync_s:.0f} s "
+            f"({given.loops} busy loops, {os.cpu_count()} cores)"
         )
 
 
