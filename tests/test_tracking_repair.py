@@ -164,31 +164,39 @@ def test_all_children_hang_under_the_new_run_of_a_cell_that_was_deleted(
     assert runs_of(client, "cell")[0].info.run_id == new.info.run_id
 
 
+@pytest.mark.parametrize("tags", ["with their tags", "without any tag"])
 def test_all_runs_that_were_deleted_come_back_and_restored_ones_go(
-    client: MlflowClient, folder: RunFolder, uri: str
+    tags: str, client: MlflowClient, folder: RunFolder, uri: str
 ) -> None:
     before = shown(client)
-    deleted = [run.info.run_id for run in runs_of(client)]
-    for run in deleted:
-        client.delete_run(run)
+    runs = runs_of(client)
+    deleted = [run.info.run_id for run in runs]
+    for run in runs:
+        if tags == "without any tag":
+            delete_tags(client, run)
+        client.delete_run(run.info.run_id)
     sync(folder, uri)
     after = shown(client)
     assert after["runs"].keys() == before["runs"].keys()
-    for run in deleted:
-        client.restore_run(run)
+    for run_id in deleted:
+        client.restore_run(run_id)
     check_repaired(client, folder, uri, after)
 
 
-def test_edits_are_repaired_through_a_server(folder: RunFolder, tmp_path: Path) -> None:
+def test_edits_are_repaired_through_a_server(
+    folder: RunFolder, tmp_path: Path, empty_database: Path
+) -> None:
+    shutil.copyfile(empty_database, tmp_path / "server.db")
     with running_server(tmp_path) as server:
         sync(folder, server.uri)
         client = MlflowClient(server.uri)
         before = shown(client)
-        for edit in ("renamed", "without any tag", "with a later value", "ended otherwise"):
-            for level in LEVELS:
-                EDITS[edit](client, runs_of(client, level)[0])
+        first = [runs_of(client, level)[0] for level in LEVELS]
+        for edit in ("renamed", "with a later value", "ended otherwise", "without any tag"):
+            for run in first:
+                EDITS[edit](client, run)
         CHILD_EDITS["with a longer curve"](client, runs_of(client, "strength")[-1])
-        client.delete_run(runs_of(client, "cell")[0].info.run_id)
+        client.delete_run(first[1].info.run_id)
         client.rename_experiment(experiment_of(client).experiment_id, "mine")
         sync(folder, server.uri)
         assert shown(client) == before

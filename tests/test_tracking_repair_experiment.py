@@ -161,8 +161,10 @@ def test_words_around_a_note_stay_when_the_cell_goes_on(
 
 @pytest.mark.parametrize("name", ["study.yaml", "figures/effects.svg"])
 def test_files_that_were_deleted_or_changed_are_stored_again(
-    name: str, folder: RunFolder, uri: str, tmp_path: Path
+    name: str, uri: str, tmp_path: Path, empty_database: Path
 ) -> None:
+    # MLflow remembers where a run's files are, so this run is in no other place.
+    folder = RunFolder(Output(make_copy(tmp_path, empty_database) / "out"))
     folder.output.write("figures/effects.svg", b"<svg/>")
     sync(folder, uri)
     client = MlflowClient(uri)
