@@ -1,5 +1,6 @@
 """The copy of a trial table in MLflow, in a real database."""
 
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -18,7 +19,7 @@ from raysweep import local_runner
 from raysweep.run_folder import RunFolder
 from raysweep.sweep import Sweep, science_digest
 from raysweep.table import read_parts, write_part
-from raysweep.tracking import SyncReport, TrackingUnavailable, address, sync
+from raysweep.tracking import SyncReport, TrackingUnavailable, address, database, sync
 
 pytestmark = pytest.mark.mlflow
 
@@ -189,7 +190,9 @@ def test_second_copy_writes_nothing(folder: RunFolder, uri: str) -> None:
     assert content(uri) == before
 
 
-def test_grown_runs_are_updated_in_place(folder: RunFolder, uri: str) -> None:
+def test_grown_runs_are_updated_in_place(
+    tmp_path: Path, folder: RunFolder, uri: str, empty_database: Path
+) -> None:
     """Whatever was copied in between, the end is what one copy at the end would have made."""
     planned = study()
     ids: dict[str, str] = {}
@@ -203,6 +206,7 @@ def test_grown_runs_are_updated_in_place(folder: RunFolder, uri: str) -> None:
             states.add(run.info.status)
     assert states == {"RUNNING", "FINISHED"}
     once = uri.replace("mlflow.db", "once.db")
+    shutil.copyfile(empty_database, tmp_path / "once.db")
     sync(folder, once)
     assert shown(uri) == shown(once)
 
@@ -263,7 +267,7 @@ def test_another_science_of_the_same_name_gets_runs_of_its_own(tmp_path: Path, u
 
 
 def test_killed_copy_is_completed_without_duplicates(
-    tmp_path: Path, folder: RunFolder, uri: str
+    tmp_path: Path, folder: RunFolder, uri: str, empty_database: Path
 ) -> None:
     draw_packs(folder, study())
     database = uri.removeprefix("sqlite:///")
@@ -284,9 +288,47 @@ def test_killed_copy_is_completed_without_duplicates(
     assert report.runs_written > 0
     assert {r.info.run_id for r in partial} <= {r.info.run_id for r in runs_of(uri)}
     once = uri.replace("mlflow.db", "once.db")
+    shutil.copyfile(empty_database, tmp_path / "once.db")
     sync(folder, once)
     assert shown(uri) == shown(once)
     assert len(runs_of(uri)) == len(runs_of(once))
+
+
+MAKES_MANY_TABLES = """
+import sqlite3, sys
+from pathlib import Path
+from raysweep.tracking.database import set_up
+
+def fill(uri):
+    connection = sqlite3.connect(uri.removeprefix("sqlite:///"))
+    connection.execute("CREATE TABLE many (number)")
+    connection.executemany("INSERT INTO many VALUES (?)", ((i,) for i in range(1_000_000)))
+    connection.commit()
+    connection.close()
+
+set_up(Path(sys.argv[1]), fill)
+"""
+
+
+def test_a_database_whose_making_was_killed_is_made_anew(tmp_path: Path, folder: RunFolder) -> None:
+    """MLflow makes its tables in many steps, and finds no way on from half of them."""
+    draw_packs(folder, study(), most=1)
+    path = tmp_path / "new.db"
+    process = subprocess.Popen([sys.executable, "-c", MAKES_MANY_TABLES, str(path)])
+    until = time.monotonic() + 120
+    while not path.with_name("new.db-journal").exists():
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert sync(folder, f"sqlite:///{path}").runs_written > 0
+    with sqlite3.connect(path) as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
+    connection.close()
+    assert "many" not in tables
+    assert mode == "wal" or not database.on_local_filesystem(path)
 
 
 def test_results_of_a_real_run(tmp_path: Path, uri: str) -> None:

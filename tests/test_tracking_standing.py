@@ -1,5 +1,6 @@
 """What MLflow shows of runs that go on, stop, fail, are moved, or share a study and a server."""
 
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -116,10 +117,11 @@ def test_a_folder_that_was_moved_keeps_its_runs(tmp_path: Path, uri: str) -> Non
     assert (again.runs_written, again.runs_unchanged) == (0, written)
 
 
-def test_two_folders_copied_at_once_do_not_meet(tmp_path: Path) -> None:
+def test_two_folders_copied_at_once_do_not_meet(tmp_path: Path, empty_database: Path) -> None:
     folders = [opened(tmp_path / name, study()) for name in ("first", "second")]
     for folder in folders:
         draw_packs(folder, study())
+    shutil.copyfile(empty_database, tmp_path / "server.db")
     with running_server(tmp_path) as server:
         copies: list[SyncReport] = []
         both = threading.Barrier(2)

@@ -1,6 +1,7 @@
 """The copy in MLflow against the trial table it was made from: SQLite, and a real server."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -132,7 +133,10 @@ def server(folder: Path, port: int) -> Iterator[str]:
         process.wait()
 
 
-def test_an_outage_of_the_server_is_told_at_once_and_caught_up_with(tmp_path: Path) -> None:
+def test_an_outage_of_the_server_is_told_at_once_and_caught_up_with(
+    tmp_path: Path, empty_database: Path
+) -> None:
+    shutil.copyfile(empty_database, tmp_path / "server.db")
     planned = study()
     folder = opened(tmp_path / "out", planned)
     port = free_port()

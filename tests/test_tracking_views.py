@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,10 +234,11 @@ def test_confirm_view_lists_cells_in_the_order_of_the_study(tmp_path: Path, uri:
     assert shown == [(width, arm) for width in ("8", "32", "128") for arm in arms]
 
 
-def test_a_mixed_study_on_a_server(tmp_path: Path) -> None:
+def test_a_mixed_study_on_a_server(tmp_path: Path, empty_database: Path) -> None:
     planned = parse_study(MIXED, "drawn", tmp_path, (), vocabulary.check, vocabulary.resolve_files)
     folder = opened(tmp_path / "out", planned)
     draw_packs(folder, planned)
+    shutil.copyfile(empty_database, tmp_path / "server.db")
     with running_server(tmp_path) as server:
         sync(folder, server.uri)
         views = states(server.uri)

@@ -203,16 +203,21 @@ def remembered_experiment(folder: RunFolder, address: Address) -> str:
     return note.get("experiment_id", "") if note.get("uri") == address.uri else ""
 
 
-def remembered_runs(folder: RunFolder, address: Address) -> dict[str, str]:
-    """Identity -> id in MLflow, of the runs of a folder that were copied to an address."""
-    return _runs_note(folder).get(address.shown, {})
+def remembered_runs(folder: RunFolder) -> dict[str, str]:
+    """Id in MLflow -> identity, of all runs of a folder that were ever copied to any address.
+
+    One database has several addresses: its file may be moved, and a server may serve it. Of the
+    runs of one identity the last has taken the place of the others.
+    """
+    return {run: identity for runs in _runs_note(folder).values() for run, identity in runs.items()}
 
 
 def remember_runs(folder: RunFolder, address: Address, runs: Mapping[str, str]) -> None:
-    """Note which runs in MLflow are the folder's: their tags may be edited or deleted there."""
+    """Note more runs in MLflow as the folder's, id -> identity: their tags may be deleted there."""
     note = _runs_note(folder)
-    if note.get(address.shown) != runs:
-        content = json.dumps({**note, address.shown: dict(runs)}, indent=1)
+    before = note.get(address.shown, {})
+    if not runs.keys() <= before.keys():
+        content = json.dumps({**note, address.shown: {**before, **runs}}, indent=1)
         # A folder that cannot be written can be copied all the same.
         with contextlib.suppress(OSError):
             folder.output.write(REMEMBERED_RUNS, content.encode())
@@ -223,7 +228,7 @@ def _runs_note(folder: RunFolder) -> dict[str, dict[str, str]]:
         content = json.loads(folder.output.read(REMEMBERED_RUNS) or b"{}")
         if isinstance(content, dict):
             return {
-                str(address): {str(name): str(run) for name, run in runs.items()}
+                str(address): {str(run): str(identity) for run, identity in runs.items()}
                 for address, runs in content.items()
                 if isinstance(runs, dict)
             }

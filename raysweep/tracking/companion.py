@@ -17,7 +17,6 @@ from raysweep import import_path
 from raysweep.run_folder import RunFolder
 from raysweep.storage import unlinked
 from raysweep.tracking.address import VARIABLE, Address, remember, resolve_address
-from raysweep.tracking.database import unfinished
 
 LOG_NAME = "tracking.log"
 _NICENESS = 19
@@ -61,7 +60,9 @@ class Companion:
             self._kill()
             with contextlib.suppress(OSError):
                 _pipe(self._process.stdin).close()
-            self._process = start()
+            # Where none can be started, `finish` says how to catch up.
+            with contextlib.suppress(OSError):
+                self._process = start()
 
     def finish(
         self,
@@ -133,8 +134,6 @@ class Companion:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-            if self.address.database is not None:
-                unfinished(self.address.database, self._process.pid).unlink(missing_ok=True)
 
 
 def start_companion(folder: RunFolder, tracking_uri: str | None = None) -> Companion:

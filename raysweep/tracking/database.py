@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from raysweep.scratch import scratch
+
 # With a write-ahead log a run is written three times as fast, and people who look at the UI do not
 # hold up the copy; it needs memory that all readers share, hence a filesystem of this machine.
 _LOCAL_FILESYSTEMS = frozenset(
@@ -13,10 +15,12 @@ _LOCAL_FILESYSTEMS = frozenset(
 )
 _MOUNTS = Path("/proc/self/mounts")
 LOCKED = "locked by another program"
+_WAIT_S = 30.0
+_TRANSACTION = ("BEGIN TRANSACTION;", "COMMIT;")
 
 
 def fault_of(path: Path, wait_s: float) -> str:
-    """Why a SQLite file cannot be written, or an empty text; one that is not there can be.
+    """Why a SQLite file cannot be written, or an empty text; one that is not there is made.
 
     Args:
         path: the file.
@@ -24,9 +28,6 @@ def fault_of(path: Path, wait_s: float) -> str:
     """
     if not path.parent.is_dir():
         return f"there is no folder {path.parent}"
-    if not path.exists():
-        # MLflow would make it in many steps; see `set_up`.
-        return "" if os.access(path.parent, os.W_OK) else "unable to open database file"
     connection = None
     try:
         connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
@@ -46,36 +47,36 @@ def fault_of(path: Path, wait_s: float) -> str:
 
 
 def set_up(path: Path, fill: Callable[[str], None]) -> None:
-    """Make a new database, whole or not at all: a process may be killed in the middle.
+    """Make MLflow's tables in a file that has none, all at once or not at all.
+
+    MLflow makes them in many steps, and cannot go on where it was killed between two of them.
 
     Args:
-        path: its file; where there is one already, it is left as it is.
-        fill: makes MLflow's tables in the SQLite database of a URI and closes it.
+        path: the file; one that has tables is left as it is.
+        fill: makes the tables in the new SQLite database of a URI and closes it.
 
     Raises:
-        OSError: it cannot be written.
+        sqlite3.Error: it cannot be written.
     """
-    if path.exists():
-        return
-    new = unfinished(path, os.getpid())
-    try:
-        new.unlink(missing_ok=True)
-        fill(f"sqlite:///{new}")
-        if on_local_filesystem(path):
-            with contextlib.closing(sqlite3.connect(new)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
-        with open(new, "rb") as written:
-            os.fsync(written.fileno())
-        # Another copy may have been quicker: unlike a renamed file a link replaces nothing.
-        with contextlib.suppress(FileExistsError):
-            os.link(new, path)
-    finally:
-        new.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(path, _WAIT_S, isolation_level=None)) as target:
+        if _has_tables(target):
+            return
+        with scratch("copy") as place:
+            model = place / "model.db"
+            fill(f"sqlite:///{model}")
+            with contextlib.closing(sqlite3.connect(model)) as source:
+                statements = list(source.iterdump())
+        target.execute("BEGIN IMMEDIATE")
+        if not _has_tables(target):
+            for statement in statements:
+                if statement not in _TRANSACTION:
+                    target.execute(statement)
+        target.execute("COMMIT")
 
 
-def unfinished(path: Path, pid: int) -> Path:
-    """Where a process makes a new database; what is left there when it was killed is of no use."""
-    return path.with_name(f".{path.name}.{pid}.new")
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    (count,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return bool(count)
 
 
 def on_local_filesystem(path: Path) -> bool:

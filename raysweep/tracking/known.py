@@ -15,6 +15,8 @@ FOLDER, OUTPUT, FILES = "raysweep.folder", "raysweep.output", "raysweep.files"
 PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"
 WRITTEN_NOTE, REPLACED_NOTE = "raysweep.note", "raysweep.replaced_note"
 """The description as raysweep wrote it, and one of a user's that stood in its place."""
+ORIGIN = (OUTPUT, "raysweep.version", "mlflow.source.name", "mlflow.source.type")
+"""Where a run comes from: written where it is missing, and left as it once was."""
 _MAX_PARAM, MAX_TAG, _MAX_NOTE = 6000, 8000, 4000
 _SAME = 1e-9
 
@@ -62,7 +64,7 @@ class Known:
             or self.other_tags({**record.tags, IDENTITY: record.identity, FOLDER: folder})
             or self.tags_gone(record)
             or not record.params.keys() <= self.params.keys()
-            or OUTPUT not in self.tags
+            or not self.tags.keys() >= set(ORIGIN)
         )
 
     def end_of(self, record: RunRecord) -> int | None:

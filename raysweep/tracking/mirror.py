@@ -222,7 +222,7 @@ class Mirror:
                 self.folder.name(),
                 remembered_experiment(self.folder, self.address),
             )
-            self._known = self._store.runs(remembered_runs(self.folder, self.address))
+            self._known = self._store.runs(remembered_runs(self.folder))
             self._files_seen = False
             remember(self.folder, self.address, self._store.experiment_id)
         shown = self._shown(ended)
@@ -248,8 +248,8 @@ class Mirror:
             self._store.write(stale, self._known, start_ms, commit, progress)
             self._drop_abandoned({record.identity for record in records})
         finally:
-            ids = {i: run.run_id for i, run in self._known.items() if i != run.run_id}
-            remember_runs(self.folder, self.address, ids)
+            runs = {run.run_id: i for i, run in self._known.items() if i != run.run_id}
+            remember_runs(self.folder, self.address, runs)
         note = self._copy_files(summary)
         return SyncReport(
             experiment=self.study.name,

@@ -20,7 +20,7 @@ from raysweep.tracking.known import (
     IDENTITY,
     MAX_TAG,
     NAME,
-    OUTPUT,
+    ORIGIN,
     PARENT,
     Known,
     changed_tags,
@@ -72,18 +72,22 @@ class Store:
         There are two where a deleted run was restored after another had taken its place.
 
         Args:
-            remembered: identity -> id of runs that were written before: their tags may be edited.
+            remembered: id -> identity of runs that were written before, the latest last: their
+                tags may be edited.
         """
-        identities = {run_id: identity for identity, run_id in remembered.items()}
-        found: dict[str, Known] = {}
         with told(self.address):
-            for run in self._search(f"tags.`{FOLDER}` = '{self.folder}'"):
-                self._take(run, identities, found)
-            lost = [run for run, identity in identities.items() if identity not in found]
-            for some in (lost[i : i + _AT_ONCE] for i in range(0, len(lost), _AT_ONCE)):
+            runs = [_known(run) for run in self._search(f"tags.`{FOLDER}` = '{self.folder}'")]
+            unseen = list(remembered.keys() - {run.run_id for run in runs})
+            for some in (unseen[i : i + _AT_ONCE] for i in range(0, len(unseen), _AT_ONCE)):
                 among = ", ".join(f"'{run}'" for run in some)
-                for run in self._search(f"attributes.run_id IN ({among})"):
-                    self._take(run, identities, found)
+                runs += [_known(run) for run in self._search(f"attributes.run_id IN ({among})")]
+            age = {run: place for place, run in enumerate(remembered)}
+            found: dict[str, Known] = {}
+            for run in sorted(runs, key=lambda run: age.get(run.run_id, -1)):
+                identity = remembered.get(run.run_id) or run.tags.get(IDENTITY) or run.run_id
+                if identity in found:
+                    self._client.delete_run(found[identity].run_id)
+                found[identity] = run
         return found
 
     def _search(self, where: str) -> Iterator[Run]:
@@ -100,16 +104,6 @@ class Store:
             token = page.token
             if not token:
                 return
-
-    def _take(self, run: Run, identities: Mapping[str, str], found: dict[str, Known]) -> None:
-        known = _known(run)
-        identity = identities.get(known.run_id) or known.tags.get(IDENTITY) or known.run_id
-        other = found.get(identity)
-        if other is not None:
-            first, second = (other, known) if other.run_id in identities else (known, other)
-            self._client.delete_run(second.run_id)
-            known = first
-        found[identity] = known
 
     def stale(self, records: Sequence[RunRecord], known: dict[str, Known]) -> list[RunRecord]:
         """The records that MLflow does not show as they are, parents first.
@@ -254,12 +248,8 @@ class Store:
 
     def _origin(self, commit: str | None, there: Mapping[str, str]) -> dict[str, str]:
         """Tags of where a run comes from, those that are not there: they stay as they once were."""
-        tags = {
-            OUTPUT: self.output,
-            "raysweep.version": __version__,
-            "mlflow.source.name": f"raysweep {__version__}",
-            "mlflow.source.type": "LOCAL",
-        }
+        said = (self.output, __version__, f"raysweep {__version__}", "LOCAL")
+        tags = dict(zip(ORIGIN, said, strict=True))
         if commit is not None:
             tags["mlflow.source.git.commit"] = commit
         with contextlib.suppress(OSError, KeyError, ImportError):
@@ -294,7 +284,8 @@ class Store:
                     run.run_id, folder if folder != "." else None
                 )
             }
-        return all(there.get(name) == len(content) for name, content in files.items())
+        # Not every place for files tells their size.
+        return all(there.get(name, -1) in (None, len(content)) for name, content in files.items())
 
 
 def _known(run: Run) -> Known:
