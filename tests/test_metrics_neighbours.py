@@ -156,8 +156,9 @@ def test_blocks_of_rows_and_layers_do_not_change_the_value(monkeypatch):
     ys = [torch.tensor(draw.normal(size=(2, 70, 4))) for _ in range(2)]
     whole = measure_layers("mutual_knn", xs, ys, {"topk": 9})
     monkeypatch.setattr("raysweep.metrics.mutual_knn.MEMORY_BUDGET_BYTES", 1)
-    monkeypatch.setattr("raysweep.metrics.mutual_knn.NUMBERS_IN_CACHE", 1)
     monkeypatch.setattr("raysweep.metrics.mutual_knn.ROWS_IN_CACHE", 7)
+    monkeypatch.setattr("raysweep.metrics.neighbours.NUMBERS_IN_CACHE", 1)
+    monkeypatch.setattr("raysweep.metrics.neighbours.ROWS_IN_CACHE", 9)
     torch.testing.assert_close(
         measure_layers("mutual_knn", xs, ys, {"topk": 9}), whole, rtol=0, atol=1e-12
     )

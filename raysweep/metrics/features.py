@@ -30,6 +30,7 @@ About 1e-14: what the arithmetic leaves of inner products of some hundreds of te
 ties, ranks and columns that do not vary, for every dtype alike: how coarsely features were stored
 is no reason to call different numbers equal."""
 
+_WIDE = 256
 _TINY = 2.0**-900
 _LIFT = 600
 _PLAIN = (2.0**-100, 2.0**100)
@@ -138,16 +139,16 @@ def centered(features: Tensor) -> Tensor:
         [..., n, d], of a size whose fourth powers are numbers.
     """
     wide = widened(features)
-    low, high = torch.aminmax(wide, dim=-2, keepdim=True)
+    low, high = column_range(wide)
     largest = torch.maximum(low.abs(), high.abs())
     varies = high > low
     least = torch.where(varies, high - low, torch.inf)
     if bool(((largest == 0) | ((least > _PLAIN[0]) & (largest < _PLAIN[1]))).all()):
-        around = _less_mean(wide)
+        around = less_mean(wide)
         return around if bool(varies.all()) else torch.where(varies, around, 0.0)
     columns, exponent = unit_scaled(wide, -2)
-    low, high = torch.aminmax(columns, dim=-2, keepdim=True)
-    around = torch.where(high > low, _less_mean(columns), 0.0)
+    low, high = column_range(columns)
+    around = torch.where(high > low, less_mean(columns), 0.0)
     around, own = unit_scaled(around, -2)
     exponent = torch.where(high > low, exponent + own, torch.iinfo(exponent.dtype).min // 2)
     shift = exponent - exponent.amax(dim=-1, keepdim=True)
@@ -161,11 +162,12 @@ def centered_columns(features: Tensor) -> Tensor:
     Columns that vary by no more than rounding become zero.
     """
     columns, _ = unit_scaled(widened(features), -2)
-    around = torch.where(varying_columns(columns), _less_mean(columns), 0.0)
+    around = torch.where(varying_columns(columns), less_mean(columns), 0.0)
     return unit_scaled(around, -2)[0]
 
 
-def _less_mean(wide: Tensor) -> Tensor:
+def less_mean(wide: Tensor) -> Tensor:
+    """[..., n, d] float64 with the mean over rows removed, and then what rounding left of it."""
     around = wide - wide.mean(dim=-2, keepdim=True)
     return around.sub_(around.mean(dim=-2, keepdim=True))
 
@@ -226,7 +228,25 @@ def normalize_rows(features: Tensor) -> Tensor:
 
 def is_finite(features: Tensor) -> Tensor:
     """Whether all of [m, n, d] is finite, per member: bool [m]."""
-    return torch.isfinite(features).flatten(1).all(dim=1)
+    numbers = features.flatten(1)
+    # Either is NaN where a number is; it takes one pass each, `isfinite` takes several.
+    return torch.isfinite(numbers.amin(dim=1)) & torch.isfinite(numbers.amax(dim=1))
+
+
+def column_range(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Smallest and largest number of each column of [..., n, d], both [..., 1, d]."""
+    rows, width = features.shape[-2:]
+    beside = max(1, min(rows, _WIDE // width))
+    whole = rows - rows % beside
+    # Several rows beside each other make one that is wide enough to be compared at full speed.
+    wide = features[..., :whole, :].reshape(*features.shape[:-2], -1, beside * width)
+    low = wide.amin(dim=-2).unflatten(-1, (beside, width)).amin(dim=-2, keepdim=True)
+    high = wide.amax(dim=-2).unflatten(-1, (beside, width)).amax(dim=-2, keepdim=True)
+    if whole < rows:
+        rest = features[..., whole:, :]
+        low = torch.minimum(low, rest.amin(dim=-2, keepdim=True))
+        high = torch.maximum(high, rest.amax(dim=-2, keepdim=True))
+    return low, high
 
 
 def varying_columns(features: Tensor) -> Tensor:
@@ -238,11 +258,11 @@ def varying_columns(features: Tensor) -> Tensor:
     Returns:
         Bool [..., 1, d].
     """
-    low, high = torch.aminmax(features, dim=-2, keepdim=True)
+    low, high = column_range(features)
     largest = torch.maximum(low.abs(), high.abs())
     if bool((largest < _TINY).any()):
         columns, _ = unit_scaled(features, -2)
-        low, high = torch.aminmax(columns, dim=-2, keepdim=True)
+        low, high = column_range(columns)
         largest = torch.maximum(low.abs(), high.abs())
     return high - low > RESOLUTION * largest
 

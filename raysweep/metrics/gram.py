@@ -32,7 +32,7 @@ def squared_distances(rows: Tensor) -> Tensor:
     """
     if rows.shape[1] <= _DIRECT_WIDTH:
         distances = torch.pdist(rows)
-        return torch.where(distances > _NOTHING, distances, 0.0).square_()
+        return torch.nn.functional.threshold_(distances, _NOTHING, 0.0).square_()
     centred = rows - rows.mean(dim=0)
     squares = centred.square().sum(dim=1)
     left, right = torch.triu_indices(len(rows), len(rows), 1, device=rows.device)
@@ -71,7 +71,7 @@ def angular_distances(features: Tensor, centred: bool) -> Tensor:
         features = around.T.contiguous()
     rows = normalize_rows(features)
     zero = (rows == 0).all(dim=1).to(rows.dtype)
-    distances = squared_distances(rows) / 2
+    distances = squared_distances(rows).div_(2)
     if bool(zero.any()):
         left, right = torch.triu_indices(len(rows), len(rows), 1, device=rows.device)
         distances += (zero[left] + zero[right]) / 2

@@ -8,7 +8,13 @@ from torch import Tensor
 
 from raysweep.metrics.bits import count_common, pack, packed_width
 from raysweep.metrics.features import MEMORY_BUDGET_BYTES
-from raysweep.metrics.neighbours import ROWS_AT_ONCE, Space, neighbour_weights
+from raysweep.metrics.neighbours import (
+    NUMBERS_IN_CACHE,
+    ROWS_AT_ONCE,
+    ROWS_IN_CACHE,
+    Space,
+    neighbour_weights,
+)
 
 
 @dataclass(frozen=True)
@@ -77,14 +83,15 @@ def _sets(spaces: list[Space], topk: int, start: int, stop: int) -> _Sets:
     above = torch.empty_like(candidates)
     share = torch.empty(shape, dtype=torch.float64, device=device)
     tied = False
-    at_once = max(ROWS_IN_CACHE, NUMBERS_IN_CACHE // len(spaces[0].rows))
+    at_once = max(ROWS_AT_ONCE, NUMBERS_IN_CACHE // len(spaces[0].rows))
     for layer, space in enumerate(spaces):
         for first in range(start, stop, at_once):
             last = min(first + at_once, stop)
             part = neighbour_weights(space, topk, first, last)
             place = slice(first - start, last - start)
-            candidates[layer, place] = part.packed
-            above[layer, place] = part.packed
+            packed = pack(part.candidate)
+            candidates[layer, place] = packed
+            above[layer, place] = packed
             share[layer, place] = part.share
             if len(part.tied) > 0:
                 tied = True
@@ -135,13 +142,6 @@ def _dense_weights(space: Space, topk: int, start: int, stop: int) -> Tensor:
     weights = part.candidate * part.share[:, None]
     weights[part.tied] = weights[part.tied].masked_fill_(part.above, 1.0)
     return weights
-
-
-NUMBERS_IN_CACHE = 2**18
-"""Similarities that are selected from while they are still in cache."""
-
-ROWS_IN_CACHE = 64
-"""Rows that are compared at once, however many others there are."""
 
 
 def _row_blocks(layers: int, rows: int) -> Iterator[tuple[int, int]]:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from raysweep.errors import InputError
-from raysweep.metrics.bits import count_common, pack
+from raysweep.metrics.bits import places_of_at_least
 from raysweep.metrics.features import (
     RESOLUTION,
     as_features,
@@ -38,6 +38,15 @@ SIMILARITIES = ("cosine", "inner", "euclidean")
 
 ROWS_AT_ONCE = 256
 """Rows of one similarity block where only one layer is in work."""
+
+ROWS_IN_CACHE = 64
+"""Rows that are compared at once, however many others there are."""
+
+NUMBERS_IN_CACHE = 2**18
+"""Similarities that are selected from while they are still in cache."""
+
+_GROUP = 16
+"""Entries of a row whose maximum is taken before the k-th largest is looked for."""
 
 _COARSE = 8 * RESOLUTION
 """Above every tolerance of a settled pair, as a share of the sizes that a product rounds by."""
@@ -71,18 +80,19 @@ class Space:
         self.doubt = _COARSE * largest[:, None]
         self._sets: tuple[Tensor, Tensor] | None = None
 
-    def similarities(self, start: int, stop: int) -> Tensor:
+    def similarities(self, start: int, stop: int, out: Tensor) -> Tensor:
         """Of rows start..stop to all rows, [stop - start, n]; a row's own entry is -inf.
 
-        Two of a row that differ by more than its `doubt` are in their true order.
+        Two of a row that differ by more than its `doubt` are in their true order. The result lies
+        in the first rows of `out`.
         """
-        block = self.rows[start:stop] @ self.rows.T
+        block = torch.mm(self.rows[start:stop], self.rows.T, out=out[: stop - start])
         if self.kind == "euclidean":
             block = block.mul_(2).sub_(self.squares).sub_(self.squares[start:stop, None])
         block.diagonal(start).fill_(-torch.inf)
         return block
 
-    def settled(self, rows: Tensor, candidate: Tensor) -> tuple[Tensor, Tensor]:
+    def settled(self, rows: Tensor, place: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Similarities of some rows to their candidates, and how close to another one is tied.
 
         Equal rows have equal similarities, bit by bit. The numbers of the rows are
@@ -90,33 +100,31 @@ class Space:
 
         Args:
             rows: int64 [t].
-            candidate: bool [t, n].
+            place: int64 [c], the place in `rows` of the row that has the candidate.
+            columns: int64 [c], the candidates.
 
         Returns:
-            Two tensors [t, n]: the similarities, up to a constant of the row and to scale, -inf
-            for others than candidates; and the tolerances.
+            Two tensors [c]: the similarities, up to a constant of the row and to scale, and the
+            tolerances.
         """
         if self._sets is None:
             indices = [torch.from_numpy(found) for found in equal_rows(self.rows)]
             self._sets = (indices[0].to(self.rows.device), indices[1].to(self.rows.device))
         first, group = self._sets
-        own = group[rows]
-        wanted = candidate[:, first]
-        # A row is no candidate of its own, but those that are equal to it are.
-        wanted[torch.arange(len(rows), device=own.device), own] = True
-        left, right = torch.nonzero(wanted, as_tuple=True)
-        shape = (len(rows), len(first))
-        values = self.rows.new_full(shape, -torch.inf)
-        tolerances = self.rows.new_zeros(shape)
+        # Each row is compared with each set of equal rows once.
+        cell = place * len(first) + group[columns]
+        wanted = torch.zeros(len(rows) * len(first), dtype=torch.bool, device=rows.device)
+        wanted[cell] = True
+        once = torch.nonzero(wanted)[:, 0]
+        values = self.rows.new_empty(len(wanted))
+        tolerances = torch.empty_like(values)
         size = max(1, _NUMBERS_AT_ONCE // self.rows.shape[1])
-        for part in torch.arange(len(left), device=own.device).split(size):
-            i, j = left[part], right[part]
-            value, rounding = self._compare(self.rows[first[own[i]]], self.rows[first[j]])
-            values[i, j] = value
-            tolerances[i, j] = RESOLUTION * (rounding + value.abs())
-        values, tolerances = values[:, group], tolerances[:, group]
-        values[torch.arange(len(rows), device=own.device), rows] = -torch.inf
-        return values, tolerances
+        for part in once.split(size):
+            i, j = part // len(first), part % len(first)
+            value, rounding = self._compare(self.rows[first[group[rows[i]]]], self.rows[first[j]])
+            values[part] = value
+            tolerances[part] = RESOLUTION * (rounding + value.abs())
+        return values[cell], tolerances[cell]
 
     def _compare(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Similarities of paired rows [p, d], and the size of what their rounding is a share of."""
@@ -141,13 +149,78 @@ def kth_largest(values: Tensor, k: int) -> Tensor:
     return values.topk(k, dim=1).values[:, -1:]
 
 
+def _below_kth_largest(values: Tensor, k: int) -> Tensor:
+    """A number that k entries of each row of [r, n] reach, and few others: [r, 1].
+
+    The k-th largest of the maxima of groups, which are found in one pass over the row.
+    """
+    n = values.shape[1]
+    size = _GROUP
+    while size > 1 and n // size < 4 * k:
+        size //= 2
+    if size == 1:
+        return kth_largest(values, k)
+    groups = values[:, : n - n % size].unflatten(1, (size, n // size))
+    return kth_largest(groups.amax(dim=1), k)
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Rows that may be among the k nearest of r rows: all that are, and few others.
+
+    Attributes:
+        columns: int64 [r, w], in rising order, then padding.
+        values: float64 [r, w], similarities as a product of matrices gives them; -inf where there
+            is only padding, or what is certainly not among the nearest.
+    """
+
+    columns: Tensor
+    values: Tensor
+
+    def settled(self, space: Space, start: int, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """`Space.settled` of the candidates of some of the rows: two tensors [t, w]."""
+        place, slot = torch.nonzero(self.values[rows] > -torch.inf, as_tuple=True)
+        columns = self.columns[rows[place], slot]
+        values, tolerances = space.settled(start + rows, place, columns)
+        found = torch.full_like(self.values[rows], -torch.inf)
+        found[place, slot] = values
+        tolerance = torch.zeros_like(found)
+        tolerance[place, slot] = tolerances
+        return found, tolerance
+
+
+def _candidates(space: Space, topk: int, start: int, stop: int) -> _Candidates:
+    """The candidates of rows start..stop."""
+    n = len(space.rows)
+    at_once = min(stop - start, max(ROWS_IN_CACHE, NUMBERS_IN_CACHE // n))
+    block = space.rows.new_empty((at_once, n))
+    places, values = [], []
+    for first in range(start, stop, at_once):
+        last = min(first + at_once, stop)
+        similarity = space.similarities(first, last, block)
+        lowest = _below_kth_largest(similarity, topk) - space.doubt[first:last]
+        place = places_of_at_least(similarity, lowest)
+        values.append(similarity.flatten()[place])
+        places.append(place + (first - start) * n)
+    place = torch.cat(places)
+    row, column = place // n, place % n
+    count = torch.bincount(row, minlength=stop - start)
+    slot = torch.arange(len(row), device=row.device) - (count.cumsum(dim=0) - count)[row]
+    shape = (stop - start, int(count.max()))
+    columns = column.new_zeros(shape)
+    columns[row, slot] = column
+    padded = block.new_full(shape, -torch.inf)
+    padded[row, slot] = torch.cat(values)
+    lowest = kth_largest(padded, topk) - space.doubt[start:stop]
+    return _Candidates(columns, torch.where(padded >= lowest, padded, -torch.inf))
+
+
 @dataclass(frozen=True)
 class NeighbourWeights:
-    """Probability of each row to be among the k neighbours of r rows; it sums to k.
+    """Probabilities of each row to be among the k neighbours of r rows; they sum to k.
 
     Attributes:
         candidate: bool [r, n]: a neighbour, or tied with the k-th.
-        packed: the same as bits (see `bits`).
         share: float64 [r], the probability of a candidate that is not above the tie; 1 without
             a tie.
         tied: int64 [t], the rows with more than k candidates.
@@ -155,7 +228,6 @@ class NeighbourWeights:
     """
 
     candidate: Tensor
-    packed: Tensor
     share: Tensor
     tied: Tensor
     above: Tensor
@@ -163,27 +235,34 @@ class NeighbourWeights:
 
 def neighbour_weights(space: Space, topk: int, start: int, stop: int) -> NeighbourWeights:
     """Neighbours of rows start..stop."""
-    similarity = space.similarities(start, stop)
-    threshold = kth_largest(similarity, topk)
-    candidate = similarity >= threshold - space.doubt[start:stop]
-    packed = pack(candidate)
-    count = count_common(packed, packed)
+    found = _candidates(space, topk, start, stop)
+    chosen = found.values > -torch.inf
+    count = chosen.sum(dim=1)
     share = torch.ones_like(count, dtype=torch.float64)
     tied = torch.nonzero(count > topk)[:, 0]
-    above = candidate[:0]
+    above = chosen[:0]
     if len(tied) > 0:
-        values, tolerance = space.settled(start + tied, candidate[tied])
+        values, tolerance = found.settled(space, start, tied)
         threshold = kth_largest(values, topk)
-        chosen = values >= threshold - tolerance
-        candidate[tied] = chosen
-        packed[tied] = pack(chosen)
-        count = chosen.sum(dim=1)
+        chosen[tied] = values >= threshold - tolerance
+        count = chosen[tied].sum(dim=1)
         above = values > threshold + tolerance
         still = count > topk
         tied, above, count = tied[still], above[still], count[still]
         certain = above.sum(dim=1)
         share[tied] = (topk - certain).to(torch.float64) / (count - certain)
-    return NeighbourWeights(candidate, packed, share, tied, above)
+    n = len(space.rows)
+    return NeighbourWeights(
+        _spread(found.columns, chosen, n), share, tied, _spread(found.columns[tied], above, n)
+    )
+
+
+def _spread(columns: Tensor, chosen: Tensor, n: int) -> Tensor:
+    """The chosen ones of columns [r, w] as a table of all n: bool [r, n]."""
+    table = torch.zeros((len(columns), n), dtype=torch.bool, device=columns.device)
+    row, slot = torch.nonzero(chosen, as_tuple=True)
+    table[row, columns[row, slot]] = True
+    return table
 
 
 def ordered_neighbours(features: Tensor, topk: int, similarity: str, seed: int) -> Tensor:
@@ -196,27 +275,26 @@ def ordered_neighbours(features: Tensor, topk: int, similarity: str, seed: int) 
     found = torch.empty((rows, topk), dtype=torch.int64, device=features.device)
     for start in range(0, rows, ROWS_AT_ONCE):
         stop = min(start + ROWS_AT_ONCE, rows)
-        similarities = space.similarities(start, stop)
-        doubt = space.doubt[start:stop]
-        lowest = kth_largest(similarities, topk) - doubt
-        candidate = similarities >= lowest
-        count = int(candidate.sum(dim=1).max())
-        values, indices = similarities.topk(count, dim=1)
-        found[start:stop] = indices[:, :topk]
+        near = _candidates(space, topk, start, stop)
+        count = int((near.values > -torch.inf).sum(dim=1).max())
+        values, slots = near.values.sort(dim=1, descending=True, stable=True)
+        found[start:stop] = near.columns.gather(1, slots[:, :topk])
         # Beyond the candidates of a row there is nothing to break ties with.
-        close = (values[:, :-1] - values[:, 1:] <= doubt) & (values[:, 1:] >= lowest)
+        close = values[:, :-1] - values[:, 1:] <= space.doubt[start:stop]
+        close &= values[:, 1:] > -torch.inf
         doubtful = torch.nonzero(close.any(dim=1))[:, 0]
         if len(doubtful) > 0:
-            place = start + doubtful
-            values, tolerance = space.settled(place, candidate[doubtful])
-            values, indices = values.topk(count, dim=1)
-            tied = values[:, :-1] - values[:, 1:] <= tolerance.gather(1, indices)[:, 1:]
+            values, tolerance = near.settled(space, start, doubtful)
+            values, slots = (
+                of_all[:, :count] for of_all in values.sort(dim=1, descending=True, stable=True)
+            )
+            tied = values[:, :-1] - values[:, 1:] <= tolerance.gather(1, slots)[:, 1:]
             keys = torch.zeros((len(doubtful), count), dtype=torch.float64, device=values.device)
             keys[:, 1:] = (~tied).cumsum(dim=1)
             draws = np.random.default_rng((seed, start)).random(keys.shape)
             keys += torch.from_numpy(draws).to(keys.device)
             nearest = keys.argsort(dim=1)[:, :topk]
-            found[place] = indices.gather(1, nearest)
+            found[start + doubtful] = near.columns[doubtful].gather(1, slots.gather(1, nearest))
     return found
 
 

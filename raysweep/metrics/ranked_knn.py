@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from raysweep.metrics.neighbours import Space, ordered_neighbours
-from raysweep.metrics.pairs import score_pairs, square_bytes
+from raysweep.metrics.pairs import score_pairs
+
+_NUMBERS_AT_ONCE = 2**20
+"""Numbers of gathered neighbours that are multiplied at once."""
 
 
 def cycle_knn(
@@ -31,21 +34,23 @@ def cycle_knn(
     """
     rows = xs[0].shape[1]
 
-    def is_neighbour_of(features: Tensor) -> Tensor:
-        """[n, n] bool: whether row i is a neighbour of row j."""
+    def has_neighbour(features: Tensor) -> Tensor:
+        """Bool [n * n]: at j * n + i, whether row i is a neighbour of row j."""
         neighbours = ordered_neighbours(features, topk, similarity, _seed_of_x(tie_seed))
-        table = torch.zeros((rows, rows), dtype=torch.bool, device=features.device)
-        return table.scatter_(1, neighbours, True).T.contiguous()
+        table = torch.zeros(rows * rows, dtype=torch.bool, device=features.device)
+        table[_keys(neighbours).flatten()] = True
+        return table
 
+    own = torch.arange(rows, device=xs[0].device)[:, None]
     return score_pairs(
         xs,
         ys,
         orders,
-        left=is_neighbour_of,
+        left=has_neighbour,
         right=lambda features: ordered_neighbours(features, topk, similarity, _seed_of_y(tie_seed)),
         reorder=_reorder,
         compare=lambda table, neighbours: (
-            table.gather(1, neighbours).any(dim=1).to(torch.float64).mean()
+            table[neighbours * rows + own].any(dim=1).to(torch.float64).mean()
         ),
         state_bytes=rows * rows,
     )
@@ -98,52 +103,109 @@ def cknna(
     under the root is not positive.
     """
 
-    def masked(sided_seed: int) -> Callable[[Tensor], _MaskedKernel]:
-        def prepare(features: Tensor) -> _MaskedKernel:
-            neighbours = ordered_neighbours(features, topk, similarity, sided_seed)
-            rows = Space(features, similarity).rows
-            kernel = rows @ rows.T
-            mask = torch.zeros_like(kernel, dtype=torch.bool).scatter_(1, neighbours, True)
-            own = kernel * mask
-            return _MaskedKernel(kernel, mask, _hsic(own, own))
-
-        return prepare
-
-    def compare(left: _MaskedKernel, right: _MaskedKernel) -> Tensor:
-        common = left.mask & right.mask
-        both = left.self_similarity * right.self_similarity
-        scale = torch.where((left.self_similarity > 0) & (both > 0), both, torch.nan).sqrt()
-        return _hsic(left.kernel * common, right.kernel * common) / scale
+    def restricted(sided_seed: int) -> Callable[[Tensor], _Restricted]:
+        return lambda features: _restricted(features, topk, similarity, sided_seed)
 
     return score_pairs(
         xs,
         ys,
         orders,
-        left=masked(_seed_of_x(tie_seed)),
-        right=masked(_seed_of_y(tie_seed)),
-        reorder=lambda state, order: _MaskedKernel(
-            state.kernel[order][:, order], state.mask[order][:, order], state.self_similarity
-        ),
-        compare=compare,
-        state_bytes=2 * square_bytes(xs),
+        left=restricted(_seed_of_x(tie_seed)),
+        right=restricted(_seed_of_y(tie_seed)),
+        reorder=_reorder_restricted,
+        compare=_cknna_of,
+        state_bytes=24 * xs[0].shape[1] * topk,
     )
 
 
 @dataclass(frozen=True)
-class _MaskedKernel:
-    """Kernel [n, n], its neighbours [n, n] (row i's in row i), the HSIC of it under its own."""
+class _Restricted:
+    """A kernel between each of n rows and its k neighbours, the only entries that count.
 
+    Attributes:
+        neighbours: int64 [n, k], in rising order.
+        kernel: float64 [n, k], of each row with these.
+        mutual: bool [n, k], whether the row is a neighbour of its neighbour, too.
+        self_similarity: the HSIC of the kernel with itself.
+    """
+
+    neighbours: Tensor
     kernel: Tensor
-    mask: Tensor
+    mutual: Tensor
     self_similarity: Tensor
 
 
-def _hsic(a: Tensor, b: Tensor) -> Tensor:
-    """Song et al. 2012, equation 5, times n (n - 3), for matrices with a zero diagonal."""
-    n = len(a)
-    trace = (a * b.T).sum()
+def _restricted(features: Tensor, topk: int, similarity: str, seed: int) -> _Restricted:
+    neighbours = ordered_neighbours(features, topk, similarity, seed).sort(dim=1).values
+    rows = Space(features, similarity).rows
+    kernel = torch.empty(neighbours.shape, dtype=torch.float64, device=features.device)
+    size = max(1, _NUMBERS_AT_ONCE // (topk * features.shape[1]))
+    for start in range(0, len(neighbours), size):
+        part = slice(start, start + size)
+        kernel[part] = (rows[neighbours[part]] @ rows[part, :, None])[:, :, 0]
+    own = torch.arange(len(neighbours), device=features.device)[:, None]
+    mutual = _contains(_keys(neighbours).flatten(), neighbours * len(neighbours) + own)[0]
+    itself = _hsic(neighbours, own.expand_as(neighbours), kernel, kernel, mutual, len(neighbours))
+    return _Restricted(neighbours, kernel, mutual, itself)
+
+
+def _reorder_restricted(state: _Restricted, order: Tensor) -> _Restricted:
+    neighbours, place = _reorder(state.neighbours, order).sort(dim=1)
+    return _Restricted(
+        neighbours,
+        state.kernel[order].gather(1, place),
+        state.mutual[order].gather(1, place),
+        state.self_similarity,
+    )
+
+
+def _cknna_of(left: _Restricted, right: _Restricted) -> Tensor:
+    keys = _keys(left.neighbours).flatten()
+    common, place = _contains(_keys(right.neighbours).flatten(), keys)
+    place = place[common]
+    both = left.self_similarity * right.self_similarity
+    scale = torch.where((left.self_similarity > 0) & (both > 0), both, torch.nan).sqrt()
+    rows = len(left.neighbours)
+    cross = _hsic(
+        keys[common] % rows,
+        keys[common] // rows,
+        left.kernel.flatten()[common],
+        right.kernel.flatten()[place],
+        left.mutual.flatten()[common] & right.mutual.flatten()[place],
+        rows,
+    )
+    return cross / scale
+
+
+def _keys(neighbours: Tensor) -> Tensor:
+    """One number i * n + j for each row i and neighbour j of [n, k]."""
+    rows = len(neighbours)
+    return neighbours + torch.arange(rows, device=neighbours.device)[:, None] * rows
+
+
+def _contains(keys: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether each wanted number is among rising keys, and its place there."""
+    place = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
+    return keys[place] == wanted, place
+
+
+def _hsic(columns: Tensor, rows: Tensor, a: Tensor, b: Tensor, mutual: Tensor, n: int) -> Tensor:
+    """Song et al. 2012, equation 5, times n (n - 3), of matrices [n, n] with few entries.
+
+    Args:
+        columns: of the entries.
+        rows: of the entries.
+        a: the entries of the first matrix, a part of a symmetric kernel without its diagonal.
+        b: the entries of the second, in the same places.
+        mutual: bool, whether the transposed entry is there, too; it then is the same number.
+        n: the number of rows.
+    """
+    trace = torch.where(mutual, a * b, 0.0).sum()
     totals = a.sum() * b.sum() / ((n - 1) * (n - 2))
-    return trace + totals - 2 * (a.sum(dim=0) @ b.sum(dim=1)) / (n - 2)
+    sums = a.new_zeros((2, n))
+    sums[0].index_add_(0, columns.flatten(), a.flatten())
+    sums[1].index_add_(0, rows.flatten(), b.flatten())
+    return trace + totals - 2 * (sums[0] @ sums[1]) / (n - 2)
 
 
 def _compare_lists(

@@ -7,8 +7,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raysweep.metrics.features import RESOLUTION, centered, centered_columns
+from raysweep.metrics.features import (
+    RESOLUTION,
+    centered,
+    centered_columns,
+    column_range,
+    less_mean,
+    widened,
+)
 from raysweep.metrics.pairs import score_pairs, table_bytes
+
+_WELL_CONDITIONED = 1e-7
+"""Smallest over largest eigenvalue of products of columns that need no singular values; rounding
+then turns what the columns span by less than 1e-12."""
+
+_ORTHONORMAL_AT_ONCE = 1e-2
+"""The same, where one factor leaves columns as orthonormal as rounding allows."""
+
+_PLAIN = (2.0**-100, 2.0**100)
+"""Sizes whose fourth powers are numbers."""
 
 
 @dataclass(frozen=True)
@@ -125,28 +142,90 @@ def _unit_features(features: Tensor) -> Tensor:
     return centred / torch.linalg.vector_norm(centred)
 
 
-def _basis(features: Tensor) -> _Basis:
+@dataclass(frozen=True)
+class _Factors:
+    """Centred features: `table @ turn` is orthonormal, and `coordinates` are they in that basis.
+
+    Table [n, w], turn [w, r], coordinates [r, d'] of the d' features that vary. All features are
+    in one unit, whatever it is; those of unit variance are the coordinates over `deviations` [d'].
+    """
+
+    table: Tensor
+    turn: Tensor
+    coordinates: Tensor
+    deviations: Tensor
+
+
+def _factors(features: Tensor) -> _Factors:
     """An orthonormal basis of what the centred features span.
 
     The rank is that of columns brought to one size: a column counts by its direction, however
     small its numbers are beside another's.
     """
-    columns, strengths, _ = torch.linalg.svd(centered_columns(features), full_matrices=False)
+    found = _by_products(features)
+    if found is not None:
+        return found
+    alike = centered_columns(features)
+    columns, strengths, _ = torch.linalg.svd(alike, full_matrices=False)
     columns = columns[:, : int((strengths > RESOLUTION * strengths[0]).sum())]
-    return _Basis(columns, columns.T @ centered(features))
+    around = centered(features)
+    deviations = alike.square().mean(dim=0).sqrt()
+    # In the units of `centered`, by what the columns brought to one size are larger.
+    sizes = around.abs().amax(dim=0), alike.abs().amax(dim=0)
+    deviations = deviations * torch.where(sizes[1] > 0, sizes[0] / sizes[1], 0.0)
+    turn = torch.eye(columns.shape[1], dtype=columns.dtype, device=columns.device)
+    return _Factors(columns, turn, columns.T @ around, deviations)
+
+
+def _by_products(features: Tensor) -> _Factors | None:
+    """`_factors` from products of columns, where these are far from depending on each other.
+
+    A Cholesky factor of the products orthogonalises, and a second one takes away what rounding
+    left by the first, unless that is nothing (Yamamoto et al. 2015, ETNA 44). None where singular
+    values must tell the rank, or where sizes are extreme.
+    """
+    wide = widened(features)
+    low, high = (limit[0] for limit in column_range(wide))
+    varies = high > low
+    if not bool(varies.all()):
+        wide, low, high = wide[:, varies], low[varies], high[varies]
+    rows, width = wide.shape
+    largest = torch.maximum(low.abs(), high.abs())
+    plain = (high - low > RESOLUTION * largest) & (high - low > _PLAIN[0]) & (largest < _PLAIN[1])
+    if width == 0 or width > rows or not bool(plain.all()):
+        return None
+    table = less_mean(wide)
+    products = table.T @ table
+    lengths = products.diagonal().sqrt()
+    products = products / (lengths[:, None] * lengths)
+    sizes = torch.linalg.eigvalsh(products)
+    if not bool(sizes[0] > _WELL_CONDITIONED * sizes[-1]):
+        return None
+    factor = torch.linalg.cholesky(products, upper=True)
+    unit = torch.eye(width, dtype=factor.dtype, device=factor.device)
+    turn = torch.linalg.solve_triangular(factor, unit, upper=True) / lengths[:, None]
+    if not bool(sizes[0] > _ORTHONORMAL_AT_ONCE * sizes[-1]):
+        table = table @ turn
+        again = torch.linalg.cholesky(table.T @ table, upper=True)
+        turn = torch.linalg.solve_triangular(again, unit, upper=True)
+        factor = again @ factor
+    return _Factors(table, turn, factor * lengths, lengths / math.sqrt(rows))
+
+
+def _basis(features: Tensor) -> _Basis:
+    factors = _factors(features)
+    return _Basis(factors.table @ factors.turn, factors.coordinates)
 
 
 def _leading(
     features: Tensor, dimensions: int | None, variance: float, standardize: bool
 ) -> _Basis:
     """The leading principal components of the features."""
-    basis = _basis(features)
-    coordinates = basis.coordinates
+    factors = _factors(features)
+    coordinates = factors.coordinates
     if standardize:
-        alike = centered_columns(features)
-        deviation = alike.square().mean(dim=0).sqrt()
-        alike = alike / torch.where(deviation > 0, deviation, 1.0)
-        coordinates = basis.columns.T @ alike
+        deviations = factors.deviations
+        coordinates = coordinates / torch.where(deviations > 0, deviations, 1.0)
     turn, strengths, directions = torch.linalg.svd(coordinates, full_matrices=False)
     kept = len(strengths)
     if variance < 1:
@@ -154,7 +233,8 @@ def _leading(
         kept = min(kept, int((held < variance).sum()) + 1)
     if dimensions is not None:
         kept = min(kept, dimensions)
-    return _Basis(basis.columns @ turn[:, :kept], strengths[:kept, None] * directions[:kept])
+    columns = factors.table @ (factors.turn @ turn[:, :kept])
+    return _Basis(columns, strengths[:kept, None] * directions[:kept])
 
 
 def _reorder(basis: _Basis, order: Tensor) -> _Basis:

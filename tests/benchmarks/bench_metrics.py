@@ -1,12 +1,17 @@
 """Alignment of all pairs of layers against the usual form, and how its cost grows.
 
-    python tests/benchmarks/bench_metrics.py [rounds]
+    python tests/benchmarks/bench_metrics.py [--rounds N] [--before FOLDER]
+
+With `--before`, a checkout of an earlier build, single metrics of both builds are compared instead.
 
 One thread. In every round both sides run once, one after the other; the ratio is the median over
 rounds. The usual form is timed on one pair of layers and multiplied by the number of pairs: each
 pair costs it the same. Ours is timed on all pairs. CPU time, so that other load does not count.
 """
 
+import argparse
+import json
+import os
 import subprocess
 import sys
 import time
@@ -143,13 +148,106 @@ def peak_of(write, name):
     write(f"{peak_gib:.2f} GiB ({left} + {right} layers)")
 
 
+BUILDS = (
+    # metric, rows, width, whether rows are tied, options
+    ("mutual_knn", 4096, 64, False, {}),
+    ("cknna", 4096, 12, False, {}),
+    ("cknna", 4096, 64, False, {}),
+    ("cknna", 4096, 64, True, {}),
+    ("cycle_knn", 4096, 12, False, {}),
+    ("cycle_knn", 4096, 64, False, {}),
+    ("cycle_knn", 4096, 64, True, {}),
+    ("lcs_knn", 4096, 12, False, {}),
+    ("lcs_knn", 4096, 64, False, {}),
+    ("lcs_knn", 4096, 64, True, {}),
+    ("svcca", 4096, 12, False, {}),
+    ("svcca", 4096, 64, False, {}),
+    ("svcca", 4096, 64, True, {}),
+    ("pwcca", 4096, 12, False, {}),
+    ("pwcca", 4096, 64, False, {}),
+    ("pwcca", 4096, 64, True, {}),
+    ("rsa", 4096, 12, False, {}),
+    ("rsa", 4096, 64, False, {}),
+    ("rsa", 4096, 64, True, {}),
+)
+
+PEAKS = (("cknna", 4096), ("cknna", 16384), ("rsa", 4096), ("rsa", 16384))
+
+
+def worker(folder):
+    """A process that measures with the build in `folder`."""
+    return subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("metric_worker.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+    )
+
+
+def ask(process, question):
+    process.stdin.write(json.dumps(question) + "\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
+def builds(write, before, rounds):
+    here = Path(__file__).parents[2]
+    write(f"One pair of layers, float64, one thread, CPU time, median of {rounds} rounds\n\n")
+    write("| metric | n | width | before | now | ratio | difference |\n")
+    write("| --- | --- | --- | --- | --- | --- | --- |\n")
+    old, new = worker(before), worker(here)
+    for metric, rows, width, ties, options in BUILDS:
+        question = {"metric": metric, "rows": rows, "width": width, "ties": ties}
+        question["options"] = options
+        ask(old, question), ask(new, question)
+        pairs = [(ask(old, question), ask(new, question)) for _ in range(rounds)]
+        ratio = median(a["cpu_s"] / b["cpu_s"] for a, b in pairs)
+        times = [median(answer["cpu_s"] for answer in side) for side in zip(*pairs, strict=True)]
+        first, second = pairs[0]
+        label = f"{metric}, with ties" if ties else metric
+        write(
+            f"| {label} | {rows:,} | {width} | {times[0] * 1e3:,.1f} ms | {times[1] * 1e3:,.1f} ms "
+            f"| {ratio:.1f}x | {abs(first['value'] - second['value']):.0e} |\n"
+        )
+        sys.stdout.flush()
+    for process in (old, new):
+        process.stdin.close()
+        process.wait()
+    write("\nPeak memory of a process, width 12, imports included\n\n")
+    write("| metric | n | before | now |\n| --- | --- | --- | --- |\n")
+    for metric, rows in PEAKS:
+        peaks = [peak_of_build(folder, metric, rows) for folder in (before, here)]
+        write(f"| {metric} | {rows:,} | {peaks[0]} | {peaks[1]} |\n")
+        sys.stdout.flush()
+
+
+def peak_of_build(folder, metric, rows):
+    process = worker(folder)
+    try:
+        answer = ask(process, {"metric": metric, "rows": rows, "width": 12, "ties": False})
+        return f"{answer['peak_mb']:,.0f} MB, {answer['cpu_s']:.1f} s"
+    except json.JSONDecodeError:
+        return "killed"
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
 def main(arguments):
     torch.set_num_threads(1)
     write = sys.stdout.write
     if arguments[:1] == ["peak"]:
         peak_of(write, arguments[1])
         return
-    compare(write, rounds=int(arguments[0]) if arguments else 5)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier build")
+    given = parser.parse_args(arguments)
+    if given.before:
+        builds(write, given.before.resolve(), given.rounds)
+        return
+    compare(write, given.rounds)
     growth(write)
     one_pair(write)
     peak_memory(write)
