@@ -4,6 +4,7 @@ The verdict, `status`, `failures`, MLflow and the report all ask here, so that n
 of its own.
 """
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -12,6 +13,8 @@ from raysweep.wording import counted, last_line
 
 Facts = Mapping[str, object]
 """What the columns of `columns` say of a trial; a column that is missing says nothing."""
+
+_SEVERAL = re.compile(r"(encoder|pair|trial)s")
 
 Place = tuple[str, str]
 """A cell, and the criterion that chose no strength in it; empty where no criterion did."""
@@ -269,7 +272,7 @@ def _is_count(value: object) -> bool:
 
 def _all_of(part: Sequence[Facts], trials: Sequence[Facts], what: str) -> str:
     if len(trials) == 1:
-        return f"the one {what.replace('trials', 'trial', 1)}"
+        return "the one " + _SEVERAL.sub(r"\1", what)
     head = f"all {len(part)}" if len(part) == len(trials) else f"{len(part)} of {len(trials)}"
     return f"{head} {what}"
 

@@ -144,26 +144,31 @@ def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) ->
     sweep = folder.left(study) if sweep is None else sweep
     waiting = dict.fromkeys((cell for cell, plan in sweep.plans.items() if plan.packs), WAITING)
     waiting.update((cell, given_up(why)) for cell, why in sweep.given_up().items())
-    found = find(folder.output.location, waiting=waiting)
+    forcing = isinstance(study, Study)
+    if forcing:
+        seen = {
+            cell for cell, p in sweep.plans.items() if any(t.key in sweep.results for t in p.trials)
+        }
+        left = {cell: why for cell, why in waiting.items() if cell not in seen}
+    else:
+        left = {cell: why for (cell, _), why in folder.causes(sweep).items()}
+    notes = _without("verdict" if forcing else "alignment", left, sweep.labels)
+    found = find(folder.output.location, waiting=waiting, notes=notes)
     for name, content in report_contents(found).items():
         folder.output.write(name, content)
-    lines = list(found.answer.lines() if found.answer is not None else found.emergence)
+    lines = found.answer.lines() if found.answer is not None else found.emergence
     effects = found.effects
     if "cell" in effects:
         labels = effects["cell"].map(sweep.labels)
         effects = effects.assign(label=labels.fillna(effects["label"]))
-    if isinstance(study, Study):
-        known = set(effects["cell"])
+    if forcing:
         tested = effects.loc[effects["verdict"] != "untested", "cell"].nunique()
-        left = {cell: why for cell, why in waiting.items() if cell not in known}
     else:
         tested = _measured(found.trials, sweep.metric)
-        left = {cell: why for (cell, _), why in folder.causes(sweep).items()}
-    lines += _without(isinstance(study, Study), left, sweep.labels)
     return Conclusion(
         effects,
         found.summary,
-        tuple(lines),
+        (*lines, *notes),
         folder.output.place(REPORT_NAME),
         Tested(tested, len(sweep.cells)),
         bool(waiting),
@@ -178,13 +183,12 @@ def _measured(trials: "pd.DataFrame", metric: str) -> int:
     return int(trials.loc[trials[column].notna(), "cell"].nunique())
 
 
-def _without(forced: bool, left: Mapping[str, str], labels: Mapping[str, str]) -> list[str]:
+def _without(what: str, left: Mapping[str, str], labels: Mapping[str, str]) -> list[str]:
     """The sentences about cells that nothing else is said of, one for each cause."""
     by_cause: dict[str, list[str]] = {}
     for cell, why in left.items():
         by_cause.setdefault(why, []).append(labels[cell])
     return [
-        f"No {'verdict' if forced else 'alignment'} on {len(names)} of {len(labels)} cells "
-        f"({listed(names)}): {why}."
+        f"No {what} on {len(names)} of {len(labels)} cells ({listed(names)}): {why}."
         for why, names in by_cause.items()
     ]

@@ -53,6 +53,7 @@ class Findings:
         emergence: sentences on emergent alignment.
         summary: emergent alignment in one row per value of the characteristic.
         along: the characteristic that emergence is followed along; empty if none.
+        notes: sentences on what the table cannot tell.
     """
 
     trials: pd.DataFrame
@@ -74,6 +75,7 @@ class Findings:
     emergence: tuple[str, ...]
     summary: pd.DataFrame
     along: str
+    notes: tuple[str, ...] = ()
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -98,6 +100,7 @@ def find(
     source: Source | Sequence[Source],
     settings: Settings | None = None,
     waiting: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Findings:
     """Analyse a trial table as far as it goes.
 
@@ -105,6 +108,7 @@ def find(
         source: as `load_trials` takes it; of a run's folder the study and the plan are read too.
         settings: what to test; by default what the study beside the table asks for.
         waiting: of a run that is not finished, cell -> what its test waits for.
+        notes: sentences on what the table cannot tell, such as cells without a row.
 
     Raises:
         InputError: see `load_trials` and `forcing_effects`.
@@ -176,6 +180,7 @@ def find(
         emergence=tuple(emergence_answer(trends, middle)) if len(trends) else (),
         summary=emergence_summary(trials, correlations, along) if len(trends) else none,
         along=along,
+        notes=tuple(notes),
     )
 
 

@@ -134,6 +134,7 @@ def _head(found: Findings, study: str) -> str:
         blocks = _list(found.emergence) if found.emergence else ""
     if said is not None and found.emergence:
         blocks += f"<h3>Alignment that emerges by itself</h3>{_list(found.emergence)}"
+    blocks += _list(found.notes) if found.notes else ""
     answer = f"<section class=answer>{blocks}</section>" if blocks else ""
     counts = found.counts
     rows = int(counts["rows"].sum())
