@@ -52,7 +52,7 @@ WorkersOption = Annotated[
 ]
 MlflowOption = Annotated[bool, typer.Option(help="Copy the results to MLflow, too.")]
 
-_UNTESTED = "no cell could be tested, so that there is no verdict; the reasons are above"
+_UNTESTED = "no cell is tested, so that there is no verdict; the reasons are above"
 _INTERRUPTED_COPY_S = 20.0
 """How long a run that is interrupted still copies: what ends it may not wait for long."""
 
