@@ -88,7 +88,7 @@ def _headline(effects: pd.DataFrame, planned: int, unfinished: bool) -> str:
     pending = unfinished or there < of or left.str.startswith(PENDING).any()
     share = f"{cells} of {of} cells tested{' so far' if pending else ''}"
     if tested.empty:
-        why = f": {_main_reason(effects)}" if len(left) else ""
+        why = f": {left.value_counts().index[0]}" if len(left) else ""
         return f"Whether forcing alignment helps is not known: {share}{why}."
     if cells == of and not unfinished:
         return _verdict_of(tested)
