@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from raysweep.cells import expand, varying
+from raysweep.causes import WAITING, given_up
+from raysweep.cells import expand
 from raysweep.run_folder import RunFolder
 from raysweep.science import science_digest
 from raysweep.spec import Study, StudyBase
 from raysweep.spec.values import listed
+from raysweep.sweep import Sweep
 from raysweep.table import PART_SUFFIX, PARTS
 
 if TYPE_CHECKING:
@@ -40,14 +42,17 @@ class Conclusion:
             study.
         sentences: the answer in plain words, most important first.
         report: where the page is.
-        tested: of a forcing study, how many of its cells have a test.
+        tested: of a forcing study, how many of its cells have a test; of an emergence study, how
+            many have a measurement.
+        unfinished: whether runs are still to come.
     """
 
     effects: "pd.DataFrame"
     emergence: "pd.DataFrame"
     sentences: tuple[str, ...]
     report: str
-    tested: Tested | None
+    tested: Tested
+    unfinished: bool
 
 
 def register_plan(folder: RunFolder, study: StudyBase) -> str:
@@ -122,12 +127,13 @@ def detectable_effect(study: StudyBase, power: float = 0.8) -> float | None:
     return smallest(units, study.verdict.alpha / comparisons, power)
 
 
-def conclude(folder: RunFolder, study: StudyBase) -> Conclusion:
+def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) -> Conclusion:
     """Analyse a run and write its report, figures and tables beside its trial table.
 
     Args:
         folder: of the run.
         study: whose cells are expected to have a verdict, and whose names they go by.
+        sweep: as the run has left it; by default as its folder tells.
 
     Raises:
         InputError: there is no trial table, or it cannot be analysed.
@@ -135,30 +141,54 @@ def conclude(folder: RunFolder, study: StudyBase) -> Conclusion:
     """
     from raysweep_analysis.report import find, report_contents
 
-    found = find(folder.output.location)
+    sweep = folder.left(study) if sweep is None else sweep
+    waiting = dict.fromkeys((cell for cell, plan in sweep.plans.items() if plan.packs), WAITING)
+    waiting.update((cell, given_up(why)) for cell, why in sweep.given_up().items())
+    forcing = isinstance(study, Study)
+    if forcing:
+        seen = {
+            cell for cell, p in sweep.plans.items() if any(t.key in sweep.results for t in p.trials)
+        }
+        left = {cell: why for cell, why in waiting.items() if cell not in seen}
+    else:
+        left = {cell: why for (cell, _), why in folder.causes(sweep).items()}
+    notes = _without("verdict" if forcing else "alignment", left, sweep.labels)
+    found = find(folder.output.location, waiting=waiting, notes=notes)
     for name, content in report_contents(found).items():
         folder.output.write(name, content)
-    lines = list(found.answer.lines() if found.answer is not None else found.emergence)
+    lines = found.answer.lines() if found.answer is not None else found.emergence
     effects = found.effects
-    tested = None
-    if isinstance(study, Study):
-        names = varying(expand(study))
-        if "cell" in effects:
-            effects = effects.assign(label=effects["cell"].map(names).fillna(effects["label"]))
-        known = set(effects["cell"]) if "cell" in effects else set()
-        with_test = effects[effects["verdict"] != "untested"] if known else effects
-        tested = Tested(with_test["cell"].nunique() if known else 0, len(names))
-        lines += _without_verdict(names, known)
-    report = folder.output.place(REPORT_NAME)
-    return Conclusion(effects, found.summary, tuple(lines), report, tested)
+    if "cell" in effects:
+        labels = effects["cell"].map(sweep.labels)
+        effects = effects.assign(label=labels.fillna(effects["label"]))
+    if forcing:
+        tested = effects.loc[effects["verdict"] != "untested", "cell"].nunique()
+    else:
+        tested = _measured(found.trials, sweep.metric)
+    return Conclusion(
+        effects,
+        found.summary,
+        (*lines, *notes),
+        folder.output.place(REPORT_NAME),
+        Tested(tested, len(sweep.cells)),
+        bool(waiting),
+    )
 
 
-def _without_verdict(names: Mapping[str, str], tested: set[str]) -> list[str]:
-    """The sentence about cells that nothing is said of, if there are any."""
-    left = [name for cell, name in names.items() if cell not in tested]
-    if not left:
-        return []
+def _measured(trials: "pd.DataFrame", metric: str) -> int:
+    """How many cells of an emergence study have a value of the metric."""
+    column = f"alignment_{metric}_test"
+    if column not in trials:
+        return 0
+    return int(trials.loc[trials[column].notna(), "cell"].nunique())
+
+
+def _without(what: str, left: Mapping[str, str], labels: Mapping[str, str]) -> list[str]:
+    """The sentences about cells that nothing else is said of, one for each cause."""
+    by_cause: dict[str, list[str]] = {}
+    for cell, why in left.items():
+        by_cause.setdefault(why, []).append(labels[cell])
     return [
-        f"No verdict on {len(left)} of {len(names)} cells ({listed(left)}): their packs failed, "
-        "diverged or have not run; `raysweep status` and `raysweep failures` say which."
+        f"No {what} on {len(names)} of {len(labels)} cells ({listed(names)}): {why}."
+        for why, names in by_cause.items()
     ]

@@ -19,6 +19,7 @@ from raysweep.emergence.plan import EmergenceSweep
 from raysweep.emergence.status import family_table
 from raysweep.packing import Pack
 from raysweep.planning import CellState
+from raysweep.search import choose
 from raysweep.sweep import Sweep
 from raysweep.table import Row
 from raysweep.wording import counted, visible
@@ -162,12 +163,13 @@ def status_table(sweep: Sweep) -> RichTable:
     return table
 
 
-def verdict_table(effects: Any, performance: str) -> ConsoleRenderable:
+def verdict_table(effects: Any, performance: str, so_far: str = "") -> ConsoleRenderable:
     """The verdicts as a table for the screen: a line each, or a few where the screen is narrow.
 
     Args:
-        effects: what `raysweep_analysis.forcing_effects` returned.
+        effects: the rows of `raysweep_analysis.forcing_effects` that are tested.
         performance: the outcome that was tested.
+        so_far: of a run that is not finished, how many cells are tested.
     """
     rows = [row for _, row in effects.iterrows()]
 
@@ -185,9 +187,10 @@ def verdict_table(effects: Any, performance: str) -> ConsoleRenderable:
     if (effects["options"] != "").any():
         where.append(column("options", "left", lambda r: str(r["options"])))
     return _Fitted(
-        f"Does forcing alignment help? ({performance})",
+        f"Does forcing alignment help? ({'; '.join(filter(None, (performance, so_far)))})",
         "effect: forced - none in points (100 x accuracy) with its confidence interval; "
-        "p: Holm-adjusted over all rows; placebo: forced - placebo",
+        f"p: Holm-adjusted over {counted(len(rows), 'tested row')}{' so far' if so_far else ''}; "
+        "placebo: forced - placebo",
         [
             where,
             [
@@ -211,6 +214,8 @@ def verdict_table(effects: Any, performance: str) -> ConsoleRenderable:
                     lambda r: (
                         f"{_number(r['alignment_none'], '{:.2f}')} to "
                         f"{_number(r['alignment_forced'], '{:.2f}')}"
+                        if math.isfinite(r["alignment_none"])
+                        else ""
                     ),
                 ),
             ],
@@ -336,15 +341,13 @@ def _cell_row(sweep: Sweep, cell: Cell) -> list[str]:
     confirmed = sum(t.key in sweep.results for t in plan.trials if t.stage == "confirm")
     arms = 1 + 2 * max(len(set(plan.chosen.values())), 1)
     total = arms * len(study.confirm.seeds) * len(cell.draws)
-    criterion = "performance" if study.search.objective == "performance" else "alignment"
-    usable = [o for o in plan.outcomes if o.defined(criterion)]
-    best = max(usable, key=lambda o: getattr(o, criterion), default=None)
+    best = next(iter(choose(study.search, plan.outcomes).values()), None)
     return [
         sweep.labels[cell.id],
         sweep.state(cell).value,
         f"{len(plan.outcomes)}/{study.search.trials}",
         f"{confirmed}/{total}",
-        str(best.proposal) if best is not None else "",
+        str(best) if best is not None else "",
     ]
 
 

@@ -6,14 +6,13 @@ them, ``failures/`` why a pack was given up.
 
 import contextlib
 import uuid
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from raysweep.adoption import STUDY_NAME as STUDY_NAME
 from raysweep.adoption import Adoption
 from raysweep.adoption import extends as extends
-from raysweep.causes import COLUMNS as CAUSES
-from raysweep.causes import at_fault, causes
+from raysweep.causes import Place, at_fault, causes, columns, given_up
 from raysweep.driver import Driver as Driver
 from raysweep.driver import find_driver, only_driver
 from raysweep.emergence.plan import EmergenceSweep
@@ -109,20 +108,34 @@ class RunFolder:
         """The sweep as `open_sweep` gives it, to be shown: from the trial table where it can be."""
         return self._sweep(study, read_searched(self.output).results())
 
-    def causes(self, planned: Container[str]) -> dict[str, str]:
-        """Cell -> why it has no verdict (`raysweep.causes`), of the cells that have a cause.
+    def left(self, study: StudyBase) -> Sweep:
+        """The sweep as runs have left it: with all results, and the packs that were given up."""
+        sweep = self.look(study)
+        reasons = self.failures()
+        for pack in sweep.missing():
+            if pack.key in reasons:
+                sweep.fail(pack, reasons[pack.key])
+        return sweep
+
+    def causes(self, sweep: Sweep) -> dict[Place, str]:
+        """(cell, criterion) -> why there is no verdict (`raysweep.causes`), where there is a cause.
 
         Args:
-            planned: keys of the trials that count.
+            sweep: as from `left`; cells that it still works on have no cause yet.
         """
-        table = read_searched(self.output, CAUSES).table
-        names = ["key", *(name for name in CAUSES if name in table.column_names)]
-        if not table.num_rows:
-            return {}
-        rows = table.select(names).to_pylist()
-        # A cell has a cause where all of its trials are at fault, so that most need no look.
-        faulty = {row["cell"] for row in rows if at_fault(row)}
-        return causes(row for row in rows if row["cell"] in faulty and row["key"] in planned)
+        table = read_searched(self.output, columns(sweep.metric)).table
+        names = ["key", *(name for name in columns(sweep.metric) if name in table.column_names)]
+        rows = {row["key"]: row for row in table.select(names).to_pylist()} if len(table) else {}
+        faulty = {key for key, row in rows.items() if at_fault(row, sweep.metric)}
+        found: dict[Place, str] = {}
+        for cell, plan in sweep.plans.items():
+            trials = sweep.behind(plan.cell)
+            # Without a fault there is no cause, so that most cells need no look.
+            if not plan.packs and any(trial.key in faulty for trial in trials):
+                facts = [{**rows[t.key], "chosen_by": t.chosen_by} for t in trials if t.key in rows]
+                of_cell = causes(facts, sweep.criteria, sweep.metric)
+                found.update(((cell, by), sentence) for by, sentence in of_cell.items())
+        return {**found, **{(cell, ""): given_up(why) for cell, why in sweep.given_up().items()}}
 
     def compact(self, sweep: Sweep) -> int:
         """Write ``trials.parquet``; returns its number of rows."""

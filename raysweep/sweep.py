@@ -3,7 +3,7 @@
 A `Sweep` does not know who runs a pack; the local runner and the Ray runner both drive one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ from raysweep.cells import Cell, expand, varying
 from raysweep.packing import Pack, cohorts
 from raysweep.planning import CellPlan, CellState, Earlier, plan_cohort, trials_of_cell
 from raysweep.science import science_digest as science_digest
+from raysweep.search import objectives
 from raysweep.spec import Study
 from raysweep.trials import Trial, TrialResult
 
@@ -122,6 +123,34 @@ class Sweep:
     def plans(self) -> Mapping[str, CellPlan]:
         """Cell id -> its plan."""
         return dict(self._plans)
+
+    def missing(self) -> list[Pack]:
+        """The packs that are not there; one may be of several cells."""
+        packs = {pack.key: pack for plan in self._plans.values() for pack in plan.packs}
+        return list(packs.values())
+
+    def given_up(self) -> dict[str, str]:
+        """Cell -> why a pack that it waits for was given up."""
+        return {
+            cell: self._failed[pack.key]
+            for cell, plan in self._plans.items()
+            for pack in plan.packs
+            if pack.key in self._failed
+        }
+
+    def behind(self, cell: Cell) -> Sequence[Trial]:
+        """The trials that a cell's answer comes from."""
+        return self._plans[cell.id].trials
+
+    @property
+    def criteria(self) -> Sequence[str]:
+        """What a strength is chosen by."""
+        return objectives(self.study.search)
+
+    @property
+    def metric(self) -> str:
+        """The alignment metric that the search goes by."""
+        return self.study.metric
 
     def state(self, cell: Cell) -> CellState:
         """How far a cell is; failed where a pack that it waits for was given up."""

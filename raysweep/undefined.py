@@ -27,15 +27,24 @@ def undefined_words(
     words = []
     for i in range(len(trained.dataset)):
         lost = [name for name, of_metric in missing.items() if of_metric[i]]
-        fixed = [str(modality) for modality, of in enumerate(constant, start=1) if of[i]]
-        if not lost:
-            words.append("")
-        elif fixed:
-            which = f"modalit{'y' if len(fixed) == 1 else 'ies'} {' and '.join(fixed)}"
-            words.append(f"representations of {which} are constant")
-        else:
-            words.append(f"{', '.join(lost)} cannot be told from these representations")
+        words.append(words_of(lost, [bool(of[i]) for of in constant]))
     return words
+
+
+def words_of(lost: Sequence[str], constant: Sequence[bool]) -> str:
+    """Why metrics are undefined; empty where none is.
+
+    Args:
+        lost: their names.
+        constant: for each modality whether all layers that are measured are constant.
+    """
+    fixed = [str(modality) for modality, is_fixed in enumerate(constant, start=1) if is_fixed]
+    if not lost:
+        return ""
+    if fixed:
+        which = f"modalit{'y' if len(fixed) == 1 else 'ies'} {' and '.join(fixed)}"
+        return f"representations of {which} are constant"
+    return f"{', '.join(lost)} cannot be told from these representations"
 
 
 def _constant_layers(

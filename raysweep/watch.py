@@ -13,16 +13,6 @@ from raysweep.table import PART_SUFFIX, PARTS, read_parts
 EVERY_S = 1.0
 
 
-def left_sweep(folder: RunFolder, study: StudyBase) -> Sweep:
-    """The sweep as runs have left it: with all results, and the packs that were given up."""
-    sweep = folder.look(study)
-    reasons = folder.failures()
-    for pack in _missing(sweep):
-        if pack.key in reasons:
-            sweep.fail(pack, reasons[pack.key])
-    return sweep
-
-
 def watch(folder: RunFolder, display: RunDisplay) -> Sweep:
     """Show a run that another process drives, from its start, until it ends.
 
@@ -36,7 +26,7 @@ def watch(folder: RunFolder, display: RunDisplay) -> Sweep:
     study = folder.existing_study()
     driver = folder.driver()
     if driver is None:
-        return left_sweep(folder, study)
+        return folder.left(study)
     follower = _Follower(folder, study, driver, display)
     while True:
         # Asked first: what a driver stores before it ends is then still taken in.
@@ -75,7 +65,7 @@ class _Follower:
         if fresh:
             self._failed.update(stamps)
             keys = {PurePosixPath(name).stem for name in fresh}
-            for pack in _missing(self.sweep):
+            for pack in self.sweep.missing():
                 if pack.key in keys:
                     reason = self._folder.failure(pack) or ""
                     self.sweep.fail(pack, reason)
@@ -97,9 +87,3 @@ class _Follower:
             self._display.pack_finished(self.sweep, pack, rows)
         else:  # of a generation whose predecessor has not been seen yet
             self.sweep.results.update(parts.results())
-
-
-def _missing(sweep: Sweep) -> list[Pack]:
-    """The packs that are not there; one may be of several cells."""
-    packs = {pack.key: pack for plan in sweep.plans.values() for pack in plan.packs}
-    return list(packs.values())

@@ -20,9 +20,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+import raysweep.cli  # noqa: F401
 from raysweep import vocabulary
 from raysweep.spec import Study
 from raysweep.study_file import parse_study
+
+# Importing the command line takes off the path what it holds for the user's folder, as this one.
+sys.path.insert(0, str(Path(__file__).parent))
 
 hypothesis.settings.register_profile("raysweep", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("raysweep")

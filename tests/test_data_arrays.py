@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from raysweep.data.arrays import still_draws
 from raysweep.data.registry import load
 from raysweep.errors import InputError
 
@@ -314,3 +315,35 @@ def test_bad_labels_hide_no_bad_splits(tmp_path, changes, draw, told):
     message = str(caught.value)
     assert all(fault in message for fault in told), message
     assert message.count("; ") >= len(told) - 1
+
+
+@pytest.mark.parametrize("given", [None, split_column()])
+def test_a_modality_has_to_vary_in_the_training_split(tmp_path, given):
+    still = np.full((120, 5), 0.1)
+    with pytest.raises(InputError, match=r"own\.npz: x2 does not vary in the training split"):
+        load("arrays", saved(tmp_path, split=given, x2=still))
+    still[:, 2] += np.tile([0.0, 1e-17, 1e-16], 40)  # rounding, of which scaling leaves nothing
+    with pytest.raises(InputError, match=r"own\.npz: x2 does not vary in the training split"):
+        load("arrays", saved(tmp_path, split=given, x2=still))
+    still[:, 3] = np.arange(120)
+    load("arrays", saved(tmp_path, split=given, x2=still))
+    if given is not None:
+        still[given == "train"] = 0.1
+        with pytest.raises(InputError, match=r"x1 does not vary.*; x2 does not vary"):
+            load("arrays", saved(tmp_path, split=given, x1=still, x2=still))
+
+
+def test_every_draw_that_leaves_out_what_varies_is_found(tmp_path):
+    x2 = np.zeros((120, 3))
+    x2[5] = 1.0
+    path = saved(tmp_path, x2=x2)["path"]
+    (tmp_path / "whole").mkdir()
+    whole = saved(tmp_path / "whole", x2=np.arange(120.0)[:, None])["path"]
+    kept = [d for d in range(8) if 5 in load("arrays", {"path": whole}, d).splits.train]
+    lost = [draw for draw in range(8) if draw not in kept]
+    assert kept
+    assert lost
+    [said] = still_draws(path, range(8))
+    assert f"x2 does not vary in the training split of draw{'s' if len(lost) > 1 else ''} " in said
+    assert f" {', '.join(map(str, lost))}: " in said
+    assert still_draws(path, kept) == []

@@ -174,3 +174,26 @@ def test_wide_layers() -> None:
         plain, _ = one_epoch(torch_engine, shape, data, settings, members=members)
         torch.testing.assert_close(kernel.gradients, plain.gradients, atol=1e-11, rtol=1e-9)
         torch.testing.assert_close(kernel.validate(), plain.validate(), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", sorted(KERNEL_LOSSES))
+def test_both_engines_count_the_steps_that_force_alike(loss: str, dtype: str) -> None:
+    """Among them a last batch of one row, and encoders none of whose units fires at first."""
+    data = make_data(5, EQUAL, rows=49)
+    members = make_members(5, placebo=np.array([False, False, True, False, True]))
+    options = {"learned": False} if loss == "siglip" else {}
+    settings = TrainSettings(1, 16, loss=loss, loss_options=options, dtype=dtype)
+    asleep = EQUAL.initial_parameters(members.init_seed)
+    for tower in EQUAL.towers:
+        tower.hidden[0].view(asleep)[:, :, -1] = -100.0
+    for initial in (EQUAL.initial_parameters(members.init_seed), asleep):
+        counts = []
+        for make in (torch_engine, KernelEngine):
+            _, log = one_epoch(make, EQUAL, data, settings, initial, members)
+            counts.append(log.forced_steps)
+        assert counts[0].tolist() == counts[1].tolist()
+        # The only row of a placebo, shifted by one, would be the true pair.
+        assert max(counts[0][members.placebo]) <= 3
+        if loss == "infonce" and initial is not asleep:
+            assert counts[0].tolist() == [0 if s == 0 else 3 for s in members.strength]

@@ -11,11 +11,10 @@ from drawn_runs import draw_packs, opened, study
 from tiny_runs import kill, raysweep, started, words
 
 from raysweep.run_folder import RunFolder
-from raysweep.watch import left_sweep
 
 
 def fail_a_pack(folder: RunFolder, reason: str) -> str:
-    pack = left_sweep(folder, study()).next_pack()
+    pack = folder.left(study()).next_pack()
     assert pack is not None
     folder.record_failure(pack, reason)
     return pack.key

@@ -1,11 +1,13 @@
 """The answer in plain sentences."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from raysweep.causes import LIMITS
 from raysweep.outcomes import amount, digits_of, outcome_words, scale_of
 from raysweep_analysis.contrasts import cell_columns
 from raysweep_analysis.figures.style import signed
@@ -50,6 +52,7 @@ def answer(
     margin: float,
     alpha: float,
     planned: int = 0,
+    unfinished: bool = False,
 ) -> Answer:
     """Put the tables of a forcing study into sentences.
 
@@ -61,6 +64,7 @@ def answer(
         margin: of equivalence, in the outcome's unit.
         alpha: error rate.
         planned: cells of the study, if known; those of the table at least.
+        unfinished: whether runs are still to come, if known.
     """
     parts = []
     tested = effects[effects["verdict"] != "untested"]
@@ -68,20 +72,25 @@ def answer(
         sentences = tuple(_of_criterion(group, needs, margin))
         parts.append((_heading(str(criterion), effects["performance"].iloc[0]), sentences))
     beyond = [*_boundaries(boundaries, effects), *_moderators(moderation, alpha)]
-    return Answer(_headline(effects, planned), tuple(parts), tuple(beyond), tuple(_limits(effects)))
+    return Answer(
+        _headline(effects, planned, unfinished),
+        tuple(parts),
+        tuple(beyond),
+        tuple(_limits(effects)),
+    )
 
 
-def _headline(effects: pd.DataFrame, planned: int) -> str:
+def _headline(effects: pd.DataFrame, planned: int, unfinished: bool) -> str:
     tested = effects[effects["verdict"] != "untested"]
     cells, there = tested["cell"].nunique(), effects["cell"].nunique()
     of = max(planned, there)
     left = effects.loc[~effects["cell"].isin(tested["cell"]), "reason"]
-    pending = there < of or left.str.startswith(PENDING).any()
+    pending = unfinished or there < of or left.str.startswith(PENDING).any()
     share = f"{cells} of {of} cells tested{' so far' if pending else ''}"
     if tested.empty:
-        why = f": {_main_reason(effects)}" if len(left) else ""
+        why = f": {left.value_counts().index[0]}" if len(left) else ""
         return f"Whether forcing alignment helps is not known: {share}{why}."
-    if cells == of:
+    if cells == of and not unfinished:
         return _verdict_of(tested)
     return f"{share}. {_verdict_of(tested)}"
 
@@ -135,6 +144,7 @@ def _of_criterion(group: pd.DataFrame, needs: pd.DataFrame, margin: float) -> It
         yield f"It is not known in {_share(len(unknown), total)}: {_named(unknown['label'])}."
         yield from _more(unknown, needs)
     flat = group[(group["n"] >= 2) & (group["alignment"] != "") & ~(group["alignment_ci_low"] > 0)]
+    flat = flat[~flat["reason"].str.contains(LIMITS[1], regex=False)]
     if len(flat):
         yield (
             f"Forcing is not shown to have raised the alignment in {_named(flat['label'])}: "
@@ -256,16 +266,22 @@ def _limits(effects: pd.DataFrame) -> Iterator[str]:
     untested = effects[effects["verdict"] == "untested"]
     if len(untested) == len(effects) and untested["reason"].nunique() == 1:
         untested = untested[:0]  # the headline says it
-    for reason, rows in untested.groupby("reason", sort=False):
-        yield f"Not tested: {_named(rows['label'])} ({reason})."
-    lost = effects[effects["n_dropped"] > 0]
+    several = effects["chosen_by"].nunique() > 1
+    for (criterion, reason), rows in untested.groupby(["chosen_by", "reason"], sort=False):
+        at = f" at the strength chosen by {criterion}" if several and criterion else ""
+        yield f"Not tested{at}: {_named(rows['label'])} ({reason})."
+    for begins in LIMITS:
+        parts = tested["reason"].str.extract(f"({re.escape(begins)}.*?)(?:; |$)")[0]
+        for part, rows in tested.groupby(parts, sort=False):
+            yield f"In {_named(rows['label'])} {part}."
+    lost = effects[(effects["n_dropped"] > 0) & (effects["verdict"] != "untested")]
     if len(lost):
         yield (
             f"{int(lost['n_dropped'].sum())} pairs of runs are missing from the tests "
-            f"({int(effects['n_diverged'].sum())} runs diverged, "
-            f"{int(effects['n_failed'].sum())} failed): {_named(lost['label'])}."
+            f"({int(lost['n_diverged'].sum())} runs diverged, "
+            f"{int(lost['n_failed'].sum())} failed): {_named(lost['label'])}."
         )
-    if len(tested) and (tested["verdict_vs_placebo"] == "").all():
+    if len(tested) and tested["reason"].str.contains("no placebo arm", regex=False).all():
         yield "There is no placebo arm: effects may be plain regularisation."
 
 

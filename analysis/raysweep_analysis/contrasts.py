@@ -16,6 +16,7 @@ from raysweep_analysis.inference import (
     tost,
 )
 from raysweep_analysis.load import (
+    CRITERIA,
     alignment_column,
     check_seeds,
     describe_cells,
@@ -54,7 +55,8 @@ def forcing_effects(
         alignment: the alignment column to report; by default the first of the same split.
 
     Returns:
-        One row per (study, cell, chosen_by), in the table's order:
+        One row per (study, cell, chosen_by), in the table's order; of `objective: both` a criterion
+        that chose no strength has an untested one beside the other's:
 
         - `study cell label chosen_by performance` and the descriptors of the cell;
         - `strength` (median over forced rows), `options` (of the loss, those that were searched),
@@ -92,7 +94,7 @@ def forcing_effects(
     rows = confirm_rows(trials, {"y": performance} | ({"a": measure} if measure else {}))
     cells = describe_cells(trials)
     forced = rows[rows["arm"] == "forced"]
-    groups = cells[PLACE].merge(forced[GROUP].drop_duplicates(), on=PLACE, how="left")
+    groups = cells[PLACE].merge(_criteria(forced, trials), on=PLACE, how="left")
     groups["chosen_by"] = groups["chosen_by"].fillna("").astype(str)
 
     pairs = paired(rows, "forced", "none")
@@ -130,6 +132,17 @@ def forcing_effects(
     table = table.join(_alignment(rows, groups, alpha, unit, measure))
     table["reason"] = reasons(table, trials, rows)
     return table[_ordered(list(table.columns))]
+
+
+def _criteria(forced: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """The criteria that chose a strength in a cell, and one of two that chose none beside it."""
+    found = forced[GROUP].drop_duplicates()
+    if "objective" not in trials:
+        return found
+    both = trials.loc[trials["objective"].astype(str) == "both", PLACE].drop_duplicates()
+    both = both.merge(found.loc[found["chosen_by"].isin(CRITERIA), PLACE].drop_duplicates())
+    wanted = both.merge(pd.DataFrame({"chosen_by": CRITERIA}), how="cross")
+    return pd.concat([wanted, found]).drop_duplicates()
 
 
 def _is_number(value: object) -> bool:

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from raysweep.causes import COLUMNS, cause
+from raysweep.causes import FAILED, LIMITS, WAITING, cause, columns, limits
 from raysweep.outcomes import amount
 from raysweep_analysis.pairs import GROUP, PLACE
 
 FOUND = ("helps", "hurts", "equivalent")
-PENDING = ("no confirm stage", "no forced runs in the confirm stage", "no runs")
+PENDING = ("no confirm stage", "no forced runs in the confirm stage", "no runs", WAITING, FAILED)
 """How reasons begin that runs still to come may take away."""
 VERDICTS = (*FOUND, "inconclusive", "untested")
 
@@ -44,7 +44,8 @@ def reasons(effects: pd.DataFrame, trials: pd.DataFrame, rows: pd.DataFrame) -> 
 
     Args:
         effects: rows with `study cell chosen_by performance n n_pairs n_draws n_dropped n_diverged
-            n_failed unit verdict smallest_detectable_effect alignment_ci_low`.
+            n_failed unit verdict smallest_detectable_effect p_vs_placebo alignment
+            alignment_ci_low`.
         trials: the trial table that they came from.
         rows: its confirm rows, as from `confirm_rows`.
     """
@@ -53,42 +54,48 @@ def reasons(effects: pd.DataFrame, trials: pd.DataFrame, rows: pd.DataFrame) -> 
     counts = effects[GROUP].merge(arms, on=GROUP, how="left").fillna({"none": 0, "forced": 0})
     ever = trials.assign(forced=trials["arm"].astype(str) == "forced").groupby(PLACE)["forced"]
     ever_forced = effects[PLACE].merge(ever.any().reset_index(), on=PLACE, how="left")["forced"]
-    lost = causes_of(effects, trials)
+    told = causes_of(effects, trials)
     return [
         "; ".join(
-            _of_row(row, int(c["none"]), int(c["forced"]), c["placebo"] > 0, bool(ever_here), why)
+            _of_row(row, int(c["none"]), int(c["forced"]), c["placebo"] > 0, bool(ever_here), of)
         )
-        for row, c, ever_here, why in zip(
-            effects.to_dict("records"), counts.to_dict("records"), ever_forced, lost, strict=True
+        for row, c, ever_here, of in zip(
+            effects.to_dict("records"), counts.to_dict("records"), ever_forced, told, strict=True
         )
     ]
 
 
-def causes_of(effects: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
-    """Why each row that has no pair has none (`raysweep.causes`); else empty."""
-    known = trials[[name for name in COLUMNS if name in trials]].assign(study=trials["study"])
-    chosen = trials["chosen_by"] if "chosen_by" in trials else pd.Series("", index=trials.index)
-    chosen = chosen.astype("object").where(chosen.notna(), "").astype(str)
-    found = []
+def causes_of(effects: pd.DataFrame, trials: pd.DataFrame) -> list[list[str]]:
+    """Why each row that has no pair has none (`raysweep.causes`); of others what they lack."""
+    metric = ""
+    if len(effects):
+        metric = str(effects["alignment"].iloc[0]).removeprefix("alignment_").rpartition("_")[0]
+    known = trials[[name for name in columns(metric) if name in trials]]
+    places = trials.groupby(PLACE, sort=False).indices
+    found: list[list[str]] = []
     for row in effects.to_dict("records"):
-        if row["n"] > 0:
-            found.append("")
+        lacks = [row["p_vs_placebo"], *([row["alignment_ci_low"]] if row["alignment"] else [])]
+        if row["n"] and not np.isnan(lacks).any():
+            found.append([])
             continue
-        here = (trials["study"] == row["study"]) & (trials["cell"] == row["cell"])
-        if row["chosen_by"]:
-            here &= (chosen == "") | chosen.map(lambda c, by=row["chosen_by"]: by in c.split("+"))
-        found.append(cause(known[here].astype("object").to_dict("records")))
+        rows = known.iloc[places[row["study"], row["cell"]]].astype("object").to_dict("records")
+        here = [{str(name): value for name, value in of.items()} for of in rows]
+        if row["n"]:
+            found.append(limits(here, row["chosen_by"], metric))
+        else:
+            why = cause(here, row["chosen_by"], metric)
+            found.append([why] if why else [])
     return found
 
 
 def _of_row(
-    row: dict[Any, Any], none: int, forced: int, placebo: bool, ever_forced: bool, why: str
+    row: dict[Any, Any], none: int, forced: int, placebo: bool, ever_forced: bool, told: list[str]
 ) -> list[str]:
     n, n_draws = row["n"], row["n_draws"]
     if not forced and not ever_forced:
         return ["nothing was forced here: there is no arm to compare with strength 0"]
-    if why:
-        return [why]
+    if told and not n:
+        return told
     if not forced and not none:
         return [f"{PENDING[0]}: search trials chose the strength and never enter a test"]
     if not forced:
@@ -116,6 +123,7 @@ def _of_row(
         said.append(f"{n_draws} dataset draws are few: plan 5 or more")
     if not placebo:
         said.append("no placebo arm: the effect may be plain regularisation")
-    if n >= 2 and row["alignment"] and not row["alignment_ci_low"] > 0:
+    unknown = any(part.startswith(LIMITS[1]) for part in told)
+    if n >= 2 and row["alignment"] and not row["alignment_ci_low"] > 0 and not unknown:
         said.append("forcing is not shown to have raised the alignment")
-    return said
+    return said + told

@@ -35,7 +35,7 @@ def status(
             stderr.print("stopped watching; the run goes on", highlight=False)
             raise typer.Exit from None
     else:
-        sweep = watching.left_sweep(place, study)
+        sweep = place.left(study)
     stdout.print(status_table(sweep))
     done = sum(key in sweep.results for key in sweep.order())
     stdout.print(f"{done} of {counted(sweep.trials_planned(), 'trial')} are there", highlight=False)
@@ -49,7 +49,7 @@ def status(
             highlight=False,
             soft_wrap=True,
         )
-    for sentence in sentences(place.causes(sweep.order()), sweep.labels):
+    for sentence in sentences(place.causes(sweep), sweep.labels):
         stdout.print(f"no verdict on {sentence}", highlight=False, soft_wrap=True)
     if sweep.failures:
         stdout.print(
@@ -67,13 +67,12 @@ def failures(
 ) -> None:
     """Show which packs failed, and the last lines of why."""
     from raysweep.display import cell_names
-    from raysweep.watch import left_sweep
 
     place = RunFolder(Output(folder))
-    sweep = left_sweep(place, adopted_study(place))
+    sweep = place.left(adopted_study(place))
     if not sweep.failures:
         stdout.print("no pack of this study has failed", highlight=False)
-    for sentence in sentences(place.causes(sweep.order()), sweep.labels, _MOST_CELLS):
+    for sentence in sentences(place.causes(sweep), sweep.labels, _MOST_CELLS):
         stdout.print(f"no verdict on {sentence}", highlight=False, soft_wrap=True)
     packs = {pack.key: pack for plan in sweep.plans.values() for pack in plan.packs}
     for key, reason in sweep.failures.items():

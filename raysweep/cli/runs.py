@@ -52,7 +52,7 @@ WorkersOption = Annotated[
 ]
 MlflowOption = Annotated[bool, typer.Option(help="Copy the results to MLflow, too.")]
 
-_UNTESTED = "no cell could be tested, so that there is no verdict; the reasons are above"
+_UNTESTED = "no cell is tested, so that there is no verdict; the reasons are above"
 _INTERRUPTED_COPY_S = 20.0
 """How long a run that is interrupted still copies: what ends it may not wait for long."""
 
@@ -321,7 +321,7 @@ def _drive(study: StudyBase, folder: RunFolder, how: _How, course: _Course) -> N
             if companion is not None:
                 companion.catch_up()
             if sweep.results:
-                course.untested = not _print_verdict(folder, study)
+                course.untested = not _print_verdict(folder, study, sweep)
             course.concluded = sweep
 
 
@@ -372,19 +372,22 @@ def _companion(folder: RunFolder, how: _How, course: _Course) -> Iterator["Compa
         _say(outcome)
 
 
-def _print_verdict(folder: RunFolder, study: StudyBase) -> bool:
-    """Print what the run says; returns whether it says anything: a forcing study tests a cell."""
+def _print_verdict(folder: RunFolder, study: StudyBase, sweep: "Sweep | None" = None) -> bool:
+    """Print what the run says; returns whether it says anything: of one cell at least."""
     from raysweep.conclusion import conclude
     from raysweep.display import emergence_table, verdict_table
 
-    conclusion = conclude(folder, study)
-    effects = conclusion.effects
-    if isinstance(study, Study) and conclusion.tested is not None and conclusion.tested.cells:
-        tested = effects[effects["verdict"] != "untested"]
-        stdout.print(verdict_table(tested, study.verdict.performance))
+    conclusion = conclude(folder, study, sweep)
+    effects, tested = conclusion.effects, conclusion.tested
+    if isinstance(study, Study) and tested.cells:
+        so_far = f"{tested.cells} of {counted(tested.of, 'cell')} tested so far"
+        shown = effects[effects["verdict"] != "untested"]
+        stdout.print(
+            verdict_table(shown, study.verdict.performance, so_far if conclusion.unfinished else "")
+        )
     if len(conclusion.emergence):
         stdout.print(emergence_table(conclusion.emergence))
     for sentence in conclusion.sentences:
         stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
     stdout.print(f"Report: {conclusion.report}", highlight=False, soft_wrap=True)
-    return conclusion.tested is None or conclusion.tested.cells > 0
+    return tested.cells > 0

@@ -6,7 +6,7 @@ import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from raysweep.data.streams import stream
 from raysweep.data.views import Floats, Integers, PairedViews, Splits, z_scaling
 from raysweep.errors import InputError
 from raysweep.options import Option
+from raysweep.spec.values import listed
 from raysweep.wording import counted
 
 SPLIT_NAMES = ("train", "validation", "test")
@@ -265,6 +266,41 @@ def arrays(*, path: str, draw: int = 0) -> PairedViews:
     return replace(views, characteristics={"file": Path(path).name})
 
 
+def still_draws(path: str, draws: Iterable[int]) -> list[str]:
+    """What is wrong with draws in whose training split a modality does not vary.
+
+    Args:
+        path: a file that `arrays` takes in another draw.
+        draws: those to look at.
+    """
+    content = _read(path, [])
+    if "split" in content:
+        return []
+    y, names = _check_labels(content["y"], len(content["x1"]))
+    sides = {name: _check_modality(name, content[name]) for name in ("x1", "x2")}
+    trained = {draw: _drawn_splits(y, names, draw).train for draw in draws}
+    still = {
+        name: [draw for draw, train in trained.items() if not _varies(x, train)]
+        for name, x in sides.items()
+    }
+    return [f"{path}: {_still(name, of)}" for name, of in still.items() if of]
+
+
+def _varies(x: Floats, train: Integers) -> bool:
+    """Whether anything of the modality is left once it is scaled."""
+    # Mostly the first few rows tell, which is much less to look at.
+    return any(bool(z_scaling(x[rows]).sd.any()) for rows in (train[:100], train))
+
+
+def _still(name: str, draws: Sequence[int]) -> str:
+    """What is wrong with a modality that does not vary in these draws; none of given splits."""
+    of = f" of draw{'s' if len(draws) > 1 else ''} {listed(draws)}" if draws else ""
+    return (
+        f"{name} does not vary in the training split{of}: all its rows are equal there, expected "
+        "rows that differ"
+    )
+
+
 def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> PairedViews | None:
     """The views, or None where faults are noted.
 
@@ -302,13 +338,11 @@ def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> Paired
     with _noted(faults):
         if "split" in content and splits is not None and y is not None and names is not None:
             _check_classes(y, names, splits.train)
-    for name, x in sides.items():
-        # Splits that a fault was found in may not fit the rows.
-        if splits is not None and not faults and (x[splits.train] == x[splits.train[0]]).all():
-            faults.append(
-                f"{name} does not vary in the training split ({counted(len(splits.train), 'row')}, "
-                "all equal), expected features that differ between rows"
-            )
+    # Splits that a fault was found in may not fit the rows.
+    if splits is not None and not faults:
+        draws = () if "split" in content else (draw,)
+        still = [name for name, x in sides.items() if not _varies(x, splits.train)]
+        faults += [_still(name, draws) for name in still]
     if faults or y is None or names is None or splits is None:
         return None
     return PairedViews(

@@ -24,7 +24,7 @@ from raysweep.science import science_digest
 from raysweep.seeds import derive_seed
 from raysweep.spec import EmergenceStudy, Tuning
 from raysweep.sweep import Sweep
-from raysweep.trials import Arm, Stage, Status, TrialResult
+from raysweep.trials import Arm, Stage, Status, Trial, TrialResult
 
 Results = Mapping[str, TrialResult]
 MODALITIES = (1, 2)
@@ -156,6 +156,21 @@ class EmergenceSweep(Sweep):
             done = plan.state is CellState.MEASURING and not own
             state = CellState.DONE if done else plan.state
             self._plans[cell.id] = CellPlan(cell, tuple(trials[cell.id]), own, (), {}, state)
+
+    def behind(self, cell: Cell) -> Sequence[Trial]:
+        """The cell's pairs; where its family has no rates, the tuning of all of its cells."""
+        plan = self.family_plans[self._family_of[cell.id].key]
+        return plan.trials if plan.state is CellState.NO_RATES else self._plans[cell.id].trials
+
+    @property
+    def criteria(self) -> Sequence[str]:
+        """None: no strength is chosen."""
+        return ()
+
+    @property
+    def metric(self) -> str:
+        """The alignment metric that stands first."""
+        return next(iter(self.study.evaluation.metrics))
 
     def trials_planned(self) -> int:
         """Trials the whole study will have when done; at most so many while rates are tuned."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from raysweep.data.registry import load
 from raysweep.emergence.encoders import CHUNK_ROWS, MEASURED_SPLITS, Encoders, Job, Measured
@@ -16,6 +17,7 @@ from raysweep.spec import EmergenceStudy
 from raysweep.table import Row
 from raysweep.training.denormals import denormals
 from raysweep.trials import Status
+from raysweep.undefined import words_of
 from raysweep.vocabulary import check_files
 
 Values = dict[str, int | float | str | None]
@@ -143,11 +145,20 @@ def _aligned(
             for name, of_pairs in scores.items():
                 for (trial, _, _), score in zip(usable, of_pairs, strict=True):
                     found[trial.key].update(_columns(study, name, split, score))
-            for (trial, _, _), of_metrics in zip(
+            for (trial, *pair), of_metrics in zip(
                 usable, zip(*scores.values(), strict=True), strict=True
             ):
                 found[trial.key].update(_distinct(split, of_metrics))
+                lost = [n for n, s in zip(scores, of_metrics, strict=True) if s.value is None]
+                layers = [encoders[job].layers[split] for job in pair]
+                constant = [bool(lost) and all(map(_is_constant, of)) for of in layers]
+                found[trial.key][f"undefined_{split}"] = words_of(lost, constant)
     return found
+
+
+def _is_constant(layer: Tensor) -> bool:
+    """Whether all rows of a layer [n, width] are the same number for number."""
+    return bool((layer == layer[:1]).all())
 
 
 def _columns(

@@ -2,24 +2,23 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
-from raysweep.causes import COLUMNS as CAUSES
-from raysweep.causes import cause
+from raysweep.causes import Facts, causes, columns
 from raysweep.columns import COLUMNS
 from raysweep.planning import CellPlan, CellState
-from raysweep.search import Proposal
+from raysweep.search import Proposal, objectives
 from raysweep.seeds import content_key
 from raysweep.spec import Study, StudyBase
 from raysweep.table import CURVE, CURVE_EPOCHS
 from raysweep.tracking.facts import CellFacts, effect_names, loss_params, text
 from raysweep.tracking.groups import Group, group_trials
 from raysweep.tracking.means import average, frequencies, mean, mean_and_sd, total
-from raysweep.trials import Arm, Stage, Status
+from raysweep.trials import Arm, Stage, Status, Trial
 from raysweep.wording import as_markdown
 
 # Raised when runs are to be written anew though their rows have not changed.
@@ -151,10 +150,16 @@ class _Rows:
             self._numbers[name] = values
         return self._numbers[name]
 
-    def facts(self, at: np.ndarray) -> list[dict[str, object]]:
-        """What some rows say to `raysweep.causes`."""
-        names = [name for name in CAUSES if name in self.table.column_names]
-        return self.table.select(names).take(pa.array(at)).to_pylist()
+    def facts(self, metric: str, trials: Iterable[Trial]) -> list[Facts]:
+        """What the rows of some trials say to `raysweep.causes`."""
+        names = [name for name in columns(metric) if name in self.table.column_names]
+        there = [trial for trial in trials if trial.key in self.position]
+        rows = self.table.select(names).take(pa.array([self.position[t.key] for t in there]))
+        # The plan of now says what a strength was chosen by.
+        return [
+            {**row, "chosen_by": trial.chosen_by}
+            for row, trial in zip(rows.to_pylist(), there, strict=True)
+        ]
 
     def words(self, name: str, at: np.ndarray) -> list[str]:
         """The texts of a column in some rows; rows without one are left out."""
@@ -308,7 +313,7 @@ def _parent(
         value = mean(rows.numbers(name)[there])
         if value is not None:
             metrics[name] = value
-    why = cause(rows.facts(there))
+    why = _causes(study, plan, rows)
     done = plan.state is CellState.DONE
     failed = plan.state in (CellState.NO_STRENGTH, CellState.NO_RATES)
     chosen = ", ".join(f"{v} (by {k})" for k, v in plan.chosen.items())
@@ -324,17 +329,29 @@ def _parent(
             "cell": facts.label,
             "cell_number": facts.number,
             "state": plan.state.value,
-            **({"cause": why} if why else {}),
+            **({"cause": "; ".join(why.values())} if why else {}),
             "mlflow.note.content": (
                 f"Cell **{as_markdown(facts.label)}** of study {as_markdown(study.name)}: "
                 f"{plan.state.value}. "
-                + (f"No verdict: {as_markdown(why)}. " if why else "")
+                + "".join(
+                    f"No verdict{f' by {by}' if by else ''}: {as_markdown(sentence)}. "
+                    for by, sentence in why.items()
+                )
                 + _note(study, chosen)
             ),
             "raysweep.science": science,
         },
         seconds=total(rows.seconds[there]),
     )
+
+
+def _causes(study: StudyBase, plan: CellPlan, rows: _Rows) -> dict[str, str]:
+    """Criterion -> why the cell has no verdict by it (`raysweep.causes`), once all is there."""
+    if plan.packs:
+        return {}
+    metric = study.metric if isinstance(study, Study) else next(iter(study.evaluation.metrics))
+    criteria = objectives(study.search) if isinstance(study, Study) else ()
+    return causes(rows.facts(metric, plan.trials), criteria, metric)
 
 
 def _note(study: StudyBase, chosen: str) -> str:

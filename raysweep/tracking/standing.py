@@ -7,6 +7,7 @@ KILLED, until a `raysweep resume` goes on; a cell that waits for a pack that was
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from raysweep.causes import given_up
 from raysweep.planning import CellPlan, CellState
 from raysweep.tracking.runs import RunRecord
 from raysweep.wording import as_code, last_line
@@ -39,6 +40,7 @@ def standing(runs: Sequence[RunRecord], failure: str | None, ended: bool) -> lis
     if failure is not None and parent.status == "RUNNING":
         note = f"{parent.tags['mlflow.note.content']}\n\nA pack was given up: {as_code(failure)}"
         tags = {**parent.tags, "state": CellState.FAILED.value, "mlflow.note.content": note}
+        tags["cause"] = given_up(failure)
         parent = replace(parent, status="FAILED", tags=tags)
     return [
         replace(run, status="KILLED") if ended and run.status == "RUNNING" else run

@@ -7,7 +7,7 @@ from typing import Any
 from raysweep.data.views import PairedViews
 from raysweep.dotted import code_folders, find, is_dotted, make_importable, namesake, search_folders
 from raysweep.salvage import salvage
-from raysweep.spec import DataGrid
+from raysweep.spec import DataGrid, Search
 from raysweep.study_yaml import Fault, Location, joined
 from raysweep.vocabulary.data import (
     check_block,
@@ -59,7 +59,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
                 found += check_pairs(block, at)
             loaded: list[PairedViews] = []
             if not found:
-                found, loaded = check_loading(sound, at, folder)
+                found, loaded = check_loading(sound, at, folder, _searched_draws(raw))
             rows = smallest_splits(sound, loaded) or rows
             faults += check_population(raw.get("verdict"), sound)
             faults += check_several(raw, loaded)
@@ -91,6 +91,12 @@ def named_code(raw: Mapping[str, Any], folder: Path) -> list[str]:
             place = "Python itself" if found.file is None else found.file
             lines.append(f"{joined(location)}: {path} imports {found.module} from {place}")
     return lines
+
+
+def _searched_draws(raw: Mapping[str, Any]) -> tuple[int, ...]:
+    """The draws that only search, as far as they are told without a fault."""
+    searched = salvage(Search, raw.get("search") or {}).part
+    return () if raw.get("kind") == "emergence" or searched is None else searched.draws or ()
 
 
 def _own_code(raw: Mapping[str, Any]) -> dict[Location, str]:

@@ -1,12 +1,13 @@
 """Checks the data blocks of a study file: names, values, files, and that they can be loaded."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from raysweep.data.arrays import still_draws
 from raysweep.data.registry import DATASETS, load
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
@@ -154,9 +155,18 @@ def check_pairs(block: Mapping[str, Any], at: Location) -> list[Fault]:
 
 
 def check_loading(
-    block: Mapping[str, Any], at: Location, folder: Path
+    block: Mapping[str, Any], at: Location, folder: Path, searched: Collection[int] = ()
 ) -> tuple[list[Fault], list[PairedViews]]:
-    """Load the first cell of a block, and one for each of its files and numbers of modalities."""
+    """Load the first cell of a block, and one for each of its files and numbers of modalities.
+
+    Every draw of a file is looked at, which splits it anew.
+
+    Args:
+        block: a data block without faults.
+        at: where it stands.
+        folder: what paths are relative to.
+        searched: draws that only search.
+    """
     grid = _grid(block)
     if grid is None:
         return [], []
@@ -164,7 +174,8 @@ def check_loading(
     axes = dict(grid.axes)
     files = [p.name for p in dataset.parameters if p.kind == "path" and p.name in axes]
     # A file may bring its splits along, and then there is no other draw than the first.
-    draw = max(grid.draws) if files else grid.draws[0]
+    draws = {*grid.draws, *searched}
+    draw = max(draws) if files else grid.draws[0]
     faults, views = [], []
     varied = [*files, *(["modalities"] if "modalities" in axes else [])]
     for given in itertools.product(*(axes[name] for name in varied)):
@@ -173,6 +184,10 @@ def check_loading(
         first.update({name: str(resolved_path(str(first[name]), folder)) for name in files})
         try:
             views.append(load(grid.dataset, first, draw))
+            others = sorted(draws - {draw})
+            if grid.dataset == "arrays" and others:
+                still = still_draws(str(first["path"]), others)
+                faults += [Fault((*at, *files[:1]), message) for message in still]
         except InputError as error:
             faults.append(Fault((*at, *files[:1]), str(error)))
     return faults, views

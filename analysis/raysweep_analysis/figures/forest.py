@@ -24,7 +24,7 @@ def effect_forest(effects: pd.DataFrame, margin: float = 0.005, most: int = 40) 
         margin: the margin of equivalence, drawn as a band.
         most: rows to draw at most, of evenly spaced cells; the note counts the others.
     """
-    tested = effects[effects["n"] >= 1]
+    tested = effects[effects["verdict"] != "untested"]
     if tested.empty:
         return style.empty_figure("no confirmed cell yet: no effects to draw")
     criteria = list(dict.fromkeys(tested["chosen_by"]))

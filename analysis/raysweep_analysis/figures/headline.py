@@ -52,11 +52,13 @@ def headline(
         alpha: one minus the coverage of the lines' bands.
     """
     fitted = boundaries[boundaries["set"] != "none"] if len(boundaries) else boundaries
-    if fitted.empty or not (effects["n"] > 0).any():
+    if fitted.empty or (effects["verdict"] == "untested").all():
         return style.empty_figure("no line along a characteristic of the data: nothing to head")
     fitted = fitted[fitted["data"] == fitted["data"].iloc[0]]
     along = str(fitted["along"].iloc[0])
-    effects = effects[(effects["n"] > 0) & (effects["data"] == fitted["data"].iloc[0])]
+    effects = effects[
+        (effects["verdict"] != "untested") & (effects["data"] == fitted["data"].iloc[0])
+    ]
     shade = line_colour(fitted)
     places = [name for name in by_columns(fitted) if name != shade]
     columns = fitted[places].drop_duplicates().to_dict("records")

@@ -33,7 +33,7 @@ def verdict_map(
         y: another; by default the second such, or the criterion that chose the strength.
         most: panels to draw at most; further combinations are counted in a note.
     """
-    effects = effects[effects["n"] > 0]
+    effects = effects[effects["verdict"] != "untested"]
     if effects.empty:
         return style.empty_figure("no confirmed cell yet: nothing to map")
     factor, unit = style.scale_of(effects["performance"].iloc[0])

@@ -1,6 +1,6 @@
 """Run every analysis that a trial table allows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,7 @@ class Findings:
         emergence: sentences on emergent alignment.
         summary: emergent alignment in one row per value of the characteristic.
         along: the characteristic that emergence is followed along; empty if none.
+        notes: sentences on what the table cannot tell.
     """
 
     trials: pd.DataFrame
@@ -74,6 +75,7 @@ class Findings:
     emergence: tuple[str, ...]
     summary: pd.DataFrame
     along: str
+    notes: tuple[str, ...] = ()
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -94,12 +96,19 @@ class Findings:
         return {name: table for name, table in named.items() if len(table)}
 
 
-def find(source: Source | Sequence[Source], settings: Settings | None = None) -> Findings:
+def find(
+    source: Source | Sequence[Source],
+    settings: Settings | None = None,
+    waiting: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> Findings:
     """Analyse a trial table as far as it goes.
 
     Args:
         source: as `load_trials` takes it; of a run's folder the study and the plan are read too.
         settings: what to test; by default what the study beside the table asks for.
+        waiting: of a run that is not finished, cell -> what its test waits for.
+        notes: sentences on what the table cannot tell, such as cells without a row.
 
     Raises:
         InputError: see `load_trials` and `forcing_effects`.
@@ -108,7 +117,8 @@ def find(source: Source | Sequence[Source], settings: Settings | None = None) ->
     found = beside(source)
     asked = settings or found.settings
     alignment = measured_alignment(asked, trials)
-    forced = bool((trials["arm"].astype(str) == "forced").any())
+    waiting = waiting or {}
+    forced = found.plan is not None or bool((trials["arm"].astype(str) == "forced").any())
     none = pd.DataFrame()
     effects = outcomes = moderation = boundaries = curves = shapes = needs = none
     said = None
@@ -117,6 +127,8 @@ def find(source: Source | Sequence[Source], settings: Settings | None = None) ->
         effects = forcing_effects(
             trials, outcome, asked.alpha, asked.margin, unit=asked.unit, alignment=alignment
         )
+        waits = (effects["verdict"] == "untested") & effects["cell"].isin(list(waiting))
+        effects.loc[waits, "reason"] = effects.loc[waits, "cell"].map(waiting)
         outcomes = _outcomes(trials, effects, asked)
         moderation = moderators(trials, outcome, alpha=asked.alpha)
         boundaries = boundary(trials, outcome, by=lines_by(trials), alpha=asked.alpha)
@@ -124,7 +136,11 @@ def find(source: Source | Sequence[Source], settings: Settings | None = None) ->
         shapes = shapes if len(curves) else none
         needs = power(trials, outcome, None, asked.alpha, asked.margin, effects=effects)
         planned = len(found.plan.cells) if found.plan is not None else 0
-        said = answer(effects, needs, boundaries, moderation, asked.margin, asked.alpha, planned)
+        said = answer(
+            *(effects, needs, boundaries, moderation, asked.margin, asked.alpha),
+            planned=planned,
+            unfinished=bool(waiting),
+        )
     correlations = middle = trends = none
     along = _along(trials)
     if _emergence(trials):
@@ -164,6 +180,7 @@ def find(source: Source | Sequence[Source], settings: Settings | None = None) ->
         emergence=tuple(emergence_answer(trends, middle)) if len(trends) else (),
         summary=emergence_summary(trials, correlations, along) if len(trends) else none,
         along=along,
+        notes=tuple(notes),
     )
 
 

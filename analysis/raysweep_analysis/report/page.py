@@ -61,8 +61,8 @@ batches and steps, so they are compared in pairs. Only confirm runs enter a test
 <li><b>Per cell:</b> paired t test with its t interval. Where a cell has several dataset draws, the
 unit is the draw (the mean over its seeds), else the seed.</li>
 <li><b>Verdict:</b> <i>helps</i> or <i>hurts</i> if the Holm-adjusted p is below {alpha:g}, adjusted
-over all {tests} rows of the verdict table; else <i>no difference</i> if two one-sided t tests
-place the effect within ±{margin} (at {alpha:g} per cell); else <i>not known</i>.</li>
+over the {tests} tested rows of the verdict table; else <i>no difference</i> if two one-sided
+t tests place the effect within ±{margin} (at {alpha:g} per cell); else <i>not known</i>.</li>
 <li><b>Checks:</b> exact sign-flip test, Hedges-corrected d<sub>z</sub>, smallest detectable effect:
 in <code>tables/effects.csv</code>.</li>
 <li><b>Across cells:</b> random-effects meta-regression (REML, Knapp-Hartung) over dataset draws;
@@ -134,6 +134,7 @@ def _head(found: Findings, study: str) -> str:
         blocks = _list(found.emergence) if found.emergence else ""
     if said is not None and found.emergence:
         blocks += f"<h3>Alignment that emerges by itself</h3>{_list(found.emergence)}"
+    blocks += _list(found.notes) if found.notes else ""
     answer = f"<section class=answer>{blocks}</section>" if blocks else ""
     counts = found.counts
     rows = int(counts["rows"].sum())
@@ -253,7 +254,7 @@ def _method(found: Findings) -> str:
     text = _METHOD.format(
         alpha=settings.alpha,
         margin=escape(amount(settings.margin, settings.performance)),
-        tests=len(found.effects),
+        tests=int((found.effects["verdict"] != "untested").sum()),
     )
     return f"<section id=method><h2>Method</h2>{text}</section>"
 

@@ -48,7 +48,7 @@ def _of_forcing(found: Findings) -> list[Picture]:
                 figures.headline(found.trials, effects, found.boundaries, settings.alpha),
             )
         )
-    if (effects["n"] > 0).any():
+    if (effects["verdict"] != "untested").any():
         drawn += [
             Picture(
                 "verdict_map",
@@ -103,7 +103,7 @@ def _of_forcing(found: Findings) -> list[Picture]:
 
 def _heads(found: Findings) -> bool:
     """Whether effects were followed along a characteristic of the data, cell by cell."""
-    if found.boundaries.empty or not (found.effects["n"] > 0).any():
+    if found.boundaries.empty or (found.effects["verdict"] == "untested").all():
         return False
     fitted = found.boundaries[found.boundaries["set"] != "none"]
     along = fitted["along"].iloc[0] if len(fitted) else ""
