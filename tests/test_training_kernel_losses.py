@@ -189,7 +189,7 @@ def test_both_engines_count_the_steps_that_force_alike(loss: str, dtype: str) ->
         tower.hidden[0].view(asleep)[:, :, -1] = -100.0
     for initial in (EQUAL.initial_parameters(members.init_seed), asleep):
         counts = []
-        for make in (torch_engine, KernelEngine):
+        for make in (torch_engine, compiled_engine):
             _, log = one_epoch(make, EQUAL, data, settings, initial, members)
             counts.append(log.forced_steps)
         assert counts[0].tolist() == counts[1].tolist()
