@@ -16,7 +16,7 @@ from raysweep.cli import main
 from raysweep.conclusion import conclude, register_plan
 from raysweep.run_folder import RunFolder
 from raysweep.storage import Output
-from raysweep.table import PARTS
+from raysweep.table import PARTS, read_parts
 from raysweep_analysis import forcing_effects
 
 UNFORCED = (
@@ -70,7 +70,9 @@ def test_forced_arms_that_break_are_the_verdicts_reason(tmp_path: Path) -> None:
     assert list(place.causes(sweep).values()) == [BROKEN]
 
 
-def test_an_unfinished_run_counts_what_is_tested(tmp_path: Path) -> None:
+def test_an_unfinished_run_counts_what_is_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     wanted = study(data__U=[0, 2, 4], resources__members_per_pack=100)
     place = opened(tmp_path / "out", wanted)
     register_plan(place, wanted)
@@ -90,6 +92,10 @@ def test_an_unfinished_run_counts_what_is_tested(tmp_path: Path) -> None:
     found = conclude(RunFolder(Output(half)), wanted)
     assert found.sentences[0].startswith("1 of 3 cells tested so far. ")
     assert found.tested == (1, 3)
+    code, text = said(["analyze", str(half)], monkeypatch, capsys)
+    assert code == 0
+    assert "(performance_fused_test; 1 of 3 cells tested so far)" in text
+    assert "p: Holm-adjusted over 1 tested row so far;" in text
     effects = forcing_effects(kept)
     untested = effects[effects["cell"] == first].iloc[0]
     assert untested["verdict"] == "untested"
@@ -158,10 +164,10 @@ def test_a_pack_that_was_given_up_is_the_cause(tmp_path: Path) -> None:
     register_plan(place, wanted)
     local_runner.run(wanted, place)
     trials = pd.read_parquet(tmp_path / "out" / "trials.parquet")
-    confirmed = trials[(trials["stage"] == "confirm")]
+    confirmed = trials[trials["stage"] == "confirm"]
     cell = confirmed["cell"].iloc[0]
     for part in (tmp_path / "out" / PARTS).iterdir():
-        table = pd.read_parquet(part)
+        table = read_parts(place.output, [f"{PARTS}/{part.name}"]).table.to_pandas()
         if ((table["stage"] == "confirm") & (table["cell"] == cell)).any():
             part.unlink()
     (tmp_path / "out" / "trials.parquet").unlink()
