@@ -238,7 +238,6 @@ def _bootstrap(
         # whole draws are resampled, with all their cells
         labels, code = np.unique(blocks, return_inverse=True)
         counts = rng.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), _RESAMPLES)
-        counts = counts[:, code]
     else:
         code = units["cell"].factorize()[0]
         size = np.bincount(code)
@@ -247,9 +246,11 @@ def _bootstrap(
         counts = np.zeros((_RESAMPLES, len(units)), dtype=np.int64)
         for cell, n in enumerate(size):
             counts[:, code == cell] = rng.multinomial(n, np.full(n, 1 / n), _RESAMPLES)
+        code = np.arange(len(units))
     y = units["effect"].to_numpy(float)
     w = 1 / np.maximum(units["variance"].to_numpy(float) + fit.tau2, 1e-12)
-    s, sx, sxx, sy, sxy = (counts @ (w * z) for z in (np.ones_like(x), x, x**2, y, x * y))
+    sums = [np.bincount(code, w * z) for z in (np.ones_like(x), x, x**2, y, x * y)]
+    s, sx, sxx, sy, sxy = (counts.astype(float) @ np.column_stack(sums)).T
     determinant = s * sxx - sx**2
     with np.errstate(divide="ignore", invalid="ignore"):
         slope = (s * sxy - sx * sy) / determinant

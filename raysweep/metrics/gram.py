@@ -32,7 +32,8 @@ def squared_distances(rows: Tensor) -> Tensor:
     """
     if rows.shape[1] <= _DIRECT_WIDTH:
         distances = torch.pdist(rows)
-        return torch.nn.functional.threshold_(distances, _NOTHING, 0.0).square_()
+        near = torch.nn.functional.threshold(distances, _NOTHING, 0.0, inplace=True)
+        return near.square_()
     centred = rows - rows.mean(dim=0)
     squares = centred.square().sum(dim=1)
     left, right = torch.triu_indices(len(rows), len(rows), 1, device=rows.device)

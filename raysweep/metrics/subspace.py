@@ -13,6 +13,8 @@ from raysweep.metrics.features import (
     centered_columns,
     column_range,
     less_mean,
+    times_power_of_two,
+    unit_scaled,
     widened,
 )
 from raysweep.metrics.pairs import score_pairs, table_bytes
@@ -144,16 +146,19 @@ def _unit_features(features: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Factors:
-    """Centred features: `table @ turn` is orthonormal, and `coordinates` are they in that basis.
+    """Centred features: `table @ turn` is orthonormal.
 
-    Table [n, w], turn [w, r], coordinates [r, d'] of the d' features that vary. All features are
-    in one unit, whatever it is; those of unit variance are the coordinates over `deviations` [d'].
+    Attributes:
+        table: [n, w].
+        turn: [w, r].
+        coordinates: [r, d'], the d' features that vary in this basis, all in one unit.
+        standard: [r, d'], the same of features of unit variance.
     """
 
     table: Tensor
     turn: Tensor
     coordinates: Tensor
-    deviations: Tensor
+    standard: Tensor
 
 
 def _factors(features: Tensor) -> _Factors:
@@ -168,13 +173,10 @@ def _factors(features: Tensor) -> _Factors:
     alike = centered_columns(features)
     columns, strengths, _ = torch.linalg.svd(alike, full_matrices=False)
     columns = columns[:, : int((strengths > RESOLUTION * strengths[0]).sum())]
-    around = centered(features)
     deviations = alike.square().mean(dim=0).sqrt()
-    # In the units of `centered`, by what the columns brought to one size are larger.
-    sizes = around.abs().amax(dim=0), alike.abs().amax(dim=0)
-    deviations = deviations * torch.where(sizes[1] > 0, sizes[0] / sizes[1], 0.0)
+    standard = columns.T @ (alike / torch.where(deviations > 0, deviations, 1.0))
     turn = torch.eye(columns.shape[1], dtype=columns.dtype, device=columns.device)
-    return _Factors(columns, turn, columns.T @ around, deviations)
+    return _Factors(columns, turn, columns.T @ centered(features), standard)
 
 
 def _by_products(features: Tensor) -> _Factors | None:
@@ -186,14 +188,22 @@ def _by_products(features: Tensor) -> _Factors | None:
     """
     wide = widened(features)
     low, high = (limit[0] for limit in column_range(wide))
-    varies = high > low
-    if not bool(varies.all()):
-        wide, low, high = wide[:, varies], low[varies], high[varies]
-    rows, width = wide.shape
     largest = torch.maximum(low.abs(), high.abs())
-    plain = (high - low > RESOLUTION * largest) & (high - low > _PLAIN[0]) & (largest < _PLAIN[1])
-    if width == 0 or width > rows or not bool(plain.all()):
+    shift = torch.zeros(wide.shape[1], dtype=torch.int32, device=wide.device)
+    if not bool(((largest > _PLAIN[0]) & (largest < _PLAIN[1])).all()):
+        wide, exponents = unit_scaled(wide, -2)
+        low, high = (limit[0] for limit in column_range(wide))
+        largest = torch.maximum(low.abs(), high.abs())
+        shift = exponents[0]
+    varies = high > low
+    if not bool((varies <= (high - low > RESOLUTION * largest)).all()):
         return None
+    if not bool(varies.all()):
+        wide, shift = wide[:, varies], shift[varies]
+    width = wide.shape[1]
+    if not 0 < width <= len(wide):
+        return None
+    shift = (shift - shift.max()).clamp(min=-4000)
     table = less_mean(wide)
     products = table.T @ table
     lengths = products.diagonal().sqrt()
@@ -209,7 +219,8 @@ def _by_products(features: Tensor) -> _Factors | None:
         again = torch.linalg.cholesky(table.T @ table, upper=True)
         turn = torch.linalg.solve_triangular(again, unit, upper=True)
         factor = again @ factor
-    return _Factors(table, turn, factor * lengths, lengths / math.sqrt(rows))
+    coordinates = times_power_of_two(factor * lengths, shift)
+    return _Factors(table, turn, coordinates, factor * math.sqrt(len(wide)))
 
 
 def _basis(features: Tensor) -> _Basis:
@@ -222,10 +233,7 @@ def _leading(
 ) -> _Basis:
     """The leading principal components of the features."""
     factors = _factors(features)
-    coordinates = factors.coordinates
-    if standardize:
-        deviations = factors.deviations
-        coordinates = coordinates / torch.where(deviations > 0, deviations, 1.0)
+    coordinates = factors.standard if standardize else factors.coordinates
     turn, strengths, directions = torch.linalg.svd(coordinates, full_matrices=False)
     kept = len(strengths)
     if variance < 1:

@@ -1,6 +1,6 @@
 """Alignment of all pairs of layers against the usual form, and how its cost grows.
 
-    python tests/benchmarks/bench_metrics.py [--rounds N] [--before FOLDER]
+    python tests/benchmarks/bench_metrics.py [--rounds N] [--before FOLDER [--metrics NAME ...]]
 
 With `--before`, a checkout of an earlier build, single metrics of both builds are compared instead.
 
@@ -191,13 +191,15 @@ def ask(process, question):
     return json.loads(process.stdout.readline())
 
 
-def builds(write, before, rounds):
+def builds(write, before, rounds, metrics):
     here = Path(__file__).parents[2]
     write(f"One pair of layers, float64, one thread, CPU time, median of {rounds} rounds\n\n")
     write("| metric | n | width | before | now | ratio | difference |\n")
     write("| --- | --- | --- | --- | --- | --- | --- |\n")
     old, new = worker(before), worker(here)
     for metric, rows, width, ties, options in BUILDS:
+        if metrics and metric not in metrics:
+            continue
         question = {"metric": metric, "rows": rows, "width": width, "ties": ties}
         question["options"] = options
         ask(old, question), ask(new, question)
@@ -217,6 +219,8 @@ def builds(write, before, rounds):
     write("\nPeak memory of a process, width 12, imports included\n\n")
     write("| metric | n | before | now |\n| --- | --- | --- | --- |\n")
     for metric, rows in PEAKS:
+        if metrics and metric not in metrics:
+            continue
         peaks = [peak_of_build(folder, metric, rows) for folder in (before, here)]
         write(f"| {metric} | {rows:,} | {peaks[0]} | {peaks[1]} |\n")
         sys.stdout.flush()
@@ -243,9 +247,10 @@ def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--before", type=Path, help="a checkout of an earlier build")
+    parser.add_argument("--metrics", nargs="+", help="only these of the two builds")
     given = parser.parse_args(arguments)
     if given.before:
-        builds(write, given.before.resolve(), given.rounds)
+        builds(write, given.before.resolve(), given.rounds, given.metrics)
         return
     compare(write, given.rounds)
     growth(write)
