@@ -236,7 +236,10 @@ def read_table(path: str | Path) -> "pd.DataFrame":
             f"{path}: no trial table there; give a run's output folder or its {TABLE_NAME}"
         )
     try:
-        frame = pq.read_table(pa.BufferReader(content)).to_pandas()
+        # A column at a time, each let go of once it is copied: not the whole table twice.
+        table = pq.read_table(pa.BufferReader(content))
+        frame = table.to_pandas(split_blocks=True, self_destruct=True)
+        del table
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
     missing = [column for column in REQUIRED if column not in frame.columns]

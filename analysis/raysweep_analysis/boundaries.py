@@ -266,8 +266,11 @@ def _bootstrap(
 def _blocks(units: pd.DataFrame, x: NDArray[np.float64]) -> NDArray[np.int64] | None:
     """Draw numbers, if there are several and they cross the values of x; else None."""
     draws = units["draw"].to_numpy()
-    crossed = pd.Series(x).groupby(draws).nunique()
-    return draws if len(crossed) >= 2 and (crossed >= 2).any() else None
+    labels, code = np.unique(draws, return_inverse=True)
+    low, high = np.full(len(labels), np.inf), np.full(len(labels), -np.inf)
+    np.minimum.at(low, code, x)
+    np.maximum.at(high, code, x)
+    return draws if len(labels) >= 2 and bool((low < high).any()) else None
 
 
 def _p_curved(units: pd.DataFrame, x: NDArray[np.float64]) -> float:

@@ -32,9 +32,16 @@ _PLAIN = (2.0**-100, 2.0**100)
 
 @dataclass(frozen=True)
 class _Basis:
-    """Orthonormal columns [n, r] that span the centred features, and these in that basis."""
+    """`table @ turn` are orthonormal columns that span the centred features.
 
-    columns: Tensor
+    Attributes:
+        table: [n, w], nearly orthonormal itself but for the sizes of its columns.
+        turn: [w, r].
+        coordinates: the features in that basis.
+    """
+
+    table: Tensor
+    turn: Tensor
     coordinates: Tensor
 
 
@@ -225,7 +232,7 @@ def _by_products(features: Tensor) -> _Factors | None:
 
 def _basis(features: Tensor) -> _Basis:
     factors = _factors(features)
-    return _Basis(factors.table @ factors.turn, factors.coordinates)
+    return _Basis(factors.table, factors.turn, factors.coordinates)
 
 
 def _leading(
@@ -242,19 +249,25 @@ def _leading(
     if dimensions is not None:
         kept = min(kept, dimensions)
     columns = factors.table @ (factors.turn @ turn[:, :kept])
-    return _Basis(columns, strengths[:kept, None] * directions[:kept])
+    unit = torch.eye(kept, dtype=columns.dtype, device=columns.device)
+    return _Basis(columns, unit, strengths[:kept, None] * directions[:kept])
 
 
 def _reorder(basis: _Basis, order: Tensor) -> _Basis:
-    return _Basis(basis.columns[order], basis.coordinates)
+    return _Basis(basis.table[order], basis.turn, basis.coordinates)
+
+
+def _cosines(left: _Basis, right: _Basis) -> Tensor:
+    # Products of the tables first: the bases themselves would take two more of that size.
+    return left.turn.T @ (left.table.T @ right.table) @ right.turn
 
 
 def _mean_correlation(left: _Basis, right: _Basis) -> Tensor:
-    correlations = torch.linalg.svdvals(left.columns.T @ right.columns)
+    correlations = torch.linalg.svdvals(_cosines(left, right))
     return correlations.clamp(max=1.0).mean()
 
 
 def _projection_weighted(left: _Basis, right: _Basis) -> Tensor:
-    turned, correlations, _ = torch.linalg.svd(left.columns.T @ right.columns, full_matrices=False)
+    turned, correlations, _ = torch.linalg.svd(_cosines(left, right), full_matrices=False)
     weights = (turned.T @ left.coordinates).abs().sum(dim=1)
     return (weights * correlations.clamp(max=1.0)).sum() / weights.sum()

@@ -140,9 +140,9 @@ def draw_line(
     span = float(np.ptp(x))
     grid = np.linspace(x.min() - 0.06 * span, x.max() + 0.06 * span, 80)
     fit = fitted_line(units, along)
-    heights = [fit.combination([1.0, float(g)]) for g in grid]
-    middle = np.array([h[0] for h in heights]) * factor
-    half = np.array([stats.t.ppf(1 - alpha / 2, df) * se for _, se, df in heights]) * factor
+    height, se, df = np.array([fit.combination([1.0, float(g)]) for g in grid]).T
+    middle = height * factor
+    half = stats.t.ppf(1 - alpha / 2, df) * se * factor
     low, high = max(row["low"], grid[0]), min(row["high"], grid[-1])
     top = 1 - HEADROOM
     # a set that lies beside the data has nothing to shade here

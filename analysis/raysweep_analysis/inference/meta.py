@@ -1,6 +1,7 @@
 """Random-effects meta-regression by REML: what the effects of many units depend on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -115,7 +116,9 @@ class _Model:
 
     def state(self, tau2: float, tau2_group: float) -> _State:
         w = 1 / np.maximum(self.v + tau2, 1e-12 * self.scale)
-        total, squares = self.grouped(np.column_stack([w, w**2])).T
+        powers = np.empty((len(w), 2))
+        powers[:, 0], powers[:, 1] = w, w**2
+        total, squares = self.grouped(powers).T
         c = tau2_group / (1 + tau2_group * total)
         vx, gvx = self.inverse_times(self.x, w, total, c)
         inverse = np.asarray(np.linalg.inv(self.x.T @ vx), dtype=np.float64)
@@ -192,7 +195,7 @@ class _Model:
             return float(n - p)
         if spread <= 0:
             return float(n - p)
-        return float(np.clip(2 * variance**2 / spread, min(self._least_df(), n - p), n - p))
+        return float(np.clip(2 * variance**2 / spread, min(self._least_df, n - p), n - p))
 
     def _neighbourhood(self, tau2: float, tau2_group: float) -> "_Neighbourhood":
         """What Satterthwaite's degrees of freedom (1946) need: 2 variance^2 / var(variance)."""
@@ -206,6 +209,7 @@ class _Model:
             self.state(*at).inverse,
         )
 
+    @cached_property
     def _least_df(self) -> float:
         """Fewer than the groups give cannot be: groups less the columns that are constant in each.
 
