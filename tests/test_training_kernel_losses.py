@@ -38,6 +38,8 @@ CASES: list[tuple[str, dict[str, object], dict[str, float], PairShape]] = [
     ("vicreg", {"invariance": 1.0, "variance": 3.0}, {"invariance": 1.0, "variance": 3.0}, EQUAL),
     ("barlow_twins", {}, {}, EQUAL),
     ("barlow_twins", {"redundancy": 0.3}, {"redundancy": 0.3}, EQUAL),
+    ("deep_cca", {}, {}, EQUAL),
+    ("deep_cca", {"components": 2, "ridge": 0.1}, {"components": 2, "ridge": 0.1}, UNEQUAL),
 ]
 IDS = [f"{name}-{i}" for i, (name, *_) in enumerate(CASES)]
 LEAST_ROWS = {"infonce": 1, "siglip": 1}
@@ -129,7 +131,9 @@ def test_float32_is_float64_rounded(
     torch.testing.assert_close(value, exact, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", ["siglip", "soft_knn", "uniformity", "vicreg", "barlow_twins"])
+@pytest.mark.parametrize(
+    "name", ["siglip", "soft_knn", "uniformity", "vicreg", "barlow_twins", "deep_cca"]
+)
 @pytest.mark.parametrize("stopped", ["1", "2"])
 def test_one_way_and_last_batches_as_in_torch(name: str, stopped: str) -> None:
     """Batches of 40, 40 and 1 rows, members with and without a strength."""

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from raysweep.training.kernel.products import dense, outer_add
+from raysweep.training.kernel.routine import nested
 from raysweep.training.kernel.sides import STRIP, part
 from raysweep.training.kernel.sweeps import sweep
 from raysweep.training.kernel.term import Term, loss
@@ -61,7 +62,7 @@ _sums, _slopes = sweep(_sums_body, sums=4), sweep(_slopes_body)
 _potentials = sweep(_potential_body, sums=1)
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def _cosines(
     mem: Any, x: int, width: int, start: int, height: int, begin: int, columns: int, stride: int,
     strip: int,
@@ -73,7 +74,7 @@ def _cosines(
     )  # fmt: skip
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def _add_products(
     mem: Any, x: int, grad: int, width: int, start: int, height: int, begin: int, columns: int,
     rows: int, stride: int, strip: int,
@@ -169,7 +170,7 @@ def soft_knn(sources: str) -> Any:
     return soft_knn
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def _potential(
     mem: Any, x: int, grad: int, inverse: int, width: int, along: int, strip: int,
     rows: int, columns: int, block: int, stride: int, twice: float,
