@@ -38,9 +38,30 @@ CASES: list[tuple[str, dict[str, object], dict[str, float], PairShape]] = [
     ("vicreg", {"invariance": 1.0, "variance": 3.0}, {"invariance": 1.0, "variance": 3.0}, EQUAL),
     ("barlow_twins", {}, {}, EQUAL),
     ("barlow_twins", {"redundancy": 0.3}, {"redundancy": 0.3}, EQUAL),
+    ("deep_cca", {}, {}, EQUAL),
+    ("deep_cca", {"components": 2, "ridge": 0.1}, {"components": 2, "ridge": 0.1}, UNEQUAL),
 ]
 IDS = [f"{name}-{i}" for i, (name, *_) in enumerate(CASES)]
 LEAST_ROWS = {"infonce": 1, "siglip": 1}
+
+
+def deep_cca(x: Tensor, y: Tensor, ridge: float = 1e-3, components: int = 0) -> Tensor:
+    """As the reference, but by Cholesky: a symmetric root has no gradient at equal eigenvalues.
+
+    Covariances of fewer rows than features have some.
+    """
+
+    def whiten(c: Tensor) -> Tensor:
+        regularised = c + ridge * torch.diag(c).mean() * torch.eye(len(c), dtype=c.dtype)
+        return torch.linalg.inv(torch.linalg.cholesky(regularised))
+
+    d1 = x.shape[1]
+    c = torch.cov(torch.cat([x, y], dim=1).T)
+    t = whiten(c[:d1, :d1]) @ c[:d1, d1:] @ whiten(c[d1:, d1:]).T
+    return 1 - torch.linalg.svdvals(t)[: components or None].mean()
+
+
+DEFINITIONS = {**reference_losses.LOSSES, "deep_cca": deep_cca}
 
 
 def expected(
@@ -85,7 +106,7 @@ def test_values_and_gradients(
     settings = TrainSettings(1, 128, loss=name, loss_options=options, dtype="float64")
     initial = shape.initial_parameters(make_members(5).init_seed)
     engine, log = one_epoch(compiled_engine, shape, data, settings, initial)
-    definition = reference_losses.LOSSES[name]
+    definition = DEFINITIONS[name]
     gradients, values = expected(
         shape, data, initial, LEAST_ROWS.get(name, 2), lambda x, y, own: definition(x, y, **given)
     )
@@ -129,7 +150,9 @@ def test_float32_is_float64_rounded(
     torch.testing.assert_close(value, exact, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", ["siglip", "soft_knn", "uniformity", "vicreg", "barlow_twins"])
+@pytest.mark.parametrize(
+    "name", ["siglip", "soft_knn", "uniformity", "vicreg", "barlow_twins", "deep_cca"]
+)
 @pytest.mark.parametrize("stopped", ["1", "2"])
 def test_one_way_and_last_batches_as_in_torch(name: str, stopped: str) -> None:
     """Batches of 40, 40 and 1 rows, members with and without a strength."""

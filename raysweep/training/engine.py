@@ -17,6 +17,7 @@ KERNEL_LOSSES = (
     "uniformity",
     "vicreg",
     "barlow_twins",
+    "deep_cca",
 )
 """Names of the losses of which the CPU kernel knows some form."""
 

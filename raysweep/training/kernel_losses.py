@@ -7,6 +7,7 @@ import numpy as np
 from raysweep.models.shape import PairShape
 from raysweep.objective import AlignmentLoss
 from raysweep.objective.cka import LinearCKA
+from raysweep.objective.deep_cca import DeepCCA
 from raysweep.objective.heads import Projected
 from raysweep.objective.infonce import InfoNCE
 from raysweep.objective.one_way import OneWay
@@ -15,6 +16,7 @@ from raysweep.objective.redundancy import BarlowTwins, VICReg
 from raysweep.objective.siglip import SigLIP
 from raysweep.objective.soft_knn import SoftKNN
 from raysweep.objective.uniformity import Uniformity
+from raysweep.training.kernel.canonical import deep_cca
 from raysweep.training.kernel.cka import cka
 from raysweep.training.kernel.infonce import infonce
 from raysweep.training.kernel.neighbours import soft_knn, uniformity
@@ -38,6 +40,7 @@ ROUTINES = {
     "uniformity": uniformity,
     "vicreg": vicreg,
     "barlow_twins": barlow_twins,
+    "deep_cca": deep_cca,
 }
 """What computes the losses of `raysweep.training.engine.KERNEL_LOSSES`, by their names."""
 
@@ -92,6 +95,8 @@ class KernelLoss:
                 return cls(vicreg, (loss.invariance, loss.variance, loss.covariance))
             case BarlowTwins():
                 return cls(barlow_twins, (loss.redundancy,))
+            case DeepCCA():
+                return cls(deep_cca, (loss.ridge, float(loss.components)))
         return None
 
     def term(self, address: int, places: Places, parameter_count: int) -> Term:
@@ -112,6 +117,7 @@ class KernelLoss:
             uniformity: strip + VECTOR_BYTES,
             vicreg: width_1**2,
             barlow_twins: width_1**2 + 2 * width_1,
+            deep_cca: max(width_1, width_2) ** 2,
         }.get(self.routine, width_1**2 + width_2**2 + width_1 * width_2)
         own = at_own = -1
         if self.learned:

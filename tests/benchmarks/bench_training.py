@@ -31,6 +31,7 @@ from raysweep.models.shape import EncoderShape, PairShape
 from raysweep.objective import LOSSES, build_loss
 from raysweep.train import train_encoders, train_pack
 from raysweep.training import loop
+from raysweep.training.engine import KERNEL_LOSSES
 from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.kernel_engine import KernelEngine
 from raysweep.training.order import BatchOrder
@@ -121,22 +122,26 @@ class Ours:
 
 
 class Jax:
-    """The JAX rival behind a pipe."""
+    """A JAX rival behind a pipe."""
 
-    def __init__(self, python):
+    def __init__(self, python, script="rival_jax.py"):
         self.process = subprocess.Popen(
-            [python, str(Path(__file__).with_name("rival_jax.py"))],
+            [python, str(Path(__file__).with_name(script))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **ONE_THREAD},
         )
 
-    def seconds(self, depth, models, width=WIDTH, batch=BATCH, rows=ROWS):
-        """CPU seconds per model and step."""
-        self.process.stdin.write(f"{depth} {width} {models} {batch} {rows}\n")
+    def ask(self, *request):
+        """CPU seconds, by the request's words."""
+        self.process.stdin.write(" ".join(map(str, request)) + "\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline())
+
+    def seconds(self, depth, models, width=WIDTH, batch=BATCH, rows=ROWS):
+        """CPU seconds per model and step."""
+        return self.ask(depth, width, models, batch, rows)
 
 
 def cpu_s(run, *arguments):
@@ -239,26 +244,37 @@ def sizes(rounds, jax):
         sys.stdout.flush()
 
 
-def losses(rounds):
-    """Pair trials with each alignment loss."""
-    write("\nCPU time per pair and step, 10 pairs, depth 5, batch 512\n\n")
-    write("| loss | kernel | x task only | torch engine | torch / kernel |\n")
-    write("| --- | --- | --- | --- | --- |\n")
+def losses(rounds, python):
+    """Pair trials with each alignment loss; JAX's for those that the kernel knows."""
+    pairs, rows = MODELS // 2, 4 * BATCH
+    jax = Jax(python, "rival_jax_losses.py") if python else None
+    write(f"\nCPU time per pair and step, {pairs} pairs, depth 5, batch {BATCH}\n\n")
+    write("| loss | kernel | x task only | torch engine | torch / kernel | JAX | JAX / kernel |\n")
+    write("| --- | --- | --- | --- | --- | --- | --- |\n")
     task = None
     for name in ("none", *LOSSES):
         loss, strength = ("infonce", 0.0) if name == "none" else (name, 1.0)
         sides = [
-            Ours(kind, 5, rows=4 * BATCH, loss=loss, strength=strength)
+            Ours(kind, 5, rows=rows, loss=loss, strength=strength)
             for kind in (KernelEngine, torch_engine_of)
         ]
-        times = [[2 * ours_per_step(side) for side in sides] for _ in range(rounds + 1)][1:]
-        kernel, plain = (median(column) for column in zip(*times, strict=True))
+        compared = jax if name == "none" or name in KERNEL_LOSSES else None
+        times = []
+        for _ in range(rounds + 1):
+            seconds = [2 * ours_per_step(side) for side in sides]
+            given = (name, 5, WIDTH, pairs, BATCH, rows)
+            seconds.append(compared.ask(*given) if compared else math.nan)
+            times.append(seconds)
+        times = times[1:]
+        kernel, plain, theirs = (median(column) for column in zip(*times, strict=True))
         task = task or kernel
-        ratio = median(b / a for a, b in times)
+        beside = [median(found[i] / found[0] for found in times) for i in (1, 2)]
+        last = f"{theirs * 1e6:,.0f} us | {beside[1]:.1f}x" if compared else "not run | "
         write(
             f"| {name} | {kernel * 1e6:,.0f} us | {kernel / task:.1f} | {plain * 1e6:,.0f} us "
-            f"| {ratio:.1f}x |\n"
+            f"| {beside[0]:.1f}x | {last} |\n"
         )
+        sys.stdout.flush()
 
 
 def by_models(rounds, jax):
@@ -414,7 +430,7 @@ def main():
         "others": lambda: against_others(options.rounds, jax),
         "sizes": lambda: sizes(options.rounds, jax),
         "models": lambda: by_models(few, jax),
-        "losses": lambda: losses(few),
+        "losses": lambda: losses(few, options.jax),
         "growth": lambda: growth(few),
         "fitted": lambda: fitted(few),
         "depths": lambda: mixed_depths(options.rounds),

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from raysweep.training.kernel.products import dense, outer_add
+from raysweep.training.kernel.routine import nested
 from raysweep.training.kernel.sides import mean, part, square_norm
 from raysweep.training.kernel.term import Term, loss
 from raysweep.training.kernel.tiles import ADD, ZERO
@@ -81,7 +82,7 @@ def _without_diagonal(trace: float, lengths_1: Any, lengths_2: Any) -> float:
     return trace - shared * rows / (rows - 2) + 1.0 / ((rows - 1) * (rows - 2))
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def _side_gradient(
     mem: Any,
     side: _Side,

@@ -14,12 +14,15 @@ import numpy as np
 from numba import njit
 
 from raysweep.training.kernel.products import dense, outer_add
+from raysweep.training.kernel.routine import nested
 from raysweep.training.kernel.sides import STRIP, part
-from raysweep.training.kernel.sweeps import sweep
+from raysweep.training.kernel.sweeps import sweep, triangle
 from raysweep.training.kernel.term import Term, loss
 from raysweep.training.kernel.tiles import ADD, ZERO
 from raysweep.training.kernel.unit import through_unit, unit
 from raysweep.training.kernel.vectors import Vectors
+
+_LN_2 = math.log(2.0)
 
 
 def _pair(v: Vectors, first: Any, second: Any, scale: Any) -> tuple[Any, Any, Any]:
@@ -52,16 +55,16 @@ def _slopes_body(v: Vectors, read: list[Any], numbers: list[Any]) -> tuple[list[
     return [first, second], [], []
 
 
-def _potential_body(v: Vectors, read: list[Any], numbers: list[Any]) -> tuple[list[Any], ...]:
-    e = v.exp_below(v.times(numbers[0], v.builder.fsub(read[0], v.constant(1.0))))
-    return [e], [e], []
+def _potential_of(v: Vectors, cosine: Any, numbers: list[Any]) -> Any:
+    scale, minus_scale = numbers
+    return v.power_of_two(v.add(v.times(cosine, scale), minus_scale))
 
 
 _sums, _slopes = sweep(_sums_body, sums=4), sweep(_slopes_body)
-_potentials = sweep(_potential_body, sums=1)
+_potentials = triangle(_potential_of)
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def _cosines(
     mem: Any, x: int, width: int, start: int, height: int, begin: int, columns: int, stride: int,
     strip: int,
@@ -73,20 +76,26 @@ def _cosines(
     )  # fmt: skip
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _add_products(
-    mem: Any, x: int, grad: int, width: int, start: int, height: int, begin: int, columns: int,
-    rows: int, stride: int, strip: int,
-) -> None:  # fmt: skip
-    """Products of a strip of pairs i < j with the samples i and j, added to the gradients."""
-    none = mem.dtype.type(0)
+@nested  # type: ignore[untyped-decorator]
+def _clear_below(
+    mem: Any, start: int, height: int, begin: int, columns: int, rows: int, stride: int, strip: int
+) -> None:
+    """Leave the pairs i < j of a strip."""
     for r in range(height):
         row = part(mem, strip, r, stride, columns)
-        row[begin : start + r + 1] = none
-        row[rows:] = none
+        row[begin : start + r + 1] = mem.dtype.type(0)
+        row[rows:] = mem.dtype.type(0)
+
+
+@nested  # type: ignore[untyped-decorator]
+def _add_products(
+    mem: Any, x: int, grad: int, width: int, start: int, height: int, begin: int, columns: int,
+    stride: int, strip: int,
+) -> None:  # fmt: skip
+    """Products of a strip of pairs i < j with the samples i and j, added to the gradients."""
     dense(
         mem, ADD, x + start, stride, np.int64(1), strip + begin, stride, grad + begin, stride,
-        width, height, columns - begin, strip, none,
+        width, height, columns - begin, strip, mem.dtype.type(0),
     )  # fmt: skip
     outer_add(
         mem, x + begin, stride, strip + begin, stride, grad + start, stride,
@@ -154,12 +163,12 @@ def soft_knn(sources: str) -> Any:
                 places = (first, second, sums_e + j, sums_f + j, sums_ed + j, sums_fd + j)
                 own = (by, mem[sums_e + i], mem[sums_f + i], mem[sums_ed + i], mem[sums_fd + i])
                 _slopes(mem, places, own, rows - j)
-            _add_products(
-                mem, u, sides.grad_u, width_1, start, height, begin, columns, rows, stride, strip_1
-            )
-            _add_products(
-                mem, v, sides.grad_v, width_2, start, height, begin, columns, rows, stride, strip_2
-            )
+            for x, grad, width, strip in (
+                (u, sides.grad_u, width_1, strip_1),
+                (v, sides.grad_v, width_2, strip_2),
+            ):
+                _clear_below(mem, start, height, begin, columns, rows, stride, strip)
+                _add_products(mem, x, grad, width, start, height, begin, columns, stride, strip)
         step = 0.5 * scale / rows
         along = sides.by_row
         through_unit(mem, sides.grad_u, u, sides.norm_u, along, step, width_1, rows, stride)
@@ -169,24 +178,24 @@ def soft_knn(sources: str) -> Any:
     return soft_knn
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def _potential(
     mem: Any, x: int, grad: int, inverse: int, width: int, along: int, strip: int,
     rows: int, columns: int, block: int, stride: int, twice: float,
 ) -> float:  # fmt: skip
     """One side's uniformity, with half its gradient."""
-    by = mem.dtype.type(twice)
+    by = mem.dtype.type(twice / _LN_2)
     unit(mem, x, width, rows, stride, inverse)
     _clear(mem, grad, width * stride)
     total = 0.0
     for start in range(0, rows, STRIP):
         height, begin = min(STRIP, rows - start), start // block * block
         _cosines(mem, x, width, start, height, begin, columns, stride, strip)
-        for r in range(height):
-            j = start + r + 1
-            (found,) = _potentials(mem, (strip + r * stride + j,), (by,), rows - j)
-            total += found
-        _add_products(mem, x, grad, width, start, height, begin, columns, rows, stride, strip)
+        right = start - begin + 1
+        total += _potentials(
+            mem, strip + begin, stride, (by, -by), height, right, rows - begin, columns - begin
+        )
+        _add_products(mem, x, grad, width, start, height, begin, columns, stride, strip)
     # Pairs were counted once; both of a pair move, and both sides count half.
     through_unit(mem, grad, x, inverse, along, 0.5 * twice / total, width, rows, stride)
     return math.log(2.0 * total / (rows * (rows - 1.0)))

@@ -151,13 +151,15 @@ def _align(
 ) -> None:
     """Add the alignment loss's gradients to the task's, unless it is undefined (NaN)."""
     sides, block, stride = term.sides, step.block, step.stride
-    copy_side(mem, sides.top_1, sides.width_1, b, columns, stride, 0, sides.u)
+    # A plain 0 would be a type of its own to Numba, and both functions be compiled twice.
+    unmoved = np.int64(0)
+    copy_side(mem, sides.top_1, sides.width_1, b, columns, stride, unmoved, sides.u)
     copy_side(mem, sides.top_2, sides.width_2, b, columns, stride, member.placebo, sides.v)
     value, at_scale, at_bias = call_loss(term.loss, mem, term, b, columns, block, stride)
     # A placebo's only row, shifted by one, would be the true pair.
     if value == value and not (member.placebo and b == 1):
         by_1, by_2 = member.strength * term.pull_1, member.strength * term.pull_2
-        square = add_side(mem, sides.grad_u, by_1, sides.width_1, b, stride, 0, sides.at_1)
+        square = add_side(mem, sides.grad_u, by_1, sides.width_1, b, stride, unmoved, sides.at_1)
         square += add_side(
             mem, sides.grad_v, by_2, sides.width_2, b, stride, member.placebo, sides.at_2
         )

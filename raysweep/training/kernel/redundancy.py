@@ -12,12 +12,13 @@ from numba import njit
 
 from raysweep.objective.redundancy import DEVIATION_EPSILON, STANDARDISE_EPSILON
 from raysweep.training.kernel.products import dense, outer_add
+from raysweep.training.kernel.routine import nested
 from raysweep.training.kernel.sides import mean, part, square_norm
 from raysweep.training.kernel.term import Term, loss
 from raysweep.training.kernel.tiles import ADD, ZERO
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def centre(mem: Any, x: int, width: int, rows: int, stride: int) -> None:
     """Take every feature's mean away, in place."""
     for r in range(width):
@@ -27,7 +28,7 @@ def centre(mem: Any, x: int, width: int, rows: int, stride: int) -> None:
             row[j] -= middle
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def _spread(
     mem: Any, x: int, grad: int, width: int, rows: int, columns: int, stride: int, square: int,
     variance: float, covariance: float,
@@ -104,7 +105,7 @@ def vicreg(sources: str) -> Any:
     return vicreg
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def _standardise(mem: Any, x: int, width: int, rows: int, stride: int, inverse: int) -> None:
     """Every feature to mean 0 and (biased) variance 1, in place; leaves 1 / its deviation."""
     centre(mem, x, width, rows, stride)

@@ -12,7 +12,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import cfunc, types
+from numba import cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -28,6 +28,9 @@ DIGEST = _digest()
 Numba's cache looks at the file of the compiled function alone. So whatever it keeps on disk gets
 this digest into its closure, which the cache's key includes.
 """
+
+nested = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""Decorates a function that only compiled code calls."""
 
 Kinds = Callable[[Any], Sequence[Any]]
 """Of an element type: Numba's types of the arguments."""

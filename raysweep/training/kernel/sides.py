@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from numba import njit
 
 from raysweep.training.kernel.program import Places
+from raysweep.training.kernel.routine import nested
 
 STRIP = 32
 """Rows of a matrix of all pairs of samples that are worked on at once."""
@@ -60,7 +61,7 @@ def part(mem: Any, at: int, r: int, stride: int, count: int) -> Any:
     return mem[at + r * stride : at + r * stride + count]
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def copy_side(
     mem: Any, top: int, width: int, rows: int, columns: int, stride: int, shift: int, out: int
 ) -> None:
@@ -76,7 +77,7 @@ def copy_side(
             target[j] = 0
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def add_side(
     mem: Any, grad: int, factor: float, width: int, rows: int, stride: int, shift: int, out: int
 ) -> float:

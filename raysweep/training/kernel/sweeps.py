@@ -102,3 +102,81 @@ def _across(vectors: Vectors, value: Any, combine: Callable[[Any, Any], Any]) ->
         high = vectors.pick(value, value, list(range(width, 2 * width)))
         value = combine(low, high)
     return vectors.builder.extract_element(value, I32(0))
+
+
+def triangle(change: Callable[[Vectors, Any, list[Any]], Any]) -> Callable[..., Any]:
+    """A map over the part right of the diagonal of a strip of pairs; returns its sum.
+
+    The intrinsic takes (mem, at, stride, numbers, height, first, count, columns): rows 0 to
+    height - 1 of `columns` elements, whole vectors, begin at `at`. In row r the elements from
+    first + r to count - 1 are changed, the others become 0. `change` gets and returns a vector,
+    and the numbers in all lanes.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        vectors = Vectors(builder, signature.args[0].dtype)
+        mem = data_of(context, builder, signature.args[0], args[0])
+        at, stride, height, first, count, columns = (*args[1:3], *args[4:])
+        numbers = [vectors.splat(number) for number in cgutils.unpack_tuple(builder, args[3])]
+        lanes, zero = I64(vectors.lanes), vectors.constant(0.0)
+        lane = ir.Constant(ir.VectorType(I32, vectors.lanes), list(range(vectors.lanes)))
+        total = vectors.variable(zero)
+
+        def vector_of(number: Any) -> Any:
+            return vectors.splat(builder.trunc(number, I32))
+
+        with cgutils.for_range(builder, height) as row:
+            start = index(builder, at, (row.index, stride))
+            begin = builder.add(first, row.index)
+            before, whole = builder.udiv(begin, lanes), builder.udiv(count, lanes)
+            sums = vectors.variable(zero)
+
+            def step(
+                block: Any, masked: bool, start: Any = start, begin: Any = begin, sums: Any = sums
+            ) -> None:
+                column = builder.mul(block, lanes)
+                where = builder.add(start, column)
+                value = change(vectors, vectors.load(mem, where), numbers)
+                if masked:
+                    numbered = builder.add(lane, vector_of(column))
+                    right = builder.icmp_signed(">=", numbered, vector_of(begin))
+                    inside = builder.icmp_signed("<", numbered, vector_of(count))
+                    value = builder.select(builder.and_(right, inside), value, zero)
+                vectors.store(value, mem, where)
+                builder.store(builder.fadd(value, builder.load(sums)), sums)
+
+            def clear(from_: Any, to: Any, start: Any = start) -> None:
+                with cgutils.for_range_slice(builder, from_, to, I64(1)) as (block, _):
+                    vectors.store(zero, mem, index(builder, start, (block, lanes)))
+
+            clear(I64(0), before)
+            ends = builder.udiv(builder.add(count, builder.sub(lanes, I64(1))), lanes)
+            with builder.if_then(builder.icmp_signed("<", before, ends)):
+                step(before, masked=True)
+            after = builder.add(before, I64(1))
+            with cgutils.for_range_slice(builder, after, whole, I64(1)) as (block, _):
+                step(block, masked=False)
+            tail = builder.icmp_signed("<", whole, ends)
+            with builder.if_then(builder.and_(tail, builder.icmp_signed("<=", after, whole))):
+                step(whole, masked=True)
+            clear(ends, builder.udiv(columns, lanes))
+            builder.store(builder.fadd(builder.load(sums), builder.load(total)), total)
+        return _across(vectors, builder.load(total), builder.fadd)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def swept(
+        context: Any,
+        mem: Any,
+        at: Any,
+        stride: Any,
+        numbers: Any,
+        height: Any,
+        first: Any,
+        count: Any,
+        columns: Any,
+    ) -> Any:
+        n, scalars = types.int64, types.UniTuple(mem.dtype, numbers.count)
+        return mem.dtype(mem, n, n, scalars, n, n, n, n), generate
+
+    return swept  # type: ignore[no-any-return]

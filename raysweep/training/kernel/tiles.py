@@ -84,17 +84,21 @@ def dense_tile(rows: int) -> Callable[..., None]:
             for r in range(rows):
                 for column, place in zip(columns, sums[r], strict=True):
                     at = index(builder, extra, (I64(r), c_row), column)
-                    builder.store(change(builder.load(place), at), place)
+                    value = change(builder.load(place), at)
+                    vectors.store(value, mem, index(builder, outs[r], column))
 
-        with builder.if_then(is_(LEAKY)):
-            finish(lambda value, at: vectors.leaky(value, value))
-        with builder.if_then(is_(SLOPE)):
-            finish(lambda value, at: vectors.leaky(vectors.load(mem, at), value))
-        with builder.if_then(is_(EXP)):
-            finish(lambda value, at: vectors.exp(value))
-        for r in range(rows):
-            for column, place in zip(columns, sums[r], strict=True):
-                vectors.store(builder.load(place), mem, index(builder, outs[r], column))
+        # Each way stores for itself: values that meet again would cost moves and registers.
+        with builder.if_else(is_(LEAKY)) as (leaky, others):
+            with leaky:
+                finish(lambda value, at: vectors.leaky(value, value))
+            with others, builder.if_else(is_(SLOPE)) as (slope, rest):
+                with slope:
+                    finish(lambda value, at: vectors.leaky(vectors.load(mem, at), value))
+                with rest, builder.if_else(is_(EXP)) as (exp, plain):
+                    with exp:
+                        finish(lambda value, at: vectors.exp(value))
+                    with plain:
+                        finish(lambda value, at: value)
         return context.get_dummy_value()
 
     @intrinsic  # type: ignore[untyped-decorator]

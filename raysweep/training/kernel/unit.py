@@ -3,12 +3,11 @@
 import math
 from typing import Any
 
-from numba import njit
-
+from raysweep.training.kernel.routine import nested
 from raysweep.training.kernel.sides import part
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def unit(mem: Any, x: int, width: int, rows: int, stride: int, inverse: int) -> None:
     """Bring every sample to length 1, in place; a sample of zeros stays, with inverse length 0."""
     zero, one = mem.dtype.type(0), mem.dtype.type(1)
@@ -27,7 +26,7 @@ def unit(mem: Any, x: int, width: int, rows: int, stride: int, inverse: int) -> 
             row[j] *= lengths[j]
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def through_unit(
     mem: Any,
     grad: int,

@@ -5,11 +5,12 @@ from typing import Any
 
 from numba import njit
 
+from raysweep.training.kernel.routine import nested
 from raysweep.training.kernel.sides import square_norm
 from raysweep.training.optimizer import BETA_1, BETA_2, EPSILON, NORM_EPSILON
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@nested  # type: ignore[untyped-decorator]
 def clip(g: Any, clip_norm: float) -> float:
     """Clip a group of gradients to a norm, in place; returns the norm before."""
     norm = math.sqrt(square_norm(g))

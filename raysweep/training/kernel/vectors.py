@@ -187,6 +187,29 @@ class Vectors:
         power = b.shl(b.bitcast(high, whole), shift)
         return b.bitcast(b.add(b.bitcast(result, whole), power), self.type)
 
+    def power_of_two(self, y: Any) -> Any:
+        """2^y of every lane for y <= 0; in float32 only from -126 on. NaN stays NaN.
+
+        Shorter than `exp_below`, as a whole number leaves y exactly; what y itself was rounded by
+        counts in the result.
+        """
+        b = self.builder
+        if self.kind == "double":
+            limit = self.constant(-1022.0)
+            y = b.select(b.fcmp_ordered("<", y, limit), limit, y)
+        bits, mantissa, _ = _FORMAT[self.kind]
+        rounder = self.constant(1.5 * 2.0**mantissa)
+        high = b.fadd(y, rounder)
+        r = b.fsub(y, b.fsub(high, rounder))
+        terms = [math.log(2.0) ** k / math.factorial(k) for k in range(_EXP_TERMS[self.kind])]
+        result = self.constant(terms[-1])
+        for term in reversed(terms[:-1]):
+            result = self.add(self.times(result, r), self.constant(term))
+        whole = ir.VectorType(ir.IntType(bits), self.lanes)
+        shift = ir.Constant(whole, [mantissa] * self.lanes)
+        power = b.shl(b.bitcast(high, whole), shift)
+        return b.bitcast(b.add(b.bitcast(result, whole), power), self.type)
+
     def split(self, x: Any) -> tuple[Any, Any]:
         """X > 0 as mantissa in [1, 2) and exponent, both floating point; NaN stays NaN."""
         b = self.builder
