@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from raysweep.trials import Arm, Stage, Status
-from raysweep.wording import counted, last_line
+from raysweep.wording import counted, raised
 
 Facts = Mapping[str, object]
 """What the columns of `columns` say of a trial; a column that is missing says nothing."""
@@ -126,7 +126,7 @@ def sentences(
 
 def given_up(reason: str) -> str:
     """The cause of a cell that waits for a pack which was given up for this reason."""
-    return FAILED + last_line(reason)
+    return FAILED + raised(reason)
 
 
 def _confirmed(trials: Iterable[Facts], arm: Arm, criterion: str) -> list[Facts]:

@@ -22,7 +22,7 @@ from raysweep.planning import CellState
 from raysweep.search import choose
 from raysweep.sweep import Sweep
 from raysweep.table import Row
-from raysweep.wording import counted, visible
+from raysweep.wording import counted, raised, visible
 
 _REFRESH_S = 0.5
 _PLAIN_EVERY_S = 10.0
@@ -87,10 +87,9 @@ class RunDisplay:
         self._show(sweep)
 
     def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
-        """Say that a pack was given up, and the last line of why."""
-        last = reason.strip().splitlines()[-1]
+        """Say that a pack was given up, and why, in a line."""
         names = cell_names(sweep, [cell.id for cell in pack.cells])
-        self._say(f"{names}: pack {pack.key} failed: {last}")
+        self._say(f"{names}: pack {pack.key} failed: {raised(reason)}")
 
     def tick(self, sweep: Sweep) -> None:
         """Refresh now and then."""

@@ -18,6 +18,8 @@ from raysweep.study_yaml import Location
 M = TypeVar("M", bound=BaseModel)
 
 _MOST_ROUNDS = 10
+_TAGS = ("[list]", "[range]")
+"""What pydantic puts into a place for the kind that a value of a union has."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,9 @@ def _take_out(
 
 def _findings(detail: Any) -> Iterator[Finding]:
     """What one error of pydantic says: of items, each by itself."""
-    # Tags of unions stand in brackets, and are no place in a document.
-    at = tuple(p for p in detail["loc"] if not (isinstance(p, str) and p.startswith("[")))
+    # An unknown key comes last and may be called anything.
+    end = len(detail["loc"]) - (detail["type"] == "extra_forbidden")
+    at = tuple(p for n, p in enumerate(detail["loc"]) if n >= end or p not in _TAGS)
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, ItemFaults):
         for index, (message, value) in error.items.items():

@@ -2,8 +2,15 @@
 
 import re
 
-# Control characters but for tab and newline, halves of surrogate pairs, and what no XML may hold.
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Control characters but for tab and newline, separators of lines, embeddings, overrides and
+# isolates of direction (Unicode Annex 9), halves of surrogate pairs, and what no XML may hold.
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+_TRACEBACK = "Traceback (most recent call last):"
+_LONGEST = 300
+"""Characters of what was raised."""
 
 # What begins or ends something in Markdown (CommonMark 0.31, and GitHub's tables): anywhere, and
 # at the start of a line.
@@ -43,9 +50,31 @@ def last_line(message: str) -> str:
     return lines[-1] if lines else "no reason given"
 
 
+def raised(reason: str) -> str:
+    """Why something failed, in one line: of a traceback what was raised, else the last line.
+
+    A message may have many lines, whose first says what happened and whose last is often advice
+    (CUDA's, say). So all of them are given, cut where they are longer than a line should be.
+
+    Args:
+        reason: a traceback as Python prints it, or any other text.
+    """
+    lines = reason.strip().splitlines()
+    starts = [n for n, line in enumerate(lines) if line.startswith(_TRACEBACK)]
+    # The frames are indented, what was raised is not; of a chain the last was not caught.
+    after = lines[starts[-1] + 1 :] if starts else []
+    while after and (after[0].startswith(" ") or not after[0]):
+        after = after[1:]
+    words = " ".join(" ".join(after).split())
+    if not words:
+        return last_line(reason)
+    return words if len(words) <= _LONGEST else f"{words[:_LONGEST].rstrip()} ..."
+
+
 def visible(text: str) -> str:
     """A text as it can be shown: of control characters and half characters their escapes.
 
-    A terminal would obey them, and no page or figure can hold them. Newlines and tabs stay.
+    A terminal would obey them, and no page or figure can hold them; what turns the direction of
+    writing would turn the words behind it, too. Newlines and tabs stay.
     """
     return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)

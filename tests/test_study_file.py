@@ -1,4 +1,5 @@
 import copy
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,15 @@ def test_a_faulty_override_is_blamed_and_not_the_line() -> None:
     )
     [third] = faults_of(QUICKSTART, "data.0.U=[1, 99]")
     assert third.startswith("--set data.0.U=[1, 99]: data.0.U.1: expected an integer in 0..8")
+
+
+@pytest.mark.parametrize("key", ["[red]", "[list]", "[range]", "[", "<b>", "a\nb", "", "%s {0}"])
+def test_an_unknown_key_may_be_called_anything(key: str) -> None:
+    quoted = json.dumps(key)
+    [fault] = faults_of(f"{QUICKSTART}\n{quoted}: 1\n")
+    assert f"unknown key {key!r}" in fault
+    [inner] = faults_of(QUICKSTART.replace("trials: 12", f"trials: 12\n  {quoted}: 1"))
+    assert f"unknown key {key!r}" in inner
 
 
 def test_an_override_repairs_a_fault() -> None:

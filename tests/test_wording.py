@@ -2,13 +2,14 @@
 
 import html
 import re
+import traceback
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from raysweep.wording import as_code, as_markdown, counted, visible
+from raysweep.wording import as_code, as_markdown, counted, raised, visible
 
 
 @pytest.mark.parametrize(
@@ -49,11 +50,52 @@ def test_code_shows_a_text_as_it_is(text: str) -> None:
         assert seen(f"It was {as_code(text)}") == f"Itwas{wanted}"
 
 
+TURNED = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Marks that turn the direction of what follows."""
+
+
 @given(st.text(st.characters(exclude_categories=())))
+@example(f"abc{TURNED}.npz")
 def test_what_is_visible_can_be_written_and_obeyed_by_no_terminal(text: str) -> None:
     shown = visible(text)
     shown.encode()
+    assert not set(shown) & set(TURNED)
     assert not set(shown) & {chr(c) for c in (*range(9), *range(11, 32), *range(127, 160))}
     assert visible(shown) == shown
     if text.isprintable():
         assert shown == text
+
+
+def raised_by(message: str, cause: Exception | None = None) -> str:
+    """A traceback as a runner keeps it."""
+    try:
+        raise RuntimeError(message) from cause
+    except RuntimeError:
+        return traceback.format_exc()
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (raised_by("boom"), "RuntimeError: boom"),
+        (raised_by(""), "RuntimeError"),
+        (
+            raised_by("CUDA error: device-side assert\n\n  Compile with DSA.\n"),
+            "RuntimeError: CUDA error: device-side assert Compile with DSA.",
+        ),
+        (raised_by("second\nline", ValueError("first")), "RuntimeError: second line"),
+        ("  File x\nTimeLimit: still running", "TimeLimit: still running"),
+        ("the worker died", "the worker died"),
+        ("", "no reason given"),
+        ("Traceback (most recent call last):", "Traceback (most recent call last):"),
+    ],
+)
+def test_what_was_raised_is_said_with_its_first_line(reason: str, words: str) -> None:
+    assert raised(reason) == words
+    assert raised(words) == words
+
+
+def test_what_was_raised_stays_a_line() -> None:
+    long = raised(raised_by("very " * 1000))
+    assert long.startswith("RuntimeError: very very")
+    assert len(long) < 320

@@ -10,7 +10,7 @@ from dataclasses import replace
 from raysweep.causes import given_up
 from raysweep.planning import CellPlan, CellState
 from raysweep.tracking.runs import RunRecord
-from raysweep.wording import as_code, last_line
+from raysweep.wording import as_code, raised
 
 
 def failed_cells(plans: Iterable[CellPlan], reasons: Mapping[str, str]) -> dict[str, str]:
@@ -21,7 +21,7 @@ def failed_cells(plans: Iterable[CellPlan], reasons: Mapping[str, str]) -> dict[
         reasons: key of each pack that was given up -> why.
     """
     return {
-        plan.cell.id: last_line(reasons[pack.key])
+        plan.cell.id: raised(reasons[pack.key])
         for plan in plans
         for pack in plan.packs
         if pack.key in reasons

@@ -306,12 +306,10 @@ def spaced(items: Sequence[T], most: int) -> list[T]:
 def folded(label: object, width: int = 24, lines: int = 4) -> str:
     """A user's text over as many lines as it needs, cut where it is longer than a figure holds."""
     text = visible(str(label))
-    long = len(text) > lines * width
     return "\n".join(
         textwrap.wrap(
             text[: 2 * lines * width],
             width,
-            break_long_words=long,
             break_on_hyphens=False,
             max_lines=lines,
             placeholder=ELLIPSIS,
