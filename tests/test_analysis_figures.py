@@ -9,6 +9,7 @@ from simulate_trials import simulate_emergence, simulate_forcing, simulate_searc
 import raysweep_analysis as analysis
 from raysweep_analysis import figures
 from raysweep_analysis.figures import style
+from raysweep_analysis.figures.verdict_map import count_words
 
 
 def forced(**options: object) -> pd.DataFrame:
@@ -165,6 +166,14 @@ def test_drawing_leaves_matplotlibs_settings_alone():
     before = dict(style.mpl.rcParams)
     figures.render(figures.effect_forest(analysis.forcing_effects(forced())), "forest")
     assert dict(style.mpl.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [([1, 1], "n = 1 seed per cell"), ([1, 3], f"n = 1{style.DASH}3 seeds per cell")],
+)
+def test_a_count_of_one_is_said_in_the_singular(counts, words):
+    assert count_words(pd.DataFrame({"unit": "seed", "n": counts})) == words
 
 
 def test_counts_stand_in_the_legend_and_not_on_titles_or_lines():

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import sparse
 
 from raysweep.errors import InputError
 from raysweep.metrics import REGISTRY, distinct_rows, measure, tied_share
@@ -88,6 +89,7 @@ def test_numbers_of_ml_dtypes() -> None:
         (X.astype(str), "x: expected numbers [n, d], got an array of <U"),
         (X.astype("S8"), "x: expected numbers [n, d], got an array of |S8"),
         (X.astype(object), "an array of object (make it numbers with .astype(float))"),
+        (sparse.csr_array(X), "an array of object (make it numbers with .toarray())"),
         (X.astype("datetime64[s]"), "got an array of datetime64[s]"),
         (X.astype(np.float16).view("V2"), "raw bytes, as a file of bfloat16 or float8"),
         ([[1.0, 2.0], [3.0]], "x: expected numbers [n, d], got no table: "),

@@ -92,7 +92,8 @@ def _from_array(value: object, place: str) -> Tensor:
         if array.dtype.kind == "V" and array.dtype.names is None:
             found += f" ({_RAW_BYTES})"
         elif array.dtype.kind == "O":
-            found += " (make it numbers with .astype(float))"
+            way = ".toarray()" if hasattr(value, "toarray") else ".astype(float)"
+            found += f" (make it numbers with {way})"
         raise InputError(f"{place}: expected numbers [n, d], got {found}")
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         with np.errstate(all="ignore"):

@@ -8,7 +8,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from raysweep.tracking.runs import CURVES_TAG, PASSING_TAGS, RunRecord
+from raysweep.tracking.record import PASSING_TAGS, RunRecord
+from raysweep.tracking.runs import CURVES_TAG
 
 IDENTITY, DIGEST = "raysweep.id", "raysweep.digest"
 FOLDER, OUTPUT, FILES = "raysweep.folder", "raysweep.output", "raysweep.files"

@@ -40,7 +40,8 @@ from raysweep.tracking.facts import described, study_facts
 from raysweep.tracking.known import FILES, OUTPUT, Known
 from raysweep.tracking.lock import lock_path, locked
 from raysweep.tracking.order import start_times
-from raysweep.tracking.runs import STUDY_TAG, Progress, RunRecord, runs_of_cell, summary_run
+from raysweep.tracking.record import RunRecord
+from raysweep.tracking.runs import STUDY_TAG, Progress, runs_of_cell, summary_run
 from raysweep.tracking.standing import failed_cells, standing, study_status
 from raysweep.tracking.views import view_tags
 from raysweep.trials import TrialResult

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from raysweep.tracking.runs import RunRecord
+from raysweep.tracking.record import RunRecord
 from raysweep.trials import Arm, Stage
 
 _PER_DECADE, _DECADES = 50, 4  # of strength, around 1: milliseconds for what starts in each

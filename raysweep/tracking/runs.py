@@ -1,9 +1,8 @@
 """What MLflow is to show of a cell: a parent run, and a run per stage, arm, strength or rates."""
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -18,22 +17,14 @@ from raysweep.table import CURVE, CURVE_EPOCHS
 from raysweep.tracking.facts import CellFacts, effect_names, loss_params, text
 from raysweep.tracking.groups import Group, group_trials
 from raysweep.tracking.means import average, frequencies, mean, mean_and_sd, total
+from raysweep.tracking.record import RunRecord
 from raysweep.trials import Arm, Stage, Status, Trial
 from raysweep.wording import as_markdown
 
-# Raised when runs are to be written anew though their rows have not changed.
-FORMAT = 3
 # Which rows a run's learning curves are the means of.
 CURVES_TAG = "raysweep.curves"
 # Hash of the study file as it was resolved; on the experiment and on each of its runs.
 STUDY_TAG = "study_digest"
-# What MLflow's databases hold of a run's name, and what it refuses in a parameter's.
-_LONGEST_NAME = 250
-_NO_KEY = re.compile(r"[^\w.\- :]")
-# Metrics that are infinite or undefined: of an infinity MLflow makes the largest number it has.
-NOT_FINITE_TAG = "not_finite"
-PASSING_TAGS = (NOT_FINITE_TAG, "chosen_by", "cause")
-"""Tags that a run may have for a while."""
 Progress = Callable[[int, int], None]
 """Told how many runs of a copy are written, and how many are to be."""
 _EXACT = (
@@ -57,73 +48,10 @@ _EXACT = (
 )
 INFORMATION = (*_EXACT, *(f"{name}_estimated" for name in _EXACT))
 _MEAN_ONLY = ("gradient_ratio", "best_epoch", "best_epoch_1", "best_epoch_2", "train_seconds")
-_TIMING = ("train_seconds",)
 _WITHOUT_SD = ("loss_", "chance_")
 _FAMILIES = ("alignment_", "pair_", "corrected_", "performance_", "chance_", "loss_")
 _MEASURED = tuple(c for c in COLUMNS if c.name.startswith(_FAMILIES) and c.kind == "float64")
 _LAYERS = tuple(c for c in COLUMNS if c.name.startswith("alignment_layers_"))
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """One MLflow run, made from rows of the trial table.
-
-    Attributes:
-        identity: what the run is about; the same for as long as the run grows.
-        parent: identity of the parent run, or None.
-        status: a status of MLflow: RUNNING while planned rows are missing (see `standing`).
-        seconds: training time, shown as the run's duration.
-        curves: metric -> (epoch from 1, value) points, of a run that is complete.
-        not_finite: metric -> its value, of those that are infinite or undefined: they are no
-            metrics of the run, and a tag says what they are.
-        digest: changes when anything that is shown changes.
-    """
-
-    identity: str
-    parent: str | None
-    name: str
-    status: str
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-    keys: Sequence[str] = ()
-    seconds: float = 0.0
-    curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
-    not_finite: Mapping[str, float] = field(default_factory=dict)
-    digest: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        name = (
-            self.name if len(self.name) <= _LONGEST_NAME else f"{self.name[: _LONGEST_NAME - 1]}…"
-        )
-        object.__setattr__(self, "name", _stored(name))
-        params = {_NO_KEY.sub("_", key): _stored(value) for key, value in self.params.items()}
-        object.__setattr__(self, "params", params)
-        odd = {k: v for k, v in self.metrics.items() if not math.isfinite(v)}
-        if odd:
-            odd = {**self.not_finite, **odd}
-            said = ", ".join(f"{name} = {value:g}" for name, value in odd.items())
-            finite = {name: value for name, value in self.metrics.items() if name not in odd}
-            object.__setattr__(self, "not_finite", odd)
-            object.__setattr__(self, "metrics", finite)
-            object.__setattr__(self, "tags", {**self.tags, NOT_FINITE_TAG: said})
-        object.__setattr__(self, "tags", {k: _stored(v) for k, v in self.tags.items()})
-        shown = {k: v for k, v in self.metrics.items() if not k.startswith(_TIMING)}
-        content = [
-            FORMAT,
-            self.name,
-            self.status,
-            dict(self.params),
-            shown,
-            dict(self.tags),
-            sorted(self.keys),
-        ]
-        object.__setattr__(self, "digest", content_key(content))
-
-
-def _stored(text: str) -> str:
-    """A text that every database stores: PostgreSQL has no NUL."""
-    return text.replace("\0", r"\x00")
 
 
 class _Rows:
@@ -331,8 +259,7 @@ def _parent(
             "state": plan.state.value,
             **({"cause": "; ".join(why.values())} if why else {}),
             "mlflow.note.content": (
-                f"Cell **{as_markdown(facts.label)}** of study {as_markdown(study.name)}: "
-                f"{plan.state.value}. "
+                f"Cell **{as_markdown(facts.label)}** of study {as_markdown(study.name)}. "
                 + "".join(
                     f"No verdict{f' by {by}' if by else ''}: {as_markdown(sentence)}. "
                     for by, sentence in why.items()

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from raysweep.causes import given_up
 from raysweep.planning import CellPlan, CellState
-from raysweep.tracking.runs import RunRecord
+from raysweep.tracking.record import RunRecord
 from raysweep.wording import as_code, raised
 
 

@@ -25,7 +25,8 @@ from raysweep.tracking.known import (
     Known,
     changed_tags,
 )
-from raysweep.tracking.runs import Progress, RunRecord
+from raysweep.tracking.record import RunRecord
+from raysweep.tracking.runs import Progress
 
 WRITERS = 4
 _PAGE = 500

@@ -232,7 +232,6 @@ def count_words(effects: pd.DataFrame, most: Sequence[str] = ("seed", "draw")) -
         n = effects.loc[effects["unit"] == unit, "n"]
         if len(n):
             low, high = int(n.min()), int(n.max())
-            parts.append(
-                f"n = {low if low == high else f'{low}{style.DASH}{high}'} {unit}s per cell"
-            )
+            number = low if low == high else f"{low}{style.DASH}{high}"
+            parts.append(f"n = {number} {unit if high == 1 else f'{unit}s'} per cell")
     return ", ".join(parts)

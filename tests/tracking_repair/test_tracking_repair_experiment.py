@@ -14,7 +14,6 @@ from copied_run import (
     content,
     experiment_of,
     make_copy,
-    move_copy,
     runs_of,
     shown,
 )
@@ -29,26 +28,6 @@ from raysweep.tracking import sync
 
 pytestmark = pytest.mark.mlflow
 LEVELS = ("study", "cell", "strength")
-
-
-@pytest.fixture(scope="module")
-def copied(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_copy(tmp_path_factory.mktemp("copied"), empty_database)
-
-
-@pytest.fixture
-def folder(copied: Path, tmp_path: Path) -> RunFolder:
-    return move_copy(copied, tmp_path)
-
-
-@pytest.fixture
-def uri(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/mlflow.db"
-
-
-@pytest.fixture
-def client(folder: RunFolder, uri: str) -> MlflowClient:
-    return MlflowClient(uri)
 
 
 EXPERIMENT_EDITS: dict[str, Callable[[MlflowClient, str], object]] = {
@@ -150,11 +129,12 @@ def test_words_around_a_note_stay_when_the_cell_goes_on(
     sync(folder, uri)
     client = MlflowClient(uri)
     (cell,) = runs_of(client, "cell")
+    assert "Chosen strength: none yet." in cell.data.tags[NOTE]
     client.set_tag(cell.info.run_id, NOTE, f"{cell.data.tags[NOTE]} Look at this.")
     draw_packs(folder, SMALL)
     sync(folder, uri)
     note = client.get_run(cell.info.run_id).data.tags[NOTE]
-    assert ": done." in note
+    assert "none yet" not in note
     assert note.count("Cell **") == 1
     assert note.endswith(" Look at this.")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from copied_run import check_repaired, experiment_of, make_copy, move_copy, runs_of, shown
+from copied_run import check_repaired, experiment_of, runs_of, shown
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow_server import running_server
@@ -18,26 +18,6 @@ from raysweep.tracking import sync
 
 pytestmark = pytest.mark.mlflow
 LEVELS = ("study", "cell", "strength")
-
-
-@pytest.fixture(scope="module")
-def copied(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_copy(tmp_path_factory.mktemp("copied"), empty_database)
-
-
-@pytest.fixture
-def folder(copied: Path, tmp_path: Path) -> RunFolder:
-    return move_copy(copied, tmp_path)
-
-
-@pytest.fixture
-def uri(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/mlflow.db"
-
-
-@pytest.fixture
-def client(folder: RunFolder, uri: str) -> MlflowClient:
-    return MlflowClient(uri)
 
 
 def log_later(value: float) -> Callable[[MlflowClient, Run], None]:
