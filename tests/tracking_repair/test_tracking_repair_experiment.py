@@ -124,14 +124,19 @@ def test_words_around_a_note_stay_when_the_cell_goes_on(
     tmp_path: Path, uri: str, empty_database: Path
 ) -> None:
     shutil.copyfile(empty_database, tmp_path / "mlflow.db")
-    folder = opened(tmp_path / "out", SMALL)
-    draw_packs(folder, SMALL, most=1)
+    searching = study(
+        data={"dataset": "synthetic", "U": 0},
+        search={"trials": 2, "generation": 1, "seeds": 1},
+        confirm={"seeds": 2},
+    )
+    folder = opened(tmp_path / "out", searching)
+    draw_packs(folder, searching, most=1)
     sync(folder, uri)
     client = MlflowClient(uri)
     (cell,) = runs_of(client, "cell")
     assert "Chosen strength: none yet." in cell.data.tags[NOTE]
     client.set_tag(cell.info.run_id, NOTE, f"{cell.data.tags[NOTE]} Look at this.")
-    draw_packs(folder, SMALL)
+    draw_packs(folder, searching)
     sync(folder, uri)
     note = client.get_run(cell.info.run_id).data.tags[NOTE]
     assert "none yet" not in note
