@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from copied_run import (
     NOTE,
-    SMALL,
     check_repaired,
     content,
     experiment_of,
