@@ -18,7 +18,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bench_training import BATCH, CLASSES, INPUTS, ROWS, WIDTH, Ours, torch_engine_of, write
+from rivals import BATCH
+from training_sides import CLASSES, INPUTS, ROWS, WIDTH, Ours, torch_engine_of, write
 
 from raysweep.models.memory import PackSize
 from raysweep.models.shape import PairShape
