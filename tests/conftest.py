@@ -14,37 +14,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Before numpy and torch are imported: tests share the machine's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 import raysweep.cli  # noqa: F401
-from raysweep import vocabulary
 from raysweep.spec import Study
-from raysweep.study_file import parse_study
 
 # Importing the command line takes off the path what it holds for the user's folder, as this one.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from tiny_two_cells import TINY, StudyFactory, tiny
+
 hypothesis.settings.register_profile("raysweep", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("raysweep")
-
-TINY = """
-name: tiny
-data:
-  dataset: synthetic
-  U: [2, 6]
-  train: 64
-  validation: 32
-  test: 32
-model: {depth: 1, width: 8}
-training: {epochs: 2, batch_size: 16, dtype: float64}
-evaluation: {metrics: {unbiased_cka: {}, mutual_knn: {topk: 5}}}
-search: {trials: 3, generation: 2, seeds: 1}
-confirm: {seeds: 2}
-"""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -58,20 +43,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     long = [item for item in items if item.get_closest_marker("faults")]
     config.hook.pytest_deselected(items=long)
     items[:] = [item for item in items if item not in long]
-
-
-StudyFactory = Callable[..., Study]
-
-
-def tiny(*overrides: str) -> Study:
-    """The tiny study, checked and resolved, with overrides such as ``search.trials=8``.
-
-    Two synthetic cells (U 2 and 6), 64 training rows, 2 epochs in float64, 3 strengths in
-    generations of 2, 1 search seed, 2 confirm seeds.
-    """
-    return parse_study(
-        TINY, "tiny", Path.cwd(), overrides, vocabulary.check, vocabulary.resolve_files
-    )
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import StudyFactory
 from golden.write import CELLS, bundled_cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_two_cells import StudyFactory
 
 from raysweep.cells import Cell, expand, varying
 from raysweep.spec import Study

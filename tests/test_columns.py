@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from conftest import StudyFactory
 from golden.write import SCHEMA, schema_text
+from tiny_two_cells import StudyFactory
 
 from raysweep.columns import COLUMNS, columns_markdown
 from raysweep.data.registry import DATASETS, load

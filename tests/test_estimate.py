@@ -1,8 +1,8 @@
 import itertools
 
 import pytest
-from conftest import StudyFactory
 from simulate_packs import measured, run
+from tiny_two_cells import StudyFactory
 
 from raysweep.estimate import study_size
 from raysweep.packing import Pack

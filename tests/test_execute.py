@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import StudyFactory
+from tiny_two_cells import StudyFactory
 
 from raysweep import evaluate, vocabulary
 from raysweep.cells import Cell, expand
@@ -71,7 +71,7 @@ def assert_same(one: Row, two: Row, tolerance: float = TOLERANCE) -> None:
 @pytest.fixture(scope="module")
 def mixed() -> tuple[Study, list[Trial], list[Row]]:
     """A pack of three draws, all arms and several strengths, and its rows."""
-    from conftest import tiny
+    from tiny_two_cells import tiny
 
     study = tiny("data.draws=3", "training.epochs=4", "evaluation.layers=best", "model.depth=2")
     trials = [

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, StudyFactory
 from test_vocabulary import faults, load
+from tiny_two_cells import TINY, StudyFactory
 from torch.nn.utils import vector_to_parameters
 
 from raysweep.models.custom import custom_encoder

@@ -13,7 +13,7 @@ from raysweep.objective import LOSSES, pairwise_elements
 
 MEASURE = """
 import ctypes, sys
-from conftest import tiny
+from tiny_two_cells import tiny
 from raysweep import execute
 from raysweep.cells import expand
 from raysweep.packing import Pack

@@ -1,8 +1,8 @@
 """A user's own loss is tried before it is trained with: what cannot be forced is refused."""
 
 import pytest
-from conftest import StudyFactory
 from test_vocabulary import faults
+from tiny_two_cells import StudyFactory
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import tiny_emergence
-from conftest import StudyFactory
 from test_execute import curves, rows_of, trial
 from test_vocabulary import faults
 from tiny_runs import assert_same_table, opened, raysweep, table
+from tiny_two_cells import StudyFactory
 
 from raysweep import local_runner, vocabulary
 from raysweep.cells import expand

@@ -9,12 +9,12 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from conftest import StudyFactory
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pyarrow.parquet import read_table
 from rich.console import Console
 from simulate_packs import diverged, essence, run
 from tiny_runs import assert_same_table, opened, study, table
+from tiny_two_cells import StudyFactory
 
 from raysweep import local_runner
 from raysweep.display import verdict_table

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import StudyFactory
+from tiny_two_cells import StudyFactory
 
 from raysweep.study_file import StudyFileError, dump_study, parse_study
 from raysweep.sweep import science_digest

@@ -2,8 +2,8 @@
 
 import pytest
 import yaml
-from conftest import TINY
 from test_study_file import faults_of
+from tiny_two_cells import TINY
 
 KNN40 = "metrics: {mutual_knn: {topk: 40}}"
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import TINY, StudyFactory
 from golden.write import BROKEN_MESSAGE, broken_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_two_cells import TINY, StudyFactory
 
 from raysweep import vocabulary
 from raysweep.bundled import find_study

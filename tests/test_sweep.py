@@ -3,10 +3,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import StudyFactory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulate_packs import diverged, essence, measured, outcomes_by_hand, run
+from tiny_two_cells import StudyFactory
 
 from raysweep.estimate import study_size
 from raysweep.packing import Pack

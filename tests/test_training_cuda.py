@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import StudyFactory
 from test_modalities_training import make_data
 from test_train import Gap, make_members
 from test_training_captured import ROWS, SHAPES, TWO, M, assert_same, settings
+from tiny_two_cells import StudyFactory
 
 from raysweep import execute
 from raysweep.attempt import attempt

@@ -3,7 +3,7 @@ import itertools
 import math
 
 import pytest
-from conftest import StudyFactory
+from tiny_two_cells import StudyFactory
 
 from raysweep.cells import Cell
 from raysweep.seeds import content_key

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import StudyFactory
+from tiny_two_cells import StudyFactory
 
 from raysweep import vocabulary
 from raysweep.data.label_model import LabelSettings

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import StudyFactory
 from test_vocabulary import faults, load
+from tiny_two_cells import StudyFactory
 
 from raysweep import vocabulary
 from raysweep.cells import expand

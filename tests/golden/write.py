@@ -53,7 +53,7 @@ def schema_text() -> str:
     import tempfile
 
     import pyarrow.parquet as pq
-    from conftest import tiny
+    from tiny_two_cells import tiny
 
     from raysweep import local_runner
     from raysweep.run_folder import RunFolder
