@@ -10,25 +10,16 @@ import difflib
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from raysweep.cells import expand
-from raysweep.emergence.extension import same_search, tuning_moved
 from raysweep.errors import InputError
-from raysweep.planning import NONE, Earlier
-from raysweep.spec import EmergenceStudy, Search, Study, StudyBase
+from raysweep.kinds import kind_of
+from raysweep.spec import StudyBase
 from raysweep.storage import Output
 from raysweep.study_file import StudyFileError, dump_study, parse_study
-from raysweep.sweep import Sweep
-from raysweep.table import PART_SUFFIX, PARTS, read_parts
+from raysweep.sweep import Earlier
+from raysweep.table import PART_SUFFIX, PARTS
 from raysweep.trials import TrialResult
-from raysweep.widening import (
-    proposals_begun,
-    read_earlier,
-    same_or_wider,
-    widened,
-    write_earlier,
-)
 
 STUDY_NAME = "study.yaml"
 KEPT_NAME = ".adopted.json"
@@ -104,7 +95,7 @@ class Adoption:
                     f"{_difference(before, study, 'in the folder', 'given now')}\n"
                     f"{_advice(before, study)}"
                 )
-            told = self._widen(before, study)
+            told = kind_of(study).widen(self._output, before, study)
         now = dump_study(study)
         # In this order: a driver that is killed in between leaves an extension, as if by hand.
         self._output.write(STUDY_NAME, now.encode())
@@ -124,40 +115,15 @@ class Adoption:
             study: the study that is to go on, also one that the folder has not adopted yet.
             results: all results that are there.
         """
-        if not isinstance(study, Study):
-            return NONE
-        stored = read_earlier(self._output)
-        text, kept = self._texts()
-        if kept is None or text == kept or kept == dump_study(study):
-            return stored
-        before = self._parsed(kept, KEPT_NAME)
-        if not isinstance(before, Study) or not _goes_on_wider(before, study):
-            return stored
-        return proposals_begun(Sweep(before, results, stored))
 
-    def _widen(self, before: StudyBase, after: StudyBase) -> str:
-        """Write down what was proposed so far, where the search goes on in a wider range.
+        def before() -> StudyBase | None:
+            text, kept = self._texts()
+            if kept is None or text == kept or kept == dump_study(study):
+                return None
+            found = self._parsed(kept, KEPT_NAME)
+            return found if found.kind == study.kind else None
 
-        Returns:
-            That it does not go on, where it has nothing left to propose; else nothing.
-        """
-        if not isinstance(before, Study) or not isinstance(after, Study):
-            return ""
-        if not _goes_on_wider(before, after):
-            return ""
-        results = read_parts(self._output).results()
-        begun = proposals_begun(Sweep(before, results, read_earlier(self._output)))
-        # Before the study: of the narrower one these are the proposals in any case.
-        write_earlier(self._output, begun)
-        left = [
-            cell.id for cell in expand(after) if len(begun.get(cell.id, ())) < after.search.trials
-        ]
-        if left:
-            return ""
-        return (
-            f"search: all of search.trials = {after.search.trials} were proposed before it was "
-            "widened; more of them look in the wider range"
-        )
+        return kind_of(study).earlier(self._output, before, study, results)
 
     def _begun(self) -> bool:
         """Whether there are results that another study could not use."""
@@ -190,22 +156,16 @@ def extends(before: StudyBase, after: StudyBase) -> bool:
     has the same ranges and choices or wider ones. Where learning
     rates are searched, they must be searched on the same encoders.
     """
-    return _extended(before, after) and not tuning_moved(before, after)
+    return _extended(before, after) and not kind_of(after).moved(before, after)
 
 
 def _extended(before: StudyBase, after: StudyBase) -> bool:
-    """`extends`, but for the encoders that rates are searched on."""
+    """`extends`, but for what a kind finds moved all the same."""
     if before.kind != after.kind or before.name != after.name:
         return False
     if before.science() != after.science():
         return False
-    if isinstance(before, Study) and isinstance(after, Study):
-        kept = _forcing_extended(before, after)
-    else:
-        assert isinstance(before, EmergenceStudy)
-        assert isinstance(after, EmergenceStudy)
-        kept = _emergence_extended(before, after)
-    if not kept:
+    if not kind_of(after).extends(before, after):
         return False
     draws = {cell.id: set(cell.draws) for cell in expand(after)}
     return all(set(cell.draws) <= draws.get(cell.id, set()) for cell in expand(before))
@@ -213,14 +173,9 @@ def _extended(before: StudyBase, after: StudyBase) -> bool:
 
 def _advice(before: StudyBase, after: StudyBase) -> str:
     """What may be done instead of a change that is refused."""
-    moved = tuning_moved(before, after) if _extended(before, after) else ""
-    what = (
-        "more trials, seeds, draws or grid values, or a wider range or more choices of what is "
-        "searched"
-    )
-    if isinstance(before, EmergenceStudy):
-        what = "more seeds, draws or grid values; its tuning stays as it is"
-    return moved or f"A study may be extended ({what}); for anything else give another --out"
+    kind = kind_of(before)
+    moved = kind.moved(before, after) if _extended(before, after) else ""
+    return moved or f"A study may be extended ({kind.growth}); for anything else give another --out"
 
 
 def _kept_text(content: bytes | None) -> str | None:
@@ -253,50 +208,3 @@ def _digest(text: str) -> str:
 def _difference(before: StudyBase, after: StudyBase, one: str, other: str) -> str:
     left, right = (dump_study(study).splitlines() for study in (before, after))
     return "\n".join(difflib.unified_diff(left, right, one, other, n=0, lineterm=""))
-
-
-def _forcing_extended(before: Study, after: Study) -> bool:
-    fixed = {"trials", "seeds", "draws", "strength", "options"}
-    if _without(before.search, fixed) != _without(after.search, fixed):
-        return False
-    if not same_or_wider(before.search, after.search):
-        return False
-    if not _trials_extended(before.search, after.search):
-        return False
-    if not set(before.search.seeds) <= set(after.search.seeds):
-        return False
-    if not _search_draws_kept(before.search.draws, after.search.draws):
-        return False
-    return set(before.confirm.seeds) <= set(after.confirm.seeds)
-
-
-def _search_draws_kept(before: tuple[int, ...] | None, after: tuple[int, ...] | None) -> bool:
-    if before is None or after is None:
-        return before == after
-    return set(before) <= set(after)
-
-
-def _emergence_extended(before: EmergenceStudy, after: EmergenceStudy) -> bool:
-    if not set(before.seeds) <= set(after.seeds) or not same_search(before.tuning, after.tuning):
-        return False
-    # Where rates are tuned, those given here are never used.
-    return before.tuning is not None or before.training == after.training
-
-
-def _goes_on_wider(before: Study, after: Study) -> bool:
-    """Whether what is still to be proposed is another thing than it was; a grid is known whole."""
-    return after.search.sampler != "grid" and widened(before.search, after.search)
-
-
-def _trials_extended(before: Search, after: Search) -> bool:
-    if before.sampler == "grid" and widened(before, after):
-        return True  # which has all points of before
-    if before.sampler == "grid" and before.trials != after.trials:
-        # Only a finer grid with all of the old points keeps their results.
-        old, new = (search.trials // search.combinations for search in (before, after))
-        return 1 < old < new and not (new - 1) % (old - 1)
-    return before.trials <= after.trials
-
-
-def _without(part: Any, names: set[str]) -> dict[str, Any]:
-    return {k: v for k, v in part.model_dump(mode="json").items() if k not in names}

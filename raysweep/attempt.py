@@ -15,11 +15,10 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from raysweep.dotted import make_importable
-from raysweep.emergence.run import family_bytes, run_family
-from raysweep.execute import pack_bytes, run_pack
+from raysweep.kinds import kind_of
 from raysweep.models.memory import is_memory_short
 from raysweep.packing import Pack
-from raysweep.spec import EmergenceStudy, Study, StudyBase
+from raysweep.spec import StudyBase
 from raysweep.table import Row
 from raysweep.trials import Trial
 
@@ -60,7 +59,8 @@ def attempt(
     Raises:
         MemoryError: memory is short even for a single trial.
     """
-    execute, estimate = execute or _execute, estimate or _estimate
+    kind = kind_of(study)
+    execute, estimate = execute or kind.run_pack, estimate or kind.pack_bytes
     rows: list[Row] = []
     left = [pack.trials]
     for _ in range(max(pieces, 1).bit_length() - 1):
@@ -86,20 +86,6 @@ def attempt(
             torch.cuda.empty_cache()
         left[:0] = _halves(piece)
     return rows
-
-
-def _execute(study: StudyBase, pack: Pack, device: str) -> list[Row]:
-    if isinstance(study, EmergenceStudy):
-        return run_family(study, pack, device)
-    assert isinstance(study, Study)
-    return run_pack(study, pack, device)
-
-
-def _estimate(study: StudyBase, pack: Pack, device: str) -> int:
-    if isinstance(study, EmergenceStudy):
-        return family_bytes(study, pack, device)
-    assert isinstance(study, Study)
-    return pack_bytes(study, pack, device)
 
 
 def device_for(study: StudyBase) -> str:
@@ -138,8 +124,7 @@ def prepare_process(study: StudyBase) -> None:
             from raysweep.training.kernel_cache import make_ready
             from raysweep.training.kernel_losses import ROUTINES
 
-            loss = ROUTINES.get(study.alignment.loss) if isinstance(study, Study) else None
-            make_ready(study.training.dtype, loss)
+            make_ready(study.training.dtype, ROUTINES.get(study.loss))
 
 
 @contextlib.contextmanager

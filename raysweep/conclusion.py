@@ -9,18 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from raysweep.causes import WAITING, given_up
-from raysweep.cells import expand
+from raysweep.kinds import kind_of
 from raysweep.run_folder import RunFolder
-from raysweep.science import science_digest
-from raysweep.spec import Study, StudyBase
+from raysweep.spec import StudyBase
 from raysweep.spec.values import listed
 from raysweep.sweep import Sweep
 from raysweep.table import PART_SUFFIX, PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from raysweep_analysis.plan import AnalysisPlan
 
 REPORT_NAME = "report.html"
 
@@ -68,11 +65,11 @@ def register_plan(folder: RunFolder, study: StudyBase) -> str:
     Raises:
         InputError: the plan that is there is damaged.
     """
-    if not isinstance(study, Study):
+    plan = kind_of(study).registered(study)
+    if plan is None:
         return ""
     from raysweep_analysis.plan import PLAN_NAME, read_plan, register
 
-    plan = _plan(study)
     if folder.output.names(PARTS, PART_SUFFIX):
         stored = folder.output.read(PLAN_NAME)
         if stored is None:
@@ -86,26 +83,6 @@ def register_plan(folder: RunFolder, study: StudyBase) -> str:
     return f"plan registered before the first trial: {plan.digest}"
 
 
-def _plan(study: Study) -> "AnalysisPlan":
-    from raysweep_analysis.plan import AnalysisPlan
-
-    cells = expand(study)
-    criteria = ("alignment", "performance")
-    return AnalysisPlan(
-        study=study.name,
-        cells=tuple(cell.id for cell in cells),
-        draws={cell.id: cell.draws for cell in cells},
-        seeds=study.confirm.seeds,
-        search_seeds=study.search.seeds,
-        criteria=criteria if study.search.objective == "both" else (study.search.objective,),
-        performance=study.verdict.performance,
-        alpha=study.verdict.alpha,
-        margin=study.verdict.margin,
-        hypotheses=study.verdict.hypotheses,
-        science=science_digest(study),
-    )
-
-
 def detectable_effect(study: StudyBase, power: float = 0.8) -> float | None:
     """The smallest standardised effect (d_z) that the study would find in a cell.
 
@@ -116,15 +93,7 @@ def detectable_effect(study: StudyBase, power: float = 0.8) -> float | None:
         d_z: the true mean difference over its standard deviation between units; NaN for one unit,
         None for a study that forces nothing.
     """
-    if not isinstance(study, Study):
-        return None
-    from raysweep_analysis.inference import detectable_effect as smallest
-
-    cells = expand(study)
-    comparisons = len(cells) * (2 if study.search.objective == "both" else 1)
-    draws = min(len(cell.draws) for cell in cells)
-    units = draws if draws > 1 else len(study.confirm.seeds)
-    return smallest(units, study.verdict.alpha / comparisons, power)
+    return kind_of(study).detectable_effect(study, power)
 
 
 def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) -> Conclusion:
@@ -144,15 +113,8 @@ def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) ->
     sweep = folder.left(study) if sweep is None else sweep
     waiting = dict.fromkeys((cell for cell, plan in sweep.plans.items() if plan.packs), WAITING)
     waiting.update((cell, given_up(why)) for cell, why in sweep.given_up().items())
-    forcing = isinstance(study, Study)
-    if forcing:
-        seen = {
-            cell for cell, p in sweep.plans.items() if any(t.key in sweep.results for t in p.trials)
-        }
-        left = {cell: why for cell, why in waiting.items() if cell not in seen}
-    else:
-        left = {cell: why for (cell, _), why in folder.causes(sweep).items()}
-    notes = _without("verdict" if forcing else "alignment", left, sweep.labels)
+    kind = kind_of(study)
+    notes = _without(kind.answer, kind.unanswered(folder, sweep, waiting), sweep.labels)
     found = find(folder.output.location, waiting=waiting, notes=notes)
     for name, content in report_contents(found).items():
         folder.output.write(name, content)
@@ -161,26 +123,14 @@ def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) ->
     if "cell" in effects:
         labels = effects["cell"].map(sweep.labels)
         effects = effects.assign(label=labels.fillna(effects["label"]))
-    if forcing:
-        tested = effects.loc[effects["verdict"] != "untested", "cell"].nunique()
-    else:
-        tested = _measured(found.trials, sweep.metric)
     return Conclusion(
         effects,
         found.summary,
         (*lines, *notes),
         folder.output.place(REPORT_NAME),
-        Tested(tested, len(sweep.cells)),
+        Tested(kind.answered(found, sweep), len(sweep.cells)),
         bool(waiting),
     )
-
-
-def _measured(trials: "pd.DataFrame", metric: str) -> int:
-    """How many cells of an emergence study have a value of the metric."""
-    column = f"alignment_{metric}_test"
-    if column not in trials:
-        return 0
-    return int(trials.loc[trials[column].notna(), "cell"].nunique())
 
 
 def _without(what: str, left: Mapping[str, str], labels: Mapping[str, str]) -> list[str]:

@@ -14,13 +14,9 @@ from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from raysweep.cells import Cell
-from raysweep.emergence.plan import EmergenceSweep
-from raysweep.emergence.status import family_table
+from raysweep.kinds import kind_of
 from raysweep.packing import Pack
-from raysweep.planning import CellState
-from raysweep.search import choose
-from raysweep.sweep import Sweep
+from raysweep.sweep import CellState, Sweep
 from raysweep.table import Row
 from raysweep.wording import counted, raised, visible
 
@@ -128,11 +124,10 @@ class RunDisplay:
         if self._fresh and done < planned:
             rate = self._fresh / elapsed
             parts.append(f"about {duration((planned - done) / rate)} left")
-            if not isinstance(sweep, EmergenceSweep):  # where pairs share their encoders
-                encoders = sum(cell.modalities for cell in sweep.cells) / len(sweep.cells)
-                parts.append(f"{encoders * rate:.1f} encoders/s")
-            else:
-                parts.append(f"{rate:.1f} trials/s")
+            encoders = sweep.encoders_per_trial
+            parts.append(
+                f"{rate:.1f} trials/s" if encoders is None else f"{encoders * rate:.1f} encoders/s"
+            )
         return ", ".join(parts)
 
 
@@ -140,26 +135,8 @@ _ENDED = (CellState.DONE, CellState.NO_STRENGTH, CellState.NO_RATES, CellState.F
 
 
 def status_table(sweep: Sweep) -> RichTable:
-    """One row per cell: state, search and confirm progress, the best strength so far.
-
-    Of an emergence study one row per family of data.
-    """
-    if isinstance(sweep, EmergenceSweep):
-        return family_table(sweep)
-    table = RichTable(
-        title=as_it_is(sweep.study.name, "table.title"),
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    for name in ("cell", "state", "search", "confirm", "best strength"):
-        justify: Literal["left", "right"] = "left" if name in ("cell", "state") else "right"
-        text = name in ("cell", "best strength")  # may be long; the others are never cut
-        table.add_column(name, justify=justify, no_wrap=not text, overflow="fold")
-    for cell in sweep.cells:
-        table.add_row(*map(as_it_is, _cell_row(sweep, cell)))
-    return table
+    """How far a study is: the rows that its kind shows."""
+    return kind_of(sweep.study).status_table(sweep)
 
 
 def verdict_table(effects: Any, performance: str, so_far: str = "") -> ConsoleRenderable:
@@ -332,22 +309,6 @@ def cell_names(sweep: Sweep, cells: Iterable[str], most: int | None = 3) -> str:
     labels = [sweep.labels[cell] for cell in dict.fromkeys(cells)]
     more = len(labels[most:]) if most is not None else 0
     return ", ".join(labels[:most]) + (f" and {counted(more, 'more cell')}" if more else "")
-
-
-def _cell_row(sweep: Sweep, cell: Cell) -> list[str]:
-    plan = sweep.plans[cell.id]
-    study = sweep.study
-    confirmed = sum(t.key in sweep.results for t in plan.trials if t.stage == "confirm")
-    arms = 1 + 2 * max(len(set(plan.chosen.values())), 1)
-    total = arms * len(study.confirm.seeds) * len(cell.draws)
-    best = next(iter(choose(study.search, plan.outcomes).values()), None)
-    return [
-        sweep.labels[cell.id],
-        sweep.state(cell).value,
-        f"{len(plan.outcomes)}/{study.search.trials}",
-        f"{confirmed}/{total}",
-        str(best) if best is not None else "",
-    ]
 
 
 def _done(sweep: Sweep) -> int:

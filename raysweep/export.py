@@ -1,7 +1,7 @@
 """The searches of a run as Optuna studies, for optuna-dashboard and whatever else reads them."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
-from raysweep.emergence import tuning
-from raysweep.emergence.families import family_labels, heterogeneity_depth
-from raysweep.emergence.plan import MODALITIES, EmergenceSweep, tuning_cells
 from raysweep.errors import InputError
+from raysweep.kinds import kind_of
 from raysweep.run_folder import RunFolder
-from raysweep.science import science_digest
-from raysweep.search import objectives, told
 from raysweep.seeds import content_key
-from raysweep.sweep import Sweep
 
 _SCIENCE = "raysweep.science"
 _LONGEST_NAME = 512
@@ -42,7 +37,7 @@ class ExportReport:
 
 
 @dataclass(frozen=True)
-class _Search:
+class ExportedSearch:
     """One search, as it is exported.
 
     Attributes:
@@ -77,16 +72,9 @@ def export_searches(folder: RunFolder, storage: str) -> ExportReport:
         InputError: the folder is not a run's, its study searches nothing, the database cannot be
             opened, or it holds the searches of another study under the same names.
     """
-    sweep = folder.open_sweep(folder.existing_study())
-    if isinstance(sweep, EmergenceSweep):
-        if sweep.study.tuning is None:
-            raise InputError(
-                f"{folder.output.location}: there is no search to export: {sweep.study.name} is "
-                "an emergence study without tuning, whose rates are given in training"
-            )
-        searches = list(_searches_of_rates(sweep))
-    else:
-        searches = list(_searches_of_strengths(sweep))
+    wanted = folder.existing_study()
+    sweep = folder.open_sweep(wanted)
+    searches = list(kind_of(wanted).searches(sweep, folder.output.location))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         opened = RDBStorage(storage)
@@ -135,72 +123,7 @@ def _stored(name: str) -> str:
     return f"{name[: _LONGEST_NAME - len(key) - 2]}… {key}"
 
 
-def _searches_of_strengths(sweep: Sweep) -> Iterator[_Search]:
-    study = sweep.study
-    for cell in sweep.cells:
-        yield _Search(
-            f"{study.name}: {sweep.labels[cell.id]}",
-            objectives(study.search),
-            {
-                "study": study.name,
-                "description": study.description,
-                "cell": cell.id,
-                "data": cell.dataset,
-                **dict(cell.parameters),
-                "depth": [cell.depth_1, cell.depth_2],
-                "width": [cell.width_1, cell.width_2],
-                "loss": study.alignment.loss,
-                "metric": study.metric,
-            },
-            science_digest(study),
-            told(study.search, sweep.plans[cell.id].outcomes),
-            study.search.generation,
-        )
-
-
-def _searches_of_rates(sweep: EmergenceSweep) -> Iterator[_Search]:
-    study = sweep.study
-    assert study.tuning is not None
-    labels = family_labels(sweep.families)
-    for family in sweep.families:
-        common = set.intersection(*(set(cell.parameters) for cell in family.cells))
-        for modality in MODALITIES:
-            cells = tuning_cells(study.tuning, family, modality)
-            heterogeneities = dict.fromkeys(heterogeneity_depth(cell) for cell in cells)
-            depths = dict.fromkeys((cell.depth_1, cell.depth_2)[modality - 1] for cell in cells)
-            yield _Search(
-                f"{study.name}: {labels[family.key]}, modality {modality}",
-                ["performance"],
-                {
-                    "study": study.name,
-                    "description": study.description,
-                    "data": family.cells[0].dataset,
-                    **dict(sorted(common)),
-                    "modality": modality,
-                    "depths": list(depths),
-                    "D_phi": [value for value in heterogeneities if value is not None],
-                    "draw": family.draws[0],
-                    "seeds": list(study.tuning.seeds),
-                    "cells": [cell.id for cell in cells],
-                },
-                content_key(
-                    [
-                        science_digest(study),
-                        study.tuning.model_dump(mode="json", exclude=_SELECTION),
-                        family.draws[0],
-                        [cell.id for cell in cells],
-                    ]
-                ),
-                tuning.told(study.tuning, sweep.family_plans[family.key].outcomes[modality - 1]),
-                study.tuning.generation,
-            )
-
-
-# What these select is in the cells.
-_SELECTION = {"depths", "offsets", "D_phi"}
-
-
-def _describe(study: optuna.Study, search: _Search) -> None:
+def _describe(study: optuna.Study, search: ExportedSearch) -> None:
     known = study.user_attrs
     for name, value in {**search.facts, _SCIENCE: search.science}.items():
         if known.get(name) != value:

@@ -15,13 +15,12 @@ from raysweep.adoption import extends as extends
 from raysweep.causes import Place, at_fault, causes, columns, given_up
 from raysweep.driver import Driver as Driver
 from raysweep.driver import find_driver, only_driver
-from raysweep.emergence.plan import EmergenceSweep
 from raysweep.errors import InputError
+from raysweep.kinds import kind_of
 from raysweep.packing import Pack
-from raysweep.planning import NONE, Earlier
-from raysweep.spec import EmergenceStudy, Study, StudyBase
+from raysweep.spec import StudyBase
 from raysweep.storage import Output
-from raysweep.sweep import Sweep
+from raysweep.sweep import NONE, Earlier, Sweep
 from raysweep.table import Parts, compact, read_parts, read_searched, tabled_keys
 from raysweep.trials import TrialResult
 
@@ -220,10 +219,7 @@ class RunFolder:
 
 def sweep_of(study: StudyBase, results: dict[str, TrialResult], earlier: Earlier = NONE) -> Sweep:
     """The sweep that the study's kind asks for, with these results and earlier proposals."""
-    if isinstance(study, EmergenceStudy):
-        return EmergenceSweep(study, results)  # type: ignore[arg-type]
-    assert isinstance(study, Study)
-    return Sweep(study, results, earlier)
+    return kind_of(study).sweep(study, results, earlier)
 
 
 class _Remembering(Output):

@@ -16,8 +16,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from raysweep.errors import InputError
+from raysweep.kinds import kind_named, kind_names
 from raysweep.salvage import salvage
-from raysweep.spec import EmergenceStudy, Study, StudyBase
+from raysweep.spec import StudyBase
 from raysweep.study_yaml import (
     Document,
     Fault,
@@ -29,8 +30,6 @@ from raysweep.study_yaml import (
     write_document,
 )
 from raysweep.wording import counted
-
-KINDS: Mapping[str, type[StudyBase]] = {"forcing": Study, "emergence": EmergenceStudy}
 
 Check = Callable[[Mapping[str, Any], Path], list[Fault]]
 
@@ -151,7 +150,7 @@ def dump_study(study: StudyBase) -> str:
 
 def _validated(document: Document) -> tuple[StudyBase | None, list[Fault]]:
     """The study, or its faults."""
-    model = KINDS.get(str(document.value.get("kind")), Study)
+    model = kind_named(document.value.get("kind")).study
     found = salvage(model, document.value, _STAND_INS)
     faults = []
     for finding in found.findings:
@@ -175,7 +174,8 @@ def _message(detail: Any, at: Location, study: type[StudyBase]) -> str:
     match kind:
         case "extra_forbidden":
             key = str(at[-1])
-            other = next((k for k, kind in KINDS.items() if key in kind.model_fields), None)
+            kinds = ((name, kind_named(name).study) for name in kind_names())
+            other = next((name for name, kind in kinds if key in kind.model_fields), None)
             if len(at) == 1 and other is not None:
                 own = study.model_fields["kind"].default
                 return f"a key of studies with kind: {other}; this one has kind: {own}"
@@ -186,7 +186,7 @@ def _message(detail: Any, at: Location, study: type[StudyBase]) -> str:
             return "the list is empty; give at least one value"
         case "literal_error":
             choices = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
-            choices = list(KINDS) if at == ("kind",) else choices
+            choices = list(kind_names()) if at == ("kind",) else choices
             if not isinstance(value, str):
                 return f"expected one of {', '.join(choices)}, {found}"
             return unknown_name("value", value, choices)

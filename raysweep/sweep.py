@@ -1,70 +1,86 @@
 """What to run next: the plans of all cells, kept up to date while results come in.
 
-A `Sweep` does not know who runs a pack; the local runner and the Ray runner both drive one.
+A `Sweep` knows neither the kind of its study, whose folder says how cells are planned, nor who runs
+a pack: the local runner and the Ray runner both drive one.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import ClassVar, Generic, TypeVar
 
 from raysweep.cells import Cell, expand, varying
-from raysweep.packing import Pack, cohorts
-from raysweep.planning import CellPlan, CellState, Earlier, plan_cohort, trials_of_cell
+from raysweep.packing import Pack
 from raysweep.science import science_digest as science_digest
-from raysweep.search import objectives
-from raysweep.spec import Study
-from raysweep.trials import Trial, TrialResult
+from raysweep.spec import StudyBase
+from raysweep.trials import Proposal, Trial, TrialResult
+
+S = TypeVar("S", bound=StudyBase)
+
+Earlier = Mapping[str, tuple[Proposal, ...]]
+"""Cell id -> the proposals that its search began with, before it was widened."""
+
+NONE: Earlier = MappingProxyType({})
+
+
+class CellState(StrEnum):
+    """How far a cell is."""
+
+    SEARCHING = "searching"
+    CONFIRMING = "confirming"
+    DONE = "done"
+    NO_STRENGTH = "no usable strength"
+    TUNING = "tuning"
+    MEASURING = "measuring"
+    NO_RATES = "no usable learning rate"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """Everything that is known of a cell's work so far.
+
+    Attributes:
+        trials: the trials planned so far, in the order of the final table.
+        packs: packs that the cell waits for.
+        state: how far the cell is.
+        chosen: criterion -> proposal to confirm; empty while searching.
+    """
+
+    cell: Cell
+    trials: tuple[Trial, ...]
+    packs: tuple[Pack, ...]
+    state: CellState
+    chosen: Mapping[str, Proposal] = field(default_factory=dict)
 
 
 @dataclass
-class Sweep:
+class Sweep(ABC, Generic[S]):
     """The plans of all cells of a study, kept up to date as packs finish.
 
     Attributes:
         study: the study.
         results: key -> result of every trial that is there.
-        earlier: what the searches proposed before the study was widened.
         labels: cell id -> short readable name.
-        cohorts: the cells that share packs.
+        urgency: the states of cells that wait for packs, the first to be served first.
     """
 
-    study: Study
+    study: S
     results: dict[str, TrialResult] = field(default_factory=dict)
-    earlier: Earlier = field(default_factory=dict)
 
-    urgency: ClassVar[tuple[CellState, ...]] = (CellState.CONFIRMING, CellState.SEARCHING)
+    urgency: ClassVar[tuple[CellState, ...]]
 
     def __post_init__(self) -> None:
         self.cells = expand(self.study)
         self.labels = varying(self.cells)
-        self._plans: dict[str, CellPlan] = {}
+        self._plans: Mapping[str, CellPlan] = {}
         self._plan_all()
         self._out: dict[str, Pack] = {}
         self._running: dict[str, Pack] = {}
         self._failed: dict[str, str] = {}
         self.finished_packs = 0
-
-    def _plan_all(self) -> None:
-        """Make the plans of all cells."""
-        self.cohorts = cohorts(self.cells, self.study.resources.cells_per_pack)
-        self._cohort_of = {cell.id: cohort for cohort in self.cohorts for cell in cohort}
-        plans = {
-            plan.cell.id: plan
-            for cohort in self.cohorts
-            for plan in plan_cohort(self.study, cohort, self.results, self.earlier)
-        }
-        self._plans = {cell.id: plans[cell.id] for cell in self.cells}
-
-    def _plan_after(self, pack: Pack) -> None:
-        """Bring up to date the plans that the results of a pack change."""
-        whole = all(trial.key in self.results for trial in pack.trials)
-        for cohort in dict.fromkeys(self._cohort_of[cell.id] for cell in pack.cells):
-            plans = [_without(self._plans[cell.id], pack) for cell in cohort]
-            # Nothing new is decided before a generation is whole.
-            decides = any(p.state is CellState.SEARCHING and not p.packs for p in plans)
-            if decides or not whole:
-                plans = plan_cohort(self.study, cohort, self.results, self.earlier)
-            self._plans.update((plan.cell.id, plan) for plan in plans)
 
     def next_pack(self) -> Pack | None:
         """A pack to run now, or None while there is none; it is not handed out again.
@@ -145,11 +161,11 @@ class Sweep:
     @property
     def criteria(self) -> Sequence[str]:
         """What a strength is chosen by."""
-        return objectives(self.study.search)
+        return self.study.criteria
 
     @property
     def metric(self) -> str:
-        """The alignment metric that the search goes by."""
+        """The alignment metric that a search goes by."""
         return self.study.metric
 
     def state(self, cell: Cell) -> CellState:
@@ -171,22 +187,19 @@ class Sweep:
                 planned.setdefault(trial.key, trial)
         return planned
 
+    @abstractmethod
     def trials_planned(self) -> int:
-        """Trials the whole study will have when done.
+        """Trials the whole study will have when done; at most so many while it is searched."""
 
-        At most so many while cells are still searching: two criteria may choose one strength.
-        """
-        searching = (CellState.SEARCHING,)
-        return sum(
-            trials_of_cell(self.study, plan.cell)
-            if plan.state in searching
-            else len({trial.key for trial in plan.trials})
-            for plan in self._plans.values()
-        )
+    @property
+    def encoders_per_trial(self) -> float | None:
+        """Encoders that a trial trains; None where trials share them."""
+        return None
 
+    @abstractmethod
+    def _plan_all(self) -> None:
+        """Make the plans of all cells, in their order."""
 
-def _without(plan: CellPlan, pack: Pack) -> CellPlan:
-    """The plan of a cell that waits for a pack no more."""
-    left = tuple(other for other in plan.packs if other.key != pack.key)
-    done = not left and plan.state is CellState.CONFIRMING
-    return replace(plan, packs=left, state=CellState.DONE if done else plan.state)
+    @abstractmethod
+    def _plan_after(self, pack: Pack) -> None:
+        """Bring up to date the plans that the results of a pack change."""

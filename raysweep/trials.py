@@ -88,6 +88,10 @@ class Trial:
     chosen_by: str = field(default="", compare=False)
     options: Options = ()
 
+    def own_rates(self) -> tuple[int, tuple[tuple[str, float], ...]]:
+        """Of encoders trained alone: the modality that is tuned, else 0; (name, value) of rates."""
+        return 0, ()
+
     @cached_property
     def key(self) -> str:
         """The trial's name: a hash of everything its numbers depend on.
@@ -100,6 +104,23 @@ class Trial:
             f"{_opening(self.science, self.cell.id)}{self.draw:d},{self.seed:d},"
             f'"{float(self.strength).hex()}","{self.arm}","{self.stage}"{options}]'
         )
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What the search proposes to force with.
+
+    Attributes:
+        strength: weight of the alignment loss, > 0.
+        options: options of the loss that are searched beside it, sorted by name.
+    """
+
+    strength: float
+    options: Options = ()
+
+    def __str__(self) -> str:
+        """Short, for tables: ``0.5 temperature=0.1``."""
+        return " ".join([f"{self.strength:.3g}", *option_words(self.options)])
 
 
 @dataclass(frozen=True)

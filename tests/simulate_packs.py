@@ -4,13 +4,13 @@ import math
 import random
 from collections.abc import Callable, Iterable, Mapping
 
+from raysweep.forcing.plan import ForcingSweep as Sweep
+from raysweep.forcing.search import Outcome
 from raysweep.packing import Pack
-from raysweep.planning import NONE, Earlier
-from raysweep.search import Outcome, Proposal
 from raysweep.seeds import derive_seed
 from raysweep.spec import Study
-from raysweep.sweep import CellPlan, Sweep
-from raysweep.trials import Status, Trial, TrialResult
+from raysweep.sweep import NONE, CellPlan, Earlier
+from raysweep.trials import Proposal, Status, Trial, TrialResult
 
 MOST_PACKS = 2_000
 Measure = Callable[[Trial], TrialResult]

@@ -8,9 +8,9 @@ from tiny_runs import study
 from torch import nn
 
 from raysweep.causes import cause, causes, limits, sentences
-from raysweep.search import Outcome, Proposal, choose
+from raysweep.forcing.search import Outcome, choose
 from raysweep.spec import Search
-from raysweep.trials import Arm
+from raysweep.trials import Arm, Proposal
 
 
 def facts(stage: str = "search", arm: str = "forced", status: str = "ok", **more: object):

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from simulate_packs import diverged, essence, measured, run
 
 from raysweep.cells import Cell, expand
-from raysweep.estimate import study_size
+from raysweep.forcing.plan import ForcingSweep as Sweep
+from raysweep.forcing.plan import plan_cell, plan_cohort
+from raysweep.kinds import study_size
 from raysweep.packing import Pack, cohorts
-from raysweep.planning import CellState, plan_cell, plan_cohort
 from raysweep.spec import Study
-from raysweep.sweep import Sweep
+from raysweep.sweep import CellState
 from raysweep.trials import Stage, Trial, TrialResult
 
 CELLS_PER_PACK = (1, 2, 5, 100)

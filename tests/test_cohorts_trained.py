@@ -15,13 +15,13 @@ from raysweep import local_runner
 from raysweep.adoption import extends
 from raysweep.cells import Cell, expand
 from raysweep.data import registry
-from raysweep.execute import pack_bytes, run_pack
+from raysweep.forcing.plan import ForcingSweep as Sweep
+from raysweep.forcing.run_pack import pack_bytes, run_pack
 from raysweep.packing import Pack
-from raysweep.planning import CellState
 from raysweep.science import science_digest
 from raysweep.spec import Study
 from raysweep.study_file import StudyFileError
-from raysweep.sweep import Sweep
+from raysweep.sweep import CellState
 from raysweep.table import Row, read_parts
 from raysweep.trials import Arm, Stage, Trial
 

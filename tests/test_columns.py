@@ -8,9 +8,9 @@ from tiny_two_cells import StudyFactory
 
 from raysweep.columns import COLUMNS, columns_markdown
 from raysweep.data.registry import DATASETS, load
-from raysweep.execute import run_pack
+from raysweep.forcing.plan import ForcingSweep as Sweep
+from raysweep.forcing.run_pack import run_pack
 from raysweep.packing import Pack
-from raysweep.sweep import Sweep
 from raysweep.table import (
     CURVE,
 )

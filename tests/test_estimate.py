@@ -4,11 +4,11 @@ import pytest
 from simulate_packs import measured, run
 from tiny_two_cells import StudyFactory
 
-from raysweep.estimate import study_size
+from raysweep.forcing.plan import ForcingSweep as Sweep
+from raysweep.kinds import study_size
 from raysweep.packing import Pack
 from raysweep.probe import epoch_cost
 from raysweep.spec import Study
-from raysweep.sweep import Sweep
 
 CASES = list(
     itertools.product(

@@ -12,10 +12,10 @@ from tiny_two_cells import StudyFactory
 from raysweep import evaluate, vocabulary
 from raysweep.cells import Cell, expand
 from raysweep.columns import REQUIRED
-from raysweep.curves import CURVE_POINTS
 from raysweep.data.registry import load
 from raysweep.errors import InputError
-from raysweep.execute import run_pack
+from raysweep.forcing.curves import CURVE_POINTS
+from raysweep.forcing.run_pack import run_pack
 from raysweep.models.shape import PairShape
 from raysweep.packing import Pack
 from raysweep.spec import Study

@@ -16,7 +16,7 @@ from raysweep.cells import expand
 from raysweep.columns import COLUMNS
 from raysweep.data.registry import load
 from raysweep.data.views import PairedViews, Population, Splits
-from raysweep.execute import pack_bytes, run_pack
+from raysweep.forcing.run_pack import pack_bytes, run_pack
 from raysweep.metrics import Preprocessing, measure
 from raysweep.models.shape import PairShape
 from raysweep.packing import Pack

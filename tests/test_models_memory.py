@@ -14,7 +14,7 @@ from raysweep.objective import LOSSES, pairwise_elements
 MEASURE = """
 import ctypes, sys
 from tiny_two_cells import tiny
-from raysweep import execute
+from raysweep.forcing import run_pack as execute
 from raysweep.cells import expand
 from raysweep.packing import Pack
 from raysweep.train import train_pack

@@ -16,7 +16,7 @@ from tiny_two_cells import StudyFactory
 from raysweep import local_runner, vocabulary
 from raysweep.cells import expand
 from raysweep.errors import InputError
-from raysweep.estimate import study_size
+from raysweep.kinds import study_size
 from raysweep.spec import Study
 from raysweep.study_file import StudyFileError, load_study
 from raysweep.sweep import science_digest

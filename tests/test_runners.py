@@ -14,11 +14,12 @@ from raysweep import local_runner
 from raysweep.attempt import attempt
 from raysweep.columns import TIMING_COLUMNS
 from raysweep.errors import InputError
-from raysweep.execute import pack_bytes, run_pack
+from raysweep.forcing.plan import ForcingSweep as Sweep
+from raysweep.forcing.run_pack import pack_bytes, run_pack
 from raysweep.models.memory import is_memory_short
 from raysweep.packing import Pack
 from raysweep.spec import Study, StudyBase
-from raysweep.sweep import CellState, Sweep
+from raysweep.sweep import CellState
 from raysweep.table import Row
 
 CPUS = 2  # of the fixture ray_here

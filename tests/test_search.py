@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution
 
-from raysweep.search import Outcome, Proposal, choose, propose
+from raysweep.forcing.search import Outcome, choose, propose
 from raysweep.seeds import derive_seed
 from raysweep.spec import Search, StrengthRange
+from raysweep.trials import Proposal
 
 NAN = float("nan")
 

@@ -18,18 +18,18 @@ from tiny_two_cells import StudyFactory
 
 from raysweep import local_runner
 from raysweep.display import verdict_table
-from raysweep.estimate import study_size
-from raysweep.execute import run_pack
+from raysweep.forcing.plan import ForcingSweep as Sweep
+from raysweep.forcing.run_pack import run_pack
+from raysweep.forcing.search import Outcome, choose, propose
+from raysweep.kinds import study_size
 from raysweep.packing import Pack
 from raysweep.run_folder import extends
-from raysweep.search import Outcome, Proposal, choose, propose
 from raysweep.seeds import derive_seed
 from raysweep.spec import Search, Study
-from raysweep.sweep import Sweep
 from raysweep.table import results_of, write_part
 from raysweep.tracking.facts import study_facts
 from raysweep.tracking.runs import runs_of_cell
-from raysweep.trials import Arm, Stage, Status, Trial, TrialResult
+from raysweep.trials import Arm, Proposal, Stage, Status, Trial, TrialResult
 from raysweep_analysis import forcing_effects
 from raysweep_analysis.doses import dose_response
 

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from simulate_packs import diverged, essence, measured, outcomes_by_hand, run
 from tiny_two_cells import StudyFactory
 
-from raysweep.estimate import study_size
+from raysweep.forcing.plan import ForcingSweep as Sweep
+from raysweep.forcing.plan import trials_of_cell
+from raysweep.forcing.search import choose
+from raysweep.kinds import study_size
 from raysweep.packing import Pack
-from raysweep.search import choose
 from raysweep.spec import Study
-from raysweep.sweep import CellState, Sweep, trials_of_cell
+from raysweep.sweep import CellState
 from raysweep.trials import Arm, Stage, Trial
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from raysweep.cells import Cell
 from raysweep.columns import REQUIRED
 from raysweep.errors import InputError
+from raysweep.forcing.plan import ForcingSweep as Sweep
 from raysweep.spec import Study
 from raysweep.storage import Output
-from raysweep.sweep import Sweep
 from raysweep.table import (
     PART_SUFFIX,
     PARTS,

@@ -13,9 +13,9 @@ from test_train import Gap, make_members
 from test_training_captured import ROWS, SHAPES, TWO, M, assert_same, settings
 from tiny_two_cells import StudyFactory
 
-from raysweep import execute
 from raysweep.attempt import attempt
 from raysweep.cells import expand
+from raysweep.forcing import run_pack as execute
 from raysweep.models.architecture import Architecture
 from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack

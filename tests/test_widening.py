@@ -10,14 +10,14 @@ from tiny_runs import assert_same_table, opened, parts, study, table
 from raysweep import local_runner
 from raysweep.errors import InputError
 from raysweep.export import export_searches
+from raysweep.forcing.search import Outcome, propose
+from raysweep.forcing.widening import PROPOSED_NAME, proposals_begun, read_earlier, write_earlier
 from raysweep.run_folder import RunFolder, extends
-from raysweep.search import Outcome, Proposal, propose
 from raysweep.seeds import derive_seed
 from raysweep.spec import Study
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
-from raysweep.trials import Stage, Trial, TrialResult
-from raysweep.widening import PROPOSED_NAME, proposals_begun, read_earlier, write_earlier
+from raysweep.trials import Proposal, Stage, Trial, TrialResult
 
 NARROW = {"strength": {"low": 0.01, "high": 1.0}, "options": {"learned": [True]}}
 WIDE = {"strength": {"low": 0.01, "high": 50.0}, "options": {"learned": [True, False]}}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from raysweep.science import science_digest
-from raysweep.spec import Study, StudyBase
+from raysweep.spec import StudyBase
 from raysweep.storage import Output
 from raysweep.study_file import parse_study
 from raysweep_analysis.load import Source
@@ -80,16 +80,14 @@ def measured_alignment(settings: Settings, trials: pd.DataFrame) -> str | None:
 
 
 def _settings(study: StudyBase) -> Settings:
-    if not isinstance(study, Study):
-        metric = next(iter(study.evaluation.metrics))
-        return Settings(performance="performance_2_test", alignment=f"alignment_{metric}_test")
-    split = study.verdict.performance.rsplit("_", 1)[-1]
+    tested = study.tested
+    split = tested.performance.rsplit("_", 1)[-1]
     # alignment is measured on rows, so there is none of the population
     split = "test" if split == "population" else split
     return Settings(
-        performance=study.verdict.performance,
-        alpha=study.verdict.alpha,
-        margin=study.verdict.margin,
+        performance=tested.performance,
+        alpha=tested.alpha,
+        margin=tested.margin,
         alignment=f"alignment_{study.metric}_{split}",
     )
 

@@ -32,8 +32,9 @@ from raysweep.cli.terminal import (
     stdout,
 )
 from raysweep.errors import InputError, RunnerLost
+from raysweep.kinds import kind_of
 from raysweep.run_folder import STUDY_NAME, RunFolder
-from raysweep.spec import Study, StudyBase
+from raysweep.spec import StudyBase
 from raysweep.storage import Output
 from raysweep.wording import counted, go_on, visible
 
@@ -144,7 +145,7 @@ def plan(
     """Show a study's size before it is run: cells, trials, packs, models, time."""
     from raysweep.conclusion import detectable_effect
     from raysweep.display import duration
-    from raysweep.estimate import study_size
+    from raysweep.kinds import study_size
     from raysweep.study_file import dump_study
 
     resolved = load(study, overrides)
@@ -375,19 +376,11 @@ def _companion(folder: RunFolder, how: _How, course: _Course) -> Iterator["Compa
 def _print_verdict(folder: RunFolder, study: StudyBase, sweep: "Sweep | None" = None) -> bool:
     """Print what the run says; returns whether it says anything: of one cell at least."""
     from raysweep.conclusion import conclude
-    from raysweep.display import emergence_table, verdict_table
 
     conclusion = conclude(folder, study, sweep)
-    effects, tested = conclusion.effects, conclusion.tested
-    if isinstance(study, Study) and tested.cells:
-        so_far = f"{tested.cells} of {counted(tested.of, 'cell')} tested so far"
-        shown = effects[effects["verdict"] != "untested"]
-        stdout.print(
-            verdict_table(shown, study.verdict.performance, so_far if conclusion.unfinished else "")
-        )
-    if len(conclusion.emergence):
-        stdout.print(emergence_table(conclusion.emergence))
+    for table in kind_of(study).tables(study, conclusion):
+        stdout.print(table)
     for sentence in conclusion.sentences:
         stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
     stdout.print(f"Report: {conclusion.report}", highlight=False, soft_wrap=True)
-    return tested.cells > 0
+    return conclusion.tested.cells > 0

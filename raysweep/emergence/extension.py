@@ -7,11 +7,19 @@ extended by some of them may find other rates, and has then none of its pairs.
 from raysweep.cells import Cell, expand, varying
 from raysweep.emergence.families import families, heterogeneity_depth
 from raysweep.emergence.plan import MODALITIES, tuning_cells
-from raysweep.spec import EmergenceStudy, StudyBase, Tuning
+from raysweep.spec import EmergenceStudy, Tuning
 
 _FIXING = ("D_phi", "depths")
 _FREE = (*_FIXING, "offsets")
 _MOST_SHOWN = 12
+
+
+def extends(before: EmergenceStudy, after: EmergenceStudy) -> bool:
+    """See `raysweep.kinds.Kind.extends`."""
+    if not set(before.seeds) <= set(after.seeds) or not same_search(before.tuning, after.tuning):
+        return False
+    # Where rates are tuned, those given here are never used.
+    return before.tuning is not None or before.training == after.training
 
 
 def same_search(before: Tuning | None, after: Tuning | None) -> bool:
@@ -22,7 +30,7 @@ def same_search(before: Tuning | None, after: Tuning | None) -> bool:
     return before.model_dump(exclude=free) == after.model_dump(exclude=free)
 
 
-def tuning_moved(before: StudyBase, after: StudyBase) -> str:
+def tuning_moved(before: EmergenceStudy, after: EmergenceStudy) -> str:
     """Why the rates of a family of ``before`` may come out otherwise in ``after``.
 
     Args:
@@ -33,8 +41,6 @@ def tuning_moved(before: StudyBase, after: StudyBase) -> str:
         For people: the first modality whose rates would be searched on other encoders or another
         draw, which ones they are, and what to give in place. Empty where there is none.
     """
-    if not isinstance(before, EmergenceStudy) or not isinstance(after, EmergenceStudy):
-        return ""
     if before.tuning is None or after.tuning is None:
         return ""
     first = {family.key: family.draws[0] for family in families(after)}

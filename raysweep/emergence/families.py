@@ -13,6 +13,8 @@ from raysweep.seeds import content_key
 from raysweep.spec import EmergenceStudy, Scalar
 from raysweep.trials import Trial
 
+_RATES = ("learning_rate", "weight_decay")
+
 
 @dataclass(frozen=True)
 class Rates:
@@ -33,6 +35,14 @@ class EncoderTrial(Trial):
 
     rates: tuple[Rates, Rates] = field(kw_only=True)
     modality: int = field(default=0, kw_only=True)
+
+    def own_rates(self) -> tuple[int, tuple[tuple[str, float], ...]]:
+        """The modality that is tuned, else 0; (name, value) of the rates used."""
+        if self.modality:
+            rates = self.rates[self.modality - 1]
+            return self.modality, tuple((name, getattr(rates, name)) for name in _RATES)
+        both = enumerate(self.rates, 1)
+        return 0, tuple((f"{name}_{m}", getattr(of, name)) for m, of in both for name in _RATES)
 
     @cached_property
     def key(self) -> str:

@@ -19,11 +19,10 @@ from raysweep.emergence.families import (
 )
 from raysweep.emergence.tuning import TunedRates, choose_rates, propose_rates
 from raysweep.packing import Pack, pack_trials
-from raysweep.planning import CellPlan, CellState
 from raysweep.science import science_digest
 from raysweep.seeds import derive_seed
 from raysweep.spec import EmergenceStudy, Tuning
-from raysweep.sweep import Sweep
+from raysweep.sweep import CellPlan, CellState, Sweep
 from raysweep.trials import Arm, Stage, Status, Trial, TrialResult
 
 Results = Mapping[str, TrialResult]
@@ -119,21 +118,17 @@ def groups_per_pack(study: EmergenceStudy, family: Family) -> int:
     return max(1, study.resources.members_per_pack // family.variants)
 
 
-class EmergenceSweep(Sweep):
-    """The plans of all families of a study, kept up to date as packs finish.
+class EmergenceSweep(Sweep[EmergenceStudy]):
+    """The plans of all families of a study; the plan of a cell is its share of the family's."""
 
-    To a runner it is a `Sweep`; the plan of a cell is its share of the family's.
-    """
-
-    study: EmergenceStudy  # type: ignore[assignment]
     urgency: ClassVar[tuple[CellState, ...]] = (CellState.TUNING, CellState.MEASURING)
 
     def _plan_all(self) -> None:
         self.families = families(self.study)
         self._family_of = {cell.id: family for family in self.families for cell in family.cells}
         self.family_plans: dict[str, FamilyPlan] = {}
-        self._plans = {
-            cell.id: CellPlan(cell, (), (), (), {}, CellState.TUNING) for cell in self.cells
+        self._plans: dict[str, CellPlan] = {
+            cell.id: CellPlan(cell, (), (), CellState.TUNING) for cell in self.cells
         }
         for family in self.families:
             self._plan_family(family)
@@ -155,22 +150,12 @@ class EmergenceSweep(Sweep):
             own = tuple(packs[cell.id].values())
             done = plan.state is CellState.MEASURING and not own
             state = CellState.DONE if done else plan.state
-            self._plans[cell.id] = CellPlan(cell, tuple(trials[cell.id]), own, (), {}, state)
+            self._plans[cell.id] = CellPlan(cell, tuple(trials[cell.id]), own, state)
 
     def behind(self, cell: Cell) -> Sequence[Trial]:
         """The cell's pairs; where its family has no rates, the tuning of all of its cells."""
         plan = self.family_plans[self._family_of[cell.id].key]
         return plan.trials if plan.state is CellState.NO_RATES else self._plans[cell.id].trials
-
-    @property
-    def criteria(self) -> Sequence[str]:
-        """None: no strength is chosen."""
-        return ()
-
-    @property
-    def metric(self) -> str:
-        """The alignment metric that stands first."""
-        return next(iter(self.study.evaluation.metrics))
 
     def trials_planned(self) -> int:
         """Trials the whole study will have when done; at most so many while rates are tuned."""

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from torch import Tensor
 
+from raysweep.data.facts import data_facts
 from raysweep.data.registry import load
 from raysweep.emergence.encoders import CHUNK_ROWS, MEASURED_SPLITS, Encoders, Job, Measured
 from raysweep.emergence.families import EncoderTrial
 from raysweep.emergence.pairs import PairScore, align_pairs
-from raysweep.execute import data_facts
+from raysweep.metrics.undefined import words_of
 from raysweep.models.shape import EncoderShape
 from raysweep.packing import Pack
 from raysweep.spec import EmergenceStudy
 from raysweep.table import Row
 from raysweep.training.denormals import denormals
 from raysweep.trials import Status
-from raysweep.undefined import words_of
 from raysweep.vocabulary import check_files
 
 Values = dict[str, int | float | str | None]
@@ -33,7 +33,7 @@ def run_family(
         study: the study the pack belongs to.
         pack: trials of one family.
         device: a torch device.
-        estimated: as `raysweep.execute.run_pack`.
+        estimated: whether information that is not known is estimated, which takes seconds.
 
     Returns:
         One row per trial, in the pack's order, with the columns of `raysweep.columns.COLUMNS`.
@@ -107,11 +107,6 @@ def family_bytes(study: EmergenceStudy, pack: Pack, device: str = "cpu") -> int:
         for shape, count in stacks.items()
     )
     return data + stack * size + layers
-
-
-def pack_seconds(rows: Sequence[Row]) -> float:
-    """How long the encoders behind the rows of a pack were trained, s."""
-    return sum(value for row in rows if isinstance(value := row["train_seconds"], float))
 
 
 def _aligned(

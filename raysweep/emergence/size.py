@@ -1,7 +1,6 @@
 """How big an emergence study is, and how long it would take on this machine."""
 
 from collections import Counter
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -17,6 +16,7 @@ from raysweep.emergence.plan import (
     tuning_cells,
 )
 from raysweep.emergence.run import run_family
+from raysweep.kinds import StudySize
 from raysweep.packing import Pack
 from raysweep.probe import clock, epoch_cost
 from raysweep.spec import EmergenceStudy
@@ -27,24 +27,7 @@ Shape = tuple[int, int, int]
 """Modality, depth, width."""
 
 
-@dataclass(frozen=True)
-class EmergenceSize:
-    """What a study consists of.
-
-    Attributes:
-        cells, trials, packs: counts of the whole study.
-        encoders: models to train, each once.
-        seconds: estimated time of one worker, s; None if it was not measured.
-    """
-
-    cells: int
-    trials: int
-    packs: int
-    encoders: int
-    seconds: float | None
-
-
-def emergence_size(study: EmergenceStudy, measure_time: bool = True) -> EmergenceSize:
+def emergence_size(study: EmergenceStudy, measure_time: bool = True) -> StudySize:
     """Count a study's parts; time it by training one encoder of every shape for a few epochs.
 
     Counts are those of data whose heterogeneity leaves modality 1 alone. Expect the truth within a
@@ -62,7 +45,7 @@ def emergence_size(study: EmergenceStudy, measure_time: bool = True) -> Emergenc
         groups += own
         shapes.update(_encoders(study, family))
     seconds = _seconds(study, found[0], shapes, groups) if measure_time else None
-    return EmergenceSize(
+    return StudySize(
         sum(len(family.cells) for family in found),
         sum(trials_of_family(study, family) for family in found),
         packs,

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from raysweep.emergence.families import family_labels
 from raysweep.emergence.plan import EmergenceSweep
-from raysweep.planning import CellState
+from raysweep.sweep import CellState
 from raysweep.trials import Stage
 from raysweep.wording import visible
 

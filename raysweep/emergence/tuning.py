@@ -1,7 +1,7 @@
 """The search of learning rate and weight decay: Optuna behind ask and tell.
 
-As the search of strengths (`raysweep.search`) it is a pure function of what was found: the Optuna
-study is built again in memory before every generation.
+As the search of strengths (`raysweep.forcing.search`) it is a pure function of what was found: the
+Optuna study is built again in memory before every generation.
 """
 
 import math
@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from raysweep.emergence.families import Rates
-from raysweep.search import tpe_sampler
+from raysweep.samplers import tpe_sampler
 from raysweep.seeds import derive_seed
 from raysweep.spec import LogRange, Tuning
 

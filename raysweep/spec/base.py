@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from raysweep.spec.grids import MLP, DataGrid, ModelGrid
-from raysweep.spec.parts import Evaluation, Resources
+from raysweep.spec.parts import Evaluation, Resources, Verdict
 from raysweep.spec.values import MOST_CELLS, Clash, Part, Seed, as_list
 
 MOST_TRIALS = 10_000_000
@@ -38,12 +38,39 @@ class StudyBase(Part):
     # Only of kinds that may name code; where it lies is no part of what a study says.
     code_folders: tuple[str, ...] | None = None
 
+    # Where a study file may name functions of the user's own.
+    own_code_at: ClassVar[tuple[tuple[str, str], ...]] = ()
+
     # Whether depths and widths given for both modalities stand for all pairs of them.
     every_pair: ClassVar[bool] = False
 
     def pairs(self, name: Literal["depth", "width"], default: int) -> list[tuple[int, int]]:
         """The (modality 1, modality 2) values of ``depth`` or ``width`` in the model grid."""
         return self.model.pairs(name, default, self.every_pair)
+
+    @property
+    def metric(self) -> str:
+        """The alignment metric that stands first: what is said of alignment is said by it."""
+        return next(iter(self.evaluation.metrics))
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """What a strength is chosen by; empty where none is."""
+        return ()
+
+    @property
+    def loss(self) -> str:
+        """The alignment loss that encoders are trained with; empty where there is none."""
+        return ""
+
+    @property
+    def tested(self) -> Verdict:
+        """What an analysis is about."""
+        return Verdict(performance="performance_2_test")
+
+    def forced_with(self) -> dict[str, Any]:
+        """The alignment loss and its fixed options, by the names of their columns."""
+        return {}
 
     @property
     def own_code(self) -> tuple[str, ...]:

@@ -256,6 +256,11 @@ class Search(Part):
             )
 
     @property
+    def criteria(self) -> tuple[str, ...]:
+        """What is maximized: alignment, performance, or both in this order."""
+        return ("alignment", "performance") if self.objective == "both" else (self.objective,)
+
+    @property
     def combinations(self) -> int:
         """How many combinations of listed option values there are; 1 without any."""
         listed = (v for v in self.options.values() if isinstance(v, tuple))

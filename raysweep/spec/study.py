@@ -1,7 +1,7 @@
 """A forcing study: its parts together, and what they must agree on."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,11 @@ from raysweep.spec.values import Clash, listed, mapping_in
 class Study(StudyBase):
     """A forcing study: pairs trained together, with and without an alignment loss."""
 
+    own_code_at: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("model", "encoder"),
+        ("alignment", "loss"),
+    )
+
     kind: Literal["forcing"] = "forcing"
     training: Training = Training()
     alignment: Alignment = Alignment()
@@ -37,6 +42,26 @@ class Study(StudyBase):
     def metric(self) -> str:
         """The alignment metric that the search maximizes."""
         return self.search.metric or next(iter(self.evaluation.metrics))
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """See `StudyBase.criteria`."""
+        return self.search.criteria
+
+    @property
+    def loss(self) -> str:
+        """See `StudyBase.loss`."""
+        return self.alignment.loss
+
+    @property
+    def tested(self) -> Verdict:
+        """See `StudyBase.tested`."""
+        return self.verdict
+
+    def forced_with(self) -> dict[str, Any]:
+        """See `StudyBase.forced_with`."""
+        options = {f"option_{name}": value for name, value in self.alignment.options.items()}
+        return {"loss": self.alignment.loss, **options}
 
     @property
     def own_code(self) -> tuple[str, ...]:

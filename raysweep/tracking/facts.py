@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raysweep.cells import Cell, varying
-from raysweep.spec import Study, StudyBase
+from raysweep.spec import StudyBase
 from raysweep.trials import Arm
 from raysweep.wording import counted
 
@@ -59,9 +59,8 @@ class EffectNames:
 
 def described(study: StudyBase, facts: StudyFacts) -> str:
     """What a study without a description is about, in one sentence."""
-    kind = "Forcing" if isinstance(study, Study) else "Emergence"
     differ = f" that differ in {', '.join(facts.varying)}" if facts.varying else ""
-    return f"{kind} study of {counted(len(facts.cells), 'cell')}{differ}."
+    return f"{study.kind.capitalize()} study of {counted(len(facts.cells), 'cell')}{differ}."
 
 
 def study_facts(study: StudyBase, cells: Sequence[Cell]) -> StudyFacts:
@@ -97,9 +96,9 @@ def study_facts(study: StudyBase, cells: Sequence[Cell]) -> StudyFacts:
     )
 
 
-def effect_names(study: Study, criterion: str) -> EffectNames:
+def effect_names(study: StudyBase, criterion: str) -> EffectNames:
     """How a parent run names what came of a criterion's strength: performance, then alignment."""
-    columns = (study.verdict.performance, f"alignment_{study.metric}_test")
+    columns = (study.tested.performance, f"alignment_{study.metric}_test")
     prefixes = {Arm.FORCED: "effect", Arm.PLACEBO: "placebo_effect"}
     return EffectNames(
         f"chosen_strength_by_{criterion}",
@@ -111,19 +110,10 @@ def effect_names(study: Study, criterion: str) -> EffectNames:
     )
 
 
-def criteria(study: Study) -> list[str]:
-    """What a strength is chosen by."""
-    objective = study.search.objective
-    return ["alignment", "performance"] if objective == "both" else [objective]
-
-
-def loss_params(study: Study) -> dict[str, str]:
+def loss_params(study: StudyBase) -> dict[str, str]:
     """The alignment loss and its fixed options, under the names that the trial table has."""
-    options = {f"option_{name}": value for name, value in study.alignment.options.items()}
-    return {
-        "loss": study.alignment.loss,
-        **{name: text(value) for name, value in options.items() if value is not None},
-    }
+    given = study.forced_with()
+    return {name: text(value) for name, value in given.items() if value is not None}
 
 
 def text(value: object) -> str:
@@ -148,7 +138,7 @@ def _params(study: StudyBase, cell: Cell) -> dict[str, str]:
     }
     return {
         **{name: text(value) for name, value in facts.items()},
-        **(loss_params(study) if isinstance(study, Study) else {}),
+        **loss_params(study),
     }
 
 

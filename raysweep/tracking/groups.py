@@ -5,13 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysweep.emergence.families import EncoderTrial
-from raysweep.planning import CellPlan
 from raysweep.seeds import content_key
+from raysweep.sweep import CellPlan
 from raysweep.tracking.facts import text
 from raysweep.trials import Arm, Options, Stage, Trial, option_words
-
-_RATES = ("learning_rate", "weight_decay")
 
 
 @dataclass(frozen=True)
@@ -98,14 +95,7 @@ def group_trials(plan: CellPlan, position: Mapping[str, int]) -> list[Group]:
 
 
 def _about(trial: Trial) -> About:
-    of = (trial.stage, trial.arm, trial.strength, trial.options)
-    if not isinstance(trial, EncoderTrial):
-        return About(*of)
-    if trial.modality:
-        rates = trial.rates[trial.modality - 1]
-        return About(*of, trial.modality, tuple((n, getattr(rates, n)) for n in _RATES))
-    both = ((f"{n}_{m}", getattr(r, n)) for m, r in enumerate(trial.rates, 1) for n in _RATES)
-    return About(*of, 0, tuple(both))
+    return About(trial.stage, trial.arm, trial.strength, trial.options, *trial.own_rates())
 
 
 def _display_order(about: About) -> tuple[int, int, float, str, int, tuple[float, ...]]:

@@ -17,13 +17,11 @@ import pyarrow.compute as pc
 
 from raysweep import __version__
 from raysweep.cells import expand
-from raysweep.emergence.families import families
-from raysweep.emergence.plan import EmergenceSweep, trials_of_family
-from raysweep.planning import CellPlan, plan_cell, trials_of_cell
+from raysweep.kinds import kind_of
 from raysweep.run_folder import STUDY_NAME, RunFolder, sweep_of
 from raysweep.science import science_digest
 from raysweep.seeds import content_key
-from raysweep.spec import EmergenceStudy, Study, StudyBase
+from raysweep.sweep import CellPlan
 from raysweep.table import PART_SUFFIX, PARTS, Parts, read_parts
 from raysweep.tracking.address import (
     Address,
@@ -105,7 +103,7 @@ class Mirror:
         self._earlier = folder.earlier(self.study, {})  # a driver has written them down before
         self._facts = study_facts(self.study, list(self._cells.values()))
         self._digest = content_key(self.study.model_dump(mode="json", exclude={"code_folders"}))
-        self._planned = _planned(self.study)
+        self._planned = kind_of(self.study).trials(self.study)
         self._read: set[str] = set()
         self._pieces: dict[str, list[pa.Table]] = {}
         self._plans: dict[str, CellPlan] = {}
@@ -188,19 +186,11 @@ class Mirror:
 
     def _plans_of(self, cells: Collection[str]) -> dict[str, CellPlan]:
         """The plans of these cells from the rows that are there."""
-        if isinstance(self.study, EmergenceStudy):
-            plans = EmergenceSweep(self.study, self._results()).plans  # type: ignore[arg-type]
-            return {cell: plans[cell] for cell in self._cells if cell in cells}
-        assert isinstance(self.study, Study)
-        return {
-            cell: plan_cell(
-                self.study,
-                self._cells[cell],
-                Parts(self._pieces[cell][0], ()).results(),
-                self._earlier,
-            )
-            for cell in cells
-        }
+
+        def results_of(cell: str) -> dict[str, TrialResult]:
+            return Parts(self._pieces.get(cell, [_NO_ROWS])[0], ()).results()
+
+        return kind_of(self.study).plans(self.study, cells, results_of, self._earlier)
 
     def _write(self, ended: bool, progress: Progress | None) -> SyncReport:
         from raysweep.tracking.store import Store
@@ -365,14 +355,6 @@ def working_copy_commit() -> str | None:
         return git("rev-parse", "HEAD")
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _planned(study: StudyBase) -> int:
-    """Trials of the whole study, at most."""
-    if isinstance(study, EmergenceStudy):
-        return sum(trials_of_family(study, family) for family in families(study))
-    assert isinstance(study, Study)
-    return sum(trials_of_cell(study, cell) for cell in expand(study))
 
 
 def _by_cell(table: pa.Table) -> list[tuple[str, pa.Table]]:

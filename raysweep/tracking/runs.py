@@ -9,16 +9,16 @@ import pyarrow as pa
 
 from raysweep.causes import Facts, causes, columns
 from raysweep.columns import COLUMNS
-from raysweep.planning import CellPlan, CellState
-from raysweep.search import Proposal, objectives
+from raysweep.kinds import kind_of
 from raysweep.seeds import content_key
-from raysweep.spec import Study, StudyBase
+from raysweep.spec import StudyBase
+from raysweep.sweep import CellPlan, CellState
 from raysweep.table import CURVE, CURVE_EPOCHS
 from raysweep.tracking.facts import CellFacts, effect_names, loss_params, text
 from raysweep.tracking.groups import Group, group_trials
 from raysweep.tracking.means import average, frequencies, mean, mean_and_sd, total
 from raysweep.tracking.record import RunRecord
-from raysweep.trials import Arm, Stage, Status, Trial
+from raysweep.trials import Arm, Proposal, Stage, Status, Trial
 from raysweep.wording import as_markdown
 
 # Which rows a run's learning curves are the means of.
@@ -150,7 +150,7 @@ def summary_run(
         status=status,
         params={
             **{name: text(value) for name, value in training.items() if value is not None},
-            **_forcing(study),
+            **_asked(study),
         },
         metrics={
             "cells": float(cells),
@@ -163,12 +163,12 @@ def summary_run(
     )
 
 
-def _forcing(study: StudyBase) -> dict[str, str]:
-    if not isinstance(study, Study):
-        return {"metric": next(iter(study.evaluation.metrics))}
+def _asked(study: StudyBase) -> dict[str, str]:
+    """What is trained with, searched for and measured."""
+    objective = "both" if len(study.criteria) > 1 else "".join(study.criteria)
     return {
         **loss_params(study),
-        "objective": study.search.objective,
+        **({"objective": objective} if objective else {}),
         "metric": study.metric,
     }
 
@@ -230,7 +230,6 @@ def _parent(
     there = np.concatenate([g.rows for g in groups]) if groups else np.zeros(0, np.int64)
     metrics = {"trials": float(len(there)), "diverged": float(np.sum(~rows.ok[there]))}
     for criterion, proposal in plan.chosen.items():
-        assert isinstance(study, Study)  # nothing is chosen where nothing is forced
         names = effect_names(study, criterion)
         metrics[names.strength] = proposal.strength
         for arm, column, name in names.effects:
@@ -264,7 +263,7 @@ def _parent(
                     f"No verdict{f' by {by}' if by else ''}: {as_markdown(sentence)}. "
                     for by, sentence in why.items()
                 )
-                + _note(study, chosen)
+                + kind_of(study).note(chosen)
             ),
             "raysweep.science": science,
         },
@@ -276,18 +275,7 @@ def _causes(study: StudyBase, plan: CellPlan, rows: _Rows) -> dict[str, str]:
     """Criterion -> why the cell has no verdict by it (`raysweep.causes`), once all is there."""
     if plan.packs:
         return {}
-    metric = study.metric if isinstance(study, Study) else next(iter(study.evaluation.metrics))
-    criteria = objectives(study.search) if isinstance(study, Study) else ()
-    return causes(rows.facts(metric, plan.trials), criteria, metric)
-
-
-def _note(study: StudyBase, chosen: str) -> str:
-    if not isinstance(study, Study):
-        return "Encoders were trained without partners; trends and correlations are in the report."
-    return (
-        f"Chosen strength: {as_markdown(chosen) or 'none yet'}. "
-        "Verdicts are in the report, not here: means of runs are not a test."
-    )
+    return causes(rows.facts(study.metric, plan.trials), study.criteria, study.metric)
 
 
 def _paired_differences(

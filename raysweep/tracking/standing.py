@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from raysweep.causes import given_up
-from raysweep.planning import CellPlan, CellState
+from raysweep.sweep import CellPlan, CellState
 from raysweep.tracking.record import RunRecord
 from raysweep.wording import as_code, raised
 

@@ -6,25 +6,20 @@ from typing import Any
 
 from raysweep.data.views import PairedViews
 from raysweep.dotted import code_folders, find, is_dotted, make_importable, namesake, search_folders
+from raysweep.kinds import kind_named
 from raysweep.salvage import salvage
-from raysweep.spec import DataGrid, Search
+from raysweep.spec import DataGrid
 from raysweep.study_yaml import Fault, Location, joined
 from raysweep.vocabulary.data import (
     check_block,
     check_combinations,
     check_loading,
-    check_pairs,
     check_population,
     check_several,
     smallest_splits,
 )
 from raysweep.vocabulary.encoders import check_encoder
-from raysweep.vocabulary.evaluation import (
-    check_calibration,
-    check_metrics,
-    check_objective,
-)
-from raysweep.vocabulary.losses import check_loss
+from raysweep.vocabulary.evaluation import check_calibration, check_metrics
 from raysweep.vocabulary.parts import pairs_of
 from raysweep.vocabulary.rows import BlockRows, check_rows, written_rows
 
@@ -39,6 +34,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
         raw: the study as read from YAML; it may be malformed elsewhere.
         folder: what relative paths are relative to.
     """
+    kind = kind_named(raw.get("kind"))
     own, places = _own_code(raw), _places(raw, folder)
     make_importable(code_folders(own.values(), places))
     faults: list[Fault] = []
@@ -55,11 +51,10 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
             # Faulty draws, which the specification tells, are no reason not to check the rest.
             sound = salvage(DataGrid, block).value
             found = check_combinations(sound, at)
-            if raw.get("kind") == "emergence":
-                found += check_pairs(block, at)
+            found += kind.check_data(block, at)
             loaded: list[PairedViews] = []
             if not found:
-                found, loaded = check_loading(sound, at, folder, _searched_draws(raw))
+                found, loaded = check_loading(sound, at, folder, kind.searched_draws(raw))
             rows = smallest_splits(sound, loaded) or rows
             faults += check_population(raw.get("verdict"), sound)
             faults += check_several(raw, loaded)
@@ -70,9 +65,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
     faults += check_metrics(raw.get("evaluation"), widths)
     faults += check_calibration(raw.get("evaluation"))
     faults += check_encoder(raw, inputs)
-    if raw.get("kind") != "emergence":
-        faults += check_loss(raw.get("alignment"), raw.get("search"), raw.get("training"), widths)
-        faults += check_objective(raw.get("search"), raw.get("evaluation"))
+    faults += kind.check(raw, widths)
     faults = [_with_namesake(fault, own.get(fault.location), places) for fault in faults]
     return faults + check_rows(raw, sizes)
 
@@ -93,19 +86,13 @@ def named_code(raw: Mapping[str, Any], folder: Path) -> list[str]:
     return lines
 
 
-def _searched_draws(raw: Mapping[str, Any]) -> tuple[int, ...]:
-    """The draws that only search, as far as they are told without a fault."""
-    searched = salvage(Search, raw.get("search") or {}).part
-    return () if raw.get("kind") == "emergence" or searched is None else searched.draws or ()
-
-
 def _own_code(raw: Mapping[str, Any]) -> dict[Location, str]:
     """The dotted paths of a raw study, by where they stand."""
     found: dict[Location, str] = {}
-    for location in (("model", "encoder"), ("alignment", "loss")):
+    for location in kind_named(raw.get("kind")).study.own_code_at:
         part = raw.get(location[0])
         path = part.get(location[1]) if isinstance(part, Mapping) else None
-        if isinstance(path, str) and is_dotted(path) and raw.get("kind") != "emergence":
+        if isinstance(path, str) and is_dotted(path):
             found[location] = path
     return found
 

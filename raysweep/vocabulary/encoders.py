@@ -9,6 +9,7 @@ import torch
 from raysweep.cells import DEFAULT_DEPTH, DEFAULT_WIDTH
 from raysweep.dotted import said, source_of
 from raysweep.errors import InputError
+from raysweep.kinds import kind_named
 from raysweep.models.custom import CustomEncoder, custom_encoder
 from raysweep.models.packable import check_packing
 from raysweep.salvage import salvage
@@ -39,8 +40,8 @@ def check_encoder(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> 
             Fault(("model", "options", key), f"unknown option of {MLP} {key!r}; it takes none")
             for key in options
         ]
-    if raw.get("kind") == "emergence":
-        return []  # which takes no other, as the specification says
+    if at not in kind_named(raw.get("kind")).study.own_code_at:
+        return []  # the kind takes no other, as the specification says
     if ":" not in name:
         own = ", or a function of your own as package.module:function"
         return [Fault(at, unknown_name("encoder", name, [MLP]) + own)]

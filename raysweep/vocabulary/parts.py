@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from raysweep.cells import DEFAULT_DEPTH, DEFAULT_WIDTH
 from raysweep.errors import InputError
+from raysweep.kinds import kind_named
 from raysweep.options import Option
 from raysweep.salvage import salvage
 from raysweep.spec import ModelGrid
@@ -53,4 +54,4 @@ def pairs_of(raw: Mapping[str, Any], name: Literal["depth", "width"]) -> list[tu
     if found.part is None or clashing & set(names) or any(map(found.lost, names)):
         return []
     default = DEFAULT_DEPTH if name == "depth" else DEFAULT_WIDTH
-    return found.part.pairs(name, default, crossed=raw.get("kind") == "emergence")
+    return found.part.pairs(name, default, crossed=kind_named(raw.get("kind")).study.every_pair)

@@ -5,11 +5,10 @@ from typing import Any
 
 from raysweep.data.registry import DATASETS
 from raysweep.dotted import code_folders, make_importable, search_folders, source_of
+from raysweep.kinds import kind_of
 from raysweep.metrics import REGISTRY
-from raysweep.options import Option, resolve
-from raysweep.spec import OptionRange, Study, StudyBase
+from raysweep.spec import StudyBase
 from raysweep.vocabulary.files import file_digest, resolved_path
-from raysweep.vocabulary.losses import declared_options
 
 
 def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
@@ -38,19 +37,7 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
     plain["evaluation"]["metrics"] = {
         name: REGISTRY[name].resolve(options) for name, options in study.evaluation.metrics.items()
     }
-    if isinstance(study, Study):
-        loss, options = study.alignment.loss, study.alignment.options
-        known = declared_options(loss)
-        if ":" not in loss:
-            resolved = resolve(list(known.values()), options, f"loss {loss}")
-            # A default that the search replaces is none.
-            plain["alignment"]["options"] = {
-                name: value for name, value in resolved.items() if name not in study.search.options
-            }
-        plain["search"]["options"] = {
-            name: _searched(known.get(name), wanted)
-            for name, wanted in study.search.options.items()
-        }
+    plain.update(kind_of(study).resolved(study))
     # Built anew from plain values, so that every part is checked as it was when it was read.
     return type(study).model_validate({**plain, "data": data, "files": files})
 
@@ -67,14 +54,3 @@ def with_code_folders(study: StudyBase, folder: Path) -> StudyBase:
     folders = dict.fromkeys([*code_folders(study.own_code, places), *recorded])
     make_importable(folders)
     return study.model_copy(update={"code_folders": tuple(folders) or None})
-
-
-def _searched(option: Option | None, wanted: OptionRange | tuple[Any, ...]) -> Any:
-    """A searched option in the option's own type: a range of whole numbers has whole ends."""
-    if option is None:
-        return wanted
-
-    if isinstance(wanted, OptionRange):
-        ends = {"low": option.parse(wanted.low), "high": option.parse(wanted.high)}
-        return {**ends, "scale": wanted.scale}
-    return [option.parse(value) for value in wanted]

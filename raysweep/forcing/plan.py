@@ -3,60 +3,36 @@
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
 
 from raysweep.cells import Cell
-from raysweep.packing import Pack, pack_trials
+from raysweep.forcing.search import Outcome, choose, propose
+from raysweep.packing import Pack, cohorts, pack_trials
 from raysweep.science import science_digest
-from raysweep.search import Outcome, Proposal, choose, propose
 from raysweep.seeds import derive_seed
 from raysweep.spec import Search, Study
-from raysweep.trials import Arm, Stage, Status, Trial, TrialResult
+from raysweep.sweep import NONE, CellPlan, CellState, Earlier, Sweep
+from raysweep.trials import Arm, Proposal, Stage, Status, Trial, TrialResult
 
 Results = Mapping[str, TrialResult]
-Earlier = Mapping[str, tuple[Proposal, ...]]
-"""Cell id -> the proposals that its search began with, before it was widened."""
-
-NONE: Earlier = MappingProxyType({})
-
-
-class CellState(StrEnum):
-    """How far a cell is."""
-
-    SEARCHING = "searching"
-    CONFIRMING = "confirming"
-    DONE = "done"
-    NO_STRENGTH = "no usable strength"
-    TUNING = "tuning"
-    MEASURING = "measuring"
-    NO_RATES = "no usable learning rate"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True)
-class CellPlan:
-    """Everything that is known of a cell's work so far.
+class SearchedCell(CellPlan):
+    """The plan of a cell whose strength is searched.
+
+    While it searches, it waits for all of its cohort's packs that are not there yet; then for those
+    that have trials of its own.
 
     Attributes:
-        trials: the trials planned so far, in the order of the final table.
-        packs: packs that the cell waits for: while it searches, all of its cohort's that are not
-            there yet; then those that have trials of its own.
         outcomes: finished proposals of the search, in the order of asking.
-        chosen: criterion -> proposal to confirm; empty while searching.
-        state: how far the cell is.
     """
 
-    cell: Cell
-    trials: tuple[Trial, ...]
-    packs: tuple[Pack, ...]
-    outcomes: tuple[Outcome, ...]
-    chosen: Mapping[str, Proposal]
-    state: CellState
+    outcomes: tuple[Outcome, ...] = ()
 
 
 @dataclass
@@ -116,13 +92,13 @@ class _CellSearch:
 
     def plan(
         self, packs: Iterable[Pack], state: CellState, chosen: Mapping[str, Proposal] | None = None
-    ) -> CellPlan:
+    ) -> SearchedCell:
         """The cell's plan as far as it has come."""
         trials, outcomes = tuple(self.trials), tuple(self.outcomes)
-        return CellPlan(self.cell, trials, tuple(packs), outcomes, chosen or {}, state)
+        return SearchedCell(self.cell, trials, tuple(packs), state, chosen or {}, outcomes)
 
 
-def plan_cell(study: Study, cell: Cell, results: Results, earlier: Earlier = NONE) -> CellPlan:
+def plan_cell(study: Study, cell: Cell, results: Results, earlier: Earlier = NONE) -> SearchedCell:
     """Plan a cell by itself; its trials are those that it has in any cohort."""
     [plan] = plan_cohort(study, [cell], results, earlier)
     return plan
@@ -130,7 +106,7 @@ def plan_cell(study: Study, cell: Cell, results: Results, earlier: Earlier = NON
 
 def plan_cohort(
     study: Study, cells: Sequence[Cell], results: Results, earlier: Earlier = NONE
-) -> list[CellPlan]:
+) -> list[SearchedCell]:
     """Plan the cells of a cohort from the results that are there.
 
     Generations of the search come one after the other, each planned from all results of those
@@ -169,7 +145,7 @@ def plan_cohort(
 
 def trials_of_cell(study: Study, cell: Cell) -> int:
     """Trials of a cell: the search with its baseline, then the arms of the confirm stage."""
-    criteria = 2 if study.search.objective == "both" else 1
+    criteria = len(study.criteria)
     searched = len(search_draws(study, cell)) * len(study.search.seeds)
     confirmed = len(cell.draws) * len(study.confirm.seeds)
     return (1 + study.search.trials) * searched + (1 + 2 * criteria) * confirmed
@@ -231,3 +207,69 @@ def _unique(trials: Iterable[Trial]) -> list[Trial]:
 def _missing(packs: Iterable[Pack], results: Results) -> tuple[Pack, ...]:
     left = (pack.without(results.keys()) for pack in packs)
     return tuple(pack for pack in left if pack is not None)
+
+
+@dataclass
+class ForcingSweep(Sweep[Study]):
+    """The plans of all cells of a forcing study.
+
+    Attributes:
+        earlier: what the searches proposed before the study was widened.
+        cohorts: the cells that share packs.
+    """
+
+    earlier: Earlier = field(default_factory=dict)
+
+    urgency: ClassVar[tuple[CellState, ...]] = (CellState.CONFIRMING, CellState.SEARCHING)
+
+    def _plan_all(self) -> None:
+        """Make the plans of all cells."""
+        self._plans: dict[str, SearchedCell] = {}
+        self.cohorts = cohorts(self.cells, self.study.resources.cells_per_pack)
+        self._cohort_of = {cell.id: cohort for cohort in self.cohorts for cell in cohort}
+        plans = {
+            plan.cell.id: plan
+            for cohort in self.cohorts
+            for plan in plan_cohort(self.study, cohort, self.results, self.earlier)
+        }
+        self._plans = {cell.id: plans[cell.id] for cell in self.cells}
+
+    def _plan_after(self, pack: Pack) -> None:
+        """Bring up to date the plans that the results of a pack change."""
+        whole = all(trial.key in self.results for trial in pack.trials)
+        for cohort in dict.fromkeys(self._cohort_of[cell.id] for cell in pack.cells):
+            plans = [_without(self._plans[cell.id], pack) for cell in cohort]
+            # Nothing new is decided before a generation is whole.
+            decides = any(p.state is CellState.SEARCHING and not p.packs for p in plans)
+            if decides or not whole:
+                plans = plan_cohort(self.study, cohort, self.results, self.earlier)
+            self._plans.update((plan.cell.id, plan) for plan in plans)
+
+    def trials_planned(self) -> int:
+        """Trials the whole study will have when done.
+
+        At most so many while cells are still searching: two criteria may choose one strength.
+        """
+        return sum(
+            trials_of_cell(self.study, plan.cell)
+            if plan.state is CellState.SEARCHING
+            else len({trial.key for trial in plan.trials})
+            for plan in self._plans.values()
+        )
+
+    @property
+    def plans(self) -> Mapping[str, SearchedCell]:
+        """Cell id -> its plan."""
+        return dict(self._plans)
+
+    @property
+    def encoders_per_trial(self) -> float:
+        """One encoder a modality."""
+        return sum(cell.modalities for cell in self.cells) / len(self.cells)
+
+
+def _without(plan: SearchedCell, pack: Pack) -> SearchedCell:
+    """The plan of a cell that waits for a pack no more."""
+    left = tuple(other for other in plan.packs if other.key != pack.key)
+    done = not left and plan.state is CellState.CONFIRMING
+    return replace(plan, packs=left, state=CellState.DONE if done else plan.state)

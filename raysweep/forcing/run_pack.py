@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from raysweep import evaluate
-from raysweep.cells import Cell
-from raysweep.curves import AlignmentCurve, aligned_layer, learning_curves
-from raysweep.data.registry import find_dataset, load_estimate, load_together
+from raysweep.data.facts import data_facts
+from raysweep.data.registry import load_together
 from raysweep.data.views import PairedViews
-from raysweep.errors import InputError
+from raysweep.forcing.curves import AlignmentCurve, aligned_layer, learning_curves
+from raysweep.forcing.undefined import undefined_words
 from raysweep.models.architecture import Architecture
 from raysweep.models.memory import PackSize
 from raysweep.models.named import named_architecture
@@ -27,7 +27,6 @@ from raysweep.training.denormals import denormals
 from raysweep.training.engine import KERNEL_LOSSES
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.trials import Arm, Options, Status, Trial
-from raysweep.undefined import undefined_words
 from raysweep.vocabulary import check_files
 
 MEASURED_SPLITS = ("validation", "test")
@@ -333,39 +332,6 @@ def _options(study: Study, trial: Trial) -> dict[str, OptionValue | None]:
     """The options of the loss that are given, fixed or searched; the former empty at strength 0."""
     fixed = {n: v if trial.strength > 0 else None for n, v in study.alignment.options.items()}
     return {**fixed, **dict(trial.options)}
-
-
-def data_facts(
-    cell: Cell, draw: int, view: PairedViews, estimated: bool = True
-) -> dict[str, int | float | str]:
-    """The columns that describe the data of a cell's draw, with estimated ones or without."""
-    # Sizes have columns of their own; where a file lies is no fact about the data in it.
-    files = {p.name for p in find_dataset(cell.dataset).parameters if p.kind == "path"}
-    hidden = {"train", "validation", "test", *files}
-    facts = {k: v for k, v in cell.parameters if k not in hidden}
-    return {
-        "data": cell.dataset,
-        **{name: value for name, value in facts.items() if isinstance(value, int | float | str)},
-        **view.characteristics,
-        "n_train": len(view.splits.train),
-        "n_validation": len(view.splits.validation),
-        "n_test": len(view.splits.test),
-        "classes": view.classes,
-        **(_information(cell, draw, view) if estimated or view.information else {}),
-    }
-
-
-def _information(cell: Cell, draw: int, view: PairedViews) -> dict[str, float]:
-    """Exact where the distribution is known, else estimated from the rows and named so."""
-    if view.information is not None:
-        return view.information.columns()
-    try:
-        estimate = load_estimate(cell.dataset, dict(cell.parameters), draw)
-    except InputError:
-        # Too few rows to estimate from, or more than two modalities; nothing else depends on it.
-        return {}
-    found = estimate.columns()
-    return {f"{name}_estimated": value for name, value in found.items() if np.isfinite(value)}
 
 
 def _training(trained: TrainedPack, i: int, members: int) -> dict[str, int | float | str | None]:

@@ -22,28 +22,12 @@ from optuna.distributions import (
 )
 from optuna.trial import TrialState, create_trial
 
+from raysweep.samplers import tpe_sampler
 from raysweep.seeds import derive_seed
 from raysweep.spec import OptionRange, Search, StrengthRange
-from raysweep.trials import Options, option_words
+from raysweep.trials import Proposal
 
 STRENGTH = "strength"
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """What the search proposes to force with.
-
-    Attributes:
-        strength: weight of the alignment loss, > 0.
-        options: options of the loss that are searched beside it, sorted by name.
-    """
-
-    strength: float
-    options: Options = ()
-
-    def __str__(self) -> str:
-        """Short, for tables: ``0.5 temperature=0.1``."""
-        return " ".join([f"{self.strength:.3g}", *option_words(self.options)])
 
 
 @dataclass(frozen=True)
@@ -98,7 +82,7 @@ def propose(search: Search, seed: int, outcomes: Sequence[Outcome], count: int) 
         )
         return [_at(shares, search) for shares in sequence.random(asked + count)[asked:]]
     study = optuna.create_study(
-        directions=["maximize"] * len(objectives(search)),
+        directions=["maximize"] * len(search.criteria),
         sampler=_sampler(search, seed, asked),
     )
     study.add_trials(told(search, outcomes))
@@ -114,7 +98,7 @@ def choose(search: Search, outcomes: Sequence[Outcome]) -> dict[str, Proposal]:
         objective is ``both``) -> proposal; the smaller strength wins a tie, then the one that was
         asked first. A criterion that no proposal has a value of is left out.
     """
-    asked = objectives(search)
+    asked = search.criteria
     by_strength = sorted(outcomes, key=lambda o: o.strength)
     front = [o for o in by_strength if o.defined(*asked)]
     chosen = {}
@@ -129,34 +113,10 @@ def choose(search: Search, outcomes: Sequence[Outcome]) -> dict[str, Proposal]:
     return chosen
 
 
-def objectives(search: Search) -> list[str]:
-    """What is maximized: alignment, performance, or both in this order."""
-    return ["alignment", "performance"] if search.objective == "both" else [search.objective]
-
-
 def told(search: Search, outcomes: Sequence[Outcome]) -> list[optuna.trial.FrozenTrial]:
     """The outcomes as Optuna's trials; a failed one has no value."""
     distributions = _distributions(search)
     return [_told(outcome, search, distributions) for outcome in outcomes]
-
-
-def tpe_sampler(seed: int, startup: int) -> optuna.samplers.TPESampler:
-    """TPE as every search here uses it, whatever Optuna's own defaults are.
-
-    Optuna 5.0 changed the defaults of both settings, the first of them for one objective alone.
-
-    Args:
-        seed: of this generation.
-        startup: so many proposals are random.
-    """
-    return optuna.samplers.TPESampler(
-        seed=seed,
-        n_startup_trials=startup,
-        # Strength and options are drawn from one density: the best strength hangs on the options.
-        multivariate=True,
-        # The proposals of a generation keep away from each other.
-        constant_liar=True,
-    )
 
 
 def _distributions(search: Search) -> dict[str, BaseDistribution]:
@@ -190,9 +150,9 @@ def _told(
 ) -> optuna.trial.FrozenTrial:
     options = {_param(name): value for name, value in outcome.proposal.options}
     params = {STRENGTH: outcome.strength, **options}
-    if not outcome.defined(*objectives(search)):
+    if not outcome.defined(*search.criteria):
         return create_trial(state=TrialState.FAIL, params=params, distributions=distributions)
-    values = [getattr(outcome, criterion) for criterion in objectives(search)]
+    values = [getattr(outcome, criterion) for criterion in search.criteria]
     return create_trial(values=values, params=params, distributions=distributions)
 
 

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from itertools import groupby
 
 from raysweep.errors import InputError
-from raysweep.planning import Earlier
-from raysweep.search import Proposal, propose
+from raysweep.forcing.plan import ForcingSweep
+from raysweep.forcing.search import propose
 from raysweep.spec import OptionRange, Search, StrengthRange
 from raysweep.storage import Output
-from raysweep.sweep import Sweep
+from raysweep.sweep import Earlier
+from raysweep.trials import Proposal
 
 PROPOSED_NAME = ".proposed.json"
 
@@ -41,7 +42,7 @@ def widened(before: Search, after: Search) -> bool:
     return one != other
 
 
-def proposals_begun(sweep: Sweep) -> Earlier:
+def proposals_begun(sweep: ForcingSweep) -> Earlier:
     """What the searches of a sweep have proposed, up to the last generation with a result.
 
     What was written down before stays, also where its results were lost.

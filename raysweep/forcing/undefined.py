@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from raysweep.curves import aligned_layer
 from raysweep.data.views import PairedViews
 from raysweep.evaluate import AlignmentScore, alignment_rows, stacked
+from raysweep.forcing.curves import aligned_layer
+from raysweep.metrics.undefined import words_of
 from raysweep.models.trained import PairForward, TrainedPack
 from raysweep.spec import Evaluation, Study
 
@@ -29,22 +30,6 @@ def undefined_words(
         lost = [name for name, of_metric in missing.items() if of_metric[i]]
         words.append(words_of(lost, [bool(of[i]) for of in constant]))
     return words
-
-
-def words_of(lost: Sequence[str], constant: Sequence[bool]) -> str:
-    """Why metrics are undefined; empty where none is.
-
-    Args:
-        lost: their names.
-        constant: for each modality whether all layers that are measured are constant.
-    """
-    fixed = [str(modality) for modality, is_fixed in enumerate(constant, start=1) if is_fixed]
-    if not lost:
-        return ""
-    if fixed:
-        which = f"modalit{'y' if len(fixed) == 1 else 'ies'} {' and '.join(fixed)}"
-        return f"representations of {which} are constant"
-    return f"{', '.join(lost)} cannot be told from these representations"
 
 
 def _constant_layers(

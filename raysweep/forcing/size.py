@@ -2,40 +2,21 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 
-from raysweep.emergence.size import emergence_size
-from raysweep.execute import run_pack, train_only
+from raysweep.forcing.plan import ForcingSweep, search_draws, trials_of_cell
+from raysweep.forcing.run_pack import run_pack, train_only
+from raysweep.kinds import StudySize
 from raysweep.packing import Pack, pack_trials
-from raysweep.planning import search_draws, trials_of_cell
 from raysweep.probe import clock, epoch_cost
-from raysweep.spec import EmergenceStudy, Study, StudyBase
-from raysweep.sweep import Sweep
+from raysweep.spec import Study
 from raysweep.trials import Trial
 
 _PROBE_MEMBERS = 8
 
 
-@dataclass(frozen=True)
-class StudySize:
-    """What a study consists of.
-
-    Attributes:
-        cells, trials, packs: counts of the whole study.
-        encoders: models to train: one a modality and trial; in an emergence study each once.
-        seconds: estimated time of one worker, s; None if it was not measured.
-    """
-
-    cells: int
-    trials: int
-    packs: int
-    encoders: int
-    seconds: float | None
-
-
-def study_size(study: StudyBase, measure_time: bool = True) -> StudySize:
+def forcing_size(study: Study, measure_time: bool = True) -> StudySize:
     """Count a study's parts; time it by training a few members for a few epochs.
 
     Per data block and model shape, the first cell is run with 1 epoch and with some more; time
@@ -44,11 +25,7 @@ def study_size(study: StudyBase, measure_time: bool = True) -> StudySize:
     Raises:
         InputError: a dataset cannot be loaded.
     """
-    if isinstance(study, EmergenceStudy):
-        size = emergence_size(study, measure_time)
-        return StudySize(size.cells, size.trials, size.packs, size.encoders, size.seconds)
-    assert isinstance(study, Study)
-    sweep = Sweep(study)
+    sweep = ForcingSweep(study)
     trials, encoders = 0, 0
     seconds: float | None = 0.0 if measure_time else None
     probed: dict[tuple[object, ...], float] = {}
@@ -88,8 +65,9 @@ def _packs_of_cohort(study: Study, cohort: Sequence[Trial]) -> int:
         apart = together if study.search.options else 1
         packs += apart * -(-(together // apart * members) // limit)
         asked += count
-    arms = [5 if study.search.objective == "both" else 3]
-    if study.search.options and study.search.objective == "both":
+    # None, then forced and placebo for each criterion; proposals of other options pack apart.
+    arms = [1 + 2 * len(study.criteria)]
+    if study.search.options and len(study.criteria) > 1:
         arms = [3, 2]
     pairs = [t for t in cohort for _ in range(len(study.confirm.seeds) * len(t.cell.draws))]
     return packs + sum(len(pack_trials([[t] * n for t in pairs], limit)) for n in arms)

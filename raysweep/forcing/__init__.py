@@ -1,0 +1,1 @@
+"""Forcing studies: encoders trained together, with and without an alignment loss."""
