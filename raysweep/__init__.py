@@ -1,12 +1,72 @@
-"""raysweep: when does forcing multimodal representations to align help, and how hard?"""
+"""raysweep: when does forcing multimodal representations to align help, and how hard?
+
+    import raysweep
+
+    run = raysweep.run("quickstart")
+    print(run.verdicts)
+
+A study is a `Study` or a study file (`load_study`); `run` runs what is missing of it and returns a
+`Run`, and `open_run` opens one that is there. `measure` compares two representations by one of the
+`metrics`; `losses` are what a study aligns with; `analysis` reads trial tables of any origin.
+"""
+
+# Nothing is imported here before it is asked for: workers and the command line come by, the latter
+# before it has put aside the user's folders, where any module's name may be taken.
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "InputError",
+    "Run",
+    "Study",
+    "analysis",
+    "load_study",
+    "losses",
+    "measure",
+    "metrics",
+    "open_run",
+    "run",
+]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import raysweep.metrics as metrics
+    import raysweep.objective as losses
+    import raysweep_analysis as analysis
+    from raysweep.api.run import Run, open_run, run
+    from raysweep.api.study import Study, load_study
+    from raysweep.errors import InputError
+    from raysweep.metrics.measurement import measure
+
+_MODULES = {
+    "analysis": "raysweep.analysis",
+    "losses": "raysweep.objective",
+    "metrics": "raysweep.metrics",
+}
+_MEMBERS = {
+    "InputError": "raysweep.errors",
+    "Run": "raysweep.api.run",
+    "Study": "raysweep.api.study",
+    "load_study": "raysweep.api.study",
+    "measure": "raysweep.metrics.measurement",
+    "open_run": "raysweep.api.run",
+    "run": "raysweep.api.run",
+}
+
 
 def __getattr__(name: str) -> object:
-    """Import the analysis when it is first asked for: workers never need it."""
-    if name == "analysis":
-        import importlib  # not before the command line has put the user's folders aside
+    """Import a public name when it is first asked for."""
+    import importlib
 
-        return importlib.import_module("raysweep.analysis")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _MODULES:
+        found: object = importlib.import_module(_MODULES[name])
+    elif name in _MEMBERS:
+        found = getattr(importlib.import_module(_MEMBERS[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -19,6 +19,8 @@ from raysweep.table import PART_SUFFIX, PARTS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from raysweep_analysis.report import Findings
+
 REPORT_NAME = "report.html"
 
 
@@ -42,6 +44,7 @@ class Conclusion:
         tested: of a forcing study, how many of its cells have a test; of an emergence study, how
             many have a measurement.
         unfinished: whether runs are still to come.
+        findings: everything that was found in the table.
     """
 
     effects: "pd.DataFrame"
@@ -50,6 +53,7 @@ class Conclusion:
     report: str
     tested: Tested
     unfinished: bool
+    findings: "Findings"
 
 
 def register_plan(folder: RunFolder, study: StudyBase) -> str:
@@ -97,7 +101,22 @@ def detectable_effect(study: StudyBase, power: float = 0.8) -> float | None:
 
 
 def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) -> Conclusion:
-    """Analyse a run and write its report, figures and tables beside its trial table.
+    """`judge` a run, and write its report, figures and tables beside its trial table.
+
+    Raises:
+        InputError: as `judge`.
+        OSError: the output cannot be written.
+    """
+    from raysweep_analysis.report import report_contents
+
+    conclusion = judge(folder, study, sweep)
+    for name, content in report_contents(conclusion.findings).items():
+        folder.output.write(name, content)
+    return conclusion
+
+
+def judge(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) -> Conclusion:
+    """Analyse a run.
 
     Args:
         folder: of the run.
@@ -106,9 +125,8 @@ def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) ->
 
     Raises:
         InputError: there is no trial table, or it cannot be analysed.
-        OSError: the output cannot be written.
     """
-    from raysweep_analysis.report import find, report_contents
+    from raysweep_analysis.report import find
 
     sweep = folder.left(study) if sweep is None else sweep
     waiting = dict.fromkeys((cell for cell, plan in sweep.plans.items() if plan.packs), WAITING)
@@ -116,8 +134,6 @@ def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) ->
     kind = kind_of(study)
     notes = _without(kind.answer, kind.unanswered(folder, sweep, waiting), sweep.labels)
     found = find(folder.output.location, waiting=waiting, notes=notes)
-    for name, content in report_contents(found).items():
-        folder.output.write(name, content)
     lines = found.answer.lines() if found.answer is not None else found.emergence
     effects = found.effects
     if "cell" in effects:
@@ -130,6 +146,7 @@ def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) ->
         folder.output.place(REPORT_NAME),
         Tested(kind.answered(found, sweep), len(sweep.cells)),
         bool(waiting),
+        found,
     )
 
 

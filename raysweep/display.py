@@ -1,15 +1,23 @@
 """What a person sees of a run: a live table in a terminal, plain lines elsewhere, the verdict."""
 
+import io
 import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from rich import box
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, Group, RenderResult
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    ConsoleRenderable,
+    Group,
+    RenderableType,
+    RenderResult,
+)
 from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -20,6 +28,8 @@ from raysweep.sweep import CellState, Sweep
 from raysweep.table import Row
 from raysweep.wording import counted, raised, visible
 
+_PAGE_WIDTH = 124
+_PRE = '<pre style="font-family: monospace; line-height: 1.2">{code}</pre>'
 _REFRESH_S = 0.5
 _PLAIN_EVERY_S = 10.0
 _COLOURS = {
@@ -31,12 +41,53 @@ _COLOURS = {
 }
 
 
-class RunDisplay:
-    """Shows a run while it goes on; an observer for the runners and a context manager."""
+class Screen(Console):
+    """A console that shows every text as it is: nothing in it is markup, nothing is obeyed."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """A text, of control characters their escapes."""
+        return super().render_str(visible(text), **settings)
+
+
+class Lines(Protocol):
+    """Where lines are printed."""
+
+    def print(self, line: Text) -> None:
+        """Print one."""
+        ...
+
+
+class LiveArea(Protocol):
+    """Where something is shown that changes."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def update(self, shown: RenderableType, *, refresh: bool = False) -> None:
+        """Show this in the place of what was shown."""
+        ...
+
+    def stop(self) -> None:
+        """End, and leave the last state."""
+        ...
+
+
+class RunDisplay:
+    """Shows a run while it goes on; an observer for the runners and a context manager.
+
+    Args:
+        console: where lines are printed.
+        live: where the table is shown; by default the terminal, if there is one.
+    """
+
+    def __init__(self, console: Lines, live: LiveArea | None = None) -> None:
+        self._console, self._live = console, live
+        if live is None and isinstance(console, Console) and console.is_terminal:
+            self._live = Live(console=console, auto_refresh=False)
         self._started = time.monotonic()
         self._shown = -math.inf
         self._before = 0
@@ -297,6 +348,23 @@ class _Fitted:
                 *(Text("\n").join(column.cell(row, narrow) for column in stack) for stack in stacks)
             )
         return table
+
+
+def as_text(*shown: RenderableType) -> str:
+    """What a screen would show, as a text."""
+    screen = Screen(file=io.StringIO(), width=_PAGE_WIDTH, force_jupyter=False)
+    with screen.capture() as captured:
+        for part in shown:
+            screen.print(part)
+    return captured.get().rstrip()
+
+
+def as_html(*shown: RenderableType) -> str:
+    """What a screen would show, as HTML; nothing in it is markup."""
+    screen = Screen(file=io.StringIO(), width=_PAGE_WIDTH, record=True, force_jupyter=False)
+    for part in shown:
+        screen.print(part, soft_wrap=isinstance(part, str))
+    return screen.export_html(inline_styles=True, code_format=_PRE)
 
 
 def as_it_is(text: str, style: str = "") -> Text:

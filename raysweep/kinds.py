@@ -16,6 +16,7 @@ from raysweep.cells import expand
 from raysweep.spec import StudyBase
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import ConsoleRenderable
     from rich.table import Table
 
@@ -203,6 +204,10 @@ class Kind(ABC, Generic[S, W]):
     @abstractmethod
     def answered(self, found: "Findings", sweep: W) -> int:
         """How many cells have an answer."""
+
+    @abstractmethod
+    def effects(self, study: S, trials: "pd.DataFrame", **options: Any) -> "pd.DataFrame":
+        """What a trial table says of the study's question, cell by cell."""
 
     @abstractmethod
     def tables(self, study: S, conclusion: "Conclusion") -> "list[ConsoleRenderable]":

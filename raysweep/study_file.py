@@ -83,13 +83,21 @@ def load_study(
         InputError: the file cannot be read.
         StudyFileError: the study has faults; the message lists all of them.
     """
-    source = Path(path)
+    folder = Path(path).resolve().parent
+    return parse_study(read_text(path), str(path), folder, overrides, check, complete)
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a study file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
-        text = _decoded(source.read_bytes())
+        return _decoded(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: cannot be read ({reason})") from error
-    return parse_study(text, str(path), source.resolve().parent, overrides, check, complete)
 
 
 def _decoded(content: bytes) -> str:
@@ -113,16 +121,36 @@ def parse_study(
     complete: Callable[[StudyBase, Path], StudyBase] | None = None,
 ) -> StudyBase:
     """`load_study` for a text that is already at hand; ``source`` names it in messages."""
-    try:
-        document = read_document(text)
-    except InputError as error:
-        raise StudyFileError(source, [str(error)]) from error
-    lines = []
+    document, lines = document_in(text, source), []
     for override in overrides:
         try:
             assign(document, override)
         except InputError as error:
             lines.append(str(error))
+    return checked_study(document, source, folder, check, complete, lines)
+
+
+def document_in(text: str, source: str) -> Document:
+    """A study as it is written, unchecked.
+
+    Raises:
+        StudyFileError: it is no YAML, or no mapping.
+    """
+    try:
+        return read_document(text)
+    except InputError as error:
+        raise StudyFileError(source, [str(error)]) from error
+
+
+def checked_study(
+    document: Document,
+    source: str,
+    folder: Path,
+    check: Check | None = None,
+    complete: Callable[[StudyBase, Path], StudyBase] | None = None,
+    lines: Sequence[str] = (),
+) -> StudyBase:
+    """`load_study` for a document, however it was given; ``lines`` are faults found before."""
     study, faults = _validated(document)
     if check is not None:
         faults += check(document.value, folder)
@@ -131,10 +159,11 @@ def parse_study(
     faults = document.faults + [f for f in faults if document.written(f.location) not in unread]
     if lines or faults or study is None:
         ordered = sorted(faults, key=lambda f: (_line(document.origin(f.location)), str(f)))
+        told = list(lines)
         for fault in ordered:
-            place = f"{joined(document.written(fault.location))}: " if fault.location else ""
-            lines.append(f"{document.origin(fault.location)}: {place}{fault.message}")
-        raise StudyFileError(source, list(dict.fromkeys(lines)))
+            places = (document.origin(fault.location), joined(document.written(fault.location)))
+            told.append(": ".join([*filter(None, places), fault.message]))
+        raise StudyFileError(source, list(dict.fromkeys(told)))
     return complete(study, folder) if complete is not None else study
 
 

@@ -68,6 +68,26 @@ class Document:
         """Whether the place itself was given."""
         return location in self.origins
 
+    def place(self, names: Sequence[str], origin: str) -> tuple[Location, Any]:
+        """The place that names lead to, and the mapping or list that holds it.
+
+        Args:
+            names: from the outermost in; parts that are left out are opened.
+            origin: by what the place is asked for, for messages.
+
+        Raises:
+            InputError: the document has no such place.
+        """
+        return _place(self, names, origin)
+
+    def forget(self, at: Location) -> None:
+        """Leave out what is known of a place and all in it: another value is put there."""
+        for known in [k for k in self.origins if k[: len(at)] == at]:
+            del self.origins[known]
+        self.faults = [f for f in self.faults if f.location[: len(at)] != at]
+        self.unread = [place for place in self.unread if place[: len(at)] != at]
+        self.spelled = {k: v for k, v in self.spelled.items() if k[: len(at)] != at}
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader that reads numbers as users expect (YAML 1.2): ``1e-3``, ``-.5``, ``0o17``."""
@@ -148,11 +168,7 @@ def assign(document: Document, override: str) -> None:
     if not equals or not all(names):
         raise InputError(f"{origin}: expected KEY=VALUE, such as search.trials=8")
     at, target = _place(document, names, origin)
-    for known in [k for k in document.origins if k[: len(at)] == at]:
-        del document.origins[known]
-    document.faults = [f for f in document.faults if f.location[: len(at)] != at]
-    document.unread = [place for place in document.unread if place[: len(at)] != at]
-    document.spelled = {k: v for k, v in document.spelled.items() if k[: len(at)] != at}
+    document.forget(at)
     try:
         node = _composed(text)
         value = None if node is None else _construct(node, at, document, origin)

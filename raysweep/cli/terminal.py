@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from raysweep.bundled import find_study
+from raysweep.display import Screen
 from raysweep.errors import InputError
 from raysweep.run_folder import RunFolder
 from raysweep.spec import StudyBase
-from raysweep.wording import visible
 
 if TYPE_CHECKING:
     from raysweep.study_yaml import Fault
@@ -26,17 +24,6 @@ if TYPE_CHECKING:
 UNTESTED = 3
 INTERRUPTED = 130
 _PIPE_WIDTH = 124
-
-
-class Screen(Console):
-    """A console that shows every text as it is: nothing in it is markup, nothing is obeyed."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(markup=False, emoji=False, highlight=False, **settings)
-
-    def render_str(self, text: str, **settings: Any) -> Text:
-        """A text, of control characters their escapes."""
-        return super().render_str(visible(text), **settings)
 
 
 app = typer.Typer(

@@ -7,6 +7,7 @@ from raysweep.kinds import Kind, StudySize
 from raysweep.spec import EmergenceStudy
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import ConsoleRenderable
     from rich.table import Table
 
@@ -94,6 +95,14 @@ class Emergence(Kind[EmergenceStudy, "EmergenceSweep"]):
         if column not in trials:
             return 0
         return int(trials.loc[trials[column].notna(), "cell"].nunique())
+
+    def effects(
+        self, study: EmergenceStudy, trials: "pd.DataFrame", **options: Any
+    ) -> "pd.DataFrame":
+        """`raysweep_analysis.emergence_trends`."""
+        from raysweep_analysis import emergence_trends
+
+        return emergence_trends(trials, **options)
 
     def tables(self, study: EmergenceStudy, conclusion: "Conclusion") -> "list[ConsoleRenderable]":
         """Emergent alignment, one row per value of a characteristic."""

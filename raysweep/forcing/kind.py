@@ -8,6 +8,7 @@ from raysweep.options import Option
 from raysweep.spec import OptionRange, Study
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import ConsoleRenderable
     from rich.table import Table
 
@@ -175,6 +176,13 @@ class Forcing(Kind[Study, "ForcingSweep"]):
         """Cells that have a test."""
         effects = found.effects
         return int(effects.loc[effects["verdict"] != "untested", "cell"].nunique())
+
+    def effects(self, study: Study, trials: "pd.DataFrame", **options: Any) -> "pd.DataFrame":
+        """`raysweep_analysis.forcing_effects` as the study asks for it."""
+        from raysweep_analysis import forcing_effects
+
+        asked = study.verdict.model_dump(include={"performance", "alpha", "margin"})
+        return forcing_effects(trials, **{**asked, **options})
 
     def tables(self, study: Study, conclusion: "Conclusion") -> "list[ConsoleRenderable]":
         """The verdicts."""

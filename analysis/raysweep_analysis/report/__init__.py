@@ -1,6 +1,15 @@
 """The report: everything that a table says, as one page, figures and tables."""
 
 from raysweep_analysis.report.findings import Findings, find
+from raysweep_analysis.report.pictures import Picture, pictures
 from raysweep_analysis.report.write import ReportFiles, report_contents, write_report
 
-__all__ = ["Findings", "ReportFiles", "find", "report_contents", "write_report"]
+__all__ = [
+    "Findings",
+    "Picture",
+    "ReportFiles",
+    "find",
+    "pictures",
+    "report_contents",
+    "write_report",
+]

@@ -1,0 +1,1 @@
+"""What `import raysweep` offers; it needs nothing of the command line."""
