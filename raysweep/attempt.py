@@ -108,6 +108,17 @@ def _warn_of_missing_gpu() -> None:
     )
 
 
+@contextlib.contextmanager
+def own_threads() -> Iterator[None]:
+    """A block after which this process has as many threads as before: it may not be ours alone."""
+    of_torch, others = torch.get_num_threads(), threadpool_limits()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(of_torch)
+        others.restore_original_limits()
+
+
 def prepare_process(study: StudyBase) -> None:
     """Make this process one that runs packs: its imports, its threads, the CPU kernel compiled.
 

@@ -2,7 +2,7 @@
 
 import traceback
 
-from raysweep.attempt import attempt, device_for, prepare_process
+from raysweep.attempt import attempt, device_for, own_threads, prepare_process
 from raysweep.progress import Observer, Silent
 from raysweep.run_folder import RunFolder
 from raysweep.spec import StudyBase
@@ -26,6 +26,11 @@ def run(study: StudyBase, folder: RunFolder, observer: Observer | None = None) -
         OSError: the output cannot be written.
     """
     observer = observer or Silent()
+    with own_threads():
+        return _run(study, folder, observer)
+
+
+def _run(study: StudyBase, folder: RunFolder, observer: Observer) -> Sweep:
     prepare_process(study)
     sweep = folder.open_sweep(study)
     observer.started(sweep, "running in this process")

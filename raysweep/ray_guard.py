@@ -30,10 +30,16 @@ def guarded(place: str) -> Iterator[None]:
     Args:
         place: the output folder, as a user writes it.
 
+    Only in the main thread: elsewhere the block runs unwatched.
+
     Raises:
         RunnerLost: one of its processes died, or the head node stays silent for nearly as long as
             Ray waits for it.
     """
+    if threading.current_thread() is not threading.main_thread():
+        # No other thread can be interrupted, and the main one has other things to do.
+        yield
+        return
     ended, lost = threading.Event(), list[str]()
     with contextlib.ExitStack() as kept:
         watched = _watched(ray._private.worker._global_node, kept)

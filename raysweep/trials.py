@@ -69,7 +69,7 @@ class Trial:
         strength: weight of the alignment loss, >= 0.
         arm: none (strength 0), forced, or placebo (shuffled pairs).
         stage: search or confirm.
-        science: digest of what else the numbers depend on (`spec.Study.science`).
+        science: digest of what else the numbers depend on (`spec.StudyBase.science`).
         generation: generation of the search that proposed the strength, -1 outside a search.
         number: number of the proposal in its cell's search, -1 for strength 0 and in confirm.
         chosen_by: the criterion that chose the strength of a confirm trial, else empty.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from raysweep.run_folder import RunFolder
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
 from raysweep.table import CURVE, CURVE_EPOCHS, Row, results_of, write_part

@@ -8,7 +8,7 @@ from raysweep.forcing.plan import ForcingSweep as Sweep
 from raysweep.forcing.search import Outcome
 from raysweep.packing import Pack
 from raysweep.seeds import derive_seed
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.sweep import NONE, CellPlan, Earlier
 from raysweep.trials import Proposal, Status, Trial, TrialResult
 

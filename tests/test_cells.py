@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_two_cells import StudyFactory
 
 from raysweep.cells import Cell, expand, varying
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 
 
 def study(data: object, model: object | None = None, **rest: object) -> Study:

@@ -14,7 +14,7 @@ from raysweep.forcing.plan import ForcingSweep as Sweep
 from raysweep.forcing.plan import plan_cell, plan_cohort
 from raysweep.kinds import study_size
 from raysweep.packing import Pack, cohorts
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.sweep import CellState
 from raysweep.trials import Stage, Trial, TrialResult
 

@@ -19,7 +19,7 @@ from raysweep.forcing.plan import ForcingSweep as Sweep
 from raysweep.forcing.run_pack import pack_bytes, run_pack
 from raysweep.packing import Pack
 from raysweep.science import science_digest
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.study_file import StudyFileError
 from raysweep.sweep import CellState
 from raysweep.table import Row, read_parts

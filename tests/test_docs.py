@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from raysweep.bundled import bundled_studies
 from raysweep.cli import app
-from raysweep.spec import EmergenceStudy, Study
+from raysweep.spec import EmergenceStudy
+from raysweep.spec import ForcingStudy as Study
 from raysweep.study_file import parse_study
 from tests.rewrite_guide import rewritten
 

@@ -8,7 +8,7 @@ from raysweep.forcing.plan import ForcingSweep as Sweep
 from raysweep.kinds import study_size
 from raysweep.packing import Pack
 from raysweep.probe import epoch_cost
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 
 CASES = list(
     itertools.product(

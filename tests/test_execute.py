@@ -18,7 +18,7 @@ from raysweep.forcing.curves import CURVE_POINTS
 from raysweep.forcing.run_pack import run_pack
 from raysweep.models.shape import PairShape
 from raysweep.packing import Pack
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.study_file import load_study
 from raysweep.sweep import science_digest
 from raysweep.table import Row

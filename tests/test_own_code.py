@@ -17,7 +17,7 @@ from raysweep import local_runner, vocabulary
 from raysweep.cells import expand
 from raysweep.errors import InputError
 from raysweep.kinds import study_size
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.study_file import StudyFileError, load_study
 from raysweep.sweep import science_digest
 from raysweep.tracking.facts import study_facts

@@ -18,7 +18,8 @@ from raysweep.forcing.plan import ForcingSweep as Sweep
 from raysweep.forcing.run_pack import pack_bytes, run_pack
 from raysweep.models.memory import is_memory_short
 from raysweep.packing import Pack
-from raysweep.spec import Study, StudyBase
+from raysweep.spec import ForcingStudy as Study
+from raysweep.spec import StudyBase
 from raysweep.sweep import CellState
 from raysweep.table import Row
 

@@ -25,7 +25,8 @@ from raysweep.kinds import study_size
 from raysweep.packing import Pack
 from raysweep.run_folder import extends
 from raysweep.seeds import derive_seed
-from raysweep.spec import Search, Study
+from raysweep.spec import ForcingStudy as Study
+from raysweep.spec import Search
 from raysweep.table import results_of, write_part
 from raysweep.tracking.facts import study_facts
 from raysweep.tracking.runs import runs_of_cell

@@ -14,7 +14,9 @@ from raysweep.spec import (
     ModelGrid,
     Search,
     StrengthRange,
-    Study,
+)
+from raysweep.spec import (
+    ForcingStudy as Study,
 )
 
 BLOCK = {"dataset": "synthetic", "U": 4}

@@ -14,7 +14,7 @@ from tiny_two_cells import TINY, StudyFactory
 from raysweep import vocabulary
 from raysweep.bundled import find_study
 from raysweep.errors import InputError
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.study_file import StudyFileError, dump_study, load_study, parse_study
 
 QUICKSTART = find_study("quickstart").read_text()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from test_study_file import faults_of, plainly
 
 from raysweep.errors import InputError
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.study_file import StudyFileError, dump_study, load_study, parse_study
 from raysweep.study_yaml import read_document
 

@@ -13,7 +13,7 @@ from raysweep.forcing.plan import trials_of_cell
 from raysweep.forcing.search import choose
 from raysweep.kinds import study_size
 from raysweep.packing import Pack
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.sweep import CellState
 from raysweep.trials import Arm, Stage, Trial
 

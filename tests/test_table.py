@@ -12,7 +12,7 @@ from raysweep.cells import Cell
 from raysweep.columns import REQUIRED
 from raysweep.errors import InputError
 from raysweep.forcing.plan import ForcingSweep as Sweep
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.storage import Output
 from raysweep.table import (
     PART_SUFFIX,

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 
 from raysweep.run_folder import RunFolder
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.table import Row, results_of, write_part
 from raysweep.tracking import sync
 from raysweep.tracking.means import average, mean, mean_and_sd

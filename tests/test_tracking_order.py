@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from raysweep.run_folder import RunFolder
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.sweep import Sweep
 from raysweep.table import results_of, write_part
 from raysweep.tracking import sync

@@ -18,7 +18,7 @@ from mlflow_server import running_server
 
 from raysweep import vocabulary
 from raysweep.run_folder import RunFolder
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.study_file import parse_study
 from raysweep.table import Row, results_of, write_part
 from raysweep.tracking import sync

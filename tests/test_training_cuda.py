@@ -21,7 +21,7 @@ from raysweep.models.shape import PairShape
 from raysweep.models.trained import TrainedPack
 from raysweep.objective import LOSSES, build_loss
 from raysweep.packing import Pack
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.train import train_pack
 from raysweep.training import captured
 from raysweep.training.inputs import TrainSettings

@@ -7,7 +7,7 @@ from tiny_two_cells import StudyFactory
 
 from raysweep.cells import Cell
 from raysweep.seeds import content_key
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.sweep import science_digest
 from raysweep.trials import Arm, Options, Stage, Status, Trial, TrialResult
 

@@ -13,7 +13,7 @@ from raysweep.data.registry import load as load_data
 from raysweep.errors import InputError
 from raysweep.metrics import REGISTRY
 from raysweep.objective import LOSSES
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.study_file import StudyFileError, load_study
 
 

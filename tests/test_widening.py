@@ -14,7 +14,7 @@ from raysweep.forcing.search import Outcome, propose
 from raysweep.forcing.widening import PROPOSED_NAME, proposals_begun, read_earlier, write_earlier
 from raysweep.run_folder import RunFolder, extends
 from raysweep.seeds import derive_seed
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
 from raysweep.trials import Proposal, Stage, Trial, TrialResult

@@ -15,7 +15,7 @@ import yaml
 from raysweep import vocabulary
 from raysweep.columns import TIMING_COLUMNS
 from raysweep.run_folder import RunFolder
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.storage import Output
 from raysweep.study_file import parse_study
 from raysweep.table import PART_SUFFIX, PARTS, read_table

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from raysweep import vocabulary
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.study_file import parse_study
 
 TINY = """

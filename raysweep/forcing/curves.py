@@ -9,7 +9,7 @@ from raysweep import evaluate
 from raysweep.data.views import PairedViews
 from raysweep.models.architecture import Architecture
 from raysweep.models.trained import PairForward, TrainedPack
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy
 from raysweep.table import CURVE, CURVE_EPOCHS
 
 CURVE_POINTS = 25
@@ -29,7 +29,11 @@ class AlignmentCurve:
     """
 
     def __init__(
-        self, study: Study, shape: Architecture, views: Sequence[PairedViews], dataset: np.ndarray
+        self,
+        study: ForcingStudy,
+        shape: Architecture,
+        views: Sequence[PairedViews],
+        dataset: np.ndarray,
     ) -> None:
         self._metric, self._shape, self._views, self._dataset = study.metric, shape, views, dataset
         given = study.evaluation
@@ -56,12 +60,12 @@ class AlignmentCurve:
         self.values[members, self._column[epoch]] = scores[self._metric].value
 
 
-def aligned_layer(study: Study) -> int | None:
+def aligned_layer(study: ForcingStudy) -> int | None:
     """The hidden layer that the loss compares, counted from 1; None: the representation."""
     return None if study.alignment.layer == "last" else study.alignment.layer
 
 
-def curve_epochs(study: Study) -> list[int]:
+def curve_epochs(study: ForcingStudy) -> list[int]:
     """The epochs (from 0) that curves keep: of many a selection, evenly spread, with the last."""
     every = study.training.evaluate_every
     epochs = np.arange(study.training.epochs)
@@ -74,7 +78,7 @@ def curve_epochs(study: Study) -> list[int]:
 
 
 def learning_curves(
-    study: Study, trained: TrainedPack, alignment: AlignmentCurve, member: int
+    study: ForcingStudy, trained: TrainedPack, alignment: AlignmentCurve, member: int
 ) -> dict[str, list[float | None]]:
     """A member's curves as columns of its row; null where nothing was seen."""
     epochs = curve_epochs(study)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.kinds import Kind, StudySize
 from raysweep.options import Option
-from raysweep.spec import OptionRange, Study
+from raysweep.spec import ForcingStudy, OptionRange
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from raysweep_analysis.report import Findings
 
 
-class Forcing(Kind[Study, "ForcingSweep"]):
+class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
     """Strengths are searched, and confirmed on fresh seeds against no forcing and a placebo."""
 
-    study = Study
+    study = ForcingStudy
     answer = "verdict"
     growth = (
         "more trials, seeds, draws or grid values, or a wider range or more choices of what is "
@@ -57,7 +57,7 @@ class Forcing(Kind[Study, "ForcingSweep"]):
         searched = salvage(Search, raw.get("search") or {}).part
         return () if searched is None else searched.draws or ()
 
-    def resolved(self, study: Study) -> dict[str, Any]:
+    def resolved(self, study: ForcingStudy) -> dict[str, Any]:
         """The loss and the search with the defaults of the loss's options, in their own types."""
         from raysweep.options import resolve
         from raysweep.vocabulary.losses import declared_options
@@ -78,20 +78,20 @@ class Forcing(Kind[Study, "ForcingSweep"]):
         return plain
 
     def sweep(
-        self, study: Study, results: "dict[str, TrialResult]", earlier: "Earlier"
+        self, study: ForcingStudy, results: "dict[str, TrialResult]", earlier: "Earlier"
     ) -> "ForcingSweep":
         """See `Kind.sweep`."""
         from raysweep.forcing.plan import ForcingSweep
 
         return ForcingSweep(study, results, earlier)
 
-    def size(self, study: Study, measure_time: bool = True) -> StudySize:
+    def size(self, study: ForcingStudy, measure_time: bool = True) -> StudySize:
         """See `raysweep.kinds.study_size`."""
         from raysweep.forcing.size import forcing_size
 
         return forcing_size(study, measure_time)
 
-    def trials(self, study: Study) -> int:
+    def trials(self, study: ForcingStudy) -> int:
         """See `Kind.trials`."""
         from raysweep.cells import expand
         from raysweep.forcing.plan import trials_of_cell
@@ -100,7 +100,7 @@ class Forcing(Kind[Study, "ForcingSweep"]):
 
     def plans(
         self,
-        study: Study,
+        study: ForcingStudy,
         cells: Collection[str],
         results_of: "Callable[[str], dict[str, TrialResult]]",
         earlier: "Earlier",
@@ -115,19 +115,19 @@ class Forcing(Kind[Study, "ForcingSweep"]):
             if cell.id in cells
         }
 
-    def run_pack(self, study: Study, pack: "Pack", device: str) -> "list[Row]":
+    def run_pack(self, study: ForcingStudy, pack: "Pack", device: str) -> "list[Row]":
         """See `Kind.run_pack`."""
         from raysweep.forcing.run_pack import run_pack
 
         return run_pack(study, pack, device)
 
-    def pack_bytes(self, study: Study, pack: "Pack", device: str) -> int:
+    def pack_bytes(self, study: ForcingStudy, pack: "Pack", device: str) -> int:
         """See `Kind.pack_bytes`."""
         from raysweep.forcing.run_pack import pack_bytes
 
         return pack_bytes(study, pack, device)
 
-    def extends(self, before: Study, after: Study) -> bool:
+    def extends(self, before: ForcingStudy, after: ForcingStudy) -> bool:
         """See `Kind.extends`."""
         from raysweep.forcing.extension import extends
 
@@ -136,8 +136,8 @@ class Forcing(Kind[Study, "ForcingSweep"]):
     def earlier(
         self,
         output: "Output",
-        before: Callable[[], Study | None],
-        study: Study,
+        before: Callable[[], ForcingStudy | None],
+        study: ForcingStudy,
         results: "dict[str, TrialResult]",
     ) -> "Earlier":
         """See `Kind.earlier`."""
@@ -145,19 +145,19 @@ class Forcing(Kind[Study, "ForcingSweep"]):
 
         return earlier(output, before, study, results)
 
-    def widen(self, output: "Output", before: Study, after: Study) -> str:
+    def widen(self, output: "Output", before: ForcingStudy, after: ForcingStudy) -> str:
         """See `Kind.widen`."""
         from raysweep.forcing.extension import widen
 
         return widen(output, before, after)
 
-    def registered(self, study: Study) -> "AnalysisPlan":
+    def registered(self, study: ForcingStudy) -> "AnalysisPlan":
         """Cells, seeds, criteria, outcome and level of the tests."""
         from raysweep.forcing.registration import analysis_plan
 
         return analysis_plan(study)
 
-    def detectable_effect(self, study: Study, power: float = 0.8) -> float:
+    def detectable_effect(self, study: ForcingStudy, power: float = 0.8) -> float:
         """See `raysweep.conclusion.detectable_effect`."""
         from raysweep.forcing.registration import detectable_effect
 
@@ -177,14 +177,16 @@ class Forcing(Kind[Study, "ForcingSweep"]):
         effects = found.effects
         return int(effects.loc[effects["verdict"] != "untested", "cell"].nunique())
 
-    def effects(self, study: Study, trials: "pd.DataFrame", **options: Any) -> "pd.DataFrame":
+    def effects(
+        self, study: ForcingStudy, trials: "pd.DataFrame", **options: Any
+    ) -> "pd.DataFrame":
         """`raysweep_analysis.forcing_effects` as the study asks for it."""
         from raysweep_analysis import forcing_effects
 
         asked = study.verdict.model_dump(include={"performance", "alpha", "margin"})
         return forcing_effects(trials, **{**asked, **options})
 
-    def tables(self, study: Study, conclusion: "Conclusion") -> "list[ConsoleRenderable]":
+    def tables(self, study: ForcingStudy, conclusion: "Conclusion") -> "list[ConsoleRenderable]":
         """The verdicts."""
         from raysweep.display import verdict_table
         from raysweep.wording import counted
@@ -209,7 +211,7 @@ class Forcing(Kind[Study, "ForcingSweep"]):
 
         return searches(sweep)
 
-    def views(self, study: Study, facts: "StudyFacts") -> "list[View]":
+    def views(self, study: ForcingStudy, facts: "StudyFacts") -> "list[View]":
         """See `Kind.views`."""
         from raysweep.forcing.views import views
 

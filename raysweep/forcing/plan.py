@@ -14,7 +14,7 @@ from raysweep.forcing.search import Outcome, choose, propose
 from raysweep.packing import Pack, cohorts, pack_trials
 from raysweep.science import science_digest
 from raysweep.seeds import derive_seed
-from raysweep.spec import Search, Study
+from raysweep.spec import ForcingStudy, Search
 from raysweep.sweep import NONE, CellPlan, CellState, Earlier, Sweep
 from raysweep.trials import Arm, Proposal, Stage, Status, Trial, TrialResult
 
@@ -39,7 +39,7 @@ class SearchedCell(CellPlan):
 class _CellSearch:
     """A cell while it is planned: its trials so far, and what came of its search."""
 
-    study: Study
+    study: ForcingStudy
     cell: Cell
     science: str
     earlier: tuple[Proposal, ...] = ()
@@ -98,14 +98,16 @@ class _CellSearch:
         return SearchedCell(self.cell, trials, tuple(packs), state, chosen or {}, outcomes)
 
 
-def plan_cell(study: Study, cell: Cell, results: Results, earlier: Earlier = NONE) -> SearchedCell:
+def plan_cell(
+    study: ForcingStudy, cell: Cell, results: Results, earlier: Earlier = NONE
+) -> SearchedCell:
     """Plan a cell by itself; its trials are those that it has in any cohort."""
     [plan] = plan_cohort(study, [cell], results, earlier)
     return plan
 
 
 def plan_cohort(
-    study: Study, cells: Sequence[Cell], results: Results, earlier: Earlier = NONE
+    study: ForcingStudy, cells: Sequence[Cell], results: Results, earlier: Earlier = NONE
 ) -> list[SearchedCell]:
     """Plan the cells of a cohort from the results that are there.
 
@@ -143,7 +145,7 @@ def plan_cohort(
     return plans
 
 
-def trials_of_cell(study: Study, cell: Cell) -> int:
+def trials_of_cell(study: ForcingStudy, cell: Cell) -> int:
     """Trials of a cell: the search with its baseline, then the arms of the confirm stage."""
     criteria = len(study.criteria)
     searched = len(search_draws(study, cell)) * len(study.search.seeds)
@@ -151,13 +153,13 @@ def trials_of_cell(study: Study, cell: Cell) -> int:
     return (1 + study.search.trials) * searched + (1 + 2 * criteria) * confirmed
 
 
-def search_draws(study: Study, cell: Cell) -> tuple[int, ...]:
+def search_draws(study: ForcingStudy, cell: Cell) -> tuple[int, ...]:
     """The dataset draws that a cell's search runs on."""
     return cell.draws if study.search.draws is None else study.search.draws
 
 
 def _confirm_groups(
-    study: Study, cell: Cell, science: str, chosen: Mapping[str, Proposal]
+    study: ForcingStudy, cell: Cell, science: str, chosen: Mapping[str, Proposal]
 ) -> list[list[Trial]]:
     proposals: dict[Proposal, list[str]] = {}
     for criterion, proposal in chosen.items():
@@ -190,7 +192,7 @@ def _proposed(search: Search, seed: int, outcomes: tuple[Outcome, ...]) -> tuple
     return tuple(propose(search, seed, outcomes, search.generation))
 
 
-def _outcome(study: Study, trials: Sequence[Trial], results: Results) -> Outcome:
+def _outcome(study: ForcingStudy, trials: Sequence[Trial], results: Results) -> Outcome:
     found = [results[t.key] for t in trials]
     proposal = Proposal(trials[0].strength, trials[0].options)
     if any(result.status is not Status.OK for result in found):
@@ -210,7 +212,7 @@ def _missing(packs: Iterable[Pack], results: Results) -> tuple[Pack, ...]:
 
 
 @dataclass
-class ForcingSweep(Sweep[Study]):
+class ForcingSweep(Sweep[ForcingStudy]):
     """The plans of all cells of a forcing study.
 
     Attributes:

@@ -19,7 +19,7 @@ from raysweep.models.trained import TrainedPack
 from raysweep.objective import OverPairs, build_loss, pairwise_elements
 from raysweep.packing import Pack
 from raysweep.seeds import derive_seed
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy
 from raysweep.spec.values import OptionValue
 from raysweep.table import Row
 from raysweep.train import precision, train_pack
@@ -33,7 +33,9 @@ MEASURED_SPLITS = ("validation", "test")
 
 
 @denormals(flushed=False)
-def run_pack(study: Study, pack: Pack, device: str = "cpu", estimated: bool = True) -> list[Row]:
+def run_pack(
+    study: ForcingStudy, pack: Pack, device: str = "cpu", estimated: bool = True
+) -> list[Row]:
     """Train and measure all trials of a pack.
 
     Args:
@@ -57,7 +59,7 @@ def run_pack(study: Study, pack: Pack, device: str = "cpu", estimated: bool = Tr
     return [rows[place] for place in range(len(pack.trials))]
 
 
-def train_only(study: Study, pack: Pack, device: str = "cpu") -> None:
+def train_only(study: ForcingStudy, pack: Pack, device: str = "cpu") -> None:
     """Load and train a pack as `run_pack` does, and measure nothing: to see how long it takes.
 
     Raises:
@@ -68,7 +70,7 @@ def train_only(study: Study, pack: Pack, device: str = "cpu") -> None:
 
 
 def _trained(
-    study: Study, group: "_Group", device: str, options: Options
+    study: ForcingStudy, group: "_Group", device: str, options: Options
 ) -> tuple[TrainedPack, AlignmentCurve]:
     curve = AlignmentCurve(study, group.shape, group.views, group.dataset)
     trained = train_pack(
@@ -82,7 +84,7 @@ def _trained(
 
 
 def _run_group(
-    study: Study, group: "_Group", device: str, options: Options, estimated: bool
+    study: ForcingStudy, group: "_Group", device: str, options: Options, estimated: bool
 ) -> list[Row]:
     trials, views, dataset = group.trials, group.views, group.dataset
     trained, curve = _trained(study, group, device, options)
@@ -105,7 +107,7 @@ def _run_group(
     ]
 
 
-def pack_bytes(study: Study, pack: Pack, device: str = "cpu") -> int:
+def pack_bytes(study: ForcingStudy, pack: Pack, device: str = "cpu") -> int:
     """Estimated peak memory of a pack's training, in bytes (`raysweep.models.memory`).
 
     Raises:
@@ -159,7 +161,7 @@ class _Group:
     shape: Architecture
 
 
-def _loaded(study: Study, trials: Sequence[Trial]) -> list[_Group]:
+def _loaded(study: ForcingStudy, trials: Sequence[Trial]) -> list[_Group]:
     """The trials with their data, which are loaded once each, in groups of equal sizes."""
     draws = {(trial.cell.id, trial.draw): trial.cell for trial in trials}
     for cell in {cell.id: cell for cell in draws.values()}.values():
@@ -178,7 +180,7 @@ def _sizes(view: PairedViews) -> tuple[int, ...]:
 
 
 def _group(
-    study: Study,
+    study: ForcingStudy,
     places: Sequence[int],
     of_pack: Sequence[Trial],
     views_of: Mapping[tuple[str, int], PairedViews],
@@ -192,7 +194,9 @@ def _group(
     return _Group(places, trials, views, np.array(dataset), shape)
 
 
-def train_settings(study: Study, device: str = "cpu", options: Options = ()) -> TrainSettings:
+def train_settings(
+    study: ForcingStudy, device: str = "cpu", options: Options = ()
+) -> TrainSettings:
     """What the study says of training, in the trainer's terms.
 
     Args:
@@ -218,7 +222,7 @@ def train_settings(study: Study, device: str = "cpu", options: Options = ()) -> 
     )
 
 
-def _members(study: Study, trials: Sequence[Trial]) -> Members:
+def _members(study: ForcingStudy, trials: Sequence[Trial]) -> Members:
     # Seeds leave out cell, strength and arm: the arms of a seed start from the same weights and see
     # the same batches, and cells are compared on common random numbers.
     m = len(trials)
@@ -250,7 +254,7 @@ def _data(views: Sequence[PairedViews], dataset: np.ndarray) -> PackData:
 
 
 def _measure(
-    study: Study, trained: TrainedPack, views: Sequence[PairedViews]
+    study: ForcingStudy, trained: TrainedPack, views: Sequence[PairedViews]
 ) -> list[dict[str, float | str | None]]:
     rows: list[dict[str, float | str | None]] = [{} for _ in trained.dataset]
     usable = trained.status == Status.OK
@@ -294,7 +298,7 @@ def _measure(
 
 
 def _descriptive(
-    study: Study, trial: Trial, facts: Mapping[str, int | float | str], shape: Architecture
+    study: ForcingStudy, trial: Trial, facts: Mapping[str, int | float | str], shape: Architecture
 ) -> dict[str, int | float | str | None]:
     cell = trial.cell
     return {
@@ -328,7 +332,7 @@ def _descriptive(
     }
 
 
-def _options(study: Study, trial: Trial) -> dict[str, OptionValue | None]:
+def _options(study: ForcingStudy, trial: Trial) -> dict[str, OptionValue | None]:
     """The options of the loss that are given, fixed or searched; the former empty at strength 0."""
     fixed = {n: v if trial.strength > 0 else None for n, v in study.alignment.options.items()}
     return {**fixed, **dict(trial.options)}

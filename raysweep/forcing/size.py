@@ -10,13 +10,13 @@ from raysweep.forcing.run_pack import run_pack, train_only
 from raysweep.kinds import StudySize
 from raysweep.packing import Pack, pack_trials
 from raysweep.probe import clock, epoch_cost
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy
 from raysweep.trials import Trial
 
 _PROBE_MEMBERS = 8
 
 
-def forcing_size(study: Study, measure_time: bool = True) -> StudySize:
+def forcing_size(study: ForcingStudy, measure_time: bool = True) -> StudySize:
     """Count a study's parts; time it by training a few members for a few epochs.
 
     Per data block and model shape, the first cell is run with 1 epoch and with some more; time
@@ -48,7 +48,7 @@ def forcing_size(study: Study, measure_time: bool = True) -> StudySize:
     return StudySize(len(sweep.cells), trials, packs, encoders, seconds)
 
 
-def _packs_of_cohort(study: Study, cohort: Sequence[Trial]) -> int:
+def _packs_of_cohort(study: ForcingStudy, cohort: Sequence[Trial]) -> int:
     """Packs of a cohort's cells, at most; a trial stands for each of them.
 
     Two criteria choose two proposals, and no proposals share their searched options.
@@ -73,7 +73,7 @@ def _packs_of_cohort(study: Study, cohort: Sequence[Trial]) -> int:
     return packs + sum(len(pack_trials([[t] * n for t in pairs], limit)) for n in arms)
 
 
-def _seconds_per_member(study: Study, planned: tuple[Trial, ...]) -> float:
+def _seconds_per_member(study: ForcingStudy, planned: tuple[Trial, ...]) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     forced = [t for t in planned if t.strength > 0]
@@ -101,6 +101,6 @@ def _seconds_per_member(study: Study, planned: tuple[Trial, ...]) -> float:
     return (whole + per_epoch * (study.training.epochs - 1)) / _PROBE_MEMBERS
 
 
-def _with_epochs(study: Study, epochs: int) -> Study:
+def _with_epochs(study: ForcingStudy, epochs: int) -> ForcingStudy:
     training = study.training.model_copy(update={"epochs": epochs})
     return study.model_copy(update={"training": training})

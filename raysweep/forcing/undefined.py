@@ -10,11 +10,11 @@ from raysweep.evaluate import AlignmentScore, alignment_rows, stacked
 from raysweep.forcing.curves import aligned_layer
 from raysweep.metrics.undefined import words_of
 from raysweep.models.trained import PairForward, TrainedPack
-from raysweep.spec import Evaluation, Study
+from raysweep.spec import Evaluation, ForcingStudy
 
 
 def undefined_words(
-    study: Study,
+    study: ForcingStudy,
     trained: TrainedPack,
     views: Sequence[PairedViews],
     split: str,

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy
 from raysweep.tracking.facts import effect_names
 from raysweep.tracking.views import View, bar, curve, metric, parallels, param, scatter
 
 _CURVES = ("curve_task_loss", "curve_alignment_loss", "curve_performance_fused")
 
 
-def views(study: Study, varying: Sequence[str], axes: Sequence[Sequence[str]]) -> list[View]:
+def views(study: ForcingStudy, varying: Sequence[str], axes: Sequence[Sequence[str]]) -> list[View]:
     """Cells, every strength of the search, and the arms of the confirm stage."""
     validated = f"alignment_{study.metric}_validation"
     aligned = f"alignment_{study.metric}_test"

@@ -13,6 +13,7 @@ from raysweep.spec.emergence import (
     LogRange,
     Tuning,
 )
+from raysweep.spec.forcing import ForcingStudy
 from raysweep.spec.grids import MLP, DataGrid, ModelGrid
 from raysweep.spec.parts import (
     Alignment,
@@ -29,7 +30,6 @@ from raysweep.spec.parts import (
     Verdict,
     metric_names,
 )
-from raysweep.spec.study import Study
 from raysweep.spec.values import (
     CONFIRM_SEEDS_FROM,
     FIELDS_ONLY,
@@ -54,6 +54,7 @@ __all__ = [
     "EmergentEvaluation",
     "EncoderTraining",
     "Evaluation",
+    "ForcingStudy",
     "ItemFaults",
     "LogRange",
     "MeasuredPerformance",
@@ -67,7 +68,6 @@ __all__ = [
     "Search",
     "Seed",
     "StrengthRange",
-    "Study",
     "StudyBase",
     "Training",
     "Tuning",

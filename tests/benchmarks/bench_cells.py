@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tiny_runs import opened, study
 
 from raysweep import local_runner
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 
 CELLS = (1, 4)
 

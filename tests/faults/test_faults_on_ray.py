@@ -34,7 +34,7 @@ from raysweep import local_runner
 from raysweep.errors import InputError
 from raysweep.packing import Pack
 from raysweep.progress import Silent
-from raysweep.spec import Study
+from raysweep.spec import ForcingStudy as Study
 from raysweep.sweep import CellState, Sweep
 from raysweep.table import Row, read_parts
 from raysweep.tracking import start_companion, sync

@@ -20,7 +20,7 @@ from raysweep.spec.parts import (
 from raysweep.spec.values import Clash, listed, mapping_in
 
 
-class Study(StudyBase):
+class ForcingStudy(StudyBase):
     """A forcing study: pairs trained together, with and without an alignment loss."""
 
     own_code_at: ClassVar[tuple[tuple[str, str], ...]] = (

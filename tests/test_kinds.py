@@ -1,0 +1,66 @@
+"""The table of kinds: what a third one costs, and that nothing else tells kinds apart."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_runs import tiny
+
+import raysweep
+from raysweep import kinds
+
+THIRD = """
+from typing import Literal
+
+from raysweep.forcing.kind import Forcing
+from raysweep.spec import ForcingStudy as Study
+
+
+class ThirdStudy(Study):
+    kind: Literal["third"] = "third"
+
+
+class Third(Forcing):
+    study = ThirdStudy
+
+
+KIND = Third()
+"""
+ROOT = Path(raysweep.__file__).parent
+
+
+def test_a_third_kind_costs_a_folder_and_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "third_kind"
+    folder.mkdir()
+    (folder / "kind.py").write_text(THIRD)
+    (folder / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(kinds._TABLE, "third", "third_kind.kind")
+    with pytest.raises(raysweep.InputError, match="choose from forcing, emergence, third"):
+        raysweep.Study(**tiny(kind="fourth"))
+    wanted = raysweep.Study(**tiny(kind="third", search__trials=2))
+    assert type(wanted.resolved).__name__ == "ThirdStudy"
+    run = raysweep.run(wanted, tmp_path / "out", "local", progress=False)
+    assert run.status().finished
+    assert raysweep.open_run(run.folder).study == wanted
+    assert len(run.verdicts) == 1
+    sys.modules.pop("third_kind.kind")
+
+
+def test_kinds_are_told_apart_in_their_table_alone() -> None:
+    studies = {kinds.kind_named(name).study.__name__ for name in kinds.kind_names()}
+    found = []
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
+                asked = ast.unparse(node.args[1])
+                if any(name in asked for name in (*studies, "EmergenceSweep", "ForcingSweep")):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+            if isinstance(node, ast.Compare):
+                compared = {getattr(c, "value", None) for c in [node.left, *node.comparators]}
+                if compared & set(kinds.kind_names()):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert found == []
