@@ -6,6 +6,14 @@ class InputError(ValueError):
 
     The message is complete: it names the place, the value found there and what would be right.
     The command line prints it without a traceback and exits with code 2.
+
+    Example:
+        >>> import raysweep
+        >>> try:
+        ...     raysweep.load_study("quickstarts")
+        ... except raysweep.InputError as error:
+        ...     print(str(error).partition(";")[0])
+        quickstarts: neither a study file nor a bundled study (did you mean quickstart?)
     """
 
 

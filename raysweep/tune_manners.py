@@ -12,7 +12,7 @@ from raysweep import ray_cluster  # noqa: F401 - sets what Ray reads when it is 
 from ray.air._internal import usage
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
-from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.progress_reporter import ProgressReporter, TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 
 _REMEMBERED = 64
@@ -62,6 +62,17 @@ class NoProgress(TrialProgressCallback):
 
     def on_trial_complete(self, *_: Any, **__: Any) -> None:
         """Keep nothing."""
+
+
+class NoReports(ProgressReporter):
+    """In place of the one that Tune makes in a notebook, which clears what its cell has shown."""
+
+    def should_report(self, trials: Any, done: bool = False) -> bool:
+        """Never."""
+        return False
+
+    def report(self, trials: Any, done: bool, *sys_info: Any) -> None:
+        """Nothing."""
 
 
 @contextlib.contextmanager

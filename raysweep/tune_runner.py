@@ -34,6 +34,7 @@ from raysweep.table import PART_SUFFIX, PARTS, Row, read_parts, write_part
 from raysweep.tune_manners import (
     LatestFirst,
     NoProgress,
+    NoReports,
     every_loss_told,
     nothing_counted,
     quiet_tune,
@@ -327,6 +328,7 @@ def run(
                 # checkpoint at the end, and takes its absence for a lost worker.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 callbacks=[_Watcher(searcher, sweep, folder, observer), NoProgress()],
+                progress_reporter=NoReports(),
                 log_to_file=False,
             ),
         )

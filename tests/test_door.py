@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import re
 import subprocess
 import sys
 import time
@@ -58,21 +59,25 @@ def test_examples_run_and_every_public_name_has_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    finder = doctest.DocTestFinder()
     runner = doctest.DocTestRunner(
         verbose=False, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     )
     # In this order: those of a run read the one that the example of `run` makes.
     without = []
-    for name in ("Study", "load_study", "run", "open_run", "Run", "measure"):
-        for example in finder.find(getattr(raysweep, name), name):
+    names = ("Study", "load_study", "run", "open_run", "Run")
+    for name in (*names, *sorted(set(raysweep.__all__) - set(names))):
+        # Of a module its own; what is in it is no name of the door.
+        found = getattr(raysweep, name)
+        module = inspect.ismodule(found)
+        for example in (doctest.DocTestFinder(recurse=False) if module else finder).find(
+            found, name
+        ):
             part = example.name.partition(".")[2]
             if not example.examples and not part.startswith("_") and part not in ("name", "kind"):
                 without.append(example.name)
             example.globs.clear()
-            example.globs["measure"] = raysweep.measure
             runner.run(example)
-    assert set(without) == {"Study.of", "Run"}  # which users do not call
+    assert without == ["Study.of"]  # which is for runs
     assert runner.summarize(verbose=False).failed == 0
 
 
@@ -229,3 +234,12 @@ def test_a_ray_that_is_there_is_used_and_left(
     found = raysweep.run(wanted, tmp_path / "ray", progress=False)
     assert ray.is_initialized()
     assert_same_table(table(found.folder), table(finished.folder))
+
+
+def test_names_in_the_readme_are_there() -> None:
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    section = text[text.index("## In Python") : text.index("## What a run leaves")]
+    named = set(re.findall(r"raysweep\.([A-Za-z_]+)", section))
+    assert {"run", "load_study", "Study", "open_run", "measure"} <= named <= set(raysweep.__all__)
+    for block in re.findall(r"```python\n(.*?)```", section, re.S):
+        compile(block, "README.md", "exec")

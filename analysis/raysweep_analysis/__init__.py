@@ -1,4 +1,12 @@
-"""Statistics, figures and the report on trial tables; needs the table alone, no torch or Ray."""
+"""Statistics, figures and the report on trial tables; needs the table alone, no torch or Ray.
+
+Example:
+    >>> from raysweep import analysis
+    >>> trials = analysis.load_trials("results/tiny")
+    >>> effects = analysis.forcing_effects(trials, performance="performance_2_test")
+    >>> effects[["n", "verdict"]].values.tolist()
+    [[3, 'inconclusive']]
+"""
 
 import sys
 

@@ -9,12 +9,12 @@ from raysweep.api.study import Study, load_study
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
     from raysweep.api.status import Status
     from raysweep.conclusion import Conclusion
     from raysweep.run_folder import RunFolder
     from raysweep.spec import StudyBase
+    from raysweep_analysis.report import Picture
 
 RESULTS = "results"
 
@@ -97,6 +97,12 @@ class Run:
     """A run of a study: its trials and what they say.
 
     Made by `run` and `open_run`. In a notebook it shows its answer and its map of verdicts.
+
+    Example:
+        >>> import raysweep
+        >>> run = raysweep.open_run("results/tiny")
+        >>> run.trials["arm"].value_counts().to_dict()
+        {'forced': 5, 'none': 4, 'placebo': 3}
     """
 
     def __init__(
@@ -198,8 +204,8 @@ class Run:
             self._concluded = conclude(self._folder, self._study)
         return self._folder.output.place(REPORT_NAME)
 
-    def figure(self, name: str = "verdict_map") -> "Figure":
-        """A figure of the report.
+    def figure(self, name: str = "verdict_map") -> "Picture":
+        """A figure of the report, with its title and caption; a notebook shows it.
 
         Args:
             name: ``verdict_map``, ``effects``, ``search`` and others, as the run has them.
@@ -209,15 +215,16 @@ class Run:
 
         Example:
             >>> import raysweep
-            >>> figure = raysweep.open_run("results/tiny").figure("verdict_map")
-            >>> type(figure).__name__
-            'Figure'
+            >>> picture = raysweep.open_run("results/tiny").figure("verdict_map")
+            >>> picture.title
+            'Where forcing helps, hurts or makes no difference'
+            >>> picture.figure.savefig("map.pdf")
         """
         from raysweep.errors import InputError
         from raysweep.study_file import unknown_name
         from raysweep_analysis.report import pictures
 
-        drawn = {picture.name: picture.figure for picture in pictures(self._conclusion().findings)}
+        drawn = {picture.name: picture for picture in pictures(self._conclusion().findings)}
         if name not in drawn:
             raise InputError(unknown_name("figure", name, list(drawn)))
         return drawn[name]

@@ -1,4 +1,14 @@
-"""Alignment metrics: how alike two representations of the same samples are."""
+"""Alignment metrics: how alike two representations of the same samples are.
+
+Example:
+    >>> import numpy as np
+    >>> from raysweep import metrics
+    >>> x = np.random.default_rng(0).normal(size=(50, 8))
+    >>> round(metrics.measure("mutual_knn", x, -x, topk=5), 6)
+    1.0
+    >>> metrics.REGISTRY["cka"].range
+    (0.0, 1.0)
+"""
 
 from raysweep.metrics.best_pair import BestPair as BestPair
 from raysweep.metrics.best_pair import best_over_layers as best_over_layers

@@ -47,6 +47,7 @@ def measure(
             numbers, constant features, or whatever else leaves the metric undefined.
 
     Example:
+        >>> from raysweep import measure
         >>> measure("cka", [[0.0], [1.0], [2.0], [4.0]], [[0.0], [2.0], [4.0], [8.0]])
         1.0
     """

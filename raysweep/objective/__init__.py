@@ -1,4 +1,12 @@
-"""Alignment losses for packed training: what a study adds to the task loss, times its strength."""
+"""Alignment losses for packed training: what a study adds to the task loss, times its strength.
+
+Example:
+    >>> from raysweep import losses
+    >>> "infonce" in losses.LOSSES
+    True
+    >>> losses.build_loss("infonce", {"temperature": 0.1}).parameter_count(8, 8)
+    0
+"""
 
 from raysweep.objective.base import AlignmentLoss as AlignmentLoss
 from raysweep.objective.base import LossOutput as LossOutput

@@ -14,7 +14,7 @@ from raysweep_analysis.report.findings import Findings
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its file name, title and caption."""
+    """A figure with its file name, title and caption; a notebook shows it."""
 
     name: str
     title: str
@@ -25,6 +25,9 @@ class Picture:
     def rendered(self) -> Rendered:
         """The figure as SVG and PNG."""
         return render(self.figure, self.name)
+
+    def _repr_png_(self) -> bytes:
+        return self.rendered.png
 
 
 def pictures(found: Findings) -> list[Picture]:
