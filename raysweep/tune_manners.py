@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,6 +97,19 @@ def quiet_tune(slots: int) -> Iterator[None]:
         logger.setLevel(level)
         if given is None:
             os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def signals_given_back() -> Iterator[None]:
+    """Have the process's own answer to SIGUSR1 back afterwards: Tune keeps it for itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where it takes none
+        return
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ from raysweep.tune_manners import (
     every_loss_told,
     nothing_counted,
     quiet_tune,
+    signals_given_back,
 )
 from raysweep.wording import counted, last_line
 
@@ -333,7 +334,13 @@ def run(
             ),
         )
         place = folder.output.argument
-        with quiet_tune(slots), every_loss_told(), nothing_counted(), guarded(place):
+        with (
+            quiet_tune(slots),
+            every_loss_told(),
+            nothing_counted(),
+            signals_given_back(),
+            guarded(place),
+        ):
             tuner.fit()
     except KeyboardInterrupt:
         observer.stopping(sweep)  # first: a Ray takes seconds to end

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiny_emergence
 import yaml
-from tiny_runs import assert_same_table, opened, study, table, tiny
+from tiny_runs import assert_same_table, misbehaving, opened, study, table, tiny
 
 import raysweep
 from raysweep import local_runner
@@ -66,12 +66,10 @@ def test_examples_run_and_every_public_name_has_one(
     without = []
     names = ("Study", "load_study", "run", "open_run", "Run")
     for name in (*names, *sorted(set(raysweep.__all__) - set(names))):
-        # Of a module its own; what is in it is no name of the door.
         found = getattr(raysweep, name)
-        module = inspect.ismodule(found)
-        for example in (doctest.DocTestFinder(recurse=False) if module else finder).find(
-            found, name
-        ):
+        # What is in a module is no name of the door.
+        finder = doctest.DocTestFinder(recurse=not inspect.ismodule(found))
+        for example in finder.find(found, name):
             part = example.name.partition(".")[2]
             if not example.examples and not part.startswith("_") and part not in ("name", "kind"):
                 without.append(example.name)
@@ -219,6 +217,19 @@ def test_no_text_of_a_user_is_markup(tmp_path: Path) -> None:
         assert "onerror" not in html or "&lt;img src=x" in html
     assert "&lt;img src=x" in found._repr_html_()
     assert "[bold]" in found.status()._repr_html_()
+
+
+def test_packs_that_fail_are_a_warning_and_can_be_tried_again(tmp_path: Path) -> None:
+    switch = tmp_path / "switch"
+    wanted = study(**misbehaving(switch, "raise", search__trials=2))
+    (switch / "armed").touch()
+    with pytest.warns(RuntimeWarning, match=r"packs? failed; see why with: raysweep failures"):
+        found = raysweep.run(raysweep.Study.of(wanted), tmp_path / "out", "local", progress=False)
+    assert found.status().failures
+    assert "failed" in found.status()._repr_html_()
+    (switch / "armed").unlink()
+    assert found.resume("local", progress=False).status().finished
+    assert not raysweep.open_run(found.folder).status().failures
 
 
 @pytest.mark.ray

@@ -8,6 +8,7 @@ import pytest
 from tiny_runs import tiny
 
 import raysweep
+import raysweep_analysis
 from raysweep import kinds
 
 THIRD = """
@@ -53,14 +54,15 @@ def test_a_third_kind_costs_a_folder_and_a_line(
 def test_kinds_are_told_apart_in_their_table_alone() -> None:
     studies = {kinds.kind_named(name).study.__name__ for name in kinds.kind_names()}
     found = []
-    for path in ROOT.rglob("*.py"):
+    analysis = Path(raysweep_analysis.__file__).parent
+    for path in (*ROOT.rglob("*.py"), *analysis.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
                 asked = ast.unparse(node.args[1])
                 if any(name in asked for name in (*studies, "EmergenceSweep", "ForcingSweep")):
-                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+                    found.append(f"{path}:{node.lineno}")
             if isinstance(node, ast.Compare):
                 compared = {getattr(c, "value", None) for c in [node.left, *node.comparators]}
                 if compared & set(kinds.kind_names()):
-                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+                    found.append(f"{path}:{node.lineno}")
     assert found == []

@@ -99,10 +99,13 @@ class Emergence(Kind[EmergenceStudy, "EmergenceSweep"]):
     def effects(
         self, study: EmergenceStudy, trials: "pd.DataFrame", **options: Any
     ) -> "pd.DataFrame":
-        """`raysweep_analysis.emergence_trends`."""
+        """`raysweep_analysis.emergence_trends`, along what the report follows them along."""
         from raysweep_analysis import emergence_trends
+        from raysweep_analysis.report import followed_along
 
-        return emergence_trends(trials, **options)
+        by = [name for name in ("D_phi",) if name in trials]
+        along = followed_along(trials) or "U"
+        return emergence_trends(trials, **{"along": along, "by": by, **options})
 
     def tables(self, study: EmergenceStudy, conclusion: "Conclusion") -> "list[ConsoleRenderable]":
         """Emergent alignment, one row per value of a characteristic."""

@@ -1,4 +1,4 @@
-"""What studies of both kinds have in common."""
+"""What studies of all kinds have in common."""
 
 import math
 import re

@@ -142,7 +142,7 @@ def find(
             unfinished=bool(waiting),
         )
     correlations = middle = trends = none
-    along = _along(trials)
+    along = followed_along(trials)
     if _emergence(trials):
         correlations = alignment_performance(trials, permutations=_PERMUTATIONS)
         if along in correlations and len(correlations):
@@ -243,7 +243,7 @@ def _counts(trials: pd.DataFrame, performance: str) -> pd.DataFrame:
     return rows.groupby(["stage", "arm"], sort=False).sum().reset_index()
 
 
-def _along(trials: pd.DataFrame) -> str:
+def followed_along(trials: pd.DataFrame) -> str:
     """The characteristic that emergence is followed along; empty if none varies enough."""
     names = [
         n
