@@ -123,10 +123,11 @@ def prepare_process(study: StudyBase) -> None:
     """Make this process one that runs packs: its imports, its threads, the CPU kernel compiled.
 
     Sums are split by threads, so that every process that runs packs must use the same number for
-    its results to be equal in every bit. The kernel is compiled here, as it takes a while on a
-    machine that never ran it and must not count against a pack's time limit.
+    its results to be equal in every bit. What takes a while, as the kernel does on a machine that
+    never ran it, is done here, where it does not count against a pack's time limit.
     """
     make_importable(study.code_folders or ())
+    kind_of(study).prepare()
     threads = max(1, int(study.resources.cpus_per_pack))
     torch.set_num_threads(threads)
     threadpool_limits(threads)

@@ -134,6 +134,10 @@ class Kind(ABC, Generic[S, W]):
     # Its packs.
 
     @abstractmethod
+    def prepare(self) -> None:
+        """Import what runs packs, which takes seconds that are not to count as a pack's."""
+
+    @abstractmethod
     def run_pack(self, study: S, pack: "Pack", device: str) -> "list[Row]":
         """Train and measure all trials of a pack: one row per trial, in its order."""
 

@@ -59,6 +59,10 @@ class Emergence(Kind[EmergenceStudy, "EmergenceSweep"]):
 
         return sum(trials_of_family(study, family) for family in families(study))
 
+    def prepare(self) -> None:
+        """See `Kind.prepare`."""
+        import raysweep.emergence.run  # noqa: F401
+
     def run_pack(self, study: EmergenceStudy, pack: "Pack", device: str) -> "list[Row]":
         """See `Kind.run_pack`."""
         from raysweep.emergence.run import run_family

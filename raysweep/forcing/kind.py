@@ -115,6 +115,10 @@ class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
             if cell.id in cells
         }
 
+    def prepare(self) -> None:
+        """See `Kind.prepare`."""
+        import raysweep.forcing.run_pack  # noqa: F401
+
     def run_pack(self, study: ForcingStudy, pack: "Pack", device: str) -> "list[Row]":
         """See `Kind.run_pack`."""
         from raysweep.forcing.run_pack import run_pack
