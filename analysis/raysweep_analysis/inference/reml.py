@@ -103,7 +103,7 @@ class Models:
             return product, sums * (1 - c * total)[:, None]
 
         vx, gvx = solved(self.x)
-        inverse = np.asarray(np.linalg.inv(self._of_units(_outer(self.x, vx))), dtype=np.float64)
+        inverse = np.asarray(np.linalg.inv(self._products(self.x, vx)), dtype=np.float64)
         beta = _times(inverse, self._of_units(vx * self.y[:, None]))
         # P y, with P = V^-1 - V^-1 X (X' V^-1 X)^-1 X' V^-1
         left = self.y - (self.x * beta[self.model]).sum(axis=1)
@@ -118,15 +118,15 @@ class Models:
         trace = self._of_units(w) - self._of_groups(c * squares)
         trace_group = self._of_groups(total - c * total**2)
         gradient = [
-            trace - _inner(inverse, self._of_units(_outer(vx, vx))) - self._of_units(py[:, 0] ** 2),
+            trace - _inner(inverse, self._products(vx, vx)) - self._of_units(py[:, 0] ** 2),
             trace_group
-            - _inner(inverse, self._of_groups(_outer(gvx, gvx)))
+            - _inner(inverse, self._products_of_groups(gvx))
             - self._of_groups(gpy[:, 0] ** 2),
         ]
         turned = np.column_stack([py[:, 0], gpy[self.group, 0]])
         vt, _ = solved(turned)
-        seen = self._of_units(_outer(self.x, vt))
-        curvature = self._of_units(_outer(turned, vt)) - seen.mT @ inverse @ seen
+        seen = self._products(self.x, vt)
+        curvature = self._products(turned, vt) - seen.mT @ inverse @ seen
         return Likelihood(value, np.column_stack(gradient), curvature, inverse, beta, rss)
 
     def components(self) -> tuple[Floats, Floats]:
@@ -184,6 +184,18 @@ class Models:
     def _of_groups(self, values: Floats) -> Floats:
         return np.add.reduceat(values, self._first_groups, axis=0)
 
+    def _products(self, left: Floats, right: Floats) -> Floats:
+        """Left' right of each model, [m, q, r]."""
+        if len(self.n) == 1:
+            return np.asarray(left.T @ right, dtype=np.float64)[None]
+        return self._of_units(left[:, :, None] * right[:, None, :])
+
+    def _products_of_groups(self, sums: Floats) -> Floats:
+        """Sums' sums of each model, [m, q, q]."""
+        if len(self.n) == 1:
+            return np.asarray(sums.T @ sums, dtype=np.float64)[None]
+        return self._of_groups(sums[:, :, None] * sums[:, None, :])
+
     @cached_property
     def least_df(self) -> Floats:
         """Groups less the columns that are constant in each: fewer degrees of freedom cannot be.
@@ -223,10 +235,6 @@ def _solved(square: Floats, right: Floats) -> Floats:
     determinant = np.where(apart, 1 - off**2, 1.0)[:, None]
     both = (scaled - off[:, None] * scaled[:, ::-1]) / determinant
     return np.where(apart[:, None], both, scaled) / root
-
-
-def _outer(left: Floats, right: Floats) -> Floats:
-    return left[:, :, None] * right[:, None, :]
 
 
 def _inner(left: Floats, right: Floats) -> Floats:
