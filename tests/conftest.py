@@ -87,6 +87,16 @@ def uri(empty_database: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+@pytest.fixture(scope="session")
+def compiled_kernel() -> None:
+    """The kernel with all its losses, compiled in two processes where it would be in twenty."""
+    from raysweep.training.kernel_cache import make_ready
+    from raysweep.training.kernel_losses import ROUTINES
+
+    for dtype in ("float32", "float64"):
+        make_ready(dtype, *ROUTINES.values())
+
+
 @pytest.fixture(scope="module")
 def ray_here() -> Iterator[None]:
     """One Ray of 2 CPUs for all tests of a file, with a GPU that is declared and not there."""
