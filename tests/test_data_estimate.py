@@ -8,7 +8,7 @@ from raysweep.data.registry import load, load_estimate
 from raysweep.data.views import PairedViews, Splits
 from raysweep.errors import InputError
 
-ROWS = {"train": 1000, "validation": 250, "test": 250}
+ROWS = {"train": 500, "validation": 125, "test": 125}
 
 
 def numbers(known):
@@ -27,7 +27,7 @@ def test_synthetic_cells(U, tolerance):
     np.testing.assert_allclose(numbers(estimated), numbers(exact), atol=tolerance)
     accuracies = np.array([estimated.bayes_1, estimated.bayes_2, estimated.bayes_fused])
     best = np.array([exact.bayes_1, exact.bayes_2, exact.bayes_fused])
-    assert (accuracies <= best + 4 * 0.5 / np.sqrt(1500)).all()
+    assert (accuracies <= best + 4 * 0.5 / np.sqrt(750)).all()
     assert (accuracies >= best - 0.08).all()
     assert np.isnan(estimated.I_X1X2)
     assert np.isnan(estimated.I_shared)
@@ -43,10 +43,11 @@ def test_synthetic_cells(U, tolerance):
 )
 def test_the_limits_that_are_stated_hold(dataset, parameters):
     """Behind networks, and with synergy: totals to a third, parts to half or a quarter nat."""
-    views = load(dataset, {**parameters, "train": 1400, "validation": 300, "test": 300})
+    views = load(dataset, {**parameters, "train": 700, "validation": 150, "test": 150})
     exact, found = numbers(views.information), numbers(estimate_information(views))
     assert (found[:3] >= exact[:3] * 2 / 3 - 0.02).all()
-    assert (found[:3] <= exact[:3] + 0.06).all()
+    # The labels of 1,000 rows tell .02 nats more or less than those of all.
+    assert (found[:3] <= exact[:3] + 0.1).all()
     assert (np.abs(found[3:] - exact[3:]) <= np.maximum(exact[3:] / 2, 0.25)).all()
     assert found[6] >= 0.5 * exact[6]
 
