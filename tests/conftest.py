@@ -32,6 +32,12 @@ hypothesis.settings.register_profile("raysweep", deadline=None, derandomize=True
 hypothesis.settings.load_profile("raysweep")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the folder of long tests unread, unless they are asked for: it imports a browser."""
+    asked = "faults" in (config.option.markexpr or "")
+    return None if asked or collection_path.name != "faults" else True
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the long tests out, unless they are asked for."""

@@ -36,18 +36,17 @@ def test_synthetic_cells(U, tolerance):
 @pytest.mark.parametrize(
     ("dataset", "parameters"),
     [
-        ("synthetic", {"U": 4, "D_phi": 1}),
-        ("synthetic", {"U": 0, "synergy": 0.7, "D_phi": 3}),
-        ("channels", {"pid_R": 0.4, "pid_U1": 0.3, "pid_U2": 0.2, "pid_S": 0.5}),
+        ("synthetic", {"U": 4, "D_phi": 1, "train": 700}),
+        ("synthetic", {"U": 0, "synergy": 0.7, "D_phi": 3, "train": 700}),
+        ("channels", {"pid_R": 0.4, "pid_U1": 0.3, "pid_U2": 0.2, "pid_S": 0.5, "train": 1700}),
     ],
 )
 def test_the_limits_that_are_stated_hold(dataset, parameters):
     """Behind networks, and with synergy: totals to a third, parts to half or a quarter nat."""
-    views = load(dataset, {**parameters, "train": 700, "validation": 150, "test": 150})
+    views = load(dataset, {**parameters, "validation": 150, "test": 150})
     exact, found = numbers(views.information), numbers(estimate_information(views))
     assert (found[:3] >= exact[:3] * 2 / 3 - 0.02).all()
-    # The labels of 1,000 rows tell .02 nats more or less than those of all.
-    assert (found[:3] <= exact[:3] + 0.1).all()
+    assert (found[:3] <= exact[:3] + 0.06).all()
     assert (np.abs(found[3:] - exact[3:]) <= np.maximum(exact[3:] / 2, 0.25)).all()
     assert found[6] >= 0.5 * exact[6]
 
