@@ -238,7 +238,7 @@ def test_pause_keeps_the_copy_below_its_share(cost_s: float, cores: int) -> None
 
 
 def test_copy_that_costs_much_rests_longer_but_is_whole_at_the_end(
-    place: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: RunFolder, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copies: list[SyncReport] = []
     update = Mirror.update
@@ -249,7 +249,6 @@ def test_copy_that_costs_much_rests_longer_but_is_whole_at_the_end(
 
     monkeypatch.setattr(Mirror, "update", counted)
     monkeypatch.setattr(sys.modules[follow.__module__], "BUSY_SHARE", 1e-9)
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
     draw_packs(place, study(), most=1)
     stop = threading.Event()
     thread = threading.Thread(target=follow, args=(place, uri, stop, 0.05))

@@ -59,10 +59,9 @@ def strengths_of(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[[("arm" in p and "stage" in p) for p in runs["params"]]]
 
 
-def test_a_sync_copies_the_table_and_a_second_one_writes_nothing(tmp_path: Path) -> None:
+def test_a_sync_copies_the_table_and_a_second_one_writes_nothing(tmp_path: Path, uri: str) -> None:
     planned = study()
     folder = opened(tmp_path / "out", planned)
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
     draw_packs(folder, planned, most=3)
     first = sync(folder, uri)
     assert first.runs_written > 0
