@@ -63,7 +63,7 @@ def test_parts_add_up_and_find_what_is_there():
     total = estimated.pid_R + estimated.pid_U1 + estimated.pid_U2 + estimated.pid_S
     np.testing.assert_allclose(total, estimated.I12, atol=1e-12)
     np.testing.assert_allclose(estimated.pid_R + estimated.pid_U1, estimated.I1, atol=1e-12)
-    together = {"U": 0, "synergy": 1.0, "transformed": "none", **ROWS}
+    together = {"U": 0, "synergy": 1.0, "transformed": "none", **ROWS, "train": 1250}
     views = load("synthetic", together)
     estimated = estimate_information(views)
     assert estimated.pid_S > 0.5 * views.information.pid_S

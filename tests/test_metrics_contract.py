@@ -12,7 +12,7 @@ from raysweep.metrics import REGISTRY, Preprocessing, calibrate, measure, measur
 
 METRICS = sorted(REGISTRY)
 FEW = settings(
-    max_examples=8,
+    max_examples=5,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.differing_executors],
