@@ -222,6 +222,8 @@ def test_a_signal_while_the_report_is_made(
     assert_same_table(table(out), table(undisturbed))
 
 
+# A minute; the local runner's is killed above, and more under Ray in faults/test_drivers.py.
+@pytest.mark.faults
 @pytest.mark.ray
 def test_a_driver_killed_under_ray_and_resumed_with_other_workers(
     slow: Slow, tmp_path: Path
