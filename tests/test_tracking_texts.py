@@ -22,7 +22,7 @@ FILES = [
 DESCRIPTION = "<b>bold</b> | `y` $z$ 😀 \0\n# no head"
 
 
-def test_names_are_stored_as_they_are(tmp_path: Path) -> None:
+def test_names_are_stored_as_they_are(tmp_path: Path, uri: str) -> None:
     rng = np.random.default_rng(0)
     for name in FILES:
         labels = rng.integers(0, 2, 300)
@@ -43,7 +43,6 @@ def test_names_are_stored_as_they_are(tmp_path: Path) -> None:
     assert folder.study() == wanted
     folder.compact(sweep)
 
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
     for _ in range(2):
         report = sync(folder, uri)
     assert report.runs_written == 0  # nothing looks changed to the second copy
