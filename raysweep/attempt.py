@@ -136,7 +136,8 @@ def prepare_process(study: StudyBase) -> None:
             from raysweep.training.kernel_cache import make_ready
             from raysweep.training.kernel_losses import ROUTINES
 
-            make_ready(study.training.dtype, ROUTINES.get(study.loss))
+            routine = ROUTINES.get(study.loss)
+            make_ready(study.training.dtype, *([] if routine is None else [routine]))
 
 
 @contextlib.contextmanager

@@ -140,4 +140,7 @@ def _facts(cell: Cell) -> dict[str, Scalar]:
         if cell.width_1 == cell.width_2
         else {"width_1": cell.width_1, "width_2": cell.width_2}
     )
-    return {**dict(cell.parameters), **depth, **width}
+    files = dict(cell.contents)
+    # A file goes by the name of its column in the trial table.
+    given = {"file" if v in files else name: v for name, v in cell.parameters}
+    return {**given, **depth, **width}

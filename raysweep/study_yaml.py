@@ -214,7 +214,9 @@ def _kind(node: yaml.Node) -> str:
 def _problem(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.reader.ReaderError):
         return f"the character {chr(error.character)!r} is not allowed"
-    return getattr(error, "problem", None) or str(error)
+    problem = getattr(error, "problem", None) or str(error)
+    # YAML 1.2 takes a tab between key and value; this reader, like most of YAML 1.1, does not.
+    return f"{problem} (a tab; write spaces)" if r"'\t'" in problem else problem
 
 
 def _construct(node: yaml.Node, at: Location, document: Document, origin: str = "") -> Any:

@@ -32,6 +32,12 @@ hypothesis.settings.register_profile("raysweep", deadline=None, derandomize=True
 hypothesis.settings.load_profile("raysweep")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the folder of long tests unread, unless they are asked for: it imports a browser."""
+    asked = "faults" in (config.option.markexpr or "")
+    return None if asked or collection_path.name != "faults" else True
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the long tests out, unless they are asked for."""
@@ -85,6 +91,16 @@ def uri(empty_database: Path, tmp_path: Path) -> str:
     path = tmp_path / "mlflow.db"
     shutil.copyfile(empty_database, path)
     return f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="session")
+def compiled_kernel() -> None:
+    """The kernel with all its losses, compiled in two processes where it would be in twenty."""
+    from raysweep.training.kernel_cache import make_ready
+    from raysweep.training.kernel_losses import ROUTINES
+
+    for dtype in ("float32", "float64"):
+        make_ready(dtype, *ROUTINES.values())
 
 
 @pytest.fixture(scope="module")

@@ -21,12 +21,8 @@ def siglip(
     x: Tensor, y: Tensor, scale: float | Tensor = 10.0, bias: float | Tensor = -10.0
 ) -> Tensor:
     u, v = F.normalize(x), F.normalize(y)
-    total = torch.zeros((), dtype=x.dtype)
-    for i in range(len(x)):
-        for j in range(len(y)):
-            sign = 1.0 if i == j else -1.0
-            total = total - F.logsigmoid(sign * (scale * (u[i] @ v[j]) + bias))
-    return total / len(x)
+    sign = 2 * torch.eye(len(x), dtype=x.dtype) - 1
+    return -F.logsigmoid(sign * (scale * (u @ v.T) + bias)).sum() / len(x)
 
 
 def cka(x: Tensor, y: Tensor) -> Tensor:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from statsmodels.regression.mixed_linear_model import MixedLM
 
-from raysweep_analysis.inference import meta_regression
+from raysweep_analysis.inference import Units, meta_regression, meta_regressions
 
 # Thirteen trials of the BCG vaccine (Colditz et al. 1994, `dat.bcg` of R's metadat): vaccinated
 # with and without tuberculosis, controls with and without, latitude.
@@ -98,3 +98,48 @@ def test_too_few_units_and_collinear_covariates_are_errors():
         meta_regression([1, 2], [1, 1], np.ones((2, 2)))
     with pytest.raises(ValueError, match="cannot be told apart"):
         meta_regression([1, 2, 3], [1, 1, 1], np.ones((3, 2)))
+
+
+def textbook(y, v, x, groups, tau2: float, tau2_group: float) -> float:
+    big = np.diag(v + tau2) + tau2_group * (groups[:, None] == groups[None, :])
+    inverse = np.linalg.inv(big)
+    information = x.T @ inverse @ x
+    r = y - x @ np.linalg.solve(information, x.T @ inverse @ y)
+    return np.linalg.slogdet(big)[1] + np.linalg.slogdet(information)[1] + r @ inverse @ r
+
+
+def problem(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(8, 60))
+    groups = rng.integers(0, rng.integers(2, 15), n)
+    x = np.column_stack([np.ones(n), rng.normal(size=n)])
+    unit, group, error = rng.choice([0.0, 0.1, 1.0], 3)
+    v = (0.02 + error**2) * rng.uniform(0.5, 2, n)
+    y = x @ [0, 0.3] + group * rng.normal(size=20)[groups] + unit * rng.normal(size=n)
+    return y + np.sqrt(v) * rng.normal(size=n), v, x, groups
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_point_of_a_grid_is_likelier_than_what_is_found(seed):
+    # A search in standard deviations starts downhill and stays at 0, where its slope is 0 always.
+    y, v, x, groups = problem(seed)
+    fit = meta_regression(y, v, x, groups)
+    best = textbook(y, v, x, groups, fit.tau2, fit.tau2_group)
+    grid = np.var(y) * np.array([0, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.6, 1, 2])
+    assert best <= min(textbook(y, v, x, groups, a, b) for a in grid for b in grid) + 1e-9
+
+
+def test_many_fits_at_once_are_those_of_each_alone():
+    units = [Units(*problem(seed)) for seed in range(40)]
+    units += [Units(one.effects, one.variances, one.design) for one in units]
+    for one, together in zip(units, meta_regressions(units), strict=True):
+        alone = meta_regression(one.effects, one.variances, one.design, one.groups)
+        assert together.interval([1, 1]) == pytest.approx(alone.interval([1, 1]), rel=1e-6)
+        assert (together.n, together.groups) == (alone.n, alone.groups)
+
+
+def test_effects_without_any_error_have_an_interval_of_one_point():
+    x = np.column_stack([np.ones(12), np.arange(12.0)])
+    p, low, high = meta_regression(x @ [1, 2], np.zeros(12), x, np.arange(12) // 3).interval([0, 1])
+    assert p < 1e-6
+    assert (low, high) == pytest.approx((2, 2), abs=1e-6)

@@ -22,6 +22,7 @@ TEXTS = [
     *("'", "😀", "中文", "שלום", "e\u0301", "x\ny", "a\r\nb", "a,b", " ", "\x1b[31m", "a\x00b"),
     *("\u202e", "#ffffff", "nan", "010"),
 ]
+IN_FIGURES = [text for text in TEXTS if text != " "]
 
 
 class Words(HTMLParser):
@@ -58,20 +59,21 @@ def flat(text: str) -> str:
     return "".join(text.split())
 
 
-@pytest.mark.parametrize("text", [t for t in TEXTS if t != " "])
-def test_a_text_in_a_figure_is_no_formula_and_no_markup(text: str) -> None:
-    trials = trials_of([f"v{text}v", "other"])
+@pytest.mark.parametrize("texts", [IN_FIGURES[at::6] for at in range(6)])
+def test_a_text_in_a_figure_is_no_formula_and_no_markup(texts: list[str]) -> None:
+    trials = trials_of([f"v{text}v" for text in texts])
     effects = forcing_effects(trials)
     for figure in (figures.effect_forest(effects), figures.search_figure(trials)):
         drawn = render(figure, "one")
-        seen = [t for t in figure.findobj(Text) if flat(visible(text)) in flat(t.get_text())]
-        assert seen
-        assert not any(t.get_parse_math() for t in seen)
         ET.fromstring(drawn.svg)
-        inline = drawn.inline(f"{text} described")
-        assert ET.fromstring(inline).get("aria-label") == f"{visible(text)} described".replace(
-            "\n", " "
-        )
+        for text in texts:
+            name = flat(visible(f"v{text}v"))
+            seen = [t for t in figure.findobj(Text) if name in flat(t.get_text())]
+            assert seen, text
+            assert not any(t.get_parse_math() for t in seen), text
+            inline = drawn.inline(f"{text} described")
+            label = f"{visible(text)} described".replace("\n", " ")
+            assert ET.fromstring(inline).get("aria-label") == label
 
 
 def test_dollars_are_drawn_as_letters_are() -> None:

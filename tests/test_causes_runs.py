@@ -38,9 +38,9 @@ def said(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys) -> tuple
 
 
 def test_every_place_gives_the_same_cause(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, address = str(tmp_path / "out"), f"sqlite:///{tmp_path}/m.db"
+    out = str(tmp_path / "out")
     study_file = write_study(tmp_path / "tiny.yaml", alignment={"loss": "idle_losses:undefined"})
     options = ("--out", out, "--runner", "local", "--no-mlflow")
     code, text = said(["run", str(study_file), *options], monkeypatch, capsys)
@@ -54,8 +54,8 @@ def test_every_place_gives_the_same_cause(
     effects = forcing_effects(pd.read_parquet(tmp_path / "out" / "trials.parquet"))
     assert set(effects["verdict"]) == {"untested"}
     assert set(effects["reason"]) == {UNFORCED}
-    tracking.sync(RunFolder(Output(out)), address)
-    client = mlflow.MlflowClient(address)
+    tracking.sync(RunFolder(Output(out)), uri)
+    client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("tiny")
     [cell] = client.search_runs([experiment.experiment_id], "tags.level = 'cell'")
     assert cell.data.tags["cause"] == UNFORCED

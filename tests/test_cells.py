@@ -137,7 +137,7 @@ def test_files_are_labelled_by_name_where_that_tells_them_apart(
 ) -> None:
     digests = {path: str(number) for number, path in enumerate(paths)}
     cells = expand(study([{"dataset": "arrays", "path": paths}], files=digests))
-    assert list(varying(cells).values()) == [f"arrays path={name}" for name in names]
+    assert list(varying(cells).values()) == [f"arrays file={name}" for name in names]
 
 
 values = st.one_of(st.integers(0, 3), st.sampled_from(["a", "b", 0.5, True, 1.0]))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tiny_runs import raysweep
 
 TINY = """\
 name: tiny
@@ -24,22 +25,20 @@ confirm: {seeds: 3}
 """
 
 
-def raysweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "raysweep", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with tiny.yaml and its finished run in out/."""
     folder = tmp_path_factory.mktemp("cli")
     (folder / "tiny.yaml").write_text(TINY)
-    done = raysweep(folder, "run", "tiny.yaml", "--out", "out", "--runner", "local", "--no-mlflow")
+    # As a user starts it; the other commands need not import the libraries.
+    run = [sys.executable, "-m", "raysweep", "run", "tiny.yaml", "--out", "out"]
+    done = subprocess.run(
+        [*run, "--runner", "local", "--no-mlflow"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
     assert done.returncode == 0, done.stderr
     assert "Does forcing alignment help?" in done.stdout
     return folder

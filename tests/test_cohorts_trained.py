@@ -25,7 +25,7 @@ from raysweep.sweep import CellState
 from raysweep.table import Row, read_parts
 from raysweep.trials import Arm, Stage, Trial
 
-CELLS_PER_PACK = (2, 5, 100)
+CELLS_PER_PACK = (3, 100)
 
 
 def of_cells(cells_per_pack: int, members: int = 40, **changes: Any) -> Study:

@@ -253,16 +253,15 @@ def test_a_run_is_concluded_with_a_table_and_figures(tmp_path: Path) -> None:
 
 @pytest.mark.mlflow
 def test_the_copy_in_mlflow_has_a_run_per_pair_and_means(
-    tuned: tuple[EmergenceStudy, Path], tmp_path: Path
+    tuned: tuple[EmergenceStudy, Path], uri: str
 ) -> None:
     import mlflow
 
     from raysweep import tracking
 
     wanted, folder = tuned
-    address = f"sqlite:///{tmp_path}/mlflow.db"
-    tracking.sync(opened(folder, wanted), address)
-    client = mlflow.MlflowClient(address)
+    tracking.sync(opened(folder, wanted), uri)
+    client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], "tags.stage = 'measure'")
@@ -273,5 +272,5 @@ def test_the_copy_in_mlflow_has_a_run_per_pair_and_means(
     found = sorted(r.data.metrics["alignment_unbiased_cka_test"] for r in runs)
     np.testing.assert_allclose(found, sorted(means), atol=1e-12)
     assert {r.info.status for r in runs} == {"FINISHED"}
-    again = tracking.sync(opened(folder, wanted), address)
+    again = tracking.sync(opened(folder, wanted), uri)
     assert again.runs_written == 0

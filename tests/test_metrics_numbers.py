@@ -178,7 +178,7 @@ def test_claimed_invariances_hold_at_wild_scales(name: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_ranges_hold_for_a_rotated_copy(name: str, dtype: torch.dtype) -> None:
     low, high = REGISTRY[name].range
-    for seed in range(20):
+    for seed in range(8):
         draw = np.random.default_rng(seed)
         x = draw.normal(size=(30, 5)) + draw.normal(size=5)
         y = torch.tensor(x @ np.linalg.qr(draw.normal(size=(5, 5)))[0]).to(dtype)

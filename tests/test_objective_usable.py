@@ -39,6 +39,7 @@ def test_what_can_be_forced_is_taken(
         ("rows", "the function returned shape [16] for inputs [16, 8] and [16, 8]"),
         ("detached", "does not depend on h1 or h2 in a way that torch can differentiate"),
         ("flat", "the gradient is 0 in every entry, on random features of three scales"),
+        ("infinite", "the value is infinite, on random features of three scales"),
         ("random", "draws random numbers from torch's default generator"),
         ("counting", "members have other values together than alone"),
         (

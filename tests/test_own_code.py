@@ -62,9 +62,8 @@ def test_the_example_of_the_guide_runs_through_ray(example: Path) -> None:
         file = example.parent / f"{name}.py"
         file.write_text("raise SystemExit('a file that the study does not name')")
     overrides = [flag for override in SMALL for flag in ("--set", override)]
-    done = raysweep(
-        example.parent, "run", "residual.yaml", "--out", "out", "--no-mlflow", *overrides
-    )
+    ray = ("--workers", "1", "--no-mlflow")
+    done = raysweep(example.parent, "run", "residual.yaml", "--out", "out", *ray, *overrides)
     assert done.returncode == 0, done.stdout + done.stderr
     found = table(example.parent / "out")
     study = load_study(example, SMALL, vocabulary.check, vocabulary.resolve_files)

@@ -1,6 +1,7 @@
 """What is written lands in its folder, whole or not at all, and never through a link."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,14 +82,25 @@ def test_an_output_writes_and_deletes_through_no_link(tmp_path: Path) -> None:
     assert (outside / "y").read_bytes() == b"1"
 
 
-@pytest.mark.parametrize("at", range(0, 9, 2))
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The folders of two reports on different trials."""
+    folder = tmp_path_factory.mktemp("reports")
+    write_report(trials(), folder / "old")
+    write_report(trials(-0.02), folder / "new")
+    return folder / "old", folder / "new"
+
+
+@pytest.mark.parametrize("at", [0, 2, 4, 8])
 def test_a_full_disk_leaves_every_file_whole(
-    tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    reports: tuple[Path, Path],
+    tmp_path: Path,
+    at: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    write_report(trials(), tmp_path / "out")
-    old = contents(tmp_path / "out")
-    write_report(trials(-0.02), tmp_path / "other")
-    new = contents(tmp_path / "other")
+    old, new = map(contents, reports)
+    shutil.copytree(reports[0], tmp_path / "out")
     trials(-0.02).to_parquet(tmp_path / "t.parquet")
     seen = []
     sync = os.fsync

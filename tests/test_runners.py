@@ -66,6 +66,8 @@ def test_both_runners_give_the_same_rows_of_an_emergence_study(
     assert_same_table(table(tmp_path / "local"), table(tmp_path / "ray"))
 
 
+# In process all of it is in test_cohorts_trained.py; Ray gets its packs as it gets any others.
+@pytest.mark.faults
 @pytest.mark.ray
 def test_cells_share_packs_on_ray_as_in_process(ray_here: None, tmp_path: Path) -> None:
     changes = {"data__U": [0, 4, 8], "resources__members_per_pack": 20}
@@ -102,7 +104,8 @@ def test_a_pack_that_raises_is_given_up_and_the_others_complete(
     files = [tmp_path / "stays.npz", tmp_path / "goes.npz"]
     for path in files:
         views(path)
-    wanted = study(data={"dataset": "arrays", "path": [str(path) for path in files]})
+    data = {"dataset": "arrays", "path": [str(path) for path in files]}
+    wanted = study(data=data, resources__cpus_per_pack=CPUS)
     undisturbed = run_local(wanted, tmp_path / "undisturbed")
     assert not undisturbed.failures
     files[1].rename(tmp_path / "gone")
@@ -149,7 +152,7 @@ def test_a_worker_killed_in_the_middle_of_a_pack_costs_nothing(
     ray_here: None, tmp_path: Path
 ) -> None:
     switch = tmp_path / "switch"
-    wanted = study(**misbehaving(switch, "kill"))
+    wanted = study(**misbehaving(switch, "kill", resources__cpus_per_pack=CPUS))
     (switch / "armed").touch()
     sweep = run_ray(wanted, tmp_path / "out")
     assert not sweep.failures
@@ -162,7 +165,7 @@ def test_a_worker_killed_in_the_middle_of_a_pack_costs_nothing(
 @pytest.mark.ray
 def test_a_pack_that_hangs_is_ended_at_the_time_limit(ray_here: None, tmp_path: Path) -> None:
     switch = tmp_path / "switch"
-    wanted = study(**misbehaving(switch, "hang"))
+    wanted = study(**misbehaving(switch, "hang", resources__cpus_per_pack=CPUS))
     (switch / "armed").touch()
     sweep = run_ray(wanted, tmp_path / "out", pack_limit_s=2.0)
     (reason,) = sweep.failures.values()

@@ -1,6 +1,7 @@
 """The copy of an emergence study with tuned rates in MLflow, in a real database."""
 
 import json
+import shutil
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -24,8 +25,10 @@ PLANNED = study(tuning={**TUNING, "trials": 4, "seeds": 2}, evaluation__calibrat
 
 
 @pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+def uri(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    shutil.copyfile(empty_database, path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +151,9 @@ def test_views_ask_for_what_is_there(folder: RunFolder, uri: str) -> None:
 
 
 def test_rates_of_another_folder_do_not_take_the_runs_of_this_one(
-    tmp_path: Path, rows: pd.DataFrame
+    tmp_path: Path, rows: pd.DataFrame, empty_database: Path
 ) -> None:
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
     address = f"sqlite:///{tmp_path}/mlflow.db"
     counts = []
     for rate in (0.01, 0.02):

@@ -1,5 +1,6 @@
 """The order in which MLflow's UI lists the runs of a study: by start time, latest first."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,11 @@ def names(runs: list[Run]) -> list[str | None]:
     return [run.info.run_name for run in runs]
 
 
-def test_cells_are_listed_in_the_order_of_the_study(tmp_path: Path) -> None:
+def test_cells_are_listed_in_the_order_of_the_study(
+    tmp_path: Path, uri: str, empty_database: Path
+) -> None:
     planned = study(data={"dataset": "synthetic", "U": [0, 4, 8]})
     folder = opened(tmp_path / "out", planned)
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
     # Each is finished and copied before the next, as beside a run.
     for label in ("synthetic U=8", "synthetic U=0", "synthetic U=4"):
         finish(folder, planned, label)
@@ -65,5 +67,6 @@ def test_cells_are_listed_in_the_order_of_the_study(tmp_path: Path) -> None:
     assert len(strengths) == 5
     assert strengths == sorted(strengths)
     # A copy that is made at once lists them alike.
+    shutil.copyfile(empty_database, tmp_path / "once.db")
     sync(folder, f"sqlite:///{tmp_path}/once.db")
     assert names(listed(f"sqlite:///{tmp_path}/once.db")) == names(found)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tiny_runs import raysweep
 
 from raysweep.table import read_table
 from raysweep.tracking import TrackingUnavailable, sync
@@ -59,10 +60,9 @@ def strengths_of(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[[("arm" in p and "stage" in p) for p in runs["params"]]]
 
 
-def test_a_sync_copies_the_table_and_a_second_one_writes_nothing(tmp_path: Path) -> None:
+def test_a_sync_copies_the_table_and_a_second_one_writes_nothing(tmp_path: Path, uri: str) -> None:
     planned = study()
     folder = opened(tmp_path / "out", planned)
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
     draw_packs(folder, planned, most=3)
     first = sync(folder, uri)
     assert first.runs_written > 0
@@ -166,23 +166,15 @@ def test_an_address_that_cannot_be_used(tmp_path: Path, uri: str) -> None:
         sync(folder, uri)
 
 
-def raysweep(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "raysweep", *arguments],
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-
-
-def test_a_run_fills_mlflow_where_the_environment_says(tmp_path: Path) -> None:
+def test_a_run_fills_mlflow_where_the_environment_says(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
+    shutil.copyfile(empty_database, tmp_path / "elsewhere.db")
     uri = f"sqlite:///{tmp_path}/elsewhere.db"
-    done = raysweep(
-        tmp_path, "run", "tiny.yaml", "--out", "out", "--runner", "local", MLFLOW_TRACKING_URI=uri
-    )
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        done = raysweep(tmp_path, "run", "tiny.yaml", "--out", "out", "--runner", "local")
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "mlflow.db").exists()
     table = read_table(tmp_path / "out")

@@ -22,7 +22,7 @@ FILES = [
 DESCRIPTION = "<b>bold</b> | `y` $z$ 😀 \0\n# no head"
 
 
-def test_names_are_stored_as_they_are(tmp_path: Path) -> None:
+def test_names_are_stored_as_they_are(tmp_path: Path, uri: str) -> None:
     rng = np.random.default_rng(0)
     for name in FILES:
         labels = rng.integers(0, 2, 300)
@@ -43,7 +43,6 @@ def test_names_are_stored_as_they_are(tmp_path: Path) -> None:
     assert folder.study() == wanted
     folder.compact(sweep)
 
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
     for _ in range(2):
         report = sync(folder, uri)
     assert report.runs_written == 0  # nothing looks changed to the second copy
@@ -53,7 +52,7 @@ def test_names_are_stored_as_they_are(tmp_path: Path) -> None:
     assert note == "\\<b\\>bold\\</b\\> \\| \\`y\\` \\$z\\$ 😀 \\\\x00  \n\\# no head"
     runs = client.search_runs([experiment.experiment_id], "tags.level = 'cell'")
     names = list(varying(expand(wanted)).values())
-    assert {f"arrays path={name}" for name in FILES} == set(names)
+    assert {f"arrays file={name}" for name in FILES} == set(names)
     assert sorted(run.data.tags["cell"] for run in runs) == sorted(names)
     short = [name if len(name) <= 250 else f"{name[:249]}…" for name in names]
     assert sorted(run.info.run_name for run in runs) == sorted(short)

@@ -105,7 +105,7 @@ def test_every_member_follows_the_slow_trainer(loss: str, fusion: str, engine: s
     best = train_pack(SHAPE, members, data, settings)
     last = train_pack(SHAPE, members, data, dataclasses.replace(settings, checkpoint="last"))
     initial = SHAPE.initial_parameters(members.init_seed)
-    for index in range(1, 20, 6) if loss != "infonce" else range(0, 20, 3):
+    for index in (0, 5, 11, 19):  # strength 0, forced, a placebo, forced; every clip and decay
         slow = train_one(SHAPE, members, index, initial[index], data, settings, LOSSES[loss])
         torch.testing.assert_close(last.parameters[index], slow.last, atol=TOLERANCE, rtol=0)
         torch.testing.assert_close(best.parameters[index], slow.best, atol=TOLERANCE, rtol=0)

@@ -18,6 +18,8 @@ from raysweep.training.kernel_cache import compiled_engine
 from raysweep.training.passes import HandWritten
 from raysweep.training.torch_engine import TorchEngine
 
+pytestmark = pytest.mark.usefixtures("compiled_kernel")
+
 
 def torch_engine(shape: PairShape, *given: object) -> TorchEngine:
     """The engine that needs its passes."""

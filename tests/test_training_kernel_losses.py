@@ -20,6 +20,7 @@ from raysweep.training.inputs import PackData, TrainSettings
 from raysweep.training.kernel_cache import compiled_engine
 from raysweep.training.kernel_losses import KernelLoss
 
+pytestmark = pytest.mark.usefixtures("compiled_kernel")
 EQUAL = PairShape(5, 4, 3, depth_1=1, depth_2=2, width_1=6, width_2=6)
 UNEQUAL = PairShape(12, 7, 4, depth_1=2, depth_2=1, width_1=12, width_2=5)
 Definition = Callable[..., Tensor]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import prepared
 import yaml
 
 from raysweep import vocabulary
@@ -109,15 +110,8 @@ def environment() -> dict[str, str]:
 
 
 def raysweep(folder: Path, *arguments: object, timeout: float = 240) -> Any:
-    """Run the command line to its end."""
-    return subprocess.run(
-        command(*arguments),
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+    """Run the command line to its end, in a process that need not import the libraries."""
+    return prepared.run(folder, [str(a) for a in arguments], environment(), timeout)
 
 
 def started(

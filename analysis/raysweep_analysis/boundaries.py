@@ -1,6 +1,9 @@
 """Where along a characteristic forcing turns from help to harm."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,8 +12,17 @@ from scipy import stats
 
 from raysweep.errors import InputError
 from raysweep_analysis.draws import draw_effects, numeric_covariate
-from raysweep_analysis.inference import CrossingSet, MetaRegression, crossing, meta_regression
+from raysweep_analysis.inference import (
+    CrossingSet,
+    MetaRegression,
+    Units,
+    crossing,
+    meta_regressions,
+)
 from raysweep_analysis.load import axes_of, describe_cells, higher_is_better
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 _ALONG = ("U", "overlap", "I_shared", "R", "D_phi", "n_train", "width")
 _RESAMPLES = 2_000
@@ -59,7 +71,7 @@ def boundary(
         InputError: `along` or `by` is not in the table.
     """
     units = draw_effects(trials, performance, reference)
-    rows = []
+    told, lines = [], []
     for keys, group in units.groupby(
         ["study", "data", "chosen_by", *_known(units, by)], sort=False, dropna=False
     ):
@@ -67,10 +79,10 @@ def boundary(
         name = along or default_along(group)
         if name is None:
             continue
-        rows.append(
-            {**names, "performance": performance, "along": name}
-            | _of_group(group, name, alpha, higher_is_better(performance), rng)
-        )
+        told.append({**names, "performance": performance, "along": name})
+        lines.append(_line(group, name))
+    results = _results(lines, alpha, higher_is_better(performance), rng)
+    rows = [names | result for names, result in zip(told, results, strict=True)]
     columns = ["study", "data", "chosen_by", *by, "performance", "along", *_RESULTS]
     return pd.DataFrame(rows, columns=columns)
 
@@ -123,6 +135,61 @@ def default_along(units: pd.DataFrame) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Line:
+    """Effects of draws along a characteristic.
+
+    Attributes:
+        along: its name.
+        x, effects, variances: [n].
+        cells: code of the cell of each, [n].
+        draws: number of the draw of each, [n].
+    """
+
+    along: str
+    x: Floats
+    effects: Floats
+    variances: Floats
+    cells: Integers
+    draws: NDArray[Any]
+
+    @property
+    def is_fitted(self) -> bool:
+        return len(self.x) >= 4 and len(np.unique(self.x)) >= 3
+
+    @property
+    def may_be_curved(self) -> bool:
+        return len(self.x) >= 5 and len(np.unique(self.x)) >= 4
+
+    @cached_property
+    def blocks(self) -> NDArray[Any] | None:
+        """Draw numbers, if there are several and they cross the values of x; else None."""
+        labels, code = np.unique(self.draws, return_inverse=True)
+        low, high = np.full(len(labels), np.inf), np.full(len(labels), -np.inf)
+        np.minimum.at(low, code, self.x)
+        np.maximum.at(high, code, self.x)
+        return self.draws if len(labels) >= 2 and bool((low < high).any()) else None
+
+    def polynomial(self, degree: int) -> Units:
+        """What is fitted: powers of x, which is standardized from the second on."""
+        x = self.x if degree == 1 else (self.x - self.x.mean()) / self.x.std()
+        design = np.column_stack([x**power for power in range(degree + 1)])
+        return Units(self.effects, self.variances, design, self.blocks)
+
+
+def _line(units: pd.DataFrame, along: str) -> _Line:
+    x = _values(units, along)
+    known = np.isfinite(x)
+    return _Line(
+        along,
+        x[known],
+        units["effect"].to_numpy(float)[known],
+        units["variance"].to_numpy(float)[known],
+        pd.factorize(units["cell"].to_numpy()[known])[0],
+        units["draw"].to_numpy()[known],
+    )
+
+
 def fitted_line(units: pd.DataFrame, along: str) -> MetaRegression:
     """Effects of units = a + b * along.
 
@@ -132,9 +199,7 @@ def fitted_line(units: pd.DataFrame, along: str) -> MetaRegression:
     Raises:
         ValueError: fewer than three units, or all at one value.
     """
-    x = numeric_covariate(units, along).to_numpy(float)
-    design = np.column_stack([np.ones(len(units)), x])
-    return meta_regression(units["effect"], units["variance"], design, _blocks(units, x))
+    return meta_regressions([_line(units, along).polynomial(1)])[0]
 
 
 def zero_crossing(fit: MetaRegression, x: NDArray[np.float64], alpha: float) -> CrossingSet:
@@ -147,30 +212,52 @@ def zero_crossing(fit: MetaRegression, x: NDArray[np.float64], alpha: float) -> 
     return crossing(float(a), float(b), cov[0, 0], cov[1, 1], cov[0, 1], t)
 
 
-def _of_group(
-    units: pd.DataFrame,
-    along: str,
+def _results(
+    lines: Sequence[_Line], alpha: float, higher_better: bool, rng: np.random.Generator | None
+) -> list[dict[str, object]]:
+    """What is found of each line, in the order given."""
+    straight = _fits(lines, [line.is_fitted for line in lines], 1)
+    curved = _fits(lines, [line.is_fitted and line.may_be_curved for line in lines], 2)
+    resampled = _Resamples(rng)
+    return [
+        _of_line(line, fit, bent, alpha, higher_better, resampled)
+        for line, fit, bent in zip(lines, straight, curved, strict=True)
+    ]
+
+
+def _fits(
+    lines: Sequence[_Line], wanted: Sequence[bool], degree: int
+) -> list[MetaRegression | None]:
+    chosen = [
+        line.polynomial(degree) for line, is_wanted in zip(lines, wanted, strict=True) if is_wanted
+    ]
+    fits = iter(meta_regressions(chosen))
+    return [next(fits) if is_wanted else None for is_wanted in wanted]
+
+
+def _of_line(
+    line: _Line,
+    fit: MetaRegression | None,
+    curved: MetaRegression | None,
     alpha: float,
     higher_better: bool,
-    rng: np.random.Generator | None,
+    resamples: "_Resamples",
 ) -> dict[str, object]:
-    x = _values(units, along)
-    units, x = units[np.isfinite(x)], x[np.isfinite(x)]
+    x, along = line.x, line.along
     result: dict[str, object] = {
-        "n_units": len(units),
-        "n_cells": units["cell"].nunique(),
-        "n_draws": units["draw"].nunique(),
+        "n_units": len(x),
+        "n_cells": len(np.unique(line.cells)),
+        "n_draws": len(np.unique(line.draws)),
         "x_min": x.min() if len(x) else np.nan,
         "x_max": x.max() if len(x) else np.nan,
     }
-    if len(units) < 4 or len(np.unique(x)) < 3:
-        why = f"not fitted: {len(units)} units at {len(np.unique(x))} values of {along}"
+    if fit is None:
+        why = f"not fitted: {len(x)} units at {len(np.unique(x))} values of {along}"
         return result | {"set": "none", "crosses": "unknown", "statement": why}
-    fit = fitted_line(units, along)
     a, b = fit.coefficients
     found = zero_crossing(fit, x, alpha)
     p_slope, slope_low, slope_high = fit.interval([0.0, 1.0], alpha)
-    boot = _bootstrap(units, x, fit, alpha, rng)
+    boot = _bootstrap(line, fit, alpha, resamples)
     below = (b < 0) == higher_better
     return result | {
         "boundary": found.point,
@@ -185,7 +272,7 @@ def _of_group(
         "slope_low": slope_low,
         "slope_high": slope_high,
         "p_slope": p_slope,
-        "p_curved": _p_curved(units, x),
+        "p_curved": np.nan if curved is None else curved.interval([0.0, 0.0, 1.0])[0],
         "statement": _statement(
             found, along, below, (a + b * x.mean() > 0) == higher_better, x, alpha
         ),
@@ -223,32 +310,43 @@ def _statement(
     )
 
 
+class _Resamples:
+    """How often each of n is drawn in each resample; the same for all lines of one seed."""
+
+    def __init__(self, rng: np.random.Generator | None) -> None:
+        self._rng = rng
+        self._kept: dict[tuple[int, ...], Integers] = {}
+
+    def counts(self, sizes: Sequence[int]) -> Integers:
+        """Counts [resamples, sum of sizes], drawn within each of the sets of these sizes."""
+        kept = self._kept.get(tuple(sizes)) if self._rng is None else None
+        if kept is None:
+            rng = np.random.default_rng(0) if self._rng is None else self._rng
+            kept = np.concatenate(
+                [rng.multinomial(n, np.full(n, 1 / n), _RESAMPLES) for n in sizes], axis=1
+            )
+            self._kept = {tuple(sizes): kept}
+        return kept
+
+
 def _bootstrap(
-    units: pd.DataFrame,
-    x: NDArray[np.float64],
-    fit: MetaRegression,
-    alpha: float,
-    rng: np.random.Generator | None,
+    line: _Line, fit: MetaRegression, alpha: float, resamples: _Resamples
 ) -> dict[str, float]:
     """Percentile interval of the crossing over resampled draws; NaN with one draw per cell."""
-    rng = rng or np.random.default_rng(0)
+    x, y = line.x, line.effects
     nothing = {"boot_low": np.nan, "boot_high": np.nan, "boot_share": np.nan}
-    blocks = _blocks(units, x)
-    if blocks is not None:
+    if line.blocks is not None:
         # whole draws are resampled, with all their cells
-        labels, code = np.unique(blocks, return_inverse=True)
-        counts = rng.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), _RESAMPLES)
+        labels, code = np.unique(line.blocks, return_inverse=True)
+        counts = resamples.counts([len(labels)])
     else:
-        code = units["cell"].factorize()[0]
-        size = np.bincount(code)
+        size = np.bincount(line.cells)
         if (size < 2).all():
             return nothing
-        counts = np.zeros((_RESAMPLES, len(units)), dtype=np.int64)
-        for cell, n in enumerate(size):
-            counts[:, code == cell] = rng.multinomial(n, np.full(n, 1 / n), _RESAMPLES)
-        code = np.arange(len(units))
-    y = units["effect"].to_numpy(float)
-    w = 1 / np.maximum(units["variance"].to_numpy(float) + fit.tau2, 1e-12)
+        # columns in the order of cells
+        code = np.argsort(np.argsort(line.cells, kind="stable"), kind="stable")
+        counts = resamples.counts(size.tolist())
+    w = 1 / np.maximum(line.variances + fit.tau2, 1e-12)
     sums = [np.bincount(code, w * z) for z in (np.ones_like(x), x, x**2, y, x * y)]
     s, sx, sxx, sy, sxy = (counts.astype(float) @ np.column_stack(sums)).T
     determinant = s * sxx - sx**2
@@ -261,25 +359,6 @@ def _bootstrap(
     low, high = np.quantile(point, [alpha / 2, 1 - alpha / 2])
     share = float(((point >= x.min()) & (point <= x.max())).mean())
     return {"boot_low": float(low), "boot_high": float(high), "boot_share": share}
-
-
-def _blocks(units: pd.DataFrame, x: NDArray[np.float64]) -> NDArray[np.int64] | None:
-    """Draw numbers, if there are several and they cross the values of x; else None."""
-    draws = units["draw"].to_numpy()
-    labels, code = np.unique(draws, return_inverse=True)
-    low, high = np.full(len(labels), np.inf), np.full(len(labels), -np.inf)
-    np.minimum.at(low, code, x)
-    np.maximum.at(high, code, x)
-    return draws if len(labels) >= 2 and bool((low < high).any()) else None
-
-
-def _p_curved(units: pd.DataFrame, x: NDArray[np.float64]) -> float:
-    if len(np.unique(x)) < 4 or len(units) < 5:
-        return float("nan")
-    z = (x - x.mean()) / x.std()
-    design = np.column_stack([np.ones(len(z)), z, z**2])
-    fit = meta_regression(units["effect"], units["variance"], design, _blocks(units, x))
-    return fit.interval([0.0, 0.0, 1.0])[0]
 
 
 def _values(units: pd.DataFrame, along: str) -> NDArray[np.float64]:

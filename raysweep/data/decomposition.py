@@ -16,6 +16,11 @@ import numpy as np
 
 from raysweep.data.views import Floats
 
+# What falls towards 0 becomes subnormal long before the end, and those numbers are multiplied a
+# hundred times slower. Nothing so small reaches a sum of probabilities.
+_NOTHING = 1e-200
+_CLEARED_EVERY = 16
+
 
 @dataclass(frozen=True)
 class Decomposition:
@@ -54,20 +59,26 @@ def _least_information(joint_1: Floats, joint_2: Floats, iterations: int) -> tup
     prior = joint_1.sum(axis=0)
     margin_1, margin_2 = joint_1 / prior, joint_2 / prior
     r = np.outer(joint_1.sum(axis=1), joint_2.sum(axis=1))
-    scale_2 = (margin_2 > 0).astype(np.float64)
+    # Where a margin is 0, so is the scale: there what is reached may be 0, too.
+    occurs_1, occurs_2 = margin_1 > 0, margin_2 > 0
+    scale_1, scale_2 = np.zeros_like(margin_1), occurs_2.astype(np.float64)
+    # Arrays made anew in every step would take longer than what is computed into them.
+    reached_1, reached_2 = np.empty_like(margin_1), np.empty_like(margin_2)
+    weighted, growth = np.empty_like(margin_1), np.empty_like(r)
     seen = []
     for step in range(1, iterations + 1):
-        scale_1 = _rescale(margin_1, r @ scale_2)
-        scale_2 = _rescale(margin_2, r.T @ scale_1)
+        np.matmul(r, scale_2, out=reached_1)
+        np.divide(margin_1, reached_1, out=scale_1, where=occurs_1)
+        np.matmul(r.T, scale_1, out=reached_2)
+        np.divide(margin_2, reached_2, out=scale_2, where=occurs_2)
         if step in (iterations // 2, iterations):
             seen.append(_log_scale(joint_1, scale_1) + _log_scale(joint_2, scale_2))
-        r = r * ((scale_1 * prior) @ scale_2.T)
+        np.multiply(scale_1, prior, out=weighted)
+        np.matmul(weighted, scale_2.T, out=growth)
+        np.multiply(r, growth, out=r)
+        if step % _CLEARED_EVERY == 0:
+            r[r < _NOTHING] = 0.0
     return seen[0], seen[1]
-
-
-def _rescale(margin: Floats, reached: Floats) -> Floats:
-    """Margin / reached, and 0 where the margin is: there both may be 0."""
-    return np.divide(margin, reached, out=np.zeros_like(margin), where=margin > 0)
 
 
 def _log_scale(joint: Floats, scale: Floats) -> float:

@@ -17,6 +17,7 @@ paper, rows are drawn with replacement and the splits have the same class propor
 split has the proportions of the population, rounded, so that more training rows change no test row.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ from raysweep.data.streams import stream
 from raysweep.data.transforms import PARAMETERS as TRANSFORM_PARAMETERS
 from raysweep.data.transforms import RULES as TRANSFORM_RULES
 from raysweep.data.transforms import Heterogeneity, apply_network, random_networks
-from raysweep.data.views import Floats, Integers, PairedViews, z_scaling
+from raysweep.data.views import Floats, Information, Integers, PairedViews, z_scaling
 from raysweep.errors import InputError
 from raysweep.options import Option
 
@@ -299,6 +300,14 @@ def _scaled(inputs: Floats, train_rows: Integers) -> Floats:
     return np.concatenate([scaling(inputs), np.zeros((1, inputs.shape[1]))])
 
 
+@functools.lru_cache(maxsize=1024)
+def _information(
+    settings: LabelSettings, draw: int, observation: Observation, with_all: bool
+) -> Information:
+    """Neither networks nor rows change it, and it takes longer than to draw them."""
+    return exact_information(label_model(settings, draw), observation, with_all)
+
+
 def synthetic(
     *,
     U: int,
@@ -385,6 +394,6 @@ def synthetic(
             "missing_1": missing_1,
             "missing_2": missing_2,
         },
-        information=exact_information(model, observation, with_all=modalities is not None),
+        information=_information(settings, draw, observation, modalities is not None),
         population=bit_population(model, observation, inputs),
     )

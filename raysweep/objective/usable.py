@@ -38,11 +38,21 @@ def check_usable(
     own = [loss.initial_parameters(*widths, generator).to(dtype) for _ in range(_MEMBERS)]
     parameters = torch.stack(own)
     _check_members(loss, place, h1, h2, parameters)
+    infinite = True
     for scale in _SCALES:
         output = loss.value_and_gradients(scale * h1, scale * h2, parameters)
+        if output.value.isinf().all():
+            continue
+        infinite = False
         gradients = (output.grad_1, output.grad_2)
         if output.value.isnan().any() or any(bool(gradient.any()) for gradient in gradients):
             return
+    if infinite:
+        raise InputError(
+            f"{place}: the value is infinite, on random features of three scales, so that every "
+            "trial it is forced in would diverge; return a finite number (NaN for a batch in "
+            "which the loss is undefined)"
+        )
     raise InputError(
         f"{place}: the gradient is 0 in every entry, on random features of three scales, so that "
         "nothing would be forced; compute the value from h1 and h2 without rounding, sign, "

@@ -31,7 +31,7 @@ _STEP = "step"
 _READY: set[tuple[str, str]] = set()
 
 
-def make_ready(dtype: str, loss: Routine | None = None) -> None:
+def make_ready(dtype: str, *losses: Routine) -> None:
     """See that the kernel lies compiled on this machine's disk; at once, if it does.
 
     The first call on a machine takes some ten seconds, the first one with another loss a few.
@@ -40,9 +40,9 @@ def make_ready(dtype: str, loss: Routine | None = None) -> None:
 
     Args:
         dtype: "float32" or "float64".
-        loss: what computes the alignment loss, if the kernel does.
+        losses: what computes the alignment losses that the kernel does.
     """
-    needed = [_STEP] if loss is None else [_STEP, loss.name]
+    needed = [_STEP, *(loss.name for loss in losses)]
     if all((dtype, part) in _READY for part in needed):
         return
     folder = Path(pack.advance.stats.cache_path)
@@ -77,7 +77,7 @@ def compiled_engine(
     known = None
     if loss is not None and isinstance(shape, PairShape) and members.strength.any():
         known = KernelLoss.of(loss, shape, settings.batch_size, np.dtype(settings.dtype))
-    make_ready(settings.dtype, None if known is None else known.routine)
+    make_ready(settings.dtype, *([] if known is None else [known.routine]))
     return KernelEngine(shape, members, data, settings, loss, parameters)
 
 

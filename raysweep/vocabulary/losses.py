@@ -3,6 +3,7 @@
 import contextlib
 import io
 import itertools
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -150,7 +151,9 @@ def _fault_in_building(
             if ":" in name:
                 rows = min(training.batch_size, max(_MOST_ROWS, 2 * sum(pair)))
                 tried = f"tried on {rows} random rows of {pair[0]} and {pair[1]} features"
-                with contextlib.redirect_stdout(io.StringIO()):  # one message, and no features
+                # One message, and no features.
+                with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
                     check_usable(loss, place, pair, rows, getattr(torch, training.dtype))
         if ":" in name:
             file_digest(source_of(name))

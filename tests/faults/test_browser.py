@@ -157,7 +157,7 @@ def test_experiment_lists_cells_in_order(study: Shown, page: Page, photograph: P
 def test_cell_says_what_forcing_did(study: Shown, page: Page, photograph: Photograph) -> None:
     go(page, study.of("synthetic U=4"))
     expect(page.get_by_role("heading", name="synthetic U=4")).to_be_visible()
-    expect(page.get_by_text("Verdicts are in the report, not here")).to_be_visible()
+    expect(page.get_by_text("Verdicts are in the report, not here").first).to_be_visible()
     metrics = study.runs["synthetic U=4"].data.metrics
     for name in ("chosen_strength_by_performance", "effect_by_alignment_performance_fused_test"):
         row = page.get_by_role("row").filter(has=page.get_by_text(name, exact=True))

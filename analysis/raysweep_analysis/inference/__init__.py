@@ -16,7 +16,9 @@ from raysweep_analysis.inference.max_t import (
 )
 from raysweep_analysis.inference.meta import (
     MetaRegression,
+    Units,
     meta_regression,
+    meta_regressions,
 )
 from raysweep_analysis.inference.paired import (
     PairedT,
@@ -47,6 +49,7 @@ __all__ = [
     "PairedT",
     "Trend",
     "TwoLines",
+    "Units",
     "correlation",
     "correlation_interval",
     "correlation_p",
@@ -59,6 +62,7 @@ __all__ = [
     "jonckheere_terpstra",
     "max_t",
     "meta_regression",
+    "meta_regressions",
     "moments",
     "paired_t",
     "partial_residuals",
