@@ -218,9 +218,9 @@ def _results(
     """What is found of each line, in the order given."""
     straight = _fits(lines, [line.is_fitted for line in lines], 1)
     curved = _fits(lines, [line.is_fitted and line.may_be_curved for line in lines], 2)
-    resampled = _Resamples(rng)
+    resamples = _Resamples(rng)
     return [
-        _of_line(line, fit, bent, alpha, higher_better, resampled)
+        _of_line(line, fit, bent, alpha, higher_better, resamples)
         for line, fit, bent in zip(lines, straight, curved, strict=True)
     ]
 
