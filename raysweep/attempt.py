@@ -138,8 +138,8 @@ def prepare_process(study: StudyBase) -> None:
             from raysweep.training.kernel_cache import make_ready
             from raysweep.training.kernel_losses import ROUTINES
 
-            losses = {study.alignment.loss} if isinstance(study, Study) else set()
-            make_ready(study.training.dtype, *(ROUTINES[name] for name in losses & ROUTINES.keys()))
+            routine = ROUTINES.get(study.alignment.loss) if isinstance(study, Study) else None
+            make_ready(study.training.dtype, *([] if routine is None else [routine]))
 
 
 @contextlib.contextmanager
