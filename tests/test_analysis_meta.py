@@ -74,23 +74,24 @@ def test_degrees_of_freedom_follow_what_a_coefficient_compares():
     assert fit.combination([0, 1])[2] == pytest.approx(39, abs=3)
 
 
+def minus_two_loglik(y, v, x, groups, tau2: float, tau2_group: float) -> float:
+    """The textbook form, with the whole matrix."""
+    big = np.diag(v + tau2) + tau2_group * (groups[:, None] == groups[None, :])
+    inverse = np.linalg.inv(big)
+    information = x.T @ inverse @ x
+    r = y - x @ np.linalg.solve(information, x.T @ inverse @ y)
+    return np.linalg.slogdet(big)[1] + np.linalg.slogdet(information)[1] + r @ inverse @ r
+
+
 def test_the_found_components_are_a_maximum():
     y, x, groups = grouped_data(shared=0.5)
     v = np.full(48, 0.1)
     fit = meta_regression(y, v, x, groups)
 
-    def minus_two_loglik(tau2: float, tau2_group: float) -> float:
-        # the textbook form, with the whole matrix
-        big = np.diag(v + tau2) + tau2_group * (groups[:, None] == groups[None, :])
-        inverse = np.linalg.inv(big)
-        information = x.T @ inverse @ x
-        r = y - x @ np.linalg.solve(information, x.T @ inverse @ y)
-        return np.linalg.slogdet(big)[1] + np.linalg.slogdet(information)[1] + r @ inverse @ r
-
-    best = minus_two_loglik(fit.tau2, fit.tau2_group)
+    best = minus_two_loglik(y, v, x, groups, fit.tau2, fit.tau2_group)
     for change in (0.98, 1.02):
-        assert minus_two_loglik(fit.tau2 * change, fit.tau2_group) >= best
-        assert minus_two_loglik(fit.tau2, fit.tau2_group * change) >= best
+        assert minus_two_loglik(y, v, x, groups, fit.tau2 * change, fit.tau2_group) >= best
+        assert minus_two_loglik(y, v, x, groups, fit.tau2, fit.tau2_group * change) >= best
 
 
 def test_too_few_units_and_collinear_covariates_are_errors():
@@ -98,14 +99,6 @@ def test_too_few_units_and_collinear_covariates_are_errors():
         meta_regression([1, 2], [1, 1], np.ones((2, 2)))
     with pytest.raises(ValueError, match="cannot be told apart"):
         meta_regression([1, 2, 3], [1, 1, 1], np.ones((3, 2)))
-
-
-def textbook(y, v, x, groups, tau2: float, tau2_group: float) -> float:
-    big = np.diag(v + tau2) + tau2_group * (groups[:, None] == groups[None, :])
-    inverse = np.linalg.inv(big)
-    information = x.T @ inverse @ x
-    r = y - x @ np.linalg.solve(information, x.T @ inverse @ y)
-    return np.linalg.slogdet(big)[1] + np.linalg.slogdet(information)[1] + r @ inverse @ r
 
 
 def problem(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -124,9 +117,9 @@ def test_no_point_of_a_grid_is_likelier_than_what_is_found(seed):
     # A search in standard deviations starts downhill and stays at 0, where its slope is 0 always.
     y, v, x, groups = problem(seed)
     fit = meta_regression(y, v, x, groups)
-    best = textbook(y, v, x, groups, fit.tau2, fit.tau2_group)
+    best = minus_two_loglik(y, v, x, groups, fit.tau2, fit.tau2_group)
     grid = np.var(y) * np.array([0, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.6, 1, 2])
-    assert best <= min(textbook(y, v, x, groups, a, b) for a in grid for b in grid) + 1e-9
+    assert best <= min(minus_two_loglik(y, v, x, groups, a, b) for a in grid for b in grid) + 1e-9
 
 
 def test_many_fits_at_once_are_those_of_each_alone():

@@ -141,17 +141,30 @@ class _Line:
 
     Attributes:
         along: its name.
-        x, effects, variances: [n].
-        cells: code of the cell of each, [n].
-        draws: number of the draw of each, [n].
+        x: [n].
+        units: of `draw_effects`, n rows.
     """
 
     along: str
     x: Floats
-    effects: Floats
-    variances: Floats
-    cells: Integers
-    draws: NDArray[Any]
+    units: pd.DataFrame
+
+    @cached_property
+    def effects(self) -> Floats:
+        return self.units["effect"].to_numpy(float)
+
+    @cached_property
+    def variances(self) -> Floats:
+        return self.units["variance"].to_numpy(float)
+
+    @cached_property
+    def cells(self) -> Integers:
+        """Code of the cell of each, [n]."""
+        return pd.factorize(self.units["cell"].to_numpy())[0]
+
+    @cached_property
+    def draws(self) -> NDArray[Any]:
+        return self.units["draw"].to_numpy()
 
     @property
     def is_fitted(self) -> bool:
@@ -180,14 +193,7 @@ class _Line:
 def _line(units: pd.DataFrame, along: str) -> _Line:
     x = _values(units, along)
     known = np.isfinite(x)
-    return _Line(
-        along,
-        x[known],
-        units["effect"].to_numpy(float)[known],
-        units["variance"].to_numpy(float)[known],
-        pd.factorize(units["cell"].to_numpy()[known])[0],
-        units["draw"].to_numpy()[known],
-    )
+    return _Line(along, x[known], units[known])
 
 
 def fitted_line(units: pd.DataFrame, along: str) -> MetaRegression:
@@ -218,9 +224,9 @@ def _results(
     """What is found of each line, in the order given."""
     straight = _fits(lines, [line.is_fitted for line in lines], 1)
     curved = _fits(lines, [line.is_fitted and line.may_be_curved for line in lines], 2)
-    resampled = _Resamples(rng)
+    resamples = _Resamples(rng)
     return [
-        _of_line(line, fit, bent, alpha, higher_better, resampled)
+        _of_line(line, fit, bent, alpha, higher_better, resamples)
         for line, fit, bent in zip(lines, straight, curved, strict=True)
     ]
 

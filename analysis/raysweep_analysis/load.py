@@ -149,7 +149,10 @@ def axes_of(cells: pd.DataFrame, among: Sequence[str] | None = None) -> list[str
     ]
     chosen: list[str] = []
     told_apart = 1
+    most = len(cells[known + rest].drop_duplicates())
     for name in known + rest:
+        if told_apart == most:
+            break
         groups = len(cells[[*chosen, name]].drop_duplicates())
         if groups > told_apart:
             chosen.append(name)
