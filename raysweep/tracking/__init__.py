@@ -11,14 +11,14 @@ from raysweep.tracking.address import (
     remembered_address,
     resolve_address,
 )
-from raysweep.tracking.companion import Companion, start_companion
 from raysweep.tracking.follow import follow, follow_until_input_ends
 from raysweep.tracking.mirror import SyncReport, sync
+from raysweep.tracking.sidecar import Sidecar, start_sidecar
 from raysweep.tracking.ui import check_free, serve_ui, ui_command, ui_page
 
 __all__ = [
     "Address",
-    "Companion",
+    "Sidecar",
     "SyncReport",
     "TrackingUnavailable",
     "check_free",
@@ -27,7 +27,7 @@ __all__ = [
     "remembered_address",
     "resolve_address",
     "serve_ui",
-    "start_companion",
+    "start_sidecar",
     "sync",
     "ui_command",
     "ui_page",

@@ -14,7 +14,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from raysweep.errors import InputError
-from raysweep.run_folder import RunFolder
+from raysweep.folder.run_folder import RunFolder
 from raysweep.tracking.database import LOCKED, fault_of
 
 VARIABLE = "MLFLOW_TRACKING_URI"

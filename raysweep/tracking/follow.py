@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from raysweep.run_folder import RunFolder
+from raysweep.folder.run_folder import RunFolder
 from raysweep.tracking.address import TrackingBusy, resolve_address
 from raysweep.tracking.mirror import Mirror, SyncReport
 

@@ -24,7 +24,7 @@ import pandas as pd
 import psutil
 from scipy import stats
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import drawn_runs
 from mlflow_server import running_server

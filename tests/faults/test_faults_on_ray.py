@@ -13,8 +13,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from test_resume import wait_until
-from test_tracking_follow import eventually, free_port, server
 from tiny_runs import (
     assert_same_table,
     kill,
@@ -29,15 +27,17 @@ from tiny_runs import (
     words,
     write_study,
 )
+from waiting import wait_until
+from waiting_for_mlflow import eventually, free_port, server
 
-from raysweep import local_runner
 from raysweep.errors import InputError
-from raysweep.packing import Pack
-from raysweep.progress import Silent
-from raysweep.spec import ForcingStudy as Study
-from raysweep.sweep import CellState, Sweep
-from raysweep.table import Row, read_parts
-from raysweep.tracking import start_companion, sync
+from raysweep.kinds.sweep import CellState, Sweep
+from raysweep.runners import local
+from raysweep.runners.observer import Silent
+from raysweep.study.spec import ForcingStudy as Study
+from raysweep.tracking import start_sidecar, sync
+from raysweep.trials.packing import Pack
+from raysweep.trials.table import Row, read_parts
 
 pytestmark = pytest.mark.ray
 
@@ -57,13 +57,13 @@ class At(Silent):
 
 
 def run_ray(wanted: Study, folder: Path, observer: Silent | None = None) -> Sweep:
-    from raysweep import tune_runner
+    from raysweep.runners import tune
 
-    return tune_runner.run(wanted, opened(folder, wanted), observer)
+    return tune.run(wanted, opened(folder, wanted), observer)
 
 
 def run_local(wanted: Study, folder: Path) -> Sweep:
-    return local_runner.run(wanted, opened(folder, wanted))
+    return local.run(wanted, opened(folder, wanted))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -250,7 +250,7 @@ def test_packs_that_can_never_run_are_given_up_and_run_when_they_can(
 @contextlib.contextmanager
 def companion(folder: Path, uri: str, said: list[str]) -> Iterator[None]:
     """A copy beside the run, as the command line has one; ``said`` gets its outcome."""
-    copying = start_companion(opened(folder, study()), uri)
+    copying = start_sidecar(opened(folder, study()), uri)
     try:
         yield
     finally:

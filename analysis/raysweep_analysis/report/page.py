@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from raysweep.outcomes import amount, outcome_words, scale_of
-from raysweep.wording import counted
+from raysweep.text import counted
+from raysweep.trials.outcomes import amount, outcome_words, scale_of
 from raysweep_analysis.figures.style import css
 from raysweep_analysis.report import tables
 from raysweep_analysis.report.findings import Findings

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from raysweep.outcomes import digits_of, outcome_words, scale_of
-from raysweep.wording import visible
+from raysweep.text import visible
+from raysweep.trials.outcomes import digits_of, outcome_words, scale_of
 from raysweep_analysis.figures.style import DASH, MINUS, signed
 
 
