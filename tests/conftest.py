@@ -21,7 +21,7 @@ import hypothesis
 import pytest
 
 import raysweep.cli  # noqa: F401
-from raysweep.study.spec import ForcingStudy as Study
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 
 # Importing the command line takes off the path what it holds for the user's folder, as this one.
 sys.path.insert(0, str(Path(__file__).parent / "support"))

@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from rewrite_guide import rewritten
 
 from raysweep.cli import app
+from raysweep.kinds.emergence.study import EmergenceStudy
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.study.bundled import bundled_studies
 from raysweep.study.reader import parse_study
-from raysweep.study.spec import EmergenceStudy
-from raysweep.study.spec import ForcingStudy as Study
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(

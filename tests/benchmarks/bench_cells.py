@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tiny_runs import opened, study
 
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.runners import local
-from raysweep.study.spec import ForcingStudy as Study
 
 CELLS = (1, 4)
 

@@ -31,10 +31,10 @@ from waiting import wait_until
 from waiting_for_mlflow import eventually, free_port, server
 
 from raysweep.errors import InputError
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.sweep import CellState, Sweep
 from raysweep.runners import local
 from raysweep.runners.observer import Silent
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.tracking import start_sidecar, sync
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row, read_parts

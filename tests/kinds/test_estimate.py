@@ -5,8 +5,8 @@ from simulate_packs import measured, run
 from tiny_two_cells import StudyFactory
 
 from raysweep.kinds.forcing.plan import ForcingSweep as Sweep
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.kind import study_size
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.training.timing import epoch_cost
 from raysweep.trials.packing import Pack
 

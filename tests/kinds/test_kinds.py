@@ -15,7 +15,7 @@ THIRD = """
 from typing import Literal
 
 from raysweep.kinds.forcing.kind import Forcing
-from raysweep.study.spec import ForcingStudy as Study
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 
 
 class ThirdStudy(Study):

@@ -14,13 +14,14 @@ from tiny_trials import curves, rows_of, trial
 from tiny_two_cells import StudyFactory
 
 from raysweep.errors import InputError
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.kind import study_size
 from raysweep.kinds.sweep import science_digest
 from raysweep.runners import local
 from raysweep.study import checks
 from raysweep.study.cells import expand
+from raysweep.study.files import check_files
 from raysweep.study.reader import StudyFileError, load_study
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.tracking.facts import study_facts
 from raysweep.trials.trial import Arm
 
@@ -152,7 +153,7 @@ def test_code_and_options_are_part_of_the_science(
     assert list(study.files) == ["changing_encoder:convolution"]
     assert expand(study)[0].id != expand(study_of())[0].id
     assert science_digest(study_of(name, "model.options.channels=4")) != science_digest(study)
-    checks.check_files(study, expand(study)[0])
+    check_files(study, expand(study)[0])
     file.write_text(source + "\n# another\n")
     assert science_digest(study_of(name)) != science_digest(study)
     with pytest.raises(InputError, match=r"changing_encoder\.py: has changed since this run was"):

@@ -13,11 +13,11 @@ from tiny_runs import assert_same_table, misbehaving, opened, packed, parts, stu
 from raysweep.errors import InputError
 from raysweep.kinds.forcing.plan import ForcingSweep as Sweep
 from raysweep.kinds.forcing.run_pack import pack_bytes, run_pack
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.sweep import CellState
 from raysweep.models.memory import is_memory_short
 from raysweep.runners import local
 from raysweep.runners.attempt import attempt
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.study.spec import StudyBase
 from raysweep.trials.columns import TIMING_COLUMNS
 from raysweep.trials.packing import Pack

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tiny_two_cells import StudyFactory
 from write_golden import CELLS, bundled_cells
 
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.study.cells import Cell, expand, varying
-from raysweep.study.spec import ForcingStudy as Study
 
 
 def study(data: object, model: object | None = None, **rest: object) -> Study:

@@ -11,8 +11,8 @@ from checked import faults, load
 from tiny_two_cells import StudyFactory
 
 from raysweep.errors import InputError
-from raysweep.study import checks
 from raysweep.study.cells import expand
+from raysweep.study.files import check_files
 from raysweep.study.reader import StudyFileError
 
 OWN_LOSS = """
@@ -124,16 +124,16 @@ def test_another_content_is_another_cell(arrays_yaml: Path) -> None:
 def test_a_file_that_changes_while_a_study_runs_is_noticed(arrays_yaml: Path) -> None:
     study = load(arrays_yaml)
     [cell] = expand(study)
-    checks.check_files(study, cell)
+    check_files(study, cell)
     file = arrays_yaml.parent / "mine.npz"
     stamp = file.stat().st_mtime_ns
     write_arrays(file, rows=121)
     os.utime(file, ns=(stamp, stamp))
     with pytest.raises(InputError, match=r"mine\.npz: has changed since this run was planned"):
-        checks.check_files(study, cell)
+        check_files(study, cell)
     file.unlink()
     with pytest.raises(InputError, match=r"mine\.npz: cannot be read \(No such file"):
-        checks.check_files(study, cell)
+        check_files(study, cell)
 
 
 @pytest.mark.parametrize(

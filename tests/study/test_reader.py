@@ -13,9 +13,9 @@ from tiny_two_cells import TINY, StudyFactory
 from write_golden import BROKEN_MESSAGE, broken_message
 
 from raysweep.errors import InputError
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.study.bundled import find_study
 from raysweep.study.reader import StudyFileError, dump_study, load_study
-from raysweep.study.spec import ForcingStudy as Study
 
 QUICKSTART = find_study("quickstart").read_text()
 

@@ -5,19 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from raysweep.study.spec import (
-    Clash,
-    Confirm,
-    DataGrid,
-    EmergenceStudy,
-    EncoderTraining,
-    ModelGrid,
-    Search,
-    StrengthRange,
-)
-from raysweep.study.spec import (
-    ForcingStudy as Study,
-)
+from raysweep.kinds.emergence.study import EmergenceStudy, EncoderTraining
+from raysweep.kinds.forcing.study import ForcingStudy as Study
+from raysweep.study.spec import Clash, Confirm, DataGrid, ModelGrid, Search, StrengthRange
 
 BLOCK = {"dataset": "synthetic", "U": 4}
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysweep.errors import InputError
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.study.reader import StudyFileError, dump_study, load_study, parse_study
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.study.yaml_lines import read_document
 
 BASE = "name: x\ndata: {dataset: a, v: %s}\n"

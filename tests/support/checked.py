@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from tiny_two_cells import StudyFactory
 
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.study import checks
 from raysweep.study.reader import StudyFileError, load_study
-from raysweep.study.spec import ForcingStudy as Study
 
 
 def faults(study_of: StudyFactory, *overrides: str) -> list[str]:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from raysweep.folder.run_folder import RunFolder
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.sweep import Sweep
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.trials.storage import Output
 from raysweep.trials.table import CURVE, CURVE_EPOCHS, Row, results_of, write_part
 from raysweep.trials.trial import Trial

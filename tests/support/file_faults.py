@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.study import checks
 from raysweep.study.reader import StudyFileError, parse_study
-from raysweep.study.spec import ForcingStudy as Study
 
 
 def parse(text: str, *overrides: str) -> Study:

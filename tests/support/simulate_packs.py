@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from raysweep.kinds.forcing.plan import ForcingSweep as Sweep
 from raysweep.kinds.forcing.search import Outcome
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.sweep import NONE, CellPlan, Earlier
 from raysweep.seeds import derive_seed
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.trials.packing import Pack
 from raysweep.trials.trial import Proposal, Status, Trial, TrialResult
 

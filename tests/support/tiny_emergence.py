@@ -5,9 +5,9 @@ from typing import Any
 import yaml
 from tiny_runs import SUPPORT
 
+from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.study import checks
 from raysweep.study.reader import parse_study
-from raysweep.study.spec import EmergenceStudy
 
 
 def document(**changes: Any) -> dict[str, Any]:

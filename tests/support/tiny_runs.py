@@ -14,9 +14,9 @@ import prepared
 import yaml
 
 from raysweep.folder.run_folder import RunFolder
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.study import checks
 from raysweep.study.reader import parse_study
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.trials.columns import TIMING_COLUMNS
 from raysweep.trials.storage import Output
 from raysweep.trials.table import PART_SUFFIX, PARTS, read_table

@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterable
 
 from raysweep.kinds.forcing.run_pack import run_pack
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.sweep import science_digest
 from raysweep.study.cells import Cell, expand
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row
 from raysweep.trials.trial import Arm, Stage, Trial

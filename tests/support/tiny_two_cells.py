@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.study import checks
 from raysweep.study.reader import parse_study
-from raysweep.study.spec import ForcingStudy as Study
 
 TINY = """
 name: tiny

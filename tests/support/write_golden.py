@@ -1,4 +1,4 @@
-"""Writes the golden files anew, when a change of them is meant: python tests/support/write_golden.py."""
+"""Writes the golden files, when a change is meant: python tests/support/write_golden.py."""
 
 import json
 from pathlib import Path

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 
 from raysweep.folder.run_folder import RunFolder
-from raysweep.study.spec import ForcingStudy as Study
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.tracking import sync
 from raysweep.tracking.means import average, mean, mean_and_sd
 from raysweep.trials.table import Row, results_of, write_part

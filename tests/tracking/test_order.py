@@ -9,8 +9,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from raysweep.folder.run_folder import RunFolder
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.sweep import Sweep
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.tracking import sync
 from raysweep.trials.table import results_of, write_part
 

@@ -17,9 +17,9 @@ from mlflow.entities import Run
 from mlflow_server import running_server
 
 from raysweep.folder.run_folder import RunFolder
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.study import checks
 from raysweep.study.reader import parse_study
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.tracking import sync
 from raysweep.trials.table import Row, results_of, write_part
 from raysweep.trials.trial import Arm, Stage, Trial

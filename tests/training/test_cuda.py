@@ -14,13 +14,13 @@ from tiny_training import Gap, make_members
 from tiny_two_cells import StudyFactory
 
 from raysweep.kinds.forcing import run_pack as execute
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.losses import LOSSES, build_loss
 from raysweep.models.architecture import Architecture
 from raysweep.models.shape import MultimodalShape
 from raysweep.models.trained import TrainedPack
 from raysweep.runners.attempt import attempt
 from raysweep.study.cells import expand
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.training import captured
 from raysweep.training.inputs import TrainSettings
 from raysweep.training.train import train_pack

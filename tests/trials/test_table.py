@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from raysweep.errors import InputError
 from raysweep.kinds.forcing.plan import ForcingSweep as Sweep
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.study.cells import Cell
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.trials.columns import REQUIRED
 from raysweep.trials.storage import Output
 from raysweep.trials.table import (

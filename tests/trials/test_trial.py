@@ -5,10 +5,10 @@ import math
 import pytest
 from tiny_two_cells import StudyFactory
 
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.sweep import science_digest
 from raysweep.seeds import content_key
 from raysweep.study.cells import Cell
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.trials.trial import Arm, Options, Stage, Status, Trial, TrialResult
 
 CELL = Cell("synthetic", (("U", 4),), (0, 1), "mlp", 1, 1, 8, 8)

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from raysweep.data.views import Views
 from raysweep.kinds.emergence.families import EncoderTrial, Rates
+from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.metrics import Preprocessing
 from raysweep.models.shape import EncoderShape
 from raysweep.models.trained import TrainedEncoders
 from raysweep.seeds import derive_seed
-from raysweep.study.spec import EmergenceStudy, Scalar
+from raysweep.study.spec import Scalar
 from raysweep.training.evaluate import alignment_rows, alike_where_inputs_are
 from raysweep.training.inputs import EncoderData, Members, TrainSettings
 from raysweep.training.train import train_encoders

@@ -6,8 +6,8 @@ extended by some of them may find other rates, and has then none of its pairs.
 
 from raysweep.kinds.emergence.families import families, heterogeneity_depth
 from raysweep.kinds.emergence.plan import MODALITIES, tuning_cells
+from raysweep.kinds.emergence.study import EmergenceStudy, Tuning
 from raysweep.study.cells import Cell, expand, varying
-from raysweep.study.spec import EmergenceStudy, Tuning
 
 _FIXING = ("D_phi", "depths")
 _FREE = (*_FIXING, "offsets")

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from raysweep.data.registry import find_dataset
+from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.seeds import content_key
 from raysweep.study.cells import Cell, expand, varying
-from raysweep.study.spec import EmergenceStudy, Scalar
+from raysweep.study.spec import Scalar
 from raysweep.trials.trial import Trial
 
 _RATES = ("learning_rate", "weight_decay")

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.kinds.kind import Kind, StudySize
-from raysweep.study.spec import EmergenceStudy
 
 if TYPE_CHECKING:
     import pandas as pd

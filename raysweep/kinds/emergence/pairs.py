@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raysweep.kinds.emergence.study import EmergentEvaluation
 from raysweep.metrics import (
     REGISTRY,
     calibration_of,
@@ -17,7 +18,6 @@ from raysweep.metrics import (
 )
 from raysweep.metrics.preprocessing import NONE
 from raysweep.seeds import derive_seed
-from raysweep.study.spec import EmergentEvaluation
 
 K = TypeVar("K", bound=Hashable)
 

@@ -16,12 +16,12 @@ from raysweep.kinds.emergence.families import (
     families,
     heterogeneity_depth,
 )
+from raysweep.kinds.emergence.study import EmergenceStudy, Tuning
 from raysweep.kinds.emergence.tuning import TunedRates, choose_rates, propose_rates
 from raysweep.kinds.sweep import CellPlan, CellState, Sweep
 from raysweep.seeds import derive_seed
 from raysweep.study.cells import Cell
 from raysweep.study.fingerprint import science_digest
-from raysweep.study.spec import EmergenceStudy, Tuning
 from raysweep.trials.packing import Pack, pack_trials
 from raysweep.trials.trial import Arm, Stage, Status, Trial, TrialResult
 

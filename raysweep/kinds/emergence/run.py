@@ -11,10 +11,10 @@ from raysweep.data.registry import load
 from raysweep.kinds.emergence.encoders import CHUNK_ROWS, MEASURED_SPLITS, Encoders, Job, Measured
 from raysweep.kinds.emergence.families import EncoderTrial
 from raysweep.kinds.emergence.pairs import PairScore, align_pairs
+from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.metrics.undefined import words_of
 from raysweep.models.shape import EncoderShape
-from raysweep.study.checks import check_files
-from raysweep.study.spec import EmergenceStudy
+from raysweep.study.files import check_files
 from raysweep.training.denormals import denormals
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row

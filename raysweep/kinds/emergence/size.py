@@ -16,8 +16,8 @@ from raysweep.kinds.emergence.plan import (
     tuning_cells,
 )
 from raysweep.kinds.emergence.run import run_family
+from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.kinds.kind import StudySize
-from raysweep.study.spec import EmergenceStudy
 from raysweep.training.timing import clock, epoch_cost
 from raysweep.trials.packing import Pack
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from raysweep.study.spec import EmergenceStudy
+from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.tracking.views import View, metric, parallels, param, scatter
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from raysweep.data.views import Views
+from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.models.architecture import Architecture
 from raysweep.models.trained import MultimodalForward, TrainedPack
-from raysweep.study.spec import ForcingStudy
 from raysweep.training import evaluate
 from raysweep.trials.table import CURVE, CURVE_EPOCHS
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from raysweep.kinds.forcing.plan import ForcingSweep
+from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.forcing.widening import (
     proposals_begun,
     read_earlier,
@@ -13,7 +14,7 @@ from raysweep.kinds.forcing.widening import (
 )
 from raysweep.kinds.sweep import Earlier
 from raysweep.study.cells import expand
-from raysweep.study.spec import ForcingStudy, Search
+from raysweep.study.spec import Search
 from raysweep.trials.storage import Output
 from raysweep.trials.table import read_parts
 from raysweep.trials.trial import TrialResult

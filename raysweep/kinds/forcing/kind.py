@@ -3,9 +3,10 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.kind import Kind, StudySize
 from raysweep.plugins.options import Option
-from raysweep.study.spec import ForcingStudy, OptionRange
+from raysweep.study.spec import OptionRange
 
 if TYPE_CHECKING:
     import pandas as pd

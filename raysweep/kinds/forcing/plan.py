@@ -10,11 +10,12 @@ from typing import ClassVar
 import numpy as np
 
 from raysweep.kinds.forcing.search import Outcome, choose, propose
+from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.sweep import NONE, CellPlan, CellState, Earlier, Sweep
 from raysweep.seeds import derive_seed
 from raysweep.study.cells import Cell
 from raysweep.study.fingerprint import science_digest
-from raysweep.study.spec import ForcingStudy, Search
+from raysweep.study.spec import Search
 from raysweep.trials.packing import Pack, cohorts, pack_trials
 from raysweep.trials.trial import Arm, Proposal, Stage, Status, Trial, TrialResult
 

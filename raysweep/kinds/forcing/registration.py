@@ -1,8 +1,8 @@
 """What a forcing study commits itself to before its first trial, and what it could find."""
 
+from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.study.cells import expand
 from raysweep.study.fingerprint import science_digest
-from raysweep.study.spec import ForcingStudy
 from raysweep_analysis.inference import detectable_effect as smallest
 from raysweep_analysis.preregistration import AnalysisPlan
 

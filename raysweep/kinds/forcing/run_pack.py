@@ -9,6 +9,7 @@ from raysweep.data.facts import data_facts
 from raysweep.data.registry import load_together
 from raysweep.data.views import Views
 from raysweep.kinds.forcing.curves import AlignmentCurve, aligned_layer, learning_curves
+from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.forcing.undefined import undefined_words
 from raysweep.losses import OverPairs, build_loss, pairwise_elements
 from raysweep.models.architecture import Architecture
@@ -17,8 +18,7 @@ from raysweep.models.named import named_architecture
 from raysweep.models.shape import MultimodalShape
 from raysweep.models.trained import TrainedPack
 from raysweep.seeds import derive_seed
-from raysweep.study.checks import check_files
-from raysweep.study.spec import ForcingStudy
+from raysweep.study.files import check_files
 from raysweep.study.spec.fields import OptionValue
 from raysweep.training import evaluate
 from raysweep.training.denormals import denormals

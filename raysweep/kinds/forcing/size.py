@@ -7,8 +7,8 @@ import torch
 
 from raysweep.kinds.forcing.plan import ForcingSweep, search_draws, trials_of_cell
 from raysweep.kinds.forcing.run_pack import run_pack, train_only
+from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.kind import StudySize
-from raysweep.study.spec import ForcingStudy
 from raysweep.training.timing import clock, epoch_cost
 from raysweep.trials.packing import Pack, pack_trials
 from raysweep.trials.trial import Trial

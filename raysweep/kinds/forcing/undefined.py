@@ -7,9 +7,10 @@ import torch
 
 from raysweep.data.views import Views
 from raysweep.kinds.forcing.curves import aligned_layer
+from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.metrics.undefined import words_of
 from raysweep.models.trained import MultimodalForward, TrainedPack
-from raysweep.study.spec import Evaluation, ForcingStudy
+from raysweep.study.spec import Evaluation
 from raysweep.training.evaluate import AlignmentScore, alignment_rows, stacked
 
 

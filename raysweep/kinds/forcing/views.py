@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from raysweep.study.spec import ForcingStudy
+from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.tracking.facts import effect_names
 from raysweep.tracking.views import View, bar, curve, metric, parallels, param, scatter
 

@@ -12,7 +12,7 @@ from raysweep.data.registry import DATASETS, load
 from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.plugins.options import Option, Value
-from raysweep.study.checks.files import resolved_path, same_files
+from raysweep.study.files import resolved_path, same_files
 from raysweep.study.reader import unknown_name
 from raysweep.study.spec import DataGrid
 from raysweep.study.yaml_lines import Fault, Location, shown

@@ -12,8 +12,8 @@ from raysweep.models.custom import CustomEncoder, custom_encoder
 from raysweep.models.packable import check_packing
 from raysweep.plugins.user_code import said, source_of
 from raysweep.study.cells import DEFAULT_DEPTH, DEFAULT_WIDTH
-from raysweep.study.checks.files import file_digest
 from raysweep.study.checks.parts import pairs_of
+from raysweep.study.files import file_digest
 from raysweep.study.partial import salvage
 from raysweep.study.reader import unknown_name
 from raysweep.study.spec import MLP, Alignment, ModelGrid, Training

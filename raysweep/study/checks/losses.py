@@ -14,8 +14,8 @@ from raysweep.losses import COMMON_OPTIONS, LOSSES, build_loss, check_usable
 from raysweep.losses.registry import CUSTOM_OPTIONS
 from raysweep.plugins.options import Option
 from raysweep.plugins.user_code import said, source_of
-from raysweep.study.checks.files import file_digest
 from raysweep.study.checks.parts import check_options, check_value
+from raysweep.study.files import file_digest
 from raysweep.study.partial import salvage
 from raysweep.study.reader import unknown_name
 from raysweep.study.spec import OptionRange, Search, Training

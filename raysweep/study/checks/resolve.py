@@ -7,7 +7,7 @@ from raysweep.data.registry import DATASETS
 from raysweep.kinds.kind import kind_of
 from raysweep.metrics import REGISTRY
 from raysweep.plugins.user_code import code_folders, make_importable, search_folders, source_of
-from raysweep.study.checks.files import file_digest, resolved_path
+from raysweep.study.files import file_digest, resolved_path
 from raysweep.study.spec import StudyBase
 
 

@@ -1,18 +1,11 @@
-"""What a study is: frozen parts that check themselves.
+"""What studies of all kinds are made of: frozen parts that check themselves.
 
 The fields here are the keys of a study file (``search_spaces/README.md`` documents them for users).
 Names that depend on a registry (datasets, encoders, metrics, alignment losses) are checked one
-layer up, in ``vocabulary``; everything that can be checked without one is checked here.
+layer up, in ``study.checks``; everything that can be checked without one is checked here.
 """
 
 from raysweep.study.spec.base import StudyBase
-from raysweep.study.spec.emergence import (
-    EmergenceStudy,
-    EmergentEvaluation,
-    EncoderTraining,
-    LogRange,
-    Tuning,
-)
 from raysweep.study.spec.fields import (
     CONFIRM_SEEDS_FROM,
     FIELDS_ONLY,
@@ -23,7 +16,6 @@ from raysweep.study.spec.fields import (
     Scalar,
     Seed,
 )
-from raysweep.study.spec.forcing import ForcingStudy
 from raysweep.study.spec.grids import MLP, DataGrid, ModelGrid
 from raysweep.study.spec.parts import (
     Alignment,
@@ -50,13 +42,8 @@ __all__ = [
     "Clash",
     "Confirm",
     "DataGrid",
-    "EmergenceStudy",
-    "EmergentEvaluation",
-    "EncoderTraining",
     "Evaluation",
-    "ForcingStudy",
     "ItemFaults",
-    "LogRange",
     "MeasuredPerformance",
     "ModelGrid",
     "Objective",
@@ -70,7 +57,6 @@ __all__ = [
     "StrengthRange",
     "StudyBase",
     "Training",
-    "Tuning",
     "Verdict",
     "metric_names",
 ]

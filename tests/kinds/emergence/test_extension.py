@@ -12,9 +12,9 @@ from tiny_runs import SUPPORT, begun, opened
 from raysweep.errors import InputError
 from raysweep.folder.run_folder import extends
 from raysweep.kinds.emergence.plan import EmergenceSweep
+from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.study import checks
 from raysweep.study.reader import StudyFileError, dump_study, parse_study
-from raysweep.study.spec import EmergenceStudy
 from raysweep.trials.packing import Pack
 from raysweep.trials.trial import Stage, Status, TrialResult
 

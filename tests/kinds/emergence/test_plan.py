@@ -13,11 +13,11 @@ from raysweep.folder.run_folder import extends
 from raysweep.kinds.emergence.families import Rates, families
 from raysweep.kinds.emergence.plan import EmergenceSweep, tuning_cells
 from raysweep.kinds.emergence.size import emergence_size
+from raysweep.kinds.emergence.study import Tuning
 from raysweep.kinds.emergence.tuning import TunedRates, choose_rates, propose_rates
 from raysweep.kinds.sweep import CellState
 from raysweep.study import checks
 from raysweep.study.reader import StudyFileError, parse_study
-from raysweep.study.spec import Tuning
 from raysweep.trials.packing import Pack
 from raysweep.trials.trial import Stage, Status, TrialResult
 

@@ -13,13 +13,13 @@ from tiny_runs import assert_same_table, opened, parts, table
 from raysweep.data.registry import load
 from raysweep.folder.conclusion import conclude
 from raysweep.kinds.emergence.plan import EmergenceSweep
+from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.kinds.sweep import CellState
 from raysweep.metrics import PAPER, calibrate_layers, measure
 from raysweep.models.shape import EncoderShape
 from raysweep.runners import local
 from raysweep.runners.attempt import attempt
 from raysweep.seeds import derive_seed
-from raysweep.study.spec import EmergenceStudy
 from raysweep.training.evaluate import alignment_rows
 
 

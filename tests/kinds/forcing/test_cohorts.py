@@ -11,10 +11,10 @@ from simulate_packs import diverged, essence, measured, run
 
 from raysweep.kinds.forcing.plan import ForcingSweep as Sweep
 from raysweep.kinds.forcing.plan import plan_cell, plan_cohort
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.kind import study_size
 from raysweep.kinds.sweep import CellState
 from raysweep.study.cells import Cell, expand
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.trials.packing import Pack, cohorts
 from raysweep.trials.trial import Stage, Trial, TrialResult
 

@@ -15,12 +15,12 @@ from raysweep.data import registry
 from raysweep.folder.stored_study import extends
 from raysweep.kinds.forcing.plan import ForcingSweep as Sweep
 from raysweep.kinds.forcing.run_pack import pack_bytes, run_pack
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.sweep import CellState
 from raysweep.runners import local
 from raysweep.study.cells import Cell, expand
 from raysweep.study.fingerprint import science_digest
 from raysweep.study.reader import StudyFileError
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row, read_parts
 from raysweep.trials.trial import Arm, Stage, Trial

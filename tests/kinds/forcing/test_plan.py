@@ -11,9 +11,9 @@ from tiny_two_cells import StudyFactory
 from raysweep.kinds.forcing.plan import ForcingSweep as Sweep
 from raysweep.kinds.forcing.plan import trials_of_cell
 from raysweep.kinds.forcing.search import choose
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.kind import study_size
 from raysweep.kinds.sweep import CellState
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.trials.packing import Pack
 from raysweep.trials.trial import Arm, Stage, Trial
 

@@ -11,12 +11,12 @@ from raysweep.data.registry import load
 from raysweep.errors import InputError
 from raysweep.kinds.forcing.curves import CURVE_POINTS
 from raysweep.kinds.forcing.run_pack import run_pack
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.sweep import science_digest
 from raysweep.models.shape import MultimodalShape
 from raysweep.study import checks
 from raysweep.study.cells import expand
 from raysweep.study.reader import load_study
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.training import evaluate
 from raysweep.trials.columns import REQUIRED
 from raysweep.trials.packing import Pack

@@ -21,10 +21,10 @@ from raysweep.kinds.display import verdict_table
 from raysweep.kinds.forcing.plan import ForcingSweep as Sweep
 from raysweep.kinds.forcing.run_pack import run_pack
 from raysweep.kinds.forcing.search import Outcome, choose, propose
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.kind import study_size
 from raysweep.runners import local
 from raysweep.seeds import derive_seed
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.study.spec import Search
 from raysweep.tracking.facts import study_facts
 from raysweep.tracking.runs import runs_of_cell

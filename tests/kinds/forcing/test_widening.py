@@ -10,6 +10,7 @@ from tiny_runs import assert_same_table, opened, parts, study, table
 from raysweep.errors import InputError
 from raysweep.folder.run_folder import RunFolder, extends
 from raysweep.kinds.forcing.search import Outcome, propose
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.forcing.widening import (
     PROPOSED_NAME,
     proposals_begun,
@@ -19,7 +20,6 @@ from raysweep.kinds.forcing.widening import (
 from raysweep.kinds.sweep import Sweep
 from raysweep.runners import local
 from raysweep.seeds import derive_seed
-from raysweep.study.spec import ForcingStudy as Study
 from raysweep.tracking.optuna_export import export_searches
 from raysweep.trials.storage import Output
 from raysweep.trials.trial import Proposal, Stage, Trial, TrialResult
