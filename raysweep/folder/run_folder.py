@@ -14,7 +14,7 @@ from raysweep.folder.causes import Place, at_fault, causes, columns, given_up
 from raysweep.folder.lock import Driver as Driver
 from raysweep.folder.lock import find_driver, only_driver
 from raysweep.folder.stored_study import STUDY_NAME as STUDY_NAME
-from raysweep.folder.stored_study import Adoption
+from raysweep.folder.stored_study import StoredStudy
 from raysweep.folder.stored_study import extends as extends
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import NONE, Earlier, Sweep
@@ -38,7 +38,7 @@ class RunFolder:
 
     def __init__(self, output: Output) -> None:
         self.output = output
-        self._adoption = Adoption(output)
+        self._stored = StoredStudy(output)
         self._remembering = None if output.local is not None else _Remembering(output.location)
 
     def study(self) -> StudyBase | None:
@@ -47,7 +47,7 @@ class RunFolder:
         Raises:
             InputError: its file was changed beyond an extension, or is no study any more.
         """
-        return self._adoption.study()
+        return self._stored.study()
 
     def existing_study(self) -> StudyBase:
         """The study that the folder belongs to.
@@ -65,7 +65,7 @@ class RunFolder:
 
     def restore_study(self) -> str:
         """Write a study's file again that is missing or damaged; returns what was done."""
-        return self._adoption.restore()
+        return self._stored.restore()
 
     def adopt(self, study: StudyBase) -> str:
         """Make the folder the study's: store the resolved study in it.
@@ -79,7 +79,7 @@ class RunFolder:
         Raises:
             InputError: the folder belongs to a study whose results this one could not use.
         """
-        return self._adoption.adopt(study)
+        return self._stored.adopt(study)
 
     def name(self) -> str:
         """A name of the folder that no other has, and that it keeps when it is moved.
@@ -162,7 +162,7 @@ class RunFolder:
 
     def earlier(self, study: StudyBase, results: dict[str, TrialResult]) -> Earlier:
         """What the study's searches proposed before they were widened; mostly nothing."""
-        return self._adoption.earlier(study, results)
+        return self._stored.earlier(study, results)
 
     def _sweep(self, study: StudyBase, results: dict[str, TrialResult]) -> Sweep:
         return sweep_of(study, results, self.earlier(study, results))

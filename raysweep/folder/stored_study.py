@@ -25,7 +25,7 @@ STUDY_NAME = "study.yaml"
 KEPT_NAME = ".adopted.json"
 
 
-class Adoption:
+class StoredStudy:
     """The study of one output folder.
 
     Args:

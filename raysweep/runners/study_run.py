@@ -176,13 +176,13 @@ class _Course:
             self._folder.driver_lock(self._listener.say),
         ):
             self._adopt()
-            with self._companion() as companion:
+            with self._sidecar() as sidecar:
                 with ray_here, self._listener.watching() as observer:
                     sweep = self._train(observer)
                 if not sweep.finished:
                     raise KeyboardInterrupt
-                if companion is not None:
-                    companion.catch_up()
+                if sidecar is not None:
+                    sidecar.catch_up()
                 if sweep.results:
                     self.conclusion = conclude(self._folder, self._study, sweep)
                     self._listener.concluded(self.conclusion)
@@ -235,18 +235,18 @@ class _Course:
         )
 
     @contextlib.contextmanager
-    def _companion(self) -> Iterator["Sidecar | None"]:
+    def _sidecar(self) -> Iterator["Sidecar | None"]:
         if not self._manner.mlflow:
             yield None
             return
         from raysweep import tracking
 
         say = self._listener.say
-        companion = tracking.start_sidecar(self._folder, self._manner.tracking_uri)
+        sidecar = tracking.start_sidecar(self._folder, self._manner.tracking_uri)
         self.copying = True
         most_s = _INTERRUPTED_COPY_S
         try:
-            yield companion
+            yield sidecar
             most_s = math.inf
         except KeyboardInterrupt:
             say(
@@ -254,7 +254,7 @@ class _Course:
             )
             raise
         finally:
-            outcome = companion.finish(60.0, most_s, say)
+            outcome = sidecar.finish(60.0, most_s, say)
             self.copying = False
             say(outcome)
 

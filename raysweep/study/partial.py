@@ -36,7 +36,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Salvaged(Generic[M]):
+class Partial(Generic[M]):
     """What is left of a malformed value.
 
     Attributes:
@@ -56,9 +56,9 @@ class Salvaged(Generic[M]):
         return self.part is None or _touches(self.removed, place)
 
 
-def salvage(
+def read_partial(
     model: type[M], raw: object, stand_ins: Mapping[Location, Any] | None = None
-) -> Salvaged[M]:
+) -> Partial[M]:
     """Validate a raw value, taking out what is faulty.
 
     Args:
@@ -66,9 +66,7 @@ def salvage(
         raw: a mapping, malformed or not; it is not changed. None stands for an empty one.
         stand_ins: place -> what is put where a required value is faulty.
     """
-    found: Salvaged[M] = Salvaged(
-        None, copy.deepcopy(dict(raw)) if isinstance(raw, Mapping) else {}
-    )
+    found: Partial[M] = Partial(None, copy.deepcopy(dict(raw)) if isinstance(raw, Mapping) else {})
     if raw is not None and not isinstance(raw, Mapping):
         found.removed.append(())
     for _ in range(_MOST_ROUNDS):
@@ -81,12 +79,12 @@ def salvage(
             places = tuple((*at, *key) for key in clash.keys)
             if by_name or not any(_touches(found.removed, place) for place in places):
                 found.findings.append(Finding(places, _told(str(clash), part)))
-        return Salvaged(part, found.value, found.findings, found.removed)
+        return Partial(part, found.value, found.findings, found.removed)
     return found
 
 
 def _take_out(
-    found: Salvaged[Any], error: ValidationError, stand_ins: Mapping[Location, Any]
+    found: Partial[Any], error: ValidationError, stand_ins: Mapping[Location, Any]
 ) -> None:
     """Take what the error names out of the value, and note it where it is news."""
     faulty: list[Location] = []

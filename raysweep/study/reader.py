@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from raysweep.errors import InputError
 from raysweep.kinds.kind import kind_named, kind_names
-from raysweep.study.partial import salvage
+from raysweep.study.partial import read_partial
 from raysweep.study.spec import StudyBase
 from raysweep.study.yaml_lines import (
     Document,
@@ -75,9 +75,9 @@ def load_study(
         path: the YAML file.
         overrides: assignments such as ``search.trials=8`` or ``data.0.U=[0, 4]``, applied before
             the checks.
-        check: further checks on the raw document that need registries (``vocabulary.check``); it
+        check: further checks on the raw document that need registries (``checks.check``); it
             also gets the folder that relative paths are relative to.
-        complete: turns the valid study into the resolved one (``vocabulary.resolve``).
+        complete: turns the valid study into the resolved one (``checks.resolve``).
 
     Raises:
         InputError: the file cannot be read.
@@ -180,7 +180,7 @@ def dump_study(study: StudyBase) -> str:
 def _validated(document: Document) -> tuple[StudyBase | None, list[Fault]]:
     """The study, or its faults."""
     model = kind_named(document.value.get("kind")).study
-    found = salvage(model, document.value, _STAND_INS)
+    found = read_partial(model, document.value, _STAND_INS)
     faults = []
     for finding in found.findings:
         given = [place for place in finding.places if document.has(place)]

@@ -2,7 +2,7 @@
 
 The table is the only truth: a copy can be made again at any time, a second one writes nothing, and
 an outage of MLflow costs a run nothing. Only ``client.py`` imports mlflow, and only once a copy is
-made: a driver that starts a companion does not load it.
+made: a driver that starts a sidecar does not load it.
 """
 
 from raysweep.tracking.address import (

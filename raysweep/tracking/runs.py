@@ -139,7 +139,7 @@ def summary_run(
         parents: the parent runs of the cells that have any.
         cells: number of cells of the study.
         planned: trials of the whole study.
-        status: as `standing.study_status` gives it.
+        status: as `run_status.study_status` gives it.
     """
     trials = sum(p.metrics["trials"] for p in parents)
     training = study.training.model_dump(mode="json")

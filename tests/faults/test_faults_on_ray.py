@@ -248,7 +248,7 @@ def test_packs_that_can_never_run_are_given_up_and_run_when_they_can(
 
 
 @contextlib.contextmanager
-def companion(folder: Path, uri: str, said: list[str]) -> Iterator[None]:
+def sidecar(folder: Path, uri: str, said: list[str]) -> Iterator[None]:
     """A copy beside the run, as the command line has one; ``said`` gets its outcome."""
     copying = start_sidecar(opened(folder, study()), uri)
     try:
@@ -284,7 +284,7 @@ def test_a_server_that_is_stopped_and_started_in_mid_sweep(
             eventually(lambda: "no server answers" in log.read_text(), PATIENCE_S)
             second.enter_context(server(command, tmp_path, port))
 
-        with companion(out, uri, said):
+        with sidecar(out, uri, said):
             sweep = run_ray(study(), out, At({2: stop, 5: start}))
         assert sweep.finished
         assert "experiment tiny" in said[0]
@@ -297,7 +297,7 @@ def test_a_server_that_is_stopped_and_started_in_mid_sweep(
 @pytest.mark.mlflow
 def test_a_server_that_is_never_there(ray_here: None, undisturbed: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    with companion(tmp_path / "out", f"http://127.0.0.1:{free_port()}", said):
+    with sidecar(tmp_path / "out", f"http://127.0.0.1:{free_port()}", said):
         assert run_ray(study(), tmp_path / "out").finished
     assert "no server answers" in said[0]
     assert f"`raysweep sync {tmp_path / 'out'}`" in said[0]
@@ -314,7 +314,7 @@ def test_a_database_that_is_locked_by_another_program(
         other.execute("CREATE TABLE another (x)")
         other.commit()
         other.execute("BEGIN EXCLUSIVE")
-        with companion(out, uri, said):
+        with sidecar(out, uri, said):
             assert run_ray(study(), out).finished
         assert "locked by another program" in said[0]
         assert_same_table(table(out), table(undisturbed))

@@ -22,7 +22,7 @@ from tiny_runs import (
 from raysweep.errors import InputError
 from raysweep.folder.conclusion import conclude
 from raysweep.folder.run_folder import RunFolder
-from raysweep.folder.stored_study import KEPT_NAME, Adoption
+from raysweep.folder.stored_study import KEPT_NAME, StoredStudy
 from raysweep.runners import local
 from raysweep.study.reader import dump_study
 from raysweep.trials.storage import Output
@@ -186,25 +186,25 @@ def test_without_a_copy_a_damaged_study_is_given_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["a folder", ELSEWHERE])
 def test_it_is_the_same_on_any_filesystem(tmp_path: Path, place: str) -> None:
     output = Output(tmp_path if place == "a folder" else place)
-    adoption = Adoption(output)
-    assert adoption.study() is None
-    assert adoption.restore() == ""
-    adoption.adopt(study())
-    assert adoption.study() == study()
-    adoption.adopt(study(training__epochs=3))  # there is nothing to lose yet
-    adoption.adopt(study())
+    stored = StoredStudy(output)
+    assert stored.study() is None
+    assert stored.restore() == ""
+    stored.adopt(study())
+    assert stored.study() == study()
+    stored.adopt(study(training__epochs=3))  # there is nothing to lose yet
+    stored.adopt(study())
     begun(output)
     output.write("study.yaml", dump_study(study(training__epochs=3)).encode())
     with pytest.raises(InputError, match=r"(?s)-  epochs: 2.*\+  epochs: 3"):
-        adoption.study()
+        stored.study()
     with pytest.raises(InputError, match="another study"):
-        adoption.adopt(study(training__epochs=3))
+        stored.adopt(study(training__epochs=3))
     output.delete("study.yaml")
-    assert adoption.study() == study()
-    assert "was missing" in adoption.restore()
+    assert stored.study() == study()
+    assert "was missing" in stored.restore()
     assert output.read("study.yaml") == dump_study(study()).encode()
-    adoption.adopt(study(confirm__seeds=5))
-    assert adoption.study() == study(confirm__seeds=5)
+    stored.adopt(study(confirm__seeds=5))
+    assert stored.study() == study(confirm__seeds=5)
 
 
 def test_a_driver_killed_while_it_adopts_leaves_an_extension(

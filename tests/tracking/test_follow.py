@@ -1,4 +1,4 @@
-"""The copy beside a run: a real server that goes away, a companion process, the UI in a browser."""
+"""The copy beside a run: a real server that goes away, a sidecar process, the UI in a browser."""
 
 import contextlib
 import os
@@ -104,20 +104,20 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     return opened(tmp_path / "out", study())
 
 
-def test_companion_copies_what_comes_in_and_then_the_ui_shows_it(
+def test_sidecar_copies_what_comes_in_and_then_the_ui_shows_it(
     place: RunFolder, tmp_path: Path
 ) -> None:
-    companion = start_sidecar(place)
-    beside = companion._process
+    sidecar = start_sidecar(place)
+    beside = sidecar._process
     draw_packs(place, study())
-    companion.catch_up()
+    sidecar.catch_up()
     assert beside.poll() is not None
-    last = companion._process.pid
+    last = sidecar._process.pid
     assert os.getpriority(os.PRIO_PROCESS, last) == os.getpriority(os.PRIO_PROCESS, 0)
     group = Path(f"/proc/{last}/autogroup")
     if group.exists():
         assert group.read_text().endswith("nice 0\n")
-    outcome = companion.finish(60)
+    outcome = sidecar.finish(60)
     assert outcome.startswith("MLflow: experiment drawn")
     assert str(tmp_path / "mlflow.db") in outcome
     assert sync(place).runs_written == 0
@@ -154,7 +154,7 @@ def test_companion_copies_what_comes_in_and_then_the_ui_shows_it(
     assert "confirm forced" not in page
 
 
-def test_companion_ends_when_its_driver_is_killed(place: RunFolder, tmp_path: Path) -> None:
+def test_sidecar_ends_when_its_driver_is_killed(place: RunFolder, tmp_path: Path) -> None:
     draw_packs(place, study(), most=1)
     code = (
         "import sys, time; from raysweep.folder.run_folder import RunFolder; "
@@ -166,11 +166,11 @@ def test_companion_ends_when_its_driver_is_killed(place: RunFolder, tmp_path: Pa
         [sys.executable, "-c", code, place.output.location], stdout=subprocess.PIPE, text=True
     )
     assert driver.stdout is not None
-    companion = int(driver.stdout.readline())
+    sidecar = int(driver.stdout.readline())
     # Not in the driver's session: Ctrl-C in the terminal does not reach it.
-    assert os.getsid(companion) == companion
-    eventually(lambda: os.getpriority(os.PRIO_PROCESS, companion) == 19)
-    group = Path(f"/proc/{companion}/autogroup")
+    assert os.getsid(sidecar) == sidecar
+    eventually(lambda: os.getpriority(os.PRIO_PROCESS, sidecar) == 19)
+    group = Path(f"/proc/{sidecar}/autogroup")
     if group.exists():  # where Linux shares processors out by session
         eventually(lambda: group.read_text().endswith("nice 19\n"))
     driver.kill()
@@ -179,10 +179,10 @@ def test_companion_ends_when_its_driver_is_killed(place: RunFolder, tmp_path: Pa
     # The test waits for it, and would at its priority wait for whatever else this machine does.
     with contextlib.suppress(OSError):
         group.write_text("0")
-        os.setpriority(os.PRIO_PROCESS, companion, 0)
+        os.setpriority(os.PRIO_PROCESS, sidecar, 0)
     log = tmp_path / "out" / "tracking.log"
     eventually(lambda: "MLflow: experiment drawn" in log.read_text(), 300)
-    eventually(lambda: not alive(companion))
+    eventually(lambda: not alive(sidecar))
 
 
 @given(cost_s=st.floats(1e-6, 1e4), cores=st.integers(1, 256))
@@ -259,20 +259,20 @@ def test_last_copy_waits_for_others_who_write_to_the_database(
     assert "locked by another program" in said[-1]
 
 
-def test_companion_without_a_server_says_how_to_catch_up(place: RunFolder) -> None:
+def test_sidecar_without_a_server_says_how_to_catch_up(place: RunFolder) -> None:
     draw_packs(place, study(), most=1)
-    companion = start_sidecar(place, f"http://127.0.0.1:{free_port()}")
-    outcome = companion.finish(60)
+    sidecar = start_sidecar(place, f"http://127.0.0.1:{free_port()}")
+    outcome = sidecar.finish(60)
     assert "no server answers" in outcome
     assert f"`raysweep sync {place.output.location}`" in outcome
 
 
-def test_companion_that_takes_too_long_is_ended(place: RunFolder) -> None:
-    companion = start_sidecar(place)
+def test_sidecar_that_takes_too_long_is_ended(place: RunFolder) -> None:
+    sidecar = start_sidecar(place)
     started = time.monotonic()
-    assert "not all was copied in 0.1 s" in companion.finish(0.1)
+    assert "not all was copied in 0.1 s" in sidecar.finish(0.1)
     assert time.monotonic() - started < 5
-    assert companion._process.poll() is not None
+    assert sidecar._process.poll() is not None
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_companion_that_takes_too_long_is_ended(place: RunFolder) -> None:
         ("WARNING no answer, try {i}", 60, "not all was copied in 1 s"),
     ],
 )
-def test_companion_is_waited_for_while_it_gets_on(
+def test_sidecar_is_waited_for_while_it_gets_on(
     tmp_path: Path, says: str, most_s: float, expected: str
 ) -> None:
     code = (

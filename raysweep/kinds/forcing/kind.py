@@ -52,10 +52,10 @@ class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
 
     def searched_draws(self, raw: Mapping[str, Any]) -> tuple[int, ...]:
         """The draws that only search."""
-        from raysweep.study.partial import salvage
+        from raysweep.study.partial import read_partial
         from raysweep.study.spec import Search
 
-        searched = salvage(Search, raw.get("search") or {}).part
+        searched = read_partial(Search, raw.get("search") or {}).part
         return () if searched is None else searched.draws or ()
 
     def resolved(self, study: ForcingStudy) -> dict[str, Any]:

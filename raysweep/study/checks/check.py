@@ -26,7 +26,7 @@ from raysweep.study.checks.encoders import check_encoder
 from raysweep.study.checks.evaluation import check_calibration, check_metrics
 from raysweep.study.checks.parts import pairs_of
 from raysweep.study.checks.rows import BlockRows, check_rows, written_rows
-from raysweep.study.partial import salvage
+from raysweep.study.partial import read_partial
 from raysweep.study.spec import DataGrid
 from raysweep.study.yaml_lines import Fault, Location, joined
 
@@ -56,7 +56,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
         rows = [written_rows(block)]
         if not found and isinstance(block.get("dataset"), str):
             # Faulty draws, which the specification tells, are no reason not to check the rest.
-            sound = salvage(DataGrid, block).value
+            sound = read_partial(DataGrid, block).value
             found = check_combinations(sound, at)
             found += kind.check_data(block, at)
             loaded: list[Views] = []

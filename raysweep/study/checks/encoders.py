@@ -14,7 +14,7 @@ from raysweep.plugins.user_code import said, source_of
 from raysweep.study.cells import DEFAULT_DEPTH, DEFAULT_WIDTH
 from raysweep.study.checks.parts import pairs_of
 from raysweep.study.files import file_digest
-from raysweep.study.partial import salvage
+from raysweep.study.partial import read_partial
 from raysweep.study.reader import unknown_name
 from raysweep.study.spec import MLP, Alignment, ModelGrid, Training
 from raysweep.study.yaml_lines import Fault, Location
@@ -30,7 +30,7 @@ def check_encoder(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> 
         raw: the study.
         inputs: features of modality 1, 2, ... of each dataset that could be loaded.
     """
-    grid = salvage(ModelGrid, raw.get("model"))
+    grid = read_partial(ModelGrid, raw.get("model"))
     if grid.part is None or grid.lost("encoder") or grid.lost("options"):
         return []
     name, options = grid.part.encoder, grid.part.options
@@ -45,7 +45,7 @@ def check_encoder(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> 
     if ":" not in name:
         own = ", or a function of your own as package.module:function"
         return [Fault(at, unknown_name("encoder", name, [MLP]) + own)]
-    training = salvage(Training, raw.get("training")).part or Training()
+    training = read_partial(Training, raw.get("training")).part or Training()
     scales = dict.fromkeys(_scales(raw, inputs))
     encoders: list[CustomEncoder] = []
     tried = "imported"
@@ -75,7 +75,7 @@ def _scales(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> Iterat
 
 def _check_layer(alignment: object, encoders: Sequence[CustomEncoder]) -> list[Fault]:
     """The fault of aligning a hidden layer that an encoder does not show, or does not train."""
-    layer = (salvage(Alignment, alignment).part or Alignment()).layer
+    layer = (read_partial(Alignment, alignment).part or Alignment()).layer
     if layer == "last":
         return []
     if all(layer <= encoder.layers for encoder in encoders):

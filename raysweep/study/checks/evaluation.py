@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from raysweep.metrics import REGISTRY
 from raysweep.study.checks.parts import check_options
-from raysweep.study.partial import salvage
+from raysweep.study.partial import read_partial
 from raysweep.study.reader import unknown_name
 from raysweep.study.spec import Evaluation, metric_names
 from raysweep.study.yaml_lines import Fault, Location
@@ -70,7 +70,7 @@ def check_objective(search: object, evaluation: object) -> list[Fault]:
 
 def check_calibration(evaluation: object) -> list[Fault]:
     """Chance is what a metric gives for shuffled pairs: it must depend on the pairs."""
-    found = salvage(Evaluation, evaluation)
+    found = read_partial(Evaluation, evaluation)
     if found.part is None or found.lost("calibrate") or not found.part.calibrate:
         return []
     faults = []

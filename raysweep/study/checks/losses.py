@@ -16,7 +16,7 @@ from raysweep.plugins.options import Option
 from raysweep.plugins.user_code import said, source_of
 from raysweep.study.checks.parts import check_options, check_value
 from raysweep.study.files import file_digest
-from raysweep.study.partial import salvage
+from raysweep.study.partial import read_partial
 from raysweep.study.reader import unknown_name
 from raysweep.study.spec import OptionRange, Search, Training
 from raysweep.study.yaml_lines import Fault, Location
@@ -65,7 +65,7 @@ def check_loss(
         )
     faults += _check_searched(name, search)
     given = search.get("options") if isinstance(search, Mapping) else None
-    valid = salvage(Search, search)
+    valid = read_partial(Search, search)
     if faults or (given and (valid.part is None or valid.lost("options"))):
         return faults
     searched = valid.part.options if given and valid.part is not None else {}
@@ -73,7 +73,7 @@ def check_loss(
         isinstance(v, OptionRange) and any(True for _ in v.clashes()) for v in searched.values()
     ):
         return faults  # a range without two ends has none to build with
-    settings = salvage(Training, training).part or Training()
+    settings = read_partial(Training, training).part or Training()
     return _check_building(name, options, searched, list(dict.fromkeys(widths)), settings)
 
 

@@ -7,7 +7,7 @@ from raysweep.errors import InputError
 from raysweep.kinds.kind import kind_named
 from raysweep.plugins.options import Option
 from raysweep.study.cells import DEFAULT_DEPTH, DEFAULT_WIDTH
-from raysweep.study.partial import salvage
+from raysweep.study.partial import read_partial
 from raysweep.study.reader import unknown_name
 from raysweep.study.spec import ModelGrid
 from raysweep.study.yaml_lines import Fault, Location, shown
@@ -48,7 +48,7 @@ def check_value(option: Option, value: object, at: Location) -> list[Fault]:
 def pairs_of(raw: Mapping[str, Any], name: Literal["depth", "width"]) -> list[tuple[int, int]]:
     """Depths or widths of the two encoders, for each shape of the grid; none where faulty."""
     names = (name, f"{name}_1", f"{name}_2")
-    found = salvage(ModelGrid, raw.get("model"))
+    found = read_partial(ModelGrid, raw.get("model"))
     given = raw["model"] if isinstance(raw.get("model"), Mapping) else {}
     clashing = {key for clash in ModelGrid.named_clashes(given) for key, *_ in clash.keys}
     if found.part is None or clashing & set(names) or any(map(found.lost, names)):

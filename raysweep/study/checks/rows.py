@@ -8,7 +8,7 @@ from raysweep.data.registry import DATASETS
 from raysweep.errors import InputError
 from raysweep.metrics import REGISTRY
 from raysweep.study.checks.evaluation import metric_places, options_of
-from raysweep.study.partial import salvage
+from raysweep.study.partial import read_partial
 from raysweep.study.spec import Evaluation, Training
 from raysweep.study.yaml_lines import Fault, Location
 from raysweep.text import counted
@@ -52,7 +52,7 @@ def check_rows(raw: Mapping[str, Any], blocks: Sequence[BlockRows]) -> list[Faul
     """Faults of what does not fit into the smallest splits."""
     faults = []
     smallest = _smallest(blocks, "train")
-    training = salvage(Training, raw.get("training"))
+    training = read_partial(Training, raw.get("training"))
     if smallest is not None and training.part is not None and not training.lost("batch_size"):
         size, there = training.part.batch_size, smallest.rows["train"]
         given = raw.get("training")
@@ -70,7 +70,7 @@ def check_rows(raw: Mapping[str, Any], blocks: Sequence[BlockRows]) -> list[Faul
 def _check_neighbours(evaluation: object, blocks: Sequence[BlockRows]) -> list[Fault]:
     """Faults of metrics that look for more neighbours than there are rows."""
     faults = []
-    found = salvage(Evaluation, evaluation)
+    found = read_partial(Evaluation, evaluation)
     limits = [
         (block.rows[split], block.at)
         for split in ("validation", "test")
