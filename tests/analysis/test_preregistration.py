@@ -80,9 +80,9 @@ def test_an_edited_file_is_noticed():
 def test_the_module_needs_the_standard_library_only():
     code = (
         "import sys, importlib.util\n"
-        "file = 'analysis/raysweep_analysis/plan.py'\n"
-        "spec = importlib.util.spec_from_file_location('plan', file)\n"
-        "module = importlib.util.module_from_spec(spec); sys.modules['plan'] = module\n"
+        "file = 'analysis/raysweep_analysis/preregistration.py'\n"
+        "spec = importlib.util.spec_from_file_location('preregistration', file)\n"
+        "module = importlib.util.module_from_spec(spec); sys.modules['preregistration'] = module\n"
         "spec.loader.exec_module(module)\n"
         "heavy = {'numpy', 'pandas', 'scipy', 'pydantic'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

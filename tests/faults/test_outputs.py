@@ -81,7 +81,7 @@ def test_a_study_in_a_bucket(bucket: str, tmp_path: Path) -> None:
 
 HOLD = """
 import os, sys, time
-from raysweep import driver
+from raysweep.folder import lock
 from raysweep.trials.storage import Output
 location, machine, log = sys.argv[1:]
 if machine:

@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
 from tiny_runs import study
 from tiny_trials import rows_of, trial
-from torch import nn
 
 from raysweep.folder.causes import cause, causes, limits, sentences
 from raysweep.kinds.forcing.search import Outcome, choose
@@ -169,23 +167,8 @@ def test_a_loss_whose_gradient_breaks_diverges_and_forced_nothing_then() -> None
     assert (row["status"], row["diverged_step"], row["steps"]) == ("diverged", 0, 1)
 
 
-class Silent(nn.Module):
-    """An encoder none of whose units ever fires."""
-
-    def __init__(self, inputs: int, width: int) -> None:
-        super().__init__()
-        self.layer = nn.Linear(inputs, width)
-
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        return [torch.relu(self.layer(x) * 0.0 - 1.0)]
-
-
-def silent(inputs: int, depth: int, width: int) -> nn.Module:
-    return Silent(inputs, width)
-
-
 def test_constant_representations_are_named() -> None:
-    wanted = study(model={"width": 8, "depth": 1, "encoder": "test_causes:silent"})
+    wanted = study(model={"width": 8, "depth": 1, "encoder": "own_encoders:silent"})
     [row] = rows_of(wanted, [trial(wanted)])
     for split in ("validation", "test"):
         assert row[f"alignment_unbiased_cka_{split}"] is None

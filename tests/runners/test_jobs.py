@@ -250,7 +250,7 @@ def test_what_no_cluster_could_run_is_refused_here(options: dict[str, Any], expe
 
 ASK = """
 import sys
-from raysweep import jobs
+from raysweep.runners import jobs
 from raysweep.errors import InputError
 here, nowhere = sys.argv[1:]
 for ask in (
@@ -295,7 +295,7 @@ def test_a_wrong_token_is_told(
 
 KNOCK = """
 import os, sys, time
-from raysweep import ray_cluster
+from raysweep.runners import ray_cluster
 from raysweep.errors import InputError
 
 began = time.monotonic()

@@ -277,3 +277,18 @@ def copying(inputs: int, depth: int, width: int) -> nn.Module:
             return [*(h.clone() for h in below), top]
 
     return Copies(inputs, depth, width)
+
+
+class Silent(nn.Module):
+    """An encoder none of whose units ever fires."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(inputs, width)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [torch.relu(self.layer(x) * 0.0 - 1.0)]
+
+
+def silent(inputs: int, depth: int, width: int) -> nn.Module:
+    return Silent(inputs, width)
