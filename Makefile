@@ -26,7 +26,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 guide: $(VENV)/.installed
-	$(BIN)/python -m tests.rewrite_guide
+	$(BIN)/python -m tests.support.rewrite_guide
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python tests/benchmarks/bench_training.py --jax $(BIN)/python

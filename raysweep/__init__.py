@@ -30,19 +30,15 @@ __all__ = [
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import raysweep.losses as losses
     import raysweep.metrics as metrics
-    import raysweep.objective as losses
     import raysweep_analysis as analysis
     from raysweep.api.run import Run, open_run, run
     from raysweep.api.study import Study, load_study
     from raysweep.errors import InputError
     from raysweep.metrics.measurement import measure
 
-_MODULES = {
-    "analysis": "raysweep.analysis",
-    "losses": "raysweep.objective",
-    "metrics": "raysweep.metrics",
-}
+_MODULES = ("analysis", "losses", "metrics")
 _MEMBERS = {
     "InputError": "raysweep.errors",
     "Run": "raysweep.api.run",
@@ -59,7 +55,7 @@ def __getattr__(name: str) -> object:
     import importlib
 
     if name in _MODULES:
-        found: object = importlib.import_module(_MODULES[name])
+        found: object = importlib.import_module(f"raysweep.{name}")
     elif name in _MEMBERS:
         found = getattr(importlib.import_module(_MEMBERS[name]), name)
     else:

@@ -21,11 +21,12 @@ import hypothesis
 import pytest
 
 import raysweep.cli  # noqa: F401
-from raysweep.spec import ForcingStudy as Study
+from raysweep.kinds.forcing.study import ForcingStudy as Study
 
 # Importing the command line takes off the path what it holds for the user's folder, as this one.
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+from tiny_runs import SUPPORT
 from tiny_two_cells import TINY, StudyFactory, tiny
 
 hypothesis.settings.register_profile("raysweep", deadline=None, derandomize=True)
@@ -106,11 +107,11 @@ def compiled_kernel() -> None:
 @pytest.fixture(scope="module")
 def ray_here() -> Iterator[None]:
     """One Ray of 2 CPUs for all tests of a file, with a GPU that is declared and not there."""
-    from raysweep import ray_cluster  # sets what Ray reads when it is imported
+    from raysweep.runners import ray_cluster  # sets what Ray reads when it is imported
 
     ray = ray_cluster.ray
     path = list(sys.path)
-    sys.path.insert(0, str(Path(__file__).parent))
+    sys.path.insert(0, str(SUPPORT))
     ray.init(
         address="local",
         num_cpus=2,

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
+from rewrite_guide import rewritten
 
-from raysweep.bundled import bundled_studies
 from raysweep.cli import app
-from raysweep.spec import EmergenceStudy
-from raysweep.spec import ForcingStudy as Study
-from raysweep.study_file import parse_study
-from tests.rewrite_guide import rewritten
+from raysweep.kinds.emergence.study import EmergenceStudy
+from raysweep.kinds.forcing.study import ForcingStudy as Study
+from raysweep.study.bundled import bundled_studies
+from raysweep.study.reader import parse_study
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(

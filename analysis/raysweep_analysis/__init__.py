@@ -12,7 +12,7 @@ import sys
 
 if sys.argv[:1] == ["-m"] and __name__ in sys.orig_argv:
     # python -m raysweep_analysis: this is the program, and no library of another one.
-    from raysweep import import_path
+    from raysweep.plugins import import_path
 
     import_path.put_users_aside()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from raysweep.errors import InputError
-from raysweep.wording import visible
+from raysweep.text import visible
 from raysweep_analysis.report import write_report
 from raysweep_analysis.settings import Settings, beside
 

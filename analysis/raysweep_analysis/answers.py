@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from raysweep.causes import LIMITS
-from raysweep.outcomes import amount, digits_of, outcome_words, scale_of
+from raysweep.folder.causes import LIMITS
+from raysweep.trials.outcomes import amount, digits_of, outcome_words, scale_of
 from raysweep_analysis.contrasts import cell_columns
 from raysweep_analysis.figures.style import signed
 from raysweep_analysis.figures.words import value_words

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from raysweep.columns import REQUIRED
 from raysweep.errors import InputError
-from raysweep.table import read_table
+from raysweep.trials.columns import REQUIRED
+from raysweep.trials.table import read_table
 
 Source = str | Path | pd.DataFrame
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from raysweep.science import science_digest
-from raysweep.spec import StudyBase
-from raysweep.storage import Output
-from raysweep.study_file import parse_study
+from raysweep.study.fingerprint import science_digest
+from raysweep.study.reader import parse_study
+from raysweep.study.spec import StudyBase
+from raysweep.trials.storage import Output
 from raysweep_analysis.load import Source
 from raysweep_analysis.pairs import Unit
-from raysweep_analysis.plan import PLAN_NAME, AnalysisPlan, read_plan
+from raysweep_analysis.preregistration import PLAN_NAME, AnalysisPlan, read_plan
 
 STUDY_NAME = "study.yaml"
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from raysweep.causes import FAILED, LIMITS, WAITING, cause, columns, limits
-from raysweep.outcomes import amount
+from raysweep.folder.causes import FAILED, LIMITS, WAITING, cause, columns, limits
+from raysweep.trials.outcomes import amount
 from raysweep_analysis.pairs import GROUP, PLACE
 
 FOUND = ("helps", "hurts", "equivalent")
@@ -67,7 +67,7 @@ def reasons(effects: pd.DataFrame, trials: pd.DataFrame, rows: pd.DataFrame) -> 
 
 
 def causes_of(effects: pd.DataFrame, trials: pd.DataFrame) -> list[list[str]]:
-    """Why each row that has no pair has none (`raysweep.causes`); of others what they lack."""
+    """Why each row without a pair has none (`raysweep.folder.causes`); of others what they lack."""
     metric = ""
     if len(effects):
         metric = str(effects["alignment"].iloc[0]).removeprefix("alignment_").rpartition("_")[0]
@@ -96,7 +96,7 @@ def _lacks(row: dict[Any, Any]) -> bool:
 def _facts(
     trials: pd.DataFrame, wanted: set[tuple[Any, Any]], metric: str
 ) -> dict[tuple[Any, Any], list[dict[str, object]]]:
-    """Study and cell -> its rows as `raysweep.causes` reads them, of those that are wanted."""
+    """Study and cell -> its rows as `raysweep.folder.causes` reads them, of wanted ones."""
     places = trials.groupby(PLACE, sort=False).indices
     known = trials[[name for name in columns(metric) if name in trials]]
     # All at once: a frame of its own for each cell takes milliseconds.

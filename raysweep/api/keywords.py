@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raysweep.errors import InputError
-from raysweep.study_yaml import Document, Fault, Location, joined, shown
+from raysweep.study.yaml_lines import Document, Fault, Location, joined, shown
 
 _DEEPEST = 20
 

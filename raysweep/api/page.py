@@ -5,7 +5,7 @@ import html
 from typing import TYPE_CHECKING
 
 from raysweep.errors import InputError
-from raysweep.wording import visible
+from raysweep.text import visible
 
 if TYPE_CHECKING:
     import pandas as pd

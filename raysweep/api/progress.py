@@ -8,10 +8,10 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from raysweep.conclusion import Conclusion
-from raysweep.display import RunDisplay, Screen, as_html
-from raysweep.progress import Observer, Silent
-from raysweep.study_run import Listener
+from raysweep.folder.conclusion import Conclusion
+from raysweep.kinds.display import RunDisplay, Screen, as_html
+from raysweep.runners.observer import Observer, Silent
+from raysweep.runners.study_run import Listener
 
 _MOST_LINES = 8
 

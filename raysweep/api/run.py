@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from raysweep.api.status import Status
-    from raysweep.conclusion import Conclusion
-    from raysweep.run_folder import RunFolder
-    from raysweep.spec import StudyBase
+    from raysweep.folder.conclusion import Conclusion
+    from raysweep.folder.run_folder import RunFolder
+    from raysweep.study.spec import StudyBase
     from raysweep_analysis.report import Picture
 
 RESULTS = "results"
@@ -64,8 +64,8 @@ def run(
         >>> raysweep.run(study, runner="local", progress=False)
         Run('.../results/tiny', study='tiny', trials='12 of 12')
     """
-    from raysweep.run_folder import RunFolder
-    from raysweep.storage import Output
+    from raysweep.folder.run_folder import RunFolder
+    from raysweep.trials.storage import Output
 
     given = study if isinstance(study, Study) else load_study(study)
     folder = RunFolder(Output(f"{RESULTS}/{given.name}" if out is None else out))
@@ -86,8 +86,8 @@ def open_run(folder: str | Path) -> "Run":
         >>> raysweep.open_run("results/tiny")
         Run('.../results/tiny', study='tiny', trials='12 of 12')
     """
-    from raysweep.run_folder import RunFolder
-    from raysweep.storage import Output
+    from raysweep.folder.run_folder import RunFolder
+    from raysweep.trials.storage import Output
 
     place = RunFolder(Output(folder))
     return Run(place, place.existing_study())
@@ -161,7 +161,7 @@ class Run:
             >>> list(effects["label"])
             ['synthetic']
         """
-        from raysweep.kinds import kind_of
+        from raysweep.kinds.kind import kind_of
 
         return kind_of(self._study).effects(self._study, self.trials, **options)
 
@@ -198,7 +198,7 @@ class Run:
             >>> pathlib.Path(raysweep.open_run("results/tiny").report).name
             'report.html'
         """
-        from raysweep.conclusion import REPORT_NAME, conclude
+        from raysweep.folder.conclusion import REPORT_NAME, conclude
 
         if self._folder.output.read(REPORT_NAME) is None:
             self._concluded = conclude(self._folder, self._study)
@@ -221,7 +221,7 @@ class Run:
             >>> picture.figure.savefig("map.pdf")
         """
         from raysweep.errors import InputError
-        from raysweep.study_file import unknown_name
+        from raysweep.study.reader import unknown_name
         from raysweep_analysis.report import pictures
 
         drawn = {picture.name: picture for picture in pictures(self._conclusion().findings)}
@@ -244,7 +244,7 @@ class Run:
             >>> raysweep.open_run("results/tiny").resume(runner="local", progress=False)
             Run('.../results/tiny', study='tiny', trials='12 of 12')
         """
-        from raysweep.vocabulary import with_code_folders
+        from raysweep.study.checks import with_code_folders
 
         study = with_code_folders(self._folder.existing_study(), Path.cwd())
         return _run(study, self._folder, runner, address, workers, progress, tracking_uri)
@@ -263,7 +263,7 @@ class Run:
         return status_of(self._folder, self._study)
 
     def _conclusion(self) -> "Conclusion":
-        from raysweep.conclusion import judge
+        from raysweep.folder.conclusion import judge
 
         if self._concluded is None:
             self._folder.renew_table(self._study)
@@ -293,7 +293,7 @@ def _run(
     import os
 
     from raysweep.api.progress import listener
-    from raysweep.study_run import Manner, run_study
+    from raysweep.runners.study_run import Manner, run_study
     from raysweep.tracking.address import VARIABLE
 
     if runner == "ray":

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raysweep.display import as_html, as_text, status_table
-from raysweep.run_folder import RunFolder
-from raysweep.spec import StudyBase
-from raysweep.sweep import Sweep
-from raysweep.wording import counted
+from raysweep.folder.run_folder import RunFolder
+from raysweep.kinds.display import as_html, as_text, status_table
+from raysweep.kinds.sweep import Sweep
+from raysweep.study.spec import StudyBase
+from raysweep.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd

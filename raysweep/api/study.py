@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from raysweep.kinds import StudySize
-    from raysweep.spec import StudyBase
+    from raysweep.kinds.kind import StudySize
+    from raysweep.study.spec import StudyBase
 
 
 class Study:
@@ -32,7 +32,7 @@ class Study:
         >>> raysweep.Study(name="tiny", data={"dataset": "synthetic"}, seed="one")
         Traceback (most recent call last):
         ...
-        raysweep.study_file.StudyFileError: Study: 2 faults
+        raysweep.study.reader.StudyFileError: Study: 2 faults
           data: dataset synthetic needs U: ...
           seed: expected a whole number, found 'one'
     """
@@ -40,13 +40,13 @@ class Study:
     resolved: "StudyBase"
 
     def __init__(self, **keywords: Any) -> None:
-        from raysweep import vocabulary
         from raysweep.api.keywords import read_keywords
-        from raysweep.study_file import checked_study
+        from raysweep.study import checks
+        from raysweep.study.reader import checked_study
 
         document = read_keywords(keywords)
         self.resolved = checked_study(
-            document, "Study", Path.cwd(), vocabulary.check, vocabulary.resolve_files
+            document, "Study", Path.cwd(), checks.check, checks.resolve_files
         )
 
     @classmethod
@@ -75,7 +75,7 @@ class Study:
             >>> print(study.to_yaml().splitlines()[0])
             name: quickstart
         """
-        from raysweep.study_file import dump_study
+        from raysweep.study.reader import dump_study
 
         return dump_study(self.resolved)
 
@@ -90,7 +90,7 @@ class Study:
             >>> raysweep.load_study("quickstart").size().trials
             430
         """
-        from raysweep.kinds import study_size
+        from raysweep.kinds.kind import study_size
 
         return study_size(self.resolved, measure_time)
 
@@ -100,7 +100,7 @@ class Study:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        from raysweep.cells import expand
+        from raysweep.study.cells import expand
 
         cells = len(expand(self.resolved))
         return f"Study(name={self.name!r}, kind={self.kind!r}, cells={cells})"
@@ -122,11 +122,11 @@ def load_study(path: str | Path, **overrides: Any) -> Study:
         >>> raysweep.load_study("quickstart", confirm__seeds=20)
         Study(name='quickstart', kind='forcing', cells=5)
     """
-    from raysweep import vocabulary
     from raysweep.api.keywords import put
-    from raysweep.bundled import find_study
     from raysweep.errors import InputError
-    from raysweep.study_file import checked_study, document_in, read_text
+    from raysweep.study import checks
+    from raysweep.study.bundled import find_study
+    from raysweep.study.reader import checked_study, document_in, read_text
 
     file = find_study(str(path))
     document, lines = document_in(read_text(file), str(file)), []
@@ -137,7 +137,5 @@ def load_study(path: str | Path, **overrides: Any) -> Study:
             lines.append(str(error))
     folder = file.resolve().parent
     return Study.of(
-        checked_study(
-            document, str(file), folder, vocabulary.check, vocabulary.resolve_files, lines
-        )
+        checked_study(document, str(file), folder, checks.check, checks.resolve_files, lines)
     )

@@ -1,6 +1,6 @@
 """The command line; the only package that prints or exits."""
 
-from raysweep import import_path
+from raysweep.plugins import import_path
 
 import_path.put_users_aside()
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from raysweep.causes import sentences
 from raysweep.cli.terminal import FolderArgument, TrackingOption, adopted_study, app, stderr, stdout
-from raysweep.run_folder import RunFolder
-from raysweep.storage import Output
-from raysweep.wording import counted
+from raysweep.folder.causes import sentences
+from raysweep.folder.run_folder import RunFolder
+from raysweep.text import counted
+from raysweep.trials.storage import Output
 
 _LAST_LINES = 4
 _MOST_CELLS = 20
@@ -22,8 +22,8 @@ def status(
     ] = False,
 ) -> None:
     """Show how far a run is; the exit code is 0 also where it is not finished."""
-    from raysweep import watch as watching
-    from raysweep.display import RunDisplay, status_table
+    from raysweep.kinds.display import RunDisplay, status_table
+    from raysweep.runners import watch as watching
 
     place = RunFolder(Output(folder))
     study = adopted_study(place)
@@ -66,7 +66,7 @@ def failures(
     full: Annotated[bool, typer.Option("--full", help="Show everything that is known.")] = False,
 ) -> None:
     """Show which packs failed, and the last lines of why."""
-    from raysweep.display import cell_names
+    from raysweep.kinds.display import cell_names
 
     place = RunFolder(Output(folder))
     sweep = place.left(adopted_study(place))
@@ -98,7 +98,7 @@ def export(
     ],
 ) -> None:
     """Write a run's searches as Optuna studies, which optuna-dashboard shows."""
-    from raysweep.export import export_searches
+    from raysweep.tracking.optuna_export import export_searches
 
     report = export_searches(RunFolder(Output(folder)), optuna)
     stdout.print(

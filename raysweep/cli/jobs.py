@@ -57,7 +57,7 @@ def submit(
     ] = None,
 ) -> None:
     """Run a study as a job on a cluster, show its progress, and print the verdict."""
-    from raysweep import jobs
+    from raysweep.runners import jobs
 
     modules = importable(module)
     arguments: Sequence[str] = ["--wait", f"{wait:g}"] if wait else []
@@ -73,7 +73,7 @@ def submit(
 @app.command("jobs")
 def list_jobs(address: AddressOption = _HERE) -> None:
     """List the studies that were sent to a cluster."""
-    from raysweep import jobs
+    from raysweep.runners import jobs
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("job", "study", "status", "started", "out"):
@@ -93,7 +93,7 @@ def logs(
     address: AddressOption = _HERE,
 ) -> None:
     """Show what a job has printed; with --follow, end as it ends."""
-    from raysweep import jobs
+    from raysweep.runners import jobs
 
     if follow:
         _listen(address, job)
@@ -104,7 +104,7 @@ def logs(
 @app.command()
 def stop(job: JobArgument, address: AddressOption = _HERE) -> None:
     """Stop a job; everything that it has finished is kept."""
-    from raysweep import jobs
+    from raysweep.runners import jobs
 
     stopped = jobs.stop(address, job)
     told = jobs.job(address, job)
@@ -119,7 +119,7 @@ def stop(job: JobArgument, address: AddressOption = _HERE) -> None:
 
 def _listen(address: str, job_id: str) -> None:
     """Show what a job prints until it ends; exit as it did."""
-    from raysweep import jobs
+    from raysweep.runners import jobs
 
     try:
         for text in jobs.follow(address, job_id):

@@ -10,7 +10,6 @@ import typer
 from rich.text import Text
 
 from raysweep import __version__
-from raysweep.bundled import bundled_studies
 from raysweep.cli.terminal import (
     INTERRUPTED,
     UNTESTED,
@@ -30,16 +29,17 @@ from raysweep.cli.terminal import (
     stdout,
 )
 from raysweep.errors import InputError, RunnerLost
-from raysweep.kinds import kind_of
-from raysweep.run_folder import RunFolder
-from raysweep.spec import StudyBase
-from raysweep.storage import Output
-from raysweep.wording import counted, visible
+from raysweep.folder.run_folder import RunFolder
+from raysweep.kinds.kind import kind_of
+from raysweep.study.bundled import bundled_studies
+from raysweep.study.spec import StudyBase
+from raysweep.text import counted, visible
+from raysweep.trials.storage import Output
 
 if TYPE_CHECKING:
-    from raysweep.conclusion import Conclusion
-    from raysweep.display import RunDisplay
-    from raysweep.study_run import Manner
+    from raysweep.folder.conclusion import Conclusion
+    from raysweep.kinds.display import RunDisplay
+    from raysweep.runners.study_run import Manner
 
 RunnerOption = Annotated[
     str, typer.Option(help="ray, or local: the same loop in this process, without Ray.")
@@ -70,7 +70,7 @@ def run(
     mlflow: MlflowOption = True,
 ) -> None:
     """Run a study, or what is missing of it, and print the verdict."""
-    from raysweep.study_run import Manner
+    from raysweep.runners.study_run import Manner
 
     modules = importable(module)
     manner = Manner(runner, address, workers, modules, pack_limit, wait, mlflow, tracking_uri)
@@ -90,8 +90,8 @@ def resume(
     mlflow: MlflowOption = True,
 ) -> None:
     """Run what is missing in an output folder, and print the verdict."""
-    from raysweep.study_run import Manner
-    from raysweep.vocabulary import with_code_folders
+    from raysweep.runners.study_run import Manner
+    from raysweep.study.checks import with_code_folders
 
     place = RunFolder(Output(folder))
     modules = importable(module)
@@ -124,7 +124,7 @@ def describe(
     ] = None,
 ) -> None:
     """List what a study file may name, or the columns of the trial table, as Markdown."""
-    from raysweep.guide import SECTIONS
+    from raysweep.cli.reference import SECTIONS
 
     if what is None:
         for name in SECTIONS:
@@ -143,10 +143,10 @@ def plan(
     timing: Annotated[bool, typer.Option(help="Train a little to estimate the time.")] = True,
 ) -> None:
     """Show a study's size before it is run: cells, trials, packs, models, time."""
-    from raysweep.conclusion import detectable_effect
-    from raysweep.display import duration
-    from raysweep.kinds import study_size
-    from raysweep.study_file import dump_study
+    from raysweep.folder.conclusion import detectable_effect
+    from raysweep.kinds.display import duration
+    from raysweep.kinds.kind import study_size
+    from raysweep.study.reader import dump_study
 
     resolved = load(study, overrides)
     stdout.print(dump_study(resolved), highlight=False, markup=False)
@@ -179,8 +179,8 @@ def plan(
 @app.command()
 def analyze(folder: FolderArgument) -> None:
     """Print the verdict of a run, and write its report, figures and tables."""
-    from raysweep.conclusion import conclude
-    from raysweep.study_run import writable
+    from raysweep.folder.conclusion import conclude
+    from raysweep.runners.study_run import writable
 
     place = RunFolder(Output(folder))
     study = adopted_study(place)
@@ -203,7 +203,7 @@ def version() -> None:
 
 
 def _run(study: StudyBase, folder: RunFolder, manner: "Manner") -> None:
-    from raysweep.study_run import Stopped, run_study
+    from raysweep.runners.study_run import Stopped, run_study
 
     try:
         outcome = run_study(study, folder, manner, _Terminal(study))
@@ -229,7 +229,7 @@ class _Terminal:
 
     def watching(self) -> "RunDisplay":
         """A live table, or lines where there is no terminal."""
-        from raysweep.display import RunDisplay
+        from raysweep.kinds.display import RunDisplay
 
         return RunDisplay(stderr)
 

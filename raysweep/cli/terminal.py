@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from raysweep.bundled import find_study
-from raysweep.display import Screen
 from raysweep.errors import InputError
-from raysweep.run_folder import RunFolder
-from raysweep.spec import StudyBase
+from raysweep.folder.run_folder import RunFolder
+from raysweep.kinds.display import Screen
+from raysweep.study.bundled import find_study
+from raysweep.study.spec import StudyBase
 
 if TYPE_CHECKING:
-    from raysweep.study_yaml import Fault
+    from raysweep.study.yaml_lines import Fault
 
 UNTESTED = 3
 INTERRUPTED = 130
@@ -69,7 +69,7 @@ def importable(modules: list[Path] | None) -> tuple[Path, ...]:
     Raises:
         InputError: one is neither a ``.py`` file nor a folder.
     """
-    from raysweep.dotted import make_importable
+    from raysweep.plugins.user_code import make_importable
 
     found = tuple(modules or ())
     for path in found:
@@ -93,16 +93,16 @@ def load(
         overrides: of ``--set``.
         tell: given a line for all code that the study names, before any of it is imported.
     """
-    from raysweep import vocabulary
-    from raysweep.study_file import load_study
+    from raysweep.study import checks
+    from raysweep.study.reader import load_study
 
     def check(raw: Mapping[str, Any], folder: Path) -> "list[Fault]":
         if tell is not None:
-            for line in vocabulary.named_code(raw, folder):
+            for line in checks.named_code(raw, folder):
                 tell(line)
-        return vocabulary.check(raw, folder)
+        return checks.check(raw, folder)
 
-    return load_study(find_study(name), overrides or (), check, vocabulary.resolve_files)
+    return load_study(find_study(name), overrides or (), check, checks.resolve_files)
 
 
 def adopted_study(folder: RunFolder) -> StudyBase:

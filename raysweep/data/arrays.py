@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from raysweep.data.stratify import stratified_splits
 from raysweep.data.streams import stream
-from raysweep.data.views import Floats, Integers, PairedViews, Splits, z_scaling
+from raysweep.data.views import Floats, Integers, Splits, Views, z_scaling
 from raysweep.errors import InputError
-from raysweep.options import Option
-from raysweep.spec.values import listed
-from raysweep.wording import counted
+from raysweep.plugins.options import Option
+from raysweep.study.spec.fields import listed
+from raysweep.text import counted
 
 SPLIT_NAMES = ("train", "validation", "test")
 LEAST_ROWS_PER_CLASS = 10
@@ -245,7 +245,7 @@ def _drawn_splits(y: Integers, names: Array, draw: int) -> Splits:
     return stratified_splits(y, len(y) - 2 * held_out, held_out, held_out, source)
 
 
-def arrays(*, path: str, draw: int = 0) -> PairedViews:
+def arrays(*, path: str, draw: int = 0) -> Views:
     """Read an ``.npz`` file with x1 [n, d1], x2 [n, d2], labels y [n] and, if wanted, split [n].
 
     Labels are integers or strings; classes are numbered in sorted order. ``split`` holds the words
@@ -301,7 +301,7 @@ def _still(name: str, draws: Sequence[int]) -> str:
     )
 
 
-def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> PairedViews | None:
+def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> Views | None:
     """The views, or None where faults are noted.
 
     Raises:
@@ -345,7 +345,7 @@ def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> Paired
         faults += [_still(name, draws) for name in still]
     if faults or y is None or names is None or splits is None:
         return None
-    return PairedViews(
+    return Views(
         inputs=tuple(z_scaling(x[splits.train])(x) for x in (sides["x1"], sides["x2"])),
         y=y,
         classes=len(names),

@@ -22,8 +22,8 @@ from raysweep.data.rows import draw_rows, split_rows
 from raysweep.data.transforms import PARAMETERS as TRANSFORM_PARAMETERS
 from raysweep.data.transforms import RULES as TRANSFORM_RULES
 from raysweep.data.transforms import Heterogeneity, apply_network, random_networks
-from raysweep.data.views import Floats, Information, PairedViews, Population, z_scaling
-from raysweep.options import Option
+from raysweep.data.views import Floats, Information, Population, Views, z_scaling
+from raysweep.plugins.options import Option
 
 MOST = log(2)
 TASK_BITS = 5
@@ -92,7 +92,7 @@ def channels(
     validation: int = 9_830,
     test: int = 9_831,
     draw: int = 0,
-) -> PairedViews:
+) -> Views:
     """One draw; the arguments are in PARAMETERS, checked by ``registry.load``.
 
     x1 and x2 [n, 3 + nuisance_bits + private_bits] float64. A draw has its own rows and
@@ -131,7 +131,7 @@ def channels(
         float(np.prod(np.where(seen, 1 - flips, 0.5)))
         for seen in ([True, True, False, False], [True, False, True, False], [True] * 4)
     )
-    return PairedViews(
+    return Views(
         inputs=(inputs_1[row_1], inputs_2[row_2]),
         y=y,
         classes=2**SUB_LABELS,

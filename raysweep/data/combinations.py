@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from raysweep.errors import InputError
-from raysweep.options import Value
+from raysweep.plugins.options import Value
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from raysweep.data.combinations import Rule
 from raysweep.data.parameters import split_sizes
 from raysweep.data.stratify import stratified_splits
 from raysweep.data.streams import stream
-from raysweep.data.views import Floats, PairedViews, Scaling
+from raysweep.data.views import Floats, Scaling, Views
 from raysweep.errors import InputError
-from raysweep.options import Option
+from raysweep.plugins.options import Option
 
 COLUMNS = 8
 ROWS = 1797
@@ -79,7 +79,7 @@ def _table() -> Floats:
 
 def digits(
     *, overlap: int, train: int = 1257, validation: int = 270, test: int = 270, draw: int = 0
-) -> PairedViews:
+) -> Views:
     """Digits 0..9, x1 the left 4 + ceil(overlap / 2) columns, x2 the right 4 + floor(overlap / 2).
 
     Each view has 8 pixels per column, row after row of the image. A draw is another split.
@@ -95,7 +95,7 @@ def digits(
     x1 = images[:, :, :left].reshape(ROWS, -1)
     x2 = images[:, :, COLUMNS - right :].reshape(ROWS, -1)
     splits = stratified_splits(y, train, validation, test, stream("digits", draw, "splits"))
-    return PairedViews(
+    return Views(
         inputs=(_scaling(x1[splits.train])(x1), _scaling(x2[splits.train])(x2)),
         y=y,
         classes=10,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raysweep.data.streams import stream
-from raysweep.data.views import Floats, Integers, PairedViews
+from raysweep.data.views import Floats, Integers, Views
 from raysweep.errors import InputError
 
 MOST_ROWS = 4000
@@ -26,7 +26,7 @@ class Estimable:
     y: Integers
 
 
-def estimable(views: PairedViews) -> Estimable:
+def estimable(views: Views) -> Estimable:
     """At most MOST_ROWS random rows of the splits, of classes that every fold can hold.
 
     Raises:

@@ -42,7 +42,7 @@ from sklearn.preprocessing import StandardScaler
 
 from raysweep.data.decomposition import decompose, mutual_information
 from raysweep.data.estimable import FOLDS, Estimable, estimable
-from raysweep.data.views import Floats, Information, Integers, PairedViews
+from raysweep.data.views import Floats, Information, Integers, Views
 
 LANDMARKS = 400
 LEAST_HELD_OUT = 200  # rows, of which a tenth say when to stop
@@ -124,7 +124,7 @@ def _gained(predicted: Floats, y: Integers) -> float:
     return float(-np.sum(shares * np.log(shares))) - _cross_entropy(predicted, y)
 
 
-def estimate_information(views: PairedViews) -> Information:
+def estimate_information(views: Views) -> Information:
     """Estimate in nats what both modalities of ``views`` tell about the label (module docstring).
 
     A pure function of the rows in the splits; at most 4,000 of them are used, at random. Takes

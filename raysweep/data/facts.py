@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from raysweep.cells import Cell
 from raysweep.data.registry import find_dataset, load_estimate
-from raysweep.data.views import PairedViews
+from raysweep.data.views import Views
 from raysweep.errors import InputError
+from raysweep.study.cells import Cell
 
 
 def data_facts(
-    cell: Cell, draw: int, view: PairedViews, estimated: bool = True
+    cell: Cell, draw: int, view: Views, estimated: bool = True
 ) -> dict[str, int | float | str]:
     """The columns that describe the data of a cell's draw, with estimated ones or without."""
     # Sizes have columns of their own; where a file lies is no fact about the data in it.
@@ -28,7 +28,7 @@ def data_facts(
     }
 
 
-def _information(cell: Cell, draw: int, view: PairedViews) -> dict[str, float]:
+def _information(cell: Cell, draw: int, view: Views) -> dict[str, float]:
     """Exact where the distribution is known, else estimated from the rows and named so."""
     if view.information is not None:
         return view.information.columns()

@@ -21,9 +21,9 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from raysweep.data.estimable import Estimable, estimable
-from raysweep.data.views import Information, PairedViews
+from raysweep.data.views import Information, Views
 from raysweep.errors import InputError
-from raysweep.storage import Output
+from raysweep.trials.storage import Output
 
 _LOCK_NAME = "lock"
 _MADE_BY = ("estimate.py", "decomposition.py")
@@ -31,7 +31,7 @@ _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 _NUMBERS = tuple(field.name for field in fields(Information) if field.default is MISSING)
 
 
-def estimated_information(views: PairedViews) -> Information:
+def estimated_information(views: Views) -> Information:
     """`raysweep.data.estimate.estimate_information`, from disk where it was made before.
 
     Raises:

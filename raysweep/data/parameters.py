@@ -1,6 +1,6 @@
 """The parameters that datasets share."""
 
-from raysweep.options import Option
+from raysweep.plugins.options import Option
 
 
 def split_sizes(train: int, validation: int, test: int) -> tuple[Option, ...]:

@@ -21,9 +21,9 @@ from raysweep.data.synthetic import PARAMETERS as SYNTHETIC_PARAMETERS
 from raysweep.data.synthetic import RULES as SYNTHETIC_RULES
 from raysweep.data.synthetic import synthetic
 from raysweep.data.transforms import PARAMETERS as TRANSFORM_PARAMETERS
-from raysweep.data.views import Information, PairedViews
+from raysweep.data.views import Information, Views
 from raysweep.errors import InputError
-from raysweep.options import Option, Value, resolve
+from raysweep.plugins.options import Option, Value, resolve
 
 HETEROGENEITY = tuple(parameter.name for parameter in TRANSFORM_PARAMETERS)
 
@@ -41,7 +41,7 @@ class Dataset:
     """
 
     name: str
-    loader: Callable[..., PairedViews]
+    loader: Callable[..., Views]
     description: str
     parameters: tuple[Option, ...]
     heterogeneity: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ DATASETS: dict[str, Dataset] = {
 Asked = tuple[str, tuple[tuple[str, Value], ...], int, tuple[int, int] | None]
 """What is loaded: a dataset, all its parameters, a draw, and the state of its file."""
 
-_together: dict[Asked, PairedViews] = {}
+_together: dict[Asked, Views] = {}
 
 
 def find_dataset(name: str) -> Dataset:
@@ -117,7 +117,7 @@ def find_dataset(name: str) -> Dataset:
     return DATASETS[name]
 
 
-def load(dataset: str, parameters: Mapping[str, object], draw: int = 0) -> PairedViews:
+def load(dataset: str, parameters: Mapping[str, object], draw: int = 0) -> Views:
     """One draw of a dataset: a pure function of its arguments, the last few kept in memory.
 
     Args:
@@ -131,7 +131,7 @@ def load(dataset: str, parameters: Mapping[str, object], draw: int = 0) -> Paire
     return _load(_asked(dataset, parameters, draw))
 
 
-def load_together(wanted: Iterable[tuple[str, Mapping[str, object], int]]) -> list[PairedViews]:
+def load_together(wanted: Iterable[tuple[str, Mapping[str, object], int]]) -> list[Views]:
     """Datasets that are used together, however many, each loaded once.
 
     Args:
@@ -189,6 +189,6 @@ def _file_stamp(path: str) -> tuple[int, int] | None:
 
 
 @lru_cache(maxsize=8)
-def _load(asked: Asked) -> PairedViews:
+def _load(asked: Asked) -> Views:
     dataset, values, draw, _ = asked
     return DATASETS[dataset].loader(**dict(values), draw=draw)

@@ -43,9 +43,9 @@ from raysweep.data.streams import stream
 from raysweep.data.transforms import PARAMETERS as TRANSFORM_PARAMETERS
 from raysweep.data.transforms import RULES as TRANSFORM_RULES
 from raysweep.data.transforms import Heterogeneity, apply_network, random_networks
-from raysweep.data.views import Floats, Information, Integers, PairedViews, z_scaling
+from raysweep.data.views import Floats, Information, Integers, Views, z_scaling
 from raysweep.errors import InputError
-from raysweep.options import Option
+from raysweep.plugins.options import Option
 
 PAIR = 2
 MOST_MODALITIES = 4
@@ -332,7 +332,7 @@ def synthetic(
     validation: int = 9_830,
     test: int = 9_831,
     draw: int = 0,
-) -> PairedViews:
+) -> Views:
     """One draw of the generator; the arguments are in PARAMETERS, checked by ``registry.load``.
 
     Every modality is [n, 12] float64. A missing modality's row is all 0, the mean of the scaled
@@ -368,7 +368,7 @@ def synthetic(
         _scaled(apply_network(network, bits, activation), row[:train])
         for network, row in zip(networks, rows, strict=True)
     )
-    return PairedViews(
+    return Views(
         inputs=tuple(x[row] for x, row in zip(inputs, rows, strict=True)),
         y=y,
         classes=classes,

@@ -11,7 +11,7 @@ from raysweep.data.combinations import Rule
 from raysweep.data.streams import stream
 from raysweep.data.views import Floats
 from raysweep.errors import InputError
-from raysweep.options import Option
+from raysweep.plugins.options import Option
 
 PUBLISHED_TRANSFORMS_SEED = 0
 # Each sigmoid layer shrinks the differences between inputs about tenfold: with more of them what

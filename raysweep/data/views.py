@@ -121,7 +121,7 @@ class Information:
 
 
 @dataclass(frozen=True, eq=False)
-class PairedViews:
+class Views:
     """One draw of a dataset. Its arrays are shared between callers: read, never write.
 
     Compares and hashes by identity: two loads that hit the same memory are the same object.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from raysweep.options import Option, resolve
+from raysweep.plugins.options import Option, resolve
 
 
 @dataclass(frozen=True)

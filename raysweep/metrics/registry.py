@@ -13,7 +13,7 @@ from raysweep.metrics.ranked_knn import cknna, cycle_knn, edit_distance_knn, lcs
 from raysweep.metrics.rsa import CORRELATIONS, DISSIMILARITIES, rsa
 from raysweep.metrics.stitching import linear_stitching
 from raysweep.metrics.subspace import mean_cca, procrustes, procrustes_distance, pwcca, svcca
-from raysweep.options import Option
+from raysweep.plugins.options import Option
 
 _KERNEL = (
     Option("kernel", "linear", "kernel of both sides", choices=("linear", "rbf")),

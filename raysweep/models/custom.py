@@ -14,8 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from raysweep.dotted import check_call, imported
 from raysweep.errors import InputError
+from raysweep.plugins.user_code import check_call, imported
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from raysweep.models.architecture import Architecture
-from raysweep.models.shape import PairShape
+from raysweep.models.shape import MultimodalShape
 
 _BLOCK = 64
 """Batches are padded to register tiles of at most this many columns (float32)."""
@@ -100,7 +100,7 @@ class PackSize:
         Pairs of modalities are compared one after another, so that one matrix is held at a time.
         """
         shape, columns = self.shape, min(self.batch_size, max(self.rows))
-        by_autograd = not isinstance(shape, PairShape)
+        by_autograd = not isinstance(shape, MultimodalShape)
         if by_autograd:
             # Which keeps the graph of every forward pass, on the validation split, too.
             columns = max(columns, min(VALIDATION_ROWS, self.rows[1]))

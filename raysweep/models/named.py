@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from raysweep.cells import Cell
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
 from raysweep.models.custom import custom_encoder
 from raysweep.models.encoders import EncoderPair
-from raysweep.models.shape import PairShape
-from raysweep.spec import MLP, ModelGrid
+from raysweep.models.shape import MultimodalShape
+from raysweep.study.cells import Cell
+from raysweep.study.spec import MLP, ModelGrid
 
 
 def named_architecture(
@@ -27,7 +27,7 @@ def named_architecture(
     """
     if cell.encoder == MLP:
         d1, d2, *further = inputs
-        return PairShape(
+        return MultimodalShape(
             d1=d1,
             d2=d2,
             classes=classes,

@@ -14,7 +14,7 @@ from raysweep.models.mlp import forward_tower, hidden_buffers, with_ones
 
 
 @dataclass(frozen=True)
-class PairShape:
+class MultimodalShape:
     """Sizes of two or more MLP encoders with linear heads and a linear head on all of them.
 
     Every encoder has `depth` hidden layers of `width` leaky-ReLU units (slope 0.1 below zero);
@@ -123,7 +123,7 @@ class EncoderShape:
     Attributes:
         d: inputs.
         classes: number of classes, >= 2.
-        depth, width: of the encoder, as in `PairShape`.
+        depth, width: of the encoder, as in `MultimodalShape`.
         modality: 1 or 2: initial weights are those of that tower of a pair with the same seed.
 
     Raises:
@@ -178,7 +178,7 @@ class EncoderShape:
         return _run_tower(self.towers[0], parameters, x)
 
 
-def _check_sizes(shape: PairShape | EncoderShape) -> None:
+def _check_sizes(shape: MultimodalShape | EncoderShape) -> None:
     for field in fields(shape):
         least = 2 if field.name == "classes" else 1
         given = getattr(shape, field.name)

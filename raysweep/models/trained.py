@@ -33,7 +33,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class PairForward:
+class MultimodalForward:
     """Pairs of encoders at some point of their training, for their forward pass.
 
     Attributes:
@@ -86,7 +86,7 @@ class PairForward:
 
 
 @dataclass(frozen=True)
-class TrainedPack(PairForward):
+class TrainedPack(MultimodalForward):
     """The members of a pack after training.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 The table is the only truth: a copy can be made again at any time, a second one writes nothing, and
 an outage of MLflow costs a run nothing. Only ``client.py`` imports mlflow, and only once a copy is
-made: a driver that starts a companion does not load it.
+made: a driver that starts a sidecar does not load it.
 """
 
 from raysweep.tracking.address import (
@@ -11,14 +11,14 @@ from raysweep.tracking.address import (
     remembered_address,
     resolve_address,
 )
-from raysweep.tracking.companion import Companion, start_companion
 from raysweep.tracking.follow import follow, follow_until_input_ends
 from raysweep.tracking.mirror import SyncReport, sync
+from raysweep.tracking.sidecar import Sidecar, start_sidecar
 from raysweep.tracking.ui import check_free, serve_ui, ui_command, ui_page
 
 __all__ = [
     "Address",
-    "Companion",
+    "Sidecar",
     "SyncReport",
     "TrackingUnavailable",
     "check_free",
@@ -27,7 +27,7 @@ __all__ = [
     "remembered_address",
     "resolve_address",
     "serve_ui",
-    "start_companion",
+    "start_sidecar",
     "sync",
     "ui_command",
     "ui_page",

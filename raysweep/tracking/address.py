@@ -14,7 +14,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from raysweep.errors import InputError
-from raysweep.run_folder import RunFolder
+from raysweep.folder.run_folder import RunFolder
 from raysweep.tracking.database import LOCKED, fault_of
 
 VARIABLE = "MLFLOW_TRACKING_URI"
@@ -176,7 +176,7 @@ def remember(folder: RunFolder, address: Address, experiment_id: str = "") -> No
     earlier = _note(folder)
     if earlier.get("uri") == address.uri and experiment_id in ("", earlier.get("experiment_id")):
         return
-    # Who named an address first counts: the companion of a run gets it by its environment.
+    # Who named an address first counts: the sidecar of a run gets it by its environment.
     source = earlier["source"] if earlier.get("uri") == address.uri else address.source
     content = {"uri": address.uri, "source": source, "experiment_id": experiment_id}
     with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from raysweep.scratch import scratch
+from raysweep.folder.scratch import scratch
 
 # With a write-ahead log a run is written three times as fast, and people who look at the UI do not
 # hold up the copy; it needs memory that all readers share, hence a filesystem of this machine.

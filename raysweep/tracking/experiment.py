@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from raysweep.text import as_markdown
 from raysweep.tracking.address import Address
 from raysweep.tracking.client import (
     Experiment,
@@ -13,7 +14,6 @@ from raysweep.tracking.client import (
 )
 from raysweep.tracking.known import NOTE, changed_tags
 from raysweep.tracking.views import PREFIX as VIEWS
-from raysweep.wording import as_markdown
 
 ARTIFACTS = "mlartifacts"
 STUDY_NAME_TAG = "raysweep.study"

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raysweep.cells import Cell, varying
-from raysweep.spec import StudyBase
-from raysweep.trials import Arm
-from raysweep.wording import counted
+from raysweep.study.cells import Cell, varying
+from raysweep.study.spec import StudyBase
+from raysweep.text import counted
+from raysweep.trials.trial import Arm
 
 _ALWAYS = ("R", "U", "D_phi", "overlap")
 

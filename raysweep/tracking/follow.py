@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from raysweep.run_folder import RunFolder
+from raysweep.folder.run_folder import RunFolder
 from raysweep.tracking.address import TrackingBusy, resolve_address
 from raysweep.tracking.mirror import Mirror, SyncReport
 
@@ -118,10 +118,10 @@ class _Progress:
 def follow_until_input_ends(
     folder: RunFolder, tracking_uri: str | None = None, every_s: float = 5.0
 ) -> None:
-    """`follow` for the companion process of a run: stop when standard input ends.
+    """`follow` for the sidecar process of a run: stop when standard input ends.
 
     The driver holds the other end of the pipe, so that its end, however sudden, is noticed. Lines
-    go to standard output, which the driver has sent to the companion's log.
+    go to standard output, which the driver has sent to the sidecar's log.
     """
     stop = threading.Event()
 

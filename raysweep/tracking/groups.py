@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raysweep.kinds.sweep import CellPlan
 from raysweep.seeds import content_key
-from raysweep.sweep import CellPlan
 from raysweep.tracking.facts import text
-from raysweep.trials import Arm, Options, Stage, Trial, option_words
+from raysweep.trials.trial import Arm, Options, Stage, Trial, option_words
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from raysweep.storage import Output, unlinked
+from raysweep.trials.storage import Output, unlinked
 
 LOCK_NAME = ".tracking.lock"
 LOCK_WAIT_S = 10.0

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raysweep import __version__
-from raysweep.cells import expand
-from raysweep.kinds import kind_of
-from raysweep.run_folder import STUDY_NAME, RunFolder, sweep_of
-from raysweep.science import science_digest
+from raysweep.folder.run_folder import STUDY_NAME, RunFolder, sweep_of
+from raysweep.kinds.kind import kind_of
+from raysweep.kinds.sweep import CellPlan
 from raysweep.seeds import content_key
-from raysweep.sweep import CellPlan
-from raysweep.table import PART_SUFFIX, PARTS, Parts, read_parts
+from raysweep.study.cells import expand
+from raysweep.study.fingerprint import science_digest
+from raysweep.text import counted
 from raysweep.tracking.address import (
     Address,
     TrackingBusy,
@@ -39,11 +39,11 @@ from raysweep.tracking.known import FILES, OUTPUT, Known
 from raysweep.tracking.lock import lock_path, locked
 from raysweep.tracking.order import start_times
 from raysweep.tracking.record import RunRecord
+from raysweep.tracking.run_status import failed_cells, standing, study_status
 from raysweep.tracking.runs import STUDY_TAG, Progress, runs_of_cell, summary_run
-from raysweep.tracking.standing import failed_cells, standing, study_status
 from raysweep.tracking.views import view_tags
-from raysweep.trials import TrialResult
-from raysweep.wording import counted
+from raysweep.trials.table import PART_SUFFIX, PARTS, Parts, read_parts
+from raysweep.trials.trial import TrialResult
 
 if TYPE_CHECKING:
     from raysweep.tracking.store import Store

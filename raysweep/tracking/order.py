@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from raysweep.tracking.record import RunRecord
-from raysweep.trials import Arm, Stage
+from raysweep.trials.trial import Arm, Stage
 
 _PER_DECADE, _DECADES = 50, 4  # of strength, around 1: milliseconds for what starts in each
 _ARM = _PER_DECADE * _DECADES

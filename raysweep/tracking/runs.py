@@ -7,19 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from raysweep.causes import Facts, causes, columns
-from raysweep.columns import COLUMNS
-from raysweep.kinds import kind_of
+from raysweep.folder.causes import Facts, causes, columns
+from raysweep.kinds.kind import kind_of
+from raysweep.kinds.sweep import CellPlan, CellState
 from raysweep.seeds import content_key
-from raysweep.spec import StudyBase
-from raysweep.sweep import CellPlan, CellState
-from raysweep.table import CURVE, CURVE_EPOCHS
+from raysweep.study.spec import StudyBase
+from raysweep.text import as_markdown
 from raysweep.tracking.facts import CellFacts, effect_names, loss_params, text
 from raysweep.tracking.groups import Group, group_trials
 from raysweep.tracking.means import average, frequencies, mean, mean_and_sd, total
 from raysweep.tracking.record import RunRecord
-from raysweep.trials import Arm, Proposal, Stage, Status, Trial
-from raysweep.wording import as_markdown
+from raysweep.trials.columns import COLUMNS
+from raysweep.trials.table import CURVE, CURVE_EPOCHS
+from raysweep.trials.trial import Arm, Proposal, Stage, Status, Trial
 
 # Which rows a run's learning curves are the means of.
 CURVES_TAG = "raysweep.curves"
@@ -79,7 +79,7 @@ class _Rows:
         return self._numbers[name]
 
     def facts(self, metric: str, trials: Iterable[Trial]) -> list[Facts]:
-        """What the rows of some trials say to `raysweep.causes`."""
+        """What the rows of some trials say to `raysweep.folder.causes`."""
         names = [name for name in columns(metric) if name in self.table.column_names]
         there = [trial for trial in trials if trial.key in self.position]
         rows = self.table.select(names).take(pa.array([self.position[t.key] for t in there]))
@@ -139,7 +139,7 @@ def summary_run(
         parents: the parent runs of the cells that have any.
         cells: number of cells of the study.
         planned: trials of the whole study.
-        status: as `standing.study_status` gives it.
+        status: as `run_status.study_status` gives it.
     """
     trials = sum(p.metrics["trials"] for p in parents)
     training = study.training.model_dump(mode="json")
@@ -272,7 +272,7 @@ def _parent(
 
 
 def _causes(study: StudyBase, plan: CellPlan, rows: _Rows) -> dict[str, str]:
-    """Criterion -> why the cell has no verdict by it (`raysweep.causes`), once all is there."""
+    """Criterion -> why the cell has no verdict by it, once all is there."""
     if plan.packs:
         return {}
     return causes(rows.facts(study.metric, plan.trials), study.criteria, study.metric)

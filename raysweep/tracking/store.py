@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from raysweep import __version__
-from raysweep.scratch import scratch
+from raysweep.folder.scratch import scratch
 from raysweep.tracking.address import Address
 from raysweep.tracking.client import Metric, Param, Run, RunTag, ViewType, connect, told
 from raysweep.tracking.experiment import open_experiment

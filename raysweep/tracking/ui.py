@@ -7,9 +7,9 @@ import socket
 import subprocess
 import sys
 
-from raysweep import import_path
 from raysweep.errors import InputError
-from raysweep.run_folder import RunFolder
+from raysweep.folder.run_folder import RunFolder
+from raysweep.plugins import import_path
 from raysweep.tracking.address import Address, remembered_page, resolve_address
 
 _SETTINGS = {

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raysweep.kinds import kind_of
-from raysweep.spec import StudyBase
+from raysweep.kinds.kind import kind_of
+from raysweep.study.spec import StudyBase
 from raysweep.tracking.facts import StudyFacts
 
 PREFIX = "mlflow.sharedViewState.raysweep-"

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import torch
 
-from raysweep.objective import OverPairs, PairsOutput
+from raysweep.losses import OverPairs, PairsOutput
 
 KERNEL_LOSSES = (
     "infonce",

@@ -139,7 +139,7 @@ class TrainSettings:
     Attributes:
         epochs: passes over the training rows, >= 1.
         batch_size: rows a step, >= 1; the last batch of an epoch may be shorter.
-        loss: name of the alignment loss (`raysweep.objective.LOSSES`).
+        loss: name of the alignment loss (`raysweep.losses.LOSSES`).
         loss_options: the loss's options.
         layer: hidden layer of all encoders, from 1, whose activations the alignment loss compares;
             None for the last, the representation.

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numba import from_dtype
 
-from raysweep import import_path
-from raysweep.models.shape import EncoderShape, PairShape
-from raysweep.objective import AlignmentLoss
+from raysweep.losses import AlignmentLoss
+from raysweep.models.shape import EncoderShape, MultimodalShape
+from raysweep.plugins import import_path
 from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.kernel import pack
 from raysweep.training.kernel.routine import DIGEST, Routine
@@ -66,7 +66,7 @@ def make_ready(dtype: str, *losses: Routine) -> None:
 
 
 def compiled_engine(
-    shape: PairShape | EncoderShape,
+    shape: MultimodalShape | EncoderShape,
     members: Members,
     data: PackData | EncoderData,
     settings: TrainSettings,
@@ -75,7 +75,7 @@ def compiled_engine(
 ) -> KernelEngine:
     """A `KernelEngine`, and what it needs lies compiled."""
     known = None
-    if loss is not None and isinstance(shape, PairShape) and members.strength.any():
+    if loss is not None and isinstance(shape, MultimodalShape) and members.strength.any():
         known = KernelLoss.of(loss, shape, settings.batch_size, np.dtype(settings.dtype))
     make_ready(settings.dtype, *([] if known is None else [known.routine]))
     return KernelEngine(shape, members, data, settings, loss, parameters)
@@ -101,7 +101,7 @@ def _take_a_step(dtype: str) -> None:
     """Call every entry point once."""
     rows, x = 8, np.zeros((1, 8, 2))
     one, label = np.ones(1), np.arange(rows)[None] % 2
-    shape = PairShape(d1=2, d2=2, classes=2, depth_1=1, depth_2=1, width_1=2, width_2=2)
+    shape = MultimodalShape(d1=2, d2=2, classes=2, depth_1=1, depth_2=1, width_1=2, width_2=2)
     engine = KernelEngine(
         shape,
         Members(one, one, one, one, 0 * one, one, one),

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numba import from_dtype
 
-from raysweep.models.shape import EncoderShape, PairShape
-from raysweep.objective import AlignmentLoss, OverPairs
+from raysweep.losses import AlignmentLoss, OverPairs
+from raysweep.models.shape import EncoderShape, MultimodalShape
 from raysweep.training.denormals import denormals
 from raysweep.training.engine import AlignedMembers, EpochLog
 from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
@@ -68,7 +68,7 @@ class KernelEngine:
 
     def __init__(
         self,
-        shape: PairShape | EncoderShape,
+        shape: MultimodalShape | EncoderShape,
         members: Members,
         data: PackData | EncoderData,
         settings: TrainSettings,
@@ -94,7 +94,7 @@ class KernelEngine:
         size = min(settings.batch_size, rows)
         self._places = places = lay_out(shape, values.shape[1], size, self._dtype)
         known = None
-        if loss is not None and isinstance(shape, PairShape):
+        if loss is not None and isinstance(shape, MultimodalShape):
             known = KernelLoss.of(loss, shape, size, self._dtype)
         self._asked = loss is not None and known is None
         self._term = NO_TERM
@@ -252,12 +252,14 @@ def _columns(arenas: torch.Tensor, at: int, width: int, stride: int) -> torch.Te
     return arenas[:, at : at + width * stride].unflatten(1, (width, stride))
 
 
-def _step(shape: PairShape | EncoderShape, places: Places, count: int, joint: bool) -> pack.Step:
+def _step(
+    shape: MultimodalShape | EncoderShape, places: Places, count: int, joint: bool
+) -> pack.Step:
     forward = forward_program(shape, places)
     spans = shape.spans(count - shape.parameter_count)
     first, second = places.towers[0], places.towers[-1]
     # Without a second tower there is nothing to gather for it and nothing to sum over.
-    paired = isinstance(shape, PairShape)
+    paired = isinstance(shape, MultimodalShape)
     return pack.Step(
         learn=np.concatenate((forward, head_program(shape, places, joint))),
         backward=backward_program(places),

@@ -4,18 +4,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from raysweep.models.shape import PairShape
-from raysweep.objective import AlignmentLoss
-from raysweep.objective.cka import LinearCKA
-from raysweep.objective.deep_cca import DeepCCA
-from raysweep.objective.heads import Projected
-from raysweep.objective.infonce import InfoNCE
-from raysweep.objective.one_way import OneWay
-from raysweep.objective.pairwise import FLOAT32_SPAN
-from raysweep.objective.redundancy import BarlowTwins, VICReg
-from raysweep.objective.siglip import SigLIP
-from raysweep.objective.soft_knn import SoftKNN
-from raysweep.objective.uniformity import Uniformity
+from raysweep.losses import AlignmentLoss
+from raysweep.losses.cka import LinearCKA
+from raysweep.losses.deep_cca import DeepCCA
+from raysweep.losses.heads import Projected
+from raysweep.losses.infonce import InfoNCE
+from raysweep.losses.one_way import OneWay
+from raysweep.losses.pairwise import FLOAT32_SPAN
+from raysweep.losses.redundancy import BarlowTwins, VICReg
+from raysweep.losses.siglip import SigLIP
+from raysweep.losses.soft_knn import SoftKNN
+from raysweep.losses.uniformity import Uniformity
+from raysweep.models.shape import MultimodalShape
 from raysweep.training.kernel.canonical import deep_cca
 from raysweep.training.kernel.cka import cka
 from raysweep.training.kernel.infonce import infonce
@@ -63,7 +63,7 @@ class KernelLoss:
 
     @classmethod
     def of(
-        cls, loss: AlignmentLoss, shape: PairShape, batch_size: int, dtype: np.dtype
+        cls, loss: AlignmentLoss, shape: MultimodalShape, batch_size: int, dtype: np.dtype
     ) -> "KernelLoss | None":
         """How the kernel computes a loss, or None where the loss has to be asked."""
         if isinstance(loss, OneWay):

@@ -9,7 +9,7 @@ from torch.autograd.graph import GradientEdge
 
 from raysweep.models.architecture import Architecture
 from raysweep.models.mlp import backward_tower, forward_tower, hidden_buffers
-from raysweep.models.shape import EncoderShape, PairShape
+from raysweep.models.shape import EncoderShape, MultimodalShape
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Passes(Protocol):
 class _Workspace:
     """Activations of MLPs for batches of one size."""
 
-    def __init__(self, shape: PairShape, m: int, rows: int, like: torch.Tensor) -> None:
+    def __init__(self, shape: MultimodalShape, m: int, rows: int, like: torch.Tensor) -> None:
         self.hidden = [
             hidden_buffers(tower, m, rows, like.dtype, like.device) for tower in shape.towers
         ]
@@ -91,7 +91,7 @@ class HandWritten:
 
     capturable = True
 
-    def __init__(self, shape: PairShape, joint: bool, layer: int | None = None) -> None:
+    def __init__(self, shape: MultimodalShape, joint: bool, layer: int | None = None) -> None:
         self._shape = shape
         self._joint = joint
         self._compared = [layer or len(tower.hidden) for tower in shape.towers]

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
+from raysweep.losses import AlignmentLoss, OverPairs
 from raysweep.models.architecture import Architecture
 from raysweep.models.memory import EPOCH_BYTES, VALIDATION_ROWS
 from raysweep.models.mlp import with_ones
 from raysweep.models.shape import EncoderShape
-from raysweep.objective import AlignmentLoss, OverPairs
 from raysweep.training.captured import CapturedSteps, graphs_on
 from raysweep.training.denormals import denormals
 from raysweep.training.engine import AlignedMembers, EpochLog

@@ -12,13 +12,13 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tiny_runs import opened, study
 
-from raysweep import local_runner
-from raysweep.spec import ForcingStudy as Study
+from raysweep.kinds.forcing.study import ForcingStudy as Study
+from raysweep.runners import local
 
 CELLS = (1, 4)
 
@@ -45,7 +45,7 @@ def encoders_per_s(wanted: Study) -> float:
     with tempfile.TemporaryDirectory() as folder:
         place = opened(folder, wanted)
         began = time.process_time()
-        sweep = local_runner.run(wanted, place)
+        sweep = local.run(wanted, place)
         return 2 * len(sweep.results) / (time.process_time() - began)
 
 

@@ -21,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rivals import BATCH
 from training_sides import CLASSES, INPUTS, ROWS, WIDTH, Ours, torch_engine_of, write
 
+from raysweep.losses import build_loss, pairwise_elements
 from raysweep.models.memory import PackSize
-from raysweep.models.shape import PairShape
-from raysweep.objective import build_loss, pairwise_elements
-from raysweep.train import precision
+from raysweep.models.shape import MultimodalShape
 from raysweep.training.inputs import TrainSettings
+from raysweep.training.train import precision
 
 EPOCHS = 100  # a study's default
 SIDES = {
@@ -38,7 +38,7 @@ SIDES = {
 def estimate(members, depth, loss):
     """Bytes of a pack by `raysweep.models.memory`."""
     return PackSize(
-        shape=PairShape(INPUTS, INPUTS, CLASSES, depth, depth, WIDTH, WIDTH),
+        shape=MultimodalShape(INPUTS, INPUTS, CLASSES, depth, depth, WIDTH, WIDTH),
         members=members,
         aligned=members if loss else 0,
         datasets=1,

@@ -20,7 +20,7 @@ from statistics import median
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from reference import mutual_knn_by_argsort, unbiased_cka_by_gram_matrices
 

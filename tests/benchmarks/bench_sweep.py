@@ -16,19 +16,19 @@ from pathlib import Path
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from drawn_runs import draw_packs
+from drawn_runs import opened as opened_drawn
+from drawn_runs import study as drawn_study
 from tiny_runs import opened, study
 
-from raysweep import tune_runner
-from raysweep.packing import Pack
-from raysweep.progress import Silent
-from raysweep.sweep import Sweep
-from raysweep.table import Row
-from tests.drawn_runs import draw_packs
-from tests.drawn_runs import opened as opened_drawn
-from tests.drawn_runs import study as drawn_study
+from raysweep.kinds.sweep import Sweep
+from raysweep.runners import tune
+from raysweep.runners.observer import Silent
+from raysweep.trials.packing import Pack
+from raysweep.trials.table import Row
 
 MEGABYTE = 1e6
 
@@ -56,7 +56,7 @@ def sweep_of(packs: int) -> str:
     planned = study(confirm__seeds=packs)
     meter = Meter()
     with tempfile.TemporaryDirectory() as folder:
-        tune_runner.run(planned, opened(folder, planned), meter)
+        tune.run(planned, opened(folder, planned), meter)
         took = time.perf_counter() - meter.began
     return (
         f"| {meter.packs} | {1000 * took / meter.packs:.0f} ms | {2 * meter.trials / took:.0f} | "

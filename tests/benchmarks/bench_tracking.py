@@ -1,7 +1,7 @@
 """How fast a study is copied to an MLflow server, and what that costs the sweep.
 
 ``python tests/benchmarks/bench_tracking.py``: draws runs of 2,000 trials, copies them to a real
-server on this machine, copies them again, and runs a study with and without its companion. CPU
+server on this machine, copies them again, and runs a study with and without its sidecar. CPU
 time is printed beside wall-clock time: on a machine with other work only the former means much.
 """
 
@@ -24,7 +24,7 @@ import pandas as pd
 import psutil
 from scipy import stats
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import drawn_runs
 from mlflow_server import running_server
@@ -137,7 +137,7 @@ def time_copies(shapes: list[str], epochs: int, widths: int) -> None:
 
 
 class Watched:
-    """CPU time of the companion that a driver starts and of the server, seen from outside."""
+    """CPU time of the sidecar that a driver starts and of the server, seen from outside."""
 
     def __init__(self, driver: int, server: psutil.Process) -> None:
         self.nice = 0
@@ -148,16 +148,16 @@ class Watched:
         self._thread.start()
 
     def _watch(self) -> None:
-        companion: psutil.Process | None = None
+        sidecar: psutil.Process | None = None
         while not self._stop.wait(0.1):
             try:
-                if companion is None:
+                if sidecar is None:
                     started = self._driver.children()
-                    companion = next((p for p in started if "--follow" in p.cmdline()), None)
+                    sidecar = next((p for p in started if "--follow" in p.cmdline()), None)
                 else:
-                    took = cpu_s(companion) + cpu_s(self._server) - self._before
+                    took = cpu_s(sidecar) + cpu_s(self._server) - self._before
                     self._samples.append((time.time(), took))
-                    self.nice = max(self.nice, companion.nice())
+                    self.nice = max(self.nice, sidecar.nice())
             except psutil.Error:
                 continue
 
@@ -179,7 +179,7 @@ def trained_s(out: Path) -> pd.Series:
 
 
 def time_sweeps(trials: str, repeats: int, runner: str, to_server: bool) -> None:
-    """The same study with its companion and without, in turns; time from first to last part."""
+    """The same study with its sidecar and without, in turns; time from first to last part."""
     took: dict[bool, list[float]] = {True: [], False: []}
     shares, niceness = [], 0
     training: dict[bool, pd.Series] = {}
@@ -234,7 +234,7 @@ def time_sweeps(trials: str, repeats: int, runner: str, to_server: bool) -> None
         f"{statistics.median(took[True]):.1f} s, without {statistics.median(took[False]):.1f} s; "
         f"ratio of pairs: median {statistics.median(ratios):.3f}, from {min(ratios):.3f} to "
         f"{max(ratios):.3f}, mean {np.exp(logs.mean()):.3f}, below {bound:.3f} with 95 % "
-        f"confidence; companion at nice {niceness}, it and the server took "
+        f"confidence; sidecar at nice {niceness}, it and the server took "
         f"{statistics.median(shares):.2%} of all cores' time (median; at most {max(shares):.2%})"
     )
 

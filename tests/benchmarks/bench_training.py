@@ -40,13 +40,13 @@ from training_sides import (
     write,
 )
 
-from raysweep.models.shape import EncoderShape, PairShape
-from raysweep.objective import LOSSES
-from raysweep.train import train_encoders, train_pack
+from raysweep.losses import LOSSES
+from raysweep.models.shape import EncoderShape, MultimodalShape
 from raysweep.training import loop
 from raysweep.training.engine import KERNEL_LOSSES
 from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
 from raysweep.training.kernel_engine import KernelEngine
+from raysweep.training.train import train_encoders, train_pack
 
 
 def against_others(rounds, jax):
@@ -270,7 +270,7 @@ def compaction(rounds):
     data = PackData((x1, x2), y, (x1, x2), y, np.zeros(pairs, int))
     rates, seeds, same = np.geomspace(1e-4, 1e-1, pairs), np.arange(pairs), np.ones(pairs)
     members = Members(seeds, seeds, rates, same * 1e-2, same * 0, same * 8, same < 0)
-    shape = PairShape(INPUTS, INPUTS, CLASSES, 5, 5, WIDTH, WIDTH)
+    shape = MultimodalShape(INPUTS, INPUTS, CLASSES, 5, 5, WIDTH, WIDTH)
     settings = TrainSettings(60, BATCH, engine="torch", patience=4)
     shares, given = (0.0, 0.5, 0.75, 0.9, 1.0), loop.COMPACT_BELOW
     times = {share: [] for share in shares}

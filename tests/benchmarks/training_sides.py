@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from rivals import BATCH
 
+from raysweep.losses import build_loss
 from raysweep.models.initial import alignment_generator
-from raysweep.models.shape import PairShape
-from raysweep.objective import build_loss
+from raysweep.models.shape import MultimodalShape
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.order import BatchOrder
 from raysweep.training.passes import HandWritten
@@ -68,7 +68,7 @@ class Ours:
     ):
         x, y = draw(rows, 2 * inputs, learnable=learnable)
         x1, x2, y = x[None, :, :inputs], x[None, :, inputs:], y[None] % classes
-        shape = PairShape(inputs, inputs, classes, depth, depth, width, width)
+        shape = MultimodalShape(inputs, inputs, classes, depth, depth, width, width)
         same = np.ones(pairs)
         members = Members(
             np.arange(pairs),

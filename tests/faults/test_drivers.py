@@ -15,7 +15,6 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
-from test_resume import wait_until
 from tiny_runs import (
     assert_same_table,
     kill,
@@ -27,10 +26,11 @@ from tiny_runs import (
     words,
     write_study,
 )
+from waiting import wait_until
 
-from raysweep.columns import TIMING_COLUMNS
-from raysweep.storage import Output
-from raysweep.table import read_parts
+from raysweep.trials.columns import TIMING_COLUMNS
+from raysweep.trials.storage import Output
+from raysweep.trials.table import read_parts
 
 # Other moments each time; a failure tells which they were.
 SEED = int(os.environ.get("FAULTS_SEED", random.SystemRandom().randrange(10**6)))

@@ -13,8 +13,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from test_resume import wait_until
-from test_tracking_follow import eventually, free_port, server
 from tiny_runs import (
     assert_same_table,
     kill,
@@ -29,15 +27,17 @@ from tiny_runs import (
     words,
     write_study,
 )
+from waiting import wait_until
+from waiting_for_mlflow import eventually, free_port, server
 
-from raysweep import local_runner
 from raysweep.errors import InputError
-from raysweep.packing import Pack
-from raysweep.progress import Silent
-from raysweep.spec import ForcingStudy as Study
-from raysweep.sweep import CellState, Sweep
-from raysweep.table import Row, read_parts
-from raysweep.tracking import start_companion, sync
+from raysweep.kinds.forcing.study import ForcingStudy as Study
+from raysweep.kinds.sweep import CellState, Sweep
+from raysweep.runners import local
+from raysweep.runners.observer import Silent
+from raysweep.tracking import start_sidecar, sync
+from raysweep.trials.packing import Pack
+from raysweep.trials.table import Row, read_parts
 
 pytestmark = pytest.mark.ray
 
@@ -57,13 +57,13 @@ class At(Silent):
 
 
 def run_ray(wanted: Study, folder: Path, observer: Silent | None = None) -> Sweep:
-    from raysweep import tune_runner
+    from raysweep.runners import tune
 
-    return tune_runner.run(wanted, opened(folder, wanted), observer)
+    return tune.run(wanted, opened(folder, wanted), observer)
 
 
 def run_local(wanted: Study, folder: Path) -> Sweep:
-    return local_runner.run(wanted, opened(folder, wanted))
+    return local.run(wanted, opened(folder, wanted))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -248,9 +248,9 @@ def test_packs_that_can_never_run_are_given_up_and_run_when_they_can(
 
 
 @contextlib.contextmanager
-def companion(folder: Path, uri: str, said: list[str]) -> Iterator[None]:
+def sidecar(folder: Path, uri: str, said: list[str]) -> Iterator[None]:
     """A copy beside the run, as the command line has one; ``said`` gets its outcome."""
-    copying = start_companion(opened(folder, study()), uri)
+    copying = start_sidecar(opened(folder, study()), uri)
     try:
         yield
     finally:
@@ -284,7 +284,7 @@ def test_a_server_that_is_stopped_and_started_in_mid_sweep(
             eventually(lambda: "no server answers" in log.read_text(), PATIENCE_S)
             second.enter_context(server(command, tmp_path, port))
 
-        with companion(out, uri, said):
+        with sidecar(out, uri, said):
             sweep = run_ray(study(), out, At({2: stop, 5: start}))
         assert sweep.finished
         assert "experiment tiny" in said[0]
@@ -297,7 +297,7 @@ def test_a_server_that_is_stopped_and_started_in_mid_sweep(
 @pytest.mark.mlflow
 def test_a_server_that_is_never_there(ray_here: None, undisturbed: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    with companion(tmp_path / "out", f"http://127.0.0.1:{free_port()}", said):
+    with sidecar(tmp_path / "out", f"http://127.0.0.1:{free_port()}", said):
         assert run_ray(study(), tmp_path / "out").finished
     assert "no server answers" in said[0]
     assert f"`raysweep sync {tmp_path / 'out'}`" in said[0]
@@ -314,7 +314,7 @@ def test_a_database_that_is_locked_by_another_program(
         other.execute("CREATE TABLE another (x)")
         other.commit()
         other.execute("BEGIN EXCLUSIVE")
-        with companion(out, uri, said):
+        with sidecar(out, uri, said):
             assert run_ray(study(), out).finished
         assert "locked by another program" in said[0]
         assert_same_table(table(out), table(undisturbed))

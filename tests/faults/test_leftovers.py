@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from test_resume import wait_until
 from tiny_runs import assert_same_table, kill, parts, raysweep, started, table, words, write_study
+from waiting import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.ray]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tiny_runs import (
-    TESTS,
+    SUPPORT,
     assert_same_table,
     misbehaving,
     opened,
@@ -25,7 +25,7 @@ from tiny_runs import (
     write_study,
 )
 
-from raysweep import local_runner
+from raysweep.runners import local
 
 BIN = Path(sys.executable).parent
 # So that a node that does not answer is given up in seconds, and does not give itself up.
@@ -106,7 +106,7 @@ def hosts() -> Iterator[Hosts]:
         **os.environ,
         **PATIENCE,
         "PATH": os.pathsep.join((str(BIN), os.environ["PATH"])),
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": str(SUPPORT),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -153,7 +153,7 @@ def test_a_link_that_is_cut_and_restored_and_an_orphan_that_finishes(hosts: Host
     folder, switch = hosts.folder, hosts.folder / "switch"
     changes = misbehaving(switch, "slow", 0.5, data__U=[0, 8], confirm__seeds=60)
     wanted = study(**changes)
-    local_runner.run(wanted, opened(folder / "undisturbed", wanted))
+    local.run(wanted, opened(folder / "undisturbed", wanted))
     (switch / "processes").unlink()
     (switch / "armed").touch()
     write_study(folder / "tiny.yaml", **changes)

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_resume import wait_until
 from tiny_runs import (
-    TESTS,
+    SUPPORT,
     assert_same_table,
     kill,
     misbehaving,
@@ -27,8 +26,9 @@ from tiny_runs import (
     words,
     write_study,
 )
+from waiting import wait_until
 
-from raysweep import local_runner
+from raysweep.runners import local
 
 TOKEN = secrets.token_hex(32)
 
@@ -39,9 +39,9 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join((str(TESTS), os.environ.get("PYTHONPATH", "")))
+        "PYTHONPATH", os.pathsep.join((str(SUPPORT), os.environ.get("PYTHONPATH", "")))
     )
-    from raysweep import ray_cluster  # noqa: F401 - sets what Ray reads when it is imported
+    from raysweep.runners import ray_cluster  # noqa: F401 - sets what Ray reads when it is imported
 
     # isort: split
     from ray._private.authentication_test_utils import reset_auth_token_state
@@ -69,7 +69,7 @@ def test_the_same_bits_from_one_worker_two_workers_and_two_nodes(
 ) -> None:
     changes = misbehaving(tmp_path / "switch", "", data__U=[0, 8], search__objective="both")
     wanted = study(**changes)
-    local_runner.run(wanted, opened(tmp_path / "here", wanted))
+    local.run(wanted, opened(tmp_path / "here", wanted))
     write_study(tmp_path / "tiny.yaml", **changes)
     for count in ("1", "2"):
         out = tmp_path / f"workers-{count}"
@@ -94,7 +94,7 @@ def test_a_node_is_removed_in_mid_run_and_another_added(nodes: Any, tmp_path: Pa
     switch = tmp_path / "switch"
     changes = misbehaving(switch, "slow", 0.2, data__U=[0, 8], confirm__seeds=60)
     wanted = study(**changes)
-    local_runner.run(wanted, opened(tmp_path / "undisturbed", wanted))
+    local.run(wanted, opened(tmp_path / "undisturbed", wanted))
     (switch / "processes").unlink()
     (switch / "armed").touch()
     write_study(tmp_path / "tiny.yaml", **changes)
@@ -121,14 +121,14 @@ def test_a_node_is_removed_in_mid_run_and_another_added(nodes: Any, tmp_path: Pa
 
 
 def test_machines_that_are_taken_away_count_against_no_pack(nodes: Any, tmp_path: Path) -> None:
-    from raysweep.tune_runner import LOST_WORKER_RETRIES
+    from raysweep.runners.tune import LOST_WORKER_RETRIES
 
     switch, rented = tmp_path / "switch", node(num_cpus=1, num_gpus=1)
     # Six members: the first generation is one pack, and each loss is a loss of it.
     needs = {"cpus_per_pack": 1.0, "gpus_per_pack": 1.0, "members_per_pack": 6}
     changes = misbehaving(switch, "hang", data__U=[0], resources=needs)
     wanted = study(**changes)
-    local_runner.run(wanted, opened(tmp_path / "undisturbed", wanted))
+    local.run(wanted, opened(tmp_path / "undisturbed", wanted))
     write_study(tmp_path / "tiny.yaml", **changes)
     (switch / "armed").touch()
     spot = nodes.add_node(**rented)
@@ -181,7 +181,7 @@ def test_a_node_where_no_worker_can_start_is_told(
 def test_packs_that_need_a_gpu_go_where_one_is(nodes: Any, tmp_path: Path) -> None:
     changes = {"resources": {"cpus_per_pack": 0.5, "gpus_per_pack": 0.5}}
     wanted = study(**changes)
-    local_runner.run(wanted, opened(tmp_path / "here", wanted))
+    local.run(wanted, opened(tmp_path / "here", wanted))
     write_study(tmp_path / "tiny.yaml", **changes)
     arguments = ("tiny.yaml", "--address", nodes.address, "--no-mlflow")
     refused = raysweep(tmp_path, "run", *arguments, "--out", "refused")

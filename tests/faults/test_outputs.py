@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_resume import wait_until
 from tiny_runs import (
     assert_same_table,
     kill,
@@ -20,11 +19,13 @@ from tiny_runs import (
     words,
     write_study,
 )
+from waiting import wait_until
 
-from raysweep import driver, local_runner
-from raysweep.driver import only_driver
 from raysweep.errors import InputError
-from raysweep.storage import Output
+from raysweep.folder import lock
+from raysweep.folder.lock import only_driver
+from raysweep.runners import local
+from raysweep.trials.storage import Output
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +66,8 @@ def bucket() -> Iterator[str]:
 
 
 def test_a_study_in_a_bucket(bucket: str, tmp_path: Path) -> None:
-    local_runner.run(study(), opened(tmp_path / "folder", study()))
-    local_runner.run(study(), opened(bucket.format("local"), study()))
+    local.run(study(), opened(tmp_path / "folder", study()))
+    local.run(study(), opened(bucket.format("local"), study()))
     assert_same_table(table(bucket.format("local")), table(tmp_path / "folder"))
     write_study(tmp_path / "tiny.yaml")
     out = bucket.format("ray")
@@ -80,12 +81,12 @@ def test_a_study_in_a_bucket(bucket: str, tmp_path: Path) -> None:
 
 HOLD = """
 import os, sys, time
-from raysweep import driver
-from raysweep.storage import Output
+from raysweep.folder import lock
+from raysweep.trials.storage import Output
 location, machine, log = sys.argv[1:]
 if machine:
-    driver._machine = lambda: machine
-with driver.only_driver(Output(location)):
+    lock._machine = lambda: machine
+with lock.only_driver(Output(location)):
     with open(log, "a") as told:
         print("begin", os.getpid(), file=told, flush=True)
         time.sleep(1.5 if log.endswith("many") else 600)
@@ -124,8 +125,8 @@ def test_a_second_driver_in_a_bucket_is_refused_until_the_first_is_gone(
     done = raysweep(tmp_path, "resume", out, "--runner", "local", "--no-mlflow")
     assert done.returncode == 0, done.stderr
     assert "a run goes on" not in raysweep(tmp_path, "status", out).stdout
-    assert Output(out).names(driver.LEASES, ".json") == []
-    local_runner.run(study(), opened(tmp_path / "folder", study()))
+    assert Output(out).names(lock.LEASES, ".json") == []
+    local.run(study(), opened(tmp_path / "folder", study()))
     assert_same_table(table(out), table(tmp_path / "folder"))
 
 
@@ -137,7 +138,7 @@ def test_a_driver_on_another_machine_is_gone_when_it_is_silent(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = bucket.format("elsewhere")
-    monkeypatch.setattr(driver, "PATIENCE_S", 25.0)
+    monkeypatch.setattr(lock, "PATIENCE_S", 25.0)
     first = holding(out, "another machine", tmp_path / "log")
     try:
         until_held(first, tmp_path / "log")
@@ -149,7 +150,7 @@ def test_a_driver_on_another_machine_is_gone_when_it_is_silent(
     began = time.monotonic()
     with only_driver(Output(out)):
         assert time.monotonic() - began >= 24
-        found = driver.find_driver(Output(out))
+        found = lock.find_driver(Output(out))
         assert found is not None
         assert found.name.endswith(f"process {os.getpid()}")
 
@@ -189,7 +190,7 @@ def test_a_disk_that_is_full(tmp_path: Path, runner: str) -> None:
         assert subprocess.run(grown, capture_output=True).returncode == 0
         done = raysweep(tmp_path, "resume", small / "out", "--runner", "local", "--no-mlflow")
         assert done.returncode == 0, done.stderr
-        local_runner.run(study(), opened(tmp_path / "undisturbed", study()))
+        local.run(study(), opened(tmp_path / "undisturbed", study()))
         assert_same_table(table(small / "out"), table(tmp_path / "undisturbed"))
     finally:
         subprocess.run(["umount", str(small)], capture_output=True, check=False)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from test_resume import wait_until
 from tiny_runs import (
-    TESTS,
+    SUPPORT,
     assert_same_table,
     kill,
     misbehaving,
@@ -22,10 +21,11 @@ from tiny_runs import (
     words,
     write_study,
 )
+from waiting import wait_until
 
-from raysweep import local_runner
+from raysweep.runners import local
 
-CLUSTER = TESTS.parent / "cluster"
+CLUSTER = SUPPORT.parents[1] / "cluster"
 # What Slurm does with these commands, on one machine that plays two.
 FAKES = {
     "srun": 'while [[ $1 == --* ]]; do shift; done\nexec "$@"\n',
@@ -51,7 +51,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PATH": os.pathsep.join(path),
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": str(SUPPORT),
         "SLURM_JOB_ID": str(1_000_000 + port - 20000),
         "PORT": str(port),
     }
@@ -70,7 +70,7 @@ def test_slurm_starts_two_nodes_stops_before_its_limit_and_goes_on(
     switch = tmp_path / "switch"
     changes = misbehaving(switch, "slow", 0.05, data__U=[0, 8], confirm__seeds=10)
     wanted = study(**changes)
-    local_runner.run(wanted, opened(tmp_path / "undisturbed", wanted))
+    local.run(wanted, opened(tmp_path / "undisturbed", wanted))
     (switch / "processes").unlink()
     (switch / "armed").touch()
     write_study(tmp_path / "tiny.yaml", **changes)
@@ -102,7 +102,7 @@ def test_slurm_starts_two_nodes_stops_before_its_limit_and_goes_on(
 
 
 def test_several_nodes_of_this_machine(tmp_path: Path, environment: dict[str, str]) -> None:
-    local_runner.run(study(), opened(tmp_path / "here", study()))
+    local.run(study(), opened(tmp_path / "here", study()))
     write_study(tmp_path / "tiny.yaml")
     out, log = tmp_path / "out", tmp_path / "log"
     command = [str(CLUSTER / "local_nodes.sh"), "2", "1", "tiny.yaml", str(out), "--no-mlflow"]

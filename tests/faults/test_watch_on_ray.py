@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from test_resume import in_a_terminal, wait_until
 from tiny_runs import kill, misbehaving, parts, started, words, write_study
+from waiting import in_a_terminal, wait_until
 
-from raysweep.run_folder import RunFolder
-from raysweep.storage import Output
+from raysweep.folder.run_folder import RunFolder
+from raysweep.trials.storage import Output
 
 SUMMARY = re.compile(
     r"\d of 2 cells, \d+ of \d+ trials, \d+ packs done, 1 failed, "

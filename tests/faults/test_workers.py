@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from tiny_runs import misbehaving, opened, packed, raysweep, study, table, words, write_study
 
-from raysweep import local_runner
+from raysweep.runners import local
 
 # One pack of 6 searches and one confirms. Of the first 2 members have strength 0, and the loss
 # does not see them; the second sees 2 of 3 arms.
@@ -27,7 +27,7 @@ def run_with(fault: str, folder: Path) -> list[tuple[int, int]]:
     """
     changes = {**TWO_PACKS, **misbehaving(folder / "switch", fault, FITTING)}
     wanted = study(**changes)
-    local_runner.run(wanted, opened(folder / "undisturbed", wanted))
+    local.run(wanted, opened(folder / "undisturbed", wanted))
     write_study(folder / "tiny.yaml", **changes)
     (folder / "switch" / "armed").touch()
     done = raysweep(

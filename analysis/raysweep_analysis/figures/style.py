@@ -24,11 +24,11 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.ticker import LogFormatterSciNotation
 
-from raysweep.outcomes import digits_of as digits_of
-from raysweep.outcomes import outcome_words as outcome_words
-from raysweep.outcomes import scale_of as scale_of
-from raysweep.storage import Output
-from raysweep.wording import visible
+from raysweep.text import visible
+from raysweep.trials.outcomes import digits_of as digits_of
+from raysweep.trials.outcomes import outcome_words as outcome_words
+from raysweep.trials.outcomes import scale_of as scale_of
+from raysweep.trials.storage import Output
 
 T = TypeVar("T")
 

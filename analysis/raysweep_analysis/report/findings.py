@@ -24,7 +24,7 @@ from raysweep_analysis.load import (
 )
 from raysweep_analysis.moderation import moderators
 from raysweep_analysis.pairs import confirm_rows, paired, units
-from raysweep_analysis.plan import PlanCheck, check
+from raysweep_analysis.preregistration import PlanCheck, check
 from raysweep_analysis.sample_size import power
 from raysweep_analysis.settings import Beside, Settings, beside, measured_alignment
 

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from matplotlib.figure import Figure
 
-from raysweep.outcomes import outcome_words
+from raysweep.trials.outcomes import outcome_words
 from raysweep_analysis import figures
 from raysweep_analysis.figures.style import Rendered, render
 from raysweep_analysis.load import is_information

@@ -1,20 +1,15 @@
-"""Tables of the report as HTML."""
+"""Tables of the report, as its page shows them."""
 
-import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
-from raysweep.outcomes import digits_of, outcome_words, scale_of
-from raysweep.wording import visible
+from raysweep.text import visible
+from raysweep.trials.outcomes import digits_of, outcome_words, scale_of
 from raysweep_analysis.figures.style import DASH, MINUS, signed
-
-
-def escape(text: str) -> str:
-    """A user's text as HTML that shows it as it is."""
-    return html.escape(visible(text))
-
 
 _SIGNS = {"helps": "▲", "hurts": "▼", "equivalent": "■", "inconclusive": "○", "untested": "▫"}
 _WORDS = {
@@ -25,24 +20,24 @@ _CRITERIA = {"alignment": "aligns most", "performance": "performs best", "": "fo
 _MOST_ROWS = 400
 
 
-def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """Cells are HTML already; the first `left` columns are words, the others numbers."""
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{'' if i < left else ' class=n'}>{cell}</td>" for i, cell in enumerate(row))
-        + "</tr>"
-        for row in rows
-    )
-    header = "".join(
-        f"<th scope=col{'' if i < left else ' class=n'}>{cell}</th>" for i, cell in enumerate(head)
-    )
-    return (
-        f"<div class=scroll tabindex=0><table><thead><tr>{header}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
-    )
+@dataclass(frozen=True)
+class Table:
+    """A table of the page: texts, which are escaped, and `Markup`.
+
+    Attributes:
+        head: of the columns.
+        rows: their cells.
+        left: so many columns from the left are words, the others numbers.
+        more: rows that are only in the CSV.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: int = 1
+    more: int = 0
 
 
-def verdict_table(effects: pd.DataFrame) -> str:
+def verdict_table(effects: pd.DataFrame) -> Table:
     """The verdicts, one row per cell and criterion."""
     outcome = effects["performance"].iloc[0]
     (factor, unit), digits = scale_of(outcome), digits_of(outcome)
@@ -52,7 +47,7 @@ def verdict_table(effects: pd.DataFrame) -> str:
         "cell",
         *(["strength that"] if several else []),
         "verdict",
-        f"effect ({escape(unit)})",
+        f"effect ({unit})",
         "interval",
         "p (Holm)",
         "not forced",
@@ -66,8 +61,8 @@ def verdict_table(effects: pd.DataFrame) -> str:
     ]
     rows = [
         [
-            escape(str(row["label"])),
-            *([_CRITERIA.get(row["chosen_by"], escape(row["chosen_by"]))] if several else []),
+            str(row["label"]),
+            *([_CRITERIA.get(row["chosen_by"], row["chosen_by"])] if several else []),
             badge(row["verdict"]),
             number(row["effect"], factor, sign=True, digits=digits),
             interval(row["ci_low"], row["ci_high"], factor, digits),
@@ -76,7 +71,7 @@ def verdict_table(effects: pd.DataFrame) -> str:
             number(row["performance_forced"], factor, digits=digits),
             _placebo(row, factor, digits),
             number(row["strength"], digits=3, general=True),
-            *([escape(row["options"])] if searched else []),
+            *([row["options"]] if searched else []),
             f"{row['n']} {row['unit']}s" if row["n"] != 1 else f"1 {row['unit']}",
             f"{number(row['alignment_none'], digits=2)} → "
             f"{number(row['alignment_forced'], digits=2)}",
@@ -84,10 +79,10 @@ def verdict_table(effects: pd.DataFrame) -> str:
         ]
         for row in effects.head(_MOST_ROWS).to_dict("records")
     ]
-    return html_table(head, rows, left=3 if several else 2) + _rest(len(effects))
+    return Table(head, rows, 3 if several else 2, _more(len(effects)))
 
 
-def outcomes_table(outcomes: pd.DataFrame, primary: str) -> str:
+def outcomes_table(outcomes: pd.DataFrame, primary: str) -> Table:
     """Effects on every outcome: a row per cell, a column per outcome."""
     # regret changes as accuracy does, with the other sign: the CSV has it
     names = [n for n in dict.fromkeys(outcomes["performance"]) if not n.startswith("regret_")]
@@ -100,10 +95,10 @@ def outcomes_table(outcomes: pd.DataFrame, primary: str) -> str:
     for name in names:
         unit = scale_of(name)[1]
         words = outcome_words(name).rsplit(",", 1)[0].replace("all modalities fused", "fused")
-        head.append(f"{escape(words)} ({escape(unit)}){'*' if name == primary else ''}")
+        head.append(f"{words} ({unit}){'*' if name == primary else ''}")
     rows = []
     for label, criterion in places[:_MOST_ROWS]:
-        cells = [escape(str(label)), _CRITERIA.get(criterion, escape(str(criterion)))]
+        cells = [str(label), _CRITERIA.get(criterion, str(criterion))]
         for name in names:
             row = wide.get((label, criterion, name))
             if row is None or not np.isfinite(row["effect"]):
@@ -112,34 +107,34 @@ def outcomes_table(outcomes: pd.DataFrame, primary: str) -> str:
             factor = scale_of(name)[0]
             half = (row["ci_high"] - row["ci_low"]) / 2 * factor
             digits = digits_of(name)
-            spread = f" <small>± {half:.{digits}f}</small>" if np.isfinite(half) else ""
-            effect = signed(row["effect"] * factor, digits)
-            cells.append((f"<b>{effect}</b>" if row["p_bh"] < 0.05 else effect) + spread)
+            found = Markup("<b>{}</b>") if row["p_bh"] < 0.05 else Markup("{}")
+            spread = Markup(" <small>± {}</small>") if np.isfinite(half) else Markup("")
+            effect = found.format(signed(row["effect"] * factor, digits))
+            cells.append(effect + spread.format(f"{half:.{digits}f}"))
         rows.append(cells)
-    return html_table(head, rows, left=2) + _rest(len(places))
+    return Table(head, rows, 2, _more(len(places)))
 
 
-def moderator_table(moderators: pd.DataFrame) -> str:
-    """What the effect depends on, and in a note what could not be fitted."""
-    fitted = moderators["estimate"].notna()
-    refused = moderators[~fitted].groupby("note", sort=False)["term"].unique()
-    notes = "".join(
-        f"<p class=note>Not fitted: {escape(', '.join(terms))}: {escape(str(why))}.</p>"
-        for why, terms in refused.items()
-    )
-    table = moderators[fitted]
-    return (_fitted_moderators(table) if len(table) else "") + notes
+def not_fitted(moderators: pd.DataFrame) -> Iterator[str]:
+    """Of which terms no line was fitted, and why."""
+    refused = moderators[moderators["estimate"].isna()]
+    for why, terms in refused.groupby("note", sort=False)["term"].unique().items():
+        yield f"Not fitted: {', '.join(terms)}: {why}."
 
 
-def _fitted_moderators(table: pd.DataFrame) -> str:
+def moderator_table(moderators: pd.DataFrame) -> Table | None:
+    """What the effect depends on; None where nothing could be fitted."""
+    table = moderators[moderators["estimate"].notna()]
+    if not len(table):
+        return None
     factor, unit = scale_of(table["performance"].iloc[0])
     head = [
         "data",
         "chosen for",
         "term",
         "model",
-        f"per standard deviation ({escape(unit)})",
-        f"per unit ({escape(unit)})",
+        f"per standard deviation ({unit})",
+        f"per unit ({unit})",
         "interval",
         "p",
         "p (BH)",
@@ -148,9 +143,9 @@ def _fitted_moderators(table: pd.DataFrame) -> str:
     ]
     rows = [
         [
-            escape(str(row["data"])),
-            escape(str(row["chosen_by"])),
-            escape(str(row["term"])),
+            str(row["data"]),
+            str(row["chosen_by"]),
+            str(row["term"]),
             "alone" if row["model"] == "single" else "jointly",
             number(row["per_sd"], factor, sign=True, digits=2),
             number(row["estimate"], factor, sign=True, digits=3, general=True),
@@ -162,41 +157,42 @@ def _fitted_moderators(table: pd.DataFrame) -> str:
         ]
         for row in table.head(_MOST_ROWS).to_dict("records")
     ]
-    return html_table(head, rows, left=4)
+    return Table(head, rows, left=4)
 
 
-def correlations_table(medians: pd.DataFrame, along: str) -> str:
+def correlations_table(medians: pd.DataFrame, along: str) -> Table:
     """Median correlations with their quartiles: a row per value, a column per pair."""
     pairs = list(dict.fromkeys(medians["pair"]))
     rows = []
     for (data, value), group in medians.groupby(["data", along], sort=True):
         found = {row["pair"]: row for row in group.to_dict("records")}
-        cells = [escape(str(data)), number(value, digits=4, general=True)]
+        cells = [str(data), number(value, digits=4, general=True)]
         cells.append(number(max(row["n"] for row in found.values()), digits=0))
         for pair in pairs:
             row = found.get(pair)
             cells.append(
                 DASH
                 if row is None
-                else f"{number(row['median'], sign=True, digits=2)} <small>"
-                f"{interval(row['q25'], row['q75'], 1.0, digits=2)}</small>"
+                else Markup("{} <small>{}</small>").format(
+                    number(row["median"], sign=True, digits=2),
+                    interval(row["q25"], row["q75"], 1.0, digits=2),
+                )
             )
         rows.append(cells)
-    return html_table(["data", escape(along), "n", *map(escape, pairs)], rows)
+    return Table(["data", along, "n", *pairs], rows)
 
 
-def shapes_table(shapes: pd.DataFrame) -> str:
+def shapes_table(shapes: pd.DataFrame) -> Table:
     """What happens over strengths, one row per cell."""
     outcome = shapes["performance"].iloc[0]
     (factor, unit), digits = scale_of(outcome), digits_of(outcome)
-    unit = escape(unit)
     head = ["cell", "shape", "n", "strengths", "p (any effect)", "best to perform",
             f"effect there ({unit})", "best to align", f"effect there ({unit})", "p (inverted U)",
             "remark"]  # fmt: skip
     rows = [
         [
-            escape(str(row["label"])),
-            escape(str(row["shape"])),
+            str(row["label"]),
+            str(row["shape"]),
             number(row["n"], digits=0),
             number(row["n_strengths"], digits=0),
             p_value(row["p_any"]),
@@ -209,30 +205,30 @@ def shapes_table(shapes: pd.DataFrame) -> str:
         ]
         for row in shapes.head(_MOST_ROWS).to_dict("records")
     ]
-    return html_table(head, rows, left=2) + _rest(len(shapes))
+    return Table(head, rows, 2, _more(len(shapes)))
 
 
-def plain_table(table: pd.DataFrame, columns: Sequence[str], left: int = 1) -> str:
+def plain_table(table: pd.DataFrame, columns: Sequence[str], left: int = 1) -> Table:
     """Chosen columns as they are, numbers to four digits."""
     rows = [
         [
             number(v, digits=4, general=True)
             if isinstance(v, float | np.floating)
-            else escape(str(v))
+            else str(v)
             if len(str(v)) < 40
             else _remark(v)
             for v in row
         ]
         for row in table[list(columns)].head(_MOST_ROWS).itertuples(index=False, name=None)
     ]
-    return html_table([escape(c.replace("_", " ")) for c in columns], rows, left) + _rest(
-        len(table)
-    )
+    return Table([c.replace("_", " ") for c in columns], rows, left, _more(len(table)))
 
 
 def badge(verdict: str) -> str:
     """A verdict with its marker and colour."""
-    return f'<span class="badge {verdict}">{_SIGNS[verdict]} {_WORDS[verdict]}</span>'
+    return Markup('<span class="badge {}">{} {}</span>').format(
+        verdict, _SIGNS[verdict], _WORDS[verdict]
+    )
 
 
 def number(
@@ -260,11 +256,11 @@ def p_value(value: object) -> str:
     p = float(value) if isinstance(value, int | float | np.number) else float("nan")
     if not np.isfinite(p):
         return DASH
-    return "&lt; 0.0001" if p < 1e-4 else f"{p:.2g}"
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def _remark(words: object) -> str:
-    return f"<small class=remark>{escape(str(words))}</small>" if words else ""
+    return Markup("<small class=remark>{}</small>").format(visible(str(words))) if words else ""
 
 
 def _placebo(row: dict[object, object], factor: float, digits: int) -> str:
@@ -274,5 +270,5 @@ def _placebo(row: dict[object, object], factor: float, digits: int) -> str:
     return f"{number(row['effect_vs_placebo'], factor, sign=True, digits=digits)} {mark}"
 
 
-def _rest(n: int) -> str:
-    return f"<p class=note>{n - _MOST_ROWS} more rows are in the CSV.</p>" if n > _MOST_ROWS else ""
+def _more(n: int) -> int:
+    return max(0, n - _MOST_ROWS)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raysweep.errors import InputError
-from raysweep.storage import Output
+from raysweep.trials.storage import Output
 from raysweep_analysis.load import Source
 from raysweep_analysis.report.findings import Findings, find
 from raysweep_analysis.report.page import page

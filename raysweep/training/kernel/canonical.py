@@ -1,6 +1,6 @@
 """Deep CCA of one member's batch as a loss, with both gradients.
 
-The same function as `raysweep.objective.deep_cca.DeepCCA`. Products over the samples are the
+The same function as `raysweep.losses.deep_cca.DeepCCA`. Products over the samples are the
 kernel's, small matrices of features by features are worked on in float64.
 """
 

@@ -1,6 +1,6 @@
 """Linear CKA of one member's batch as a loss, in feature space, with both gradients.
 
-The same function as `raysweep.objective.cka.LinearCKA`, biased and unbiased. With centred
+The same function as `raysweep.losses.cka.LinearCKA`, biased and unbiased. With centred
 features brought to total variance 1, the three HSICs are squared norms of the small matrices
 X X', Y Y' and X Y'; the unbiased estimate (Song et al. 2012, JMLR 13, equation 5) takes the
 samples' own squared lengths out again. CKA is free of scale, so its gradient needs no term for

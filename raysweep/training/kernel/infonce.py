@@ -1,6 +1,6 @@
 """Symmetric InfoNCE of one member's batch, with the gradients at both representations.
 
-The same function as `raysweep.objective.infonce.InfoNCE` at a fixed temperature: one exponential
+The same function as `raysweep.losses.infonce.InfoNCE` at a fixed temperature: one exponential
 serves both directions, and the gradients come from the same matrix in strips that stay in cache.
 """
 

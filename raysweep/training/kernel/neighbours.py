@@ -1,6 +1,6 @@
 """Soft kNN and uniformity of one member's batch, with the gradients at the representations.
 
-The same functions as `raysweep.objective.soft_knn.SoftKNN` and `uniformity.Uniformity`. Both
+The same functions as `raysweep.losses.soft_knn.SoftKNN` and `uniformity.Uniformity`. Both
 compare the samples of one side with each other, and their slopes, added to their transposes, are
 symmetric. So only pairs i < j are made, in strips that stay in cache, and each strip is multiplied
 with the samples of its columns and with those of its rows. No matrix of all pairs is kept: soft

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from raysweep.models.layout import Layer, Tower
-from raysweep.models.shape import EncoderShape, PairShape
+from raysweep.models.shape import EncoderShape, MultimodalShape
 from raysweep.training.kernel import tiles
 from raysweep.training.kernel.products import TURNED_ROWS
 from raysweep.training.kernel.vectors import VECTOR_BYTES
@@ -136,7 +136,7 @@ class Places:
 
 
 def lay_out(
-    shape: PairShape | EncoderShape, parameter_count: int, batch_size: int, dtype: np.dtype
+    shape: MultimodalShape | EncoderShape, parameter_count: int, batch_size: int, dtype: np.dtype
 ) -> Places:
     """Place a step in an arena.
 
@@ -174,7 +174,7 @@ def lay_out(
     )
 
 
-def forward_program(shape: PairShape | EncoderShape, places: Places) -> np.ndarray:
+def forward_program(shape: MultimodalShape | EncoderShape, places: Places) -> np.ndarray:
     """From the inputs to the logits of the heads."""
     lines = []
     for side, logits in zip(places.towers, places.logits, strict=False):
@@ -196,7 +196,7 @@ def forward_program(shape: PairShape | EncoderShape, places: Places) -> np.ndarr
     return _table(lines)
 
 
-def head_program(shape: PairShape | EncoderShape, places: Places, joint: bool) -> np.ndarray:
+def head_program(shape: MultimodalShape | EncoderShape, places: Places, joint: bool) -> np.ndarray:
     """From the logits to the losses, the heads' gradients and those at the representations."""
     lines = []
     for slot, logits in enumerate(places.logits):
@@ -228,7 +228,7 @@ def head_program(shape: PairShape | EncoderShape, places: Places, joint: bool) -
     return _table(lines)
 
 
-def score_program(shape: PairShape | EncoderShape, places: Places) -> np.ndarray:
+def score_program(shape: MultimodalShape | EncoderShape, places: Places) -> np.ndarray:
     """From the logits to the number of samples that each head gets right."""
     return _table(
         [

@@ -1,6 +1,6 @@
 """VICReg and Barlow Twins of one member's batch, with the gradients at both representations.
 
-The same functions as `raysweep.objective.redundancy` has them. Both work on small matrices of
+The same functions as `raysweep.losses.redundancy` has them. Both work on small matrices of
 features by features; a gradient is such a matrix times the centred samples.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from raysweep.objective.redundancy import DEVIATION_EPSILON, STANDARDISE_EPSILON
+from raysweep.losses.redundancy import DEVIATION_EPSILON, STANDARDISE_EPSILON
 from raysweep.training.kernel.products import dense, outer_add
 from raysweep.training.kernel.routine import nested
 from raysweep.training.kernel.sides import mean, part, square_norm

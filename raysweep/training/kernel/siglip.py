@@ -1,6 +1,6 @@
 """SigLIP of one member's batch, with the gradients at both representations, scale and bias.
 
-The same function as `raysweep.objective.siglip.SigLIP`. Each strip of the matrix of logits is made,
+The same function as `raysweep.losses.siglip.SigLIP`. Each strip of the matrix of logits is made,
 turned into its slopes and multiplied with both sides while it is in cache; one exponential serves
 value and slope.
 """

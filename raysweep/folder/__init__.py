@@ -1,0 +1,1 @@
+"""A run's folder: whose it is, what is in it, what it says."""

@@ -1,0 +1,60 @@
+"""Folders in the temporary folder that go when they are not needed any more.
+
+Each is locked for as long as its process lives, so that what a killed process left is known, and
+the next one that makes such a folder removes it.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from raysweep.trials.storage import unlinked
+
+_PREFIX = "raysweep-"
+_LOCK = ".raysweep-lock"
+_REMOVE_AGAIN_AFTER_S = (0.1, 0.3, 1.0)
+
+
+@contextlib.contextmanager
+def scratch(purpose: str, root: str | None = None) -> Iterator[Path]:
+    """A new folder for as long as the block runs; what dead processes left is removed.
+
+    Args:
+        purpose: a word for its name.
+        root: where to make it; in the temporary folder by default.
+    """
+    root = root or tempfile.gettempdir()
+    remove_abandoned(Path(root))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{purpose}-", dir=root))
+    try:
+        with open(folder / _LOCK, "x") as lock:
+            with contextlib.suppress(OSError):  # a filesystem without locks
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield folder
+    finally:
+        _remove(folder)
+
+
+def remove_abandoned(root: Path) -> None:
+    """Remove this user's folders whose processes are dead."""
+    for folder in root.glob(f"{_PREFIX}*-*"):
+        with contextlib.suppress(OSError):
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            with open(folder / _LOCK, opener=unlinked) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    # Processes that end may write a last line meanwhile.
+    for wait in (*_REMOVE_AGAIN_AFTER_S, None):
+        shutil.rmtree(folder, ignore_errors=True)
+        if wait is None or not folder.exists():
+            return
+        time.sleep(wait)

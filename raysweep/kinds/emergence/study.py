@@ -1,0 +1,225 @@
+"""An emergence study: encoders trained without partners, aligned afterwards."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+
+from raysweep.study.spec.base import StudyBase
+from raysweep.study.spec.fields import (
+    CONFIRM_SEEDS_FROM,
+    MOST_BATCH,
+    MOST_EPOCHS,
+    MOST_PROPOSALS,
+    Clash,
+    Number,
+    Part,
+    Seed,
+    Truth,
+    Whole,
+    as_list,
+    checked_seeds,
+    count_to_seeds,
+    distinct,
+    listed,
+)
+from raysweep.study.spec.grids import MLP
+from raysweep.study.spec.parts import Evaluation, Resources
+
+
+class EncoderTraining(Part):
+    """How every encoder is trained (AdamW); ``_1`` and ``_2`` are for one modality alone."""
+
+    epochs: Whole = Field(100, ge=1, le=MOST_EPOCHS)
+    epochs_1: Whole | None = Field(None, ge=1, le=MOST_EPOCHS)
+    epochs_2: Whole | None = Field(None, ge=1, le=MOST_EPOCHS)
+    batch_size: Whole = Field(128, ge=4, le=MOST_BATCH)
+    learning_rate: Number = Field(1e-3, gt=0)
+    learning_rate_1: Number | None = Field(None, gt=0)
+    learning_rate_2: Number | None = Field(None, gt=0)
+    weight_decay: Number = Field(1e-2, ge=0)
+    weight_decay_1: Number | None = Field(None, ge=0)
+    weight_decay_2: Number | None = Field(None, ge=0)
+    clip_norm: Number = Field(8.0, gt=0)
+    checkpoint: Literal["best", "last"] = "best"
+    evaluate_every: Whole = Field(1, ge=1, le=MOST_EPOCHS)
+    patience: Whole | None = Field(None, ge=1, le=MOST_EPOCHS)
+    dtype: Literal["float32", "float64"] = "float32"
+    engine: Literal["auto", "kernel", "torch"] = "auto"
+    tf32: Truth = False
+
+    def of(self, modality: int, name: Literal["epochs", "learning_rate", "weight_decay"]) -> float:
+        """A setting of one modality: its own where it is given, else that of both."""
+        own = getattr(self, f"{name}_{modality}")
+        value: float = getattr(self, name) if own is None else own
+        return value
+
+
+class EmergentEvaluation(Evaluation):
+    """What is measured; by default on the best pair of layers, as in the paper."""
+
+    layers: Literal["last", "best"] = "best"
+
+
+class LogRange(Part):
+    """A range of positive numbers, searched on a log scale."""
+
+    low: Number = Field(gt=0)
+    high: Number = Field(gt=0)
+
+    def clashes(self) -> Iterator[Clash]:
+        """A range that is upside down."""
+        if self.low >= self.high:
+            yield Clash(
+                f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
+                ("low",),
+                ("high",),
+            )
+
+
+Choices = Annotated[tuple[Number, ...], BeforeValidator(as_list), Field(min_length=1)]
+# The tags stand in brackets, so that messages leave them out of the place.
+ChoicesOrRange = Annotated[
+    Annotated[LogRange, Tag("[range]")] | Annotated[Choices, Tag("[list]")],
+    Discriminator(lambda value: "[range]" if isinstance(value, dict | LogRange) else "[list]"),
+]
+
+
+class Tuning(Part):
+    """The search of learning rate and weight decay, for each modality of each family of data.
+
+    Each is a list of choices, or a range. A proposal's value is the mean validation accuracy of the
+    encoders of these depths; of modality 2 at the heterogeneity D_phi = depth - offset. Where
+    ``D_phi`` is given, only data of these heterogeneities are used, however many more the grid has.
+    """
+
+    learning_rate: ChoicesOrRange = (1e-3, 5e-3, 1e-2, 5e-2)
+    weight_decay: ChoicesOrRange = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
+    trials: Whole = Field(8, ge=1, le=MOST_PROPOSALS)
+    generation: Whole = Field(4, ge=1, le=MOST_PROPOSALS)
+    depths: Annotated[tuple[Whole, ...], BeforeValidator(as_list), Field(min_length=1)] = (
+        1,
+        2,
+        3,
+        4,
+    )
+    offsets: Annotated[tuple[Whole, ...], BeforeValidator(as_list), Field(min_length=1)] = (0, -1)
+    D_phi: Annotated[tuple[Whole, ...], BeforeValidator(as_list), Field(min_length=1)] | None = None
+    seeds: tuple[Seed, ...] = (CONFIRM_SEEDS_FROM,)
+
+    @field_validator("learning_rate", "weight_decay", "depths", "offsets", "D_phi")
+    @classmethod
+    def _values_distinct(
+        cls, value: LogRange | tuple[float, ...] | None
+    ) -> LogRange | tuple[float, ...] | None:
+        return distinct(value) if isinstance(value, tuple) else value
+
+    @field_validator("learning_rate")
+    @classmethod
+    def _rates_positive(cls, value: LogRange | tuple[float, ...]) -> LogRange | tuple[float, ...]:
+        if not isinstance(value, LogRange) and min(value) <= 0:
+            raise ValueError("learning rates must be above 0")
+        return value
+
+    @field_validator("weight_decay")
+    @classmethod
+    def _decays_valid(cls, value: LogRange | tuple[float, ...]) -> LogRange | tuple[float, ...]:
+        if not isinstance(value, LogRange) and min(value) < 0:
+            raise ValueError("weight decays must be at least 0")
+        return value
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, value: object) -> object:
+        return count_to_seeds(value, first=CONFIRM_SEEDS_FROM)
+
+    @field_validator("seeds")
+    @classmethod
+    def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return checked_seeds(value)
+
+
+class EmergenceStudy(StudyBase):
+    """A study of the alignment that emerges between encoders that never met.
+
+    ``seeds`` is a count (0, 1, ...) or a list; ``tuning`` is left out where the rates are given.
+    Every encoder of one modality is paired with every one of the other.
+    """
+
+    every_pair: ClassVar[bool] = True
+
+    kind: Literal["emergence"] = "emergence"
+    training: EncoderTraining = EncoderTraining()
+    evaluation: EmergentEvaluation = EmergentEvaluation()
+    seeds: tuple[Seed, ...] = (0, 1, 2, 3, 4)
+    tuning: Tuning | None = None
+    resources: Resources = Resources()
+    files: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, value: object) -> object:
+        return count_to_seeds(value, first=0)
+
+    @field_validator("seeds")
+    @classmethod
+    def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return checked_seeds(value)
+
+    def trials_at_least(self) -> int:
+        """Encoders of every cell, draw and seed, and one family's search of rates."""
+        pairs = sum(self.cells_of(block) * len(block.draws) for block in self.data)
+        tuned = self.tuning.trials * len(self.tuning.seeds) if self.tuning is not None else 0
+        return pairs * len(self.seeds) + tuned
+
+    def clashes(self) -> Iterator[Clash]:
+        """Other encoders, seeds that are used twice, and depths to tune that no encoder has."""
+        yield from super().clashes()
+        if self.model.encoder != MLP:
+            yield Clash(
+                f"emergence studies train {MLP} encoders only, found {self.model.encoder!r}",
+                ("model", "encoder"),
+            )
+        if self.tuning is None:
+            return
+        shared = sorted(set(self.seeds) & set(self.tuning.seeds))
+        if shared:
+            yield Clash(
+                f"seeds used twice: {listed(shared)} in both tuning.seeds and seeds; "
+                "what is measured needs seeds that the tuning never saw",
+                ("tuning", "seeds"),
+                ("seeds",),
+            )
+        for modality in (0, 1):
+            there = {pair[modality] for pair in self.pairs("depth", 1)}
+            if not there & set(self.tuning.depths):
+                yield Clash(
+                    f"no encoder of modality {modality + 1} has one of these depths; the model "
+                    f"grid has {listed(sorted(there))}",
+                    ("tuning", "depths"),
+                    ("model", "depth"),
+                    ("model", f"depth_{modality + 1}"),
+                )
+        if self.tuning.D_phi is not None:
+            have = {value: None for block in self.data for value in block.axes.get("D_phi", ())}
+            unknown = [value for value in self.tuning.D_phi if value not in have]
+            if unknown:
+                yield Clash(
+                    f"no data have D_phi {listed(unknown)}; the data grid has "
+                    f"{listed(have) or 'no D_phi'}",
+                    ("tuning", "D_phi"),
+                    ("data",),
+                )
+
+    def science(self) -> dict[str, Any]:
+        """What an encoder's numbers depend on besides its cell, draw, seed and rates."""
+        rates = {f"{name}{end}" for name in ("learning_rate", "weight_decay") for end in _ENDS}
+        return {
+            "kind": self.kind,
+            "seed": self.seed,
+            "training": self.training.model_dump(mode="json", exclude=rates),
+            "evaluation": self.evaluation.model_dump(mode="json"),
+        }
+
+
+_ENDS = ("", "_1", "_2")

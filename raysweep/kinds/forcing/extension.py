@@ -1,0 +1,96 @@
+"""Whether a forcing study goes on where another one left off, and what it then remembers of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from raysweep.kinds.forcing.plan import ForcingSweep
+from raysweep.kinds.forcing.study import ForcingStudy
+from raysweep.kinds.forcing.widening import (
+    proposals_begun,
+    read_earlier,
+    same_or_wider,
+    widened,
+    write_earlier,
+)
+from raysweep.kinds.sweep import Earlier
+from raysweep.study.cells import expand
+from raysweep.study.spec import Search
+from raysweep.trials.storage import Output
+from raysweep.trials.table import read_parts
+from raysweep.trials.trial import TrialResult
+
+
+def earlier(
+    output: Output,
+    before: Callable[[], ForcingStudy | None],
+    study: ForcingStudy,
+    results: dict[str, TrialResult],
+) -> Earlier:
+    """See `raysweep.kinds.kind.Kind.earlier`."""
+    stored = read_earlier(output)
+    adopted = before()
+    if adopted is None or not _goes_on_wider(adopted, study):
+        return stored
+    return proposals_begun(ForcingSweep(adopted, results, stored))
+
+
+def widen(output: Output, before: ForcingStudy, after: ForcingStudy) -> str:
+    """Write down what was proposed so far, where the search goes on in a wider range.
+
+    Returns:
+        That it does not go on, where it has nothing left to propose; else nothing.
+    """
+    if not _goes_on_wider(before, after):
+        return ""
+    results = read_parts(output).results()
+    begun = proposals_begun(ForcingSweep(before, results, read_earlier(output)))
+    # Before the study: of the narrower one these are the proposals in any case.
+    write_earlier(output, begun)
+    left = [cell.id for cell in expand(after) if len(begun.get(cell.id, ())) < after.search.trials]
+    if left:
+        return ""
+    return (
+        f"search: all of search.trials = {after.search.trials} were proposed before it was "
+        "widened; more of them look in the wider range"
+    )
+
+
+def extends(before: ForcingStudy, after: ForcingStudy) -> bool:
+    """See `raysweep.kinds.kind.Kind.extends`."""
+    fixed = {"trials", "seeds", "draws", "strength", "options"}
+    if _without(before.search, fixed) != _without(after.search, fixed):
+        return False
+    if not same_or_wider(before.search, after.search):
+        return False
+    if not _trials_extended(before.search, after.search):
+        return False
+    if not set(before.search.seeds) <= set(after.search.seeds):
+        return False
+    if not _search_draws_kept(before.search.draws, after.search.draws):
+        return False
+    return set(before.confirm.seeds) <= set(after.confirm.seeds)
+
+
+def _search_draws_kept(before: tuple[int, ...] | None, after: tuple[int, ...] | None) -> bool:
+    if before is None or after is None:
+        return before == after
+    return set(before) <= set(after)
+
+
+def _goes_on_wider(before: ForcingStudy, after: ForcingStudy) -> bool:
+    """Whether what is still to be proposed is another thing than it was; a grid is known whole."""
+    return after.search.sampler != "grid" and widened(before.search, after.search)
+
+
+def _trials_extended(before: Search, after: Search) -> bool:
+    if before.sampler == "grid" and widened(before, after):
+        return True  # which has all points of before
+    if before.sampler == "grid" and before.trials != after.trials:
+        # Only a finer grid with all of the old points keeps their results.
+        old, new = (search.trials // search.combinations for search in (before, after))
+        return 1 < old < new and not (new - 1) % (old - 1)
+    return before.trials <= after.trials
+
+
+def _without(part: Any, names: set[str]) -> dict[str, Any]:
+    return {k: v for k, v in part.model_dump(mode="json").items() if k not in names}

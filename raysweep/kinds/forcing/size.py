@@ -1,0 +1,106 @@
+"""How big a study is, and how long it would take on this machine."""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import torch
+
+from raysweep.kinds.forcing.plan import ForcingSweep, search_draws, trials_of_cell
+from raysweep.kinds.forcing.run_pack import run_pack, train_only
+from raysweep.kinds.forcing.study import ForcingStudy
+from raysweep.kinds.kind import StudySize
+from raysweep.training.timing import clock, epoch_cost
+from raysweep.trials.packing import Pack, pack_trials
+from raysweep.trials.trial import Trial
+
+_PROBE_MEMBERS = 8
+
+
+def forcing_size(study: ForcingStudy, measure_time: bool = True) -> StudySize:
+    """Count a study's parts; time it by training a few members for a few epochs.
+
+    Per data block and model shape, the first cell is run with 1 epoch and with some more; time
+    grows linearly from there in epochs and members. Expect the truth within a factor of two.
+
+    Raises:
+        InputError: a dataset cannot be loaded.
+    """
+    sweep = ForcingSweep(study)
+    trials, encoders = 0, 0
+    seconds: float | None = 0.0 if measure_time else None
+    probed: dict[tuple[object, ...], float] = {}
+    for cell in sweep.cells:
+        count = trials_of_cell(study, cell)
+        trials += count
+        encoders += count * cell.modalities
+        if seconds is None:
+            continue
+        rows = dict(cell.parameters).get("train")
+        depths, widths = (cell.depth_1, cell.depth_2), (cell.width_1, cell.width_2)
+        kind = (cell.dataset, rows, depths, widths, cell.modalities)
+        if kind not in probed:
+            probed[kind] = _seconds_per_member(study, sweep.plans[cell.id].trials)
+        seconds += count * probed[kind]
+    packs = sum(
+        _packs_of_cohort(study, [sweep.plans[cell.id].trials[0] for cell in cohort])
+        for cohort in sweep.cohorts
+    )
+    return StudySize(len(sweep.cells), trials, packs, encoders, seconds)
+
+
+def _packs_of_cohort(study: ForcingStudy, cohort: Sequence[Trial]) -> int:
+    """Packs of a cohort's cells, at most; a trial stands for each of them.
+
+    Two criteria choose two proposals, and no proposals share their searched options.
+    """
+    if study.search.options and len(cohort) > 1:
+        return sum(_packs_of_cohort(study, [trial]) for trial in cohort)
+    limit = study.resources.members_per_pack
+    members = sum(len(search_draws(study, t.cell)) for t in cohort) * len(study.search.seeds)
+    packs, asked = 0, 0
+    while asked < study.search.trials:
+        count = min(study.search.generation, study.search.trials - asked)
+        together = count + (asked == 0)
+        # Searched options differ between proposals, and a pack has one loss.
+        apart = together if study.search.options else 1
+        packs += apart * -(-(together // apart * members) // limit)
+        asked += count
+    # None, then forced and placebo for each criterion; proposals of other options pack apart.
+    arms = [1 + 2 * len(study.criteria)]
+    if study.search.options and len(study.criteria) > 1:
+        arms = [3, 2]
+    pairs = [t for t in cohort for _ in range(len(study.confirm.seeds) * len(t.cell.draws))]
+    return packs + sum(len(pack_trials([[t] * n for t in pairs], limit)) for n in arms)
+
+
+def _seconds_per_member(study: ForcingStudy, planned: tuple[Trial, ...]) -> float:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    forced = [t for t in planned if t.strength > 0]
+    forced = [t for t in forced if t.options == forced[0].options]
+    members = tuple(itertools.islice(itertools.cycle(forced), _PROBE_MEMBERS))
+
+    now = clock("cpu")
+
+    def seconds_of(work: Callable[[], object]) -> float:
+        started = now()
+        work()
+        return now() - started
+
+    def training(epochs: int) -> float:
+        return seconds_of(lambda: train_only(_with_epochs(study, epochs), Pack(members)))
+
+    once = _with_epochs(study, 1)
+    try:
+        run_pack(once, Pack(members[:1]), estimated=False)  # loads the data, warms up
+        # What is measured at the end costs the same however long the training was.
+        whole = seconds_of(lambda: run_pack(once, Pack(members), estimated=False))
+        per_epoch = epoch_cost(training).per_epoch
+    finally:
+        torch.set_num_threads(threads)
+    return (whole + per_epoch * (study.training.epochs - 1)) / _PROBE_MEMBERS
+
+
+def _with_epochs(study: ForcingStudy, epochs: int) -> ForcingStudy:
+    training = study.training.model_copy(update={"epochs": epochs})
+    return study.model_copy(update={"training": training})

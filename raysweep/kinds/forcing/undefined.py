@@ -1,0 +1,56 @@
+"""Why a metric of alignment has no value for a member."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from raysweep.data.views import Views
+from raysweep.kinds.forcing.curves import aligned_layer
+from raysweep.kinds.forcing.study import ForcingStudy
+from raysweep.metrics.undefined import words_of
+from raysweep.models.trained import MultimodalForward, TrainedPack
+from raysweep.study.spec import Evaluation
+from raysweep.training.evaluate import AlignmentScore, alignment_rows, stacked
+
+
+def undefined_words(
+    study: ForcingStudy,
+    trained: TrainedPack,
+    views: Sequence[Views],
+    split: str,
+    scores: Mapping[str, AlignmentScore],
+) -> list[str]:
+    """Why a metric of alignment is undefined on the split, in words for each member."""
+    missing = {name: ~np.isfinite(score.value) for name, score in scores.items()}
+    if not any(lost.any() for lost in missing.values()):
+        return [""] * len(trained.dataset)
+    constant = _constant_layers(trained, views, split, study.evaluation, aligned_layer(study))
+    words = []
+    for i in range(len(trained.dataset)):
+        lost = [name for name, of_metric in missing.items() if of_metric[i]]
+        words.append(words_of(lost, [bool(of[i]) for of in constant]))
+    return words
+
+
+def _constant_layers(
+    trained: MultimodalForward,
+    views: Sequence[Views],
+    split: str,
+    evaluation: Evaluation,
+    aligned: int | None = None,
+) -> list[np.ndarray]:
+    """For each modality whether all layers that `alignment` measures are constant, bool [m].
+
+    A layer is where all of its rows are the same number for number.
+    """
+    chosen = [alignment_rows(view, split, evaluation.rows) for view in views]
+    constant = []
+    for modality, x in enumerate(stacked(views, chosen, slice(None)), start=1):
+        hidden = trained.forward(modality, x)[0]
+        if evaluation.layers != "best":
+            named = aligned if evaluation.layers == "aligned" else None
+            hidden = hidden[(named or len(hidden)) - 1 :][:1]
+        same = [(h == h[:, :, :1]).all(dim=2).all(dim=1) for h in hidden]
+        constant.append(torch.stack(same).all(dim=0).cpu().numpy())
+    return constant

@@ -1,0 +1,85 @@
+"""Ready-made views of a forcing study for the MLflow UI."""
+
+from collections.abc import Sequence
+
+from raysweep.kinds.forcing.study import ForcingStudy
+from raysweep.tracking.facts import effect_names
+from raysweep.tracking.views import View, bar, curve, metric, parallels, param, scatter
+
+_CURVES = ("curve_task_loss", "curve_alignment_loss", "curve_performance_fused")
+
+
+def views(study: ForcingStudy, varying: Sequence[str], axes: Sequence[Sequence[str]]) -> list[View]:
+    """Cells, every strength of the search, and the arms of the confirm stage."""
+    validated = f"alignment_{study.metric}_validation"
+    aligned = f"alignment_{study.metric}_test"
+    performance = study.verdict.performance
+    searched = f"{study.search.performance}_validation"
+    effects = [
+        (names.strength, *(metric for _, _, metric in names.effects))
+        for names in (effect_names(study, criterion) for criterion in study.criteria)
+    ]
+    cell = [param(name) for name in varying]
+    options = [f"option_{name}" for name in sorted(study.search.options)]
+    # MLflow's charts are linear; one of logarithms leaves out strength 0.
+    strength = "log10_strength" if study.search.strength.scale == "log" else "strength"
+    return [
+        View(
+            id="cells",
+            name="Cells: what forcing did",
+            filter="tags.level = 'cell'",
+            columns=[*cell, *(metric(name) for group in effects for name in group)],
+            order_by="attributes.start_time",
+            ascending=False,
+            charts=[
+                chart
+                for _, performed, placebo, alignment, _ in effects
+                for chart in (
+                    bar(performed),
+                    bar(placebo),
+                    bar(alignment),
+                    scatter(alignment, performed),
+                )
+            ],
+        ),
+        View(
+            id="search",
+            name="Search: every strength",
+            filter="tags.stage = 'search'",
+            columns=[
+                *cell,
+                *map(param, options),
+                *map(metric, ["strength", validated, searched, "seeds", "diverged"]),
+            ],
+            order_by=metric(validated),
+            ascending=False,
+            charts=[
+                *parallels(axes, options, [strength, validated, searched]),
+                scatter(strength, validated),
+                scatter(strength, searched),
+                scatter(validated, searched),
+                *map(curve, _CURVES),
+            ],
+        ),
+        View(
+            id="confirm",
+            name="Confirm: none, forced, placebo",
+            filter="tags.stage = 'confirm'",
+            columns=[
+                *cell,
+                param("arm"),
+                *map(param, options),
+                *map(metric, ["strength", performance, f"{performance}_sd", aligned, "seeds"]),
+            ],
+            # Any order but by time, in which the UI folds runs into their parents.
+            order_by="tags.`cell_number`",
+            ascending=True,
+            charts=[
+                bar(performance),
+                bar(aligned),
+                scatter(aligned, performance),
+                *parallels(axes, ["arm"], [aligned, performance]),
+                *map(curve, _CURVES),
+            ],
+        ),
+    ]

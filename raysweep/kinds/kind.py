@@ -1,0 +1,277 @@
+"""The one table of kinds of study, and all that a kind is asked for.
+
+Everything else asks here and knows no kind. A kind is a folder, whose ``kind.py`` says what is said
+below, and one line of the table. It is loaded when it is first asked for, and its parts when they
+are: a driver needs no torch, and an analysis neither that nor Ray.
+"""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from raysweep.study.cells import expand
+from raysweep.study.spec import StudyBase
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import ConsoleRenderable
+    from rich.table import Table
+
+    from raysweep.folder.conclusion import Conclusion
+    from raysweep.folder.run_folder import RunFolder
+    from raysweep.kinds.sweep import CellPlan, Earlier, Sweep
+    from raysweep.study.yaml_lines import Fault, Location
+    from raysweep.tracking.facts import StudyFacts
+    from raysweep.tracking.optuna_export import ExportedSearch
+    from raysweep.tracking.views import View
+    from raysweep.trials.packing import Pack
+    from raysweep.trials.storage import Output
+    from raysweep.trials.table import Row
+    from raysweep.trials.trial import TrialResult
+    from raysweep_analysis.preregistration import AnalysisPlan
+    from raysweep_analysis.report import Findings
+
+_TABLE = {
+    "forcing": "raysweep.kinds.forcing.kind",
+    "emergence": "raysweep.kinds.emergence.kind",
+}
+
+S = TypeVar("S", bound=StudyBase)
+W = TypeVar("W", bound="Sweep[Any]")
+
+
+@dataclass(frozen=True)
+class StudySize:
+    """What a study consists of.
+
+    Attributes:
+        cells, trials, packs: counts of the whole study.
+        encoders: models to train: one a modality and trial; those that trials share once.
+        seconds: estimated time of one worker, s; None if it was not measured.
+    """
+
+    cells: int
+    trials: int
+    packs: int
+    encoders: int
+    seconds: float | None
+
+
+class Kind(ABC, Generic[S, W]):
+    """What a kind of study does at each step from its file to its verdict.
+
+    Attributes:
+        study: the studies of this kind.
+        answer: what a cell of it gets, in a word.
+        growth: how such a study may be extended, for people.
+    """
+
+    study: ClassVar[type[StudyBase]]
+    answer: ClassVar[str]
+    growth: ClassVar[str]
+
+    # Its file.
+
+    def check(self, raw: Mapping[str, Any], widths: Sequence[tuple[int, int]]) -> "list[Fault]":
+        """Faults of the parts of a raw study that this kind alone has.
+
+        Args:
+            raw: the study as read from YAML; it may be malformed elsewhere.
+            widths: of the two encoders, for each shape of the model grid.
+        """
+        return []
+
+    def check_data(self, block: Mapping[str, Any], at: "Location") -> "list[Fault]":
+        """Faults of a data block that this kind alone minds."""
+        return []
+
+    def searched_draws(self, raw: Mapping[str, Any]) -> tuple[int, ...]:
+        """The draws beside those of the data, as far as they are told without a fault."""
+        return ()
+
+    def resolved(self, study: S) -> dict[str, Any]:
+        """The parts that this kind alone has, with all defaults filled in, as plain values."""
+        return {}
+
+    # Its plan.
+
+    @abstractmethod
+    def sweep(self, study: S, results: "dict[str, TrialResult]", earlier: "Earlier") -> W:
+        """The plans of all cells, with these results and earlier proposals."""
+
+    @abstractmethod
+    def size(self, study: S, measure_time: bool = True) -> StudySize:
+        """See `study_size`."""
+
+    @abstractmethod
+    def trials(self, study: S) -> int:
+        """Trials of the whole study, at most."""
+
+    def plans(
+        self,
+        study: S,
+        cells: Collection[str],
+        results_of: "Callable[[str], dict[str, TrialResult]]",
+        earlier: "Earlier",
+    ) -> "dict[str, CellPlan]":
+        """The plans of some cells.
+
+        Args:
+            study: the study.
+            cells: ids of the cells.
+            results_of: cell id -> its results by key.
+            earlier: as `sweep`.
+        """
+        everything: dict[str, TrialResult] = {}
+        for cell in expand(study):
+            everything.update(results_of(cell.id))
+        plans = self.sweep(study, everything, earlier).plans
+        return {cell: plan for cell, plan in plans.items() if cell in cells}
+
+    # Its packs.
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Import what runs packs, which takes seconds that are not to count as a pack's."""
+
+    @abstractmethod
+    def run_pack(self, study: S, pack: "Pack", device: str) -> "list[Row]":
+        """Train and measure all trials of a pack: one row per trial, in its order."""
+
+    @abstractmethod
+    def pack_bytes(self, study: S, pack: "Pack", device: str) -> int:
+        """Estimated peak memory of a pack, bytes."""
+
+    # Its folder.
+
+    @abstractmethod
+    def extends(self, before: S, after: S) -> bool:
+        """Whether ``after`` keeps the meaning of all results of ``before``.
+
+        What all kinds share (name, science, cells, draws) is seen to by
+        `raysweep.folder.stored_study`.
+        """
+
+    def moved(self, before: S, after: S) -> str:
+        """Why some results of ``before`` would come out otherwise in ``after`` all the same."""
+        return ""
+
+    def earlier(
+        self,
+        output: "Output",
+        before: Callable[[], S | None],
+        study: S,
+        results: "dict[str, TrialResult]",
+    ) -> "Earlier":
+        """What the searches of a folder's study proposed before they were widened.
+
+        Args:
+            output: the folder.
+            before: gives the study that the folder has adopted, where that is another one.
+            study: the study that is to go on.
+            results: all results that are there.
+        """
+        return {}
+
+    def widen(self, output: "Output", before: S, after: S) -> str:
+        """Write down what a folder has to remember of ``before``, as ``after`` goes on in it.
+
+        Returns:
+            What people should know of it, in one line; mostly empty.
+        """
+        return ""
+
+    # Its answer.
+
+    def registered(self, study: S) -> "AnalysisPlan | None":
+        """What the study commits itself to before its first trial; None if to nothing."""
+        return None
+
+    def detectable_effect(self, study: S, power: float = 0.8) -> float | None:
+        """See `raysweep.folder.conclusion.detectable_effect`."""
+        return None
+
+    @abstractmethod
+    def unanswered(
+        self, folder: "RunFolder", sweep: W, waiting: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Cell -> why the tables say nothing of it.
+
+        Args:
+            folder: of the run.
+            sweep: as the run has left it.
+            waiting: cell -> why it is not finished.
+        """
+
+    @abstractmethod
+    def answered(self, found: "Findings", sweep: W) -> int:
+        """How many cells have an answer."""
+
+    @abstractmethod
+    def effects(self, study: S, trials: "pd.DataFrame", **options: Any) -> "pd.DataFrame":
+        """What a trial table says of the study's question, cell by cell."""
+
+    @abstractmethod
+    def tables(self, study: S, conclusion: "Conclusion") -> "list[ConsoleRenderable]":
+        """The answer as tables for the screen."""
+
+    @abstractmethod
+    def status_table(self, sweep: W) -> "Table":
+        """How far a study is, for the screen."""
+
+    # Its copies.
+
+    @abstractmethod
+    def searches(self, sweep: W, place: str) -> "Iterator[ExportedSearch]":
+        """The searches of a run as Optuna keeps them.
+
+        Args:
+            sweep: of the run.
+            place: where it is, for messages.
+
+        Raises:
+            InputError: the study searches nothing.
+        """
+
+    @abstractmethod
+    def views(self, study: S, facts: "StudyFacts") -> "list[View]":
+        """Ready-made views for the MLflow UI."""
+
+    @abstractmethod
+    def note(self, chosen: str) -> str:
+        """What MLflow says of a cell whose chosen proposals are these, in Markdown."""
+
+
+def kind_names() -> tuple[str, ...]:
+    """All kinds, by the names that study files have for them; the first is the default."""
+    return tuple(_TABLE)
+
+
+def kind_named(name: object) -> Kind[Any, Any]:
+    """The kind of that name; the default for what is no name of a kind."""
+    return _loaded(_TABLE.get(str(name), next(iter(_TABLE.values()))))
+
+
+def kind_of(study: S) -> Kind[S, Any]:
+    """The kind of a study."""
+    return kind_named(study.kind)
+
+
+@cache
+def _loaded(module: str) -> Kind[Any, Any]:
+    found: Kind[Any, Any] = importlib.import_module(module).KIND
+    return found
+
+
+def study_size(study: StudyBase, measure_time: bool = True) -> StudySize:
+    """Count a study's parts; time it by training a few members for a few epochs.
+
+    Expect the truth within a factor of two.
+
+    Raises:
+        InputError: a dataset cannot be loaded.
+    """
+    return kind_of(study).size(study, measure_time)

@@ -1,0 +1,75 @@
+"""Matching of soft neighbourhoods: a differentiable relative of mutual kNN.
+
+Sources: the neighbour distribution, Hinton and Roweis 2002 (Stochastic Neighbor Embedding,
+equation 1, here with cosines); what it relaxes, mutual kNN, Huh et al. 2024 (arXiv 2405.07987).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from raysweep.losses.base import LossOutput, WithoutParameters
+from raysweep.losses.pairwise import exponential_dtype, in_chunks, through_unit, unit_columns
+
+
+@dataclass(frozen=True)
+class SoftKNN(WithoutParameters):
+    """Half the symmetrised KL divergence between both sides' neighbour distributions, in nats.
+
+    p_i is the softmax over the other samples j of cosine(i, j) / temperature within modality 1,
+    q_i the same within modality 2; the value is the mean over i of
+    (KL(p_i, q_i) + KL(q_i, p_i)) / 2. 0 where the neighbourhoods agree; also where both sides
+    collapse to one point, which the task must prevent. Widths may differ. A sample of all zeros
+    has cosine 0 to every other. 0 with two samples, undefined (NaN, gradients 0) with one.
+
+    Attributes:
+        temperature: The size of a neighbourhood: the nearest sample alone as it goes to 0.
+    """
+
+    capturable: ClassVar[bool] = True
+
+    temperature: float = 0.1
+
+    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+        """See `AlignmentLoss.value_and_gradients`."""
+        dtype = h1.dtype
+        work = exponential_dtype(dtype, 2.0 / self.temperature)
+        u, inverse_1 = unit_columns(h1.to(work))
+        v, inverse_2 = unit_columns(h2.to(work))
+        value, grad_u, grad_v = in_chunks(self._divergence, u, v)
+        grad_1, _ = through_unit(u, inverse_1, grad_u)
+        grad_2, _ = through_unit(v, inverse_2, grad_v)
+        return LossOutput(
+            value.to(dtype), grad_1.to(dtype), grad_2.to(dtype), torch.zeros_like(parameters)
+        )
+
+    def _divergence(self, u: Tensor, v: Tensor) -> tuple[Tensor, ...]:
+        """The loss [m] and its gradients by the unit vectors, [m, d1, b] and [m, d2, b]."""
+        m, _, b = u.shape
+        if b < 2:
+            return u.new_full((m,), math.nan), torch.zeros_like(u), torch.zeros_like(v)
+        scale = 1.0 / self.temperature
+        logits_1 = torch.bmm((scale * u).mT, u)
+        logits_2 = torch.bmm((scale * v).mT, v)
+        p, q = _neighbours(logits_1, scale), _neighbours(logits_2, scale)
+        # log p - log q is this difference up to a constant per row, and p - q sums to 0.
+        apart = logits_1.sub_(logits_2)
+        under_p = (p * apart).sum(2, keepdim=True)
+        under_q = (q * apart).sum(2, keepdim=True)
+        value = 0.5 * (under_p - under_q).mean((1, 2))
+        slope_1 = torch.addcmul(p - q, p, apart - under_p)
+        slope_2 = torch.addcmul(q - p, q, under_q - apart)
+        step = 0.5 * scale / b
+        grad_u = step * (torch.bmm(u, slope_1.mT) + torch.bmm(u, slope_1))
+        grad_v = step * (torch.bmm(v, slope_2.mT) + torch.bmm(v, slope_2))
+        return value, grad_u, grad_v
+
+
+def _neighbours(logits: Tensor, largest: float) -> Tensor:
+    """Softmax over the other samples of [m, b, b] logits, none above `largest`; diagonal 0."""
+    p = (logits - largest).exp_()
+    p.diagonal(dim1=1, dim2=2).zero_()
+    return p.div_(p.sum(2, keepdim=True))

@@ -1,0 +1,1 @@
+"""What a study names: parts with options, and code of its user."""

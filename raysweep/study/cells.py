@@ -1,0 +1,146 @@
+"""Grids -> cells, in a fixed order, with ids made from their content."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any
+
+from raysweep.seeds import content_key
+from raysweep.study.spec import Scalar, StudyBase
+
+DEFAULT_DEPTH = 1
+DEFAULT_WIDTH = 64
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of data grid x model grid.
+
+    Attributes:
+        dataset: name of the dataset in the registry.
+        parameters: the dataset's characteristics at this point, sorted by name.
+        draws: the dataset draws that are run in this cell.
+        depth_1, depth_2: hidden layers of the encoders of modality 1, and of 2 and any further.
+        width_1, width_2: units per hidden layer.
+        identity: what the id is made from; a file's path is replaced by its content there.
+    """
+
+    dataset: str
+    parameters: tuple[tuple[str, Scalar], ...]
+    draws: tuple[int, ...]
+    encoder: str
+    depth_1: int
+    depth_2: int
+    width_1: int
+    width_2: int
+    contents: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def modalities(self) -> int:
+        """How many modalities the data have, and so encoders a trial: two unless it is said."""
+        given = dict(self.parameters).get("modalities", 2)
+        return given if isinstance(given, int) else 2
+
+    @cached_property
+    def id(self) -> str:
+        """``<dataset>-<10 hexadecimal digits>``, a pure function of the content (not of draws)."""
+        content = dict(self.contents)
+        identity: dict[str, Any] = {
+            "dataset": self.dataset,
+            "parameters": {
+                k: content.get(v, v) if isinstance(v, str) else v for k, v in self.parameters
+            },
+            "model": [
+                self.encoder,
+                self.depth_1,
+                self.depth_2,
+                self.width_1,
+                self.width_2,
+            ],
+        }
+        return f"{self.dataset}-{content_key(identity, 10)}"
+
+
+def expand(study: StudyBase) -> list[Cell]:
+    """All cells of a study: data blocks in file order, axes in file order, the last one fastest."""
+    cells: dict[str, Cell] = {}
+    for block in study.data:
+        names = list(block.axes)
+        for values in itertools.product(*block.axes.values()):
+            # None asks for what leaving the characteristic out asks for.
+            given = zip(names, values, strict=True)
+            parameters = {name: value for name, value in given if value is not None}
+            for depths, widths in itertools.product(
+                study.pairs("depth", DEFAULT_DEPTH), study.pairs("width", DEFAULT_WIDTH)
+            ):
+                used = {v for v in parameters.values() if isinstance(v, str)}
+                cell = Cell(
+                    dataset=block.dataset,
+                    parameters=tuple(sorted(parameters.items())),
+                    draws=block.draws,
+                    encoder=study.model.encoder,
+                    depth_1=depths[0],
+                    depth_2=depths[1],
+                    width_1=widths[0],
+                    width_2=widths[1],
+                    contents=tuple(sorted((p, d) for p, d in study.files.items() if p in used)),
+                )
+                before = cells.get(cell.id, cell)
+                # Two blocks may name the same cell with other draws: it gets them all.
+                draws = dict.fromkeys((*before.draws, *cell.draws))
+                cells[cell.id] = replace(before, draws=tuple(draws))
+    return list(cells.values())
+
+
+def varying(cells: list[Cell]) -> dict[str, str]:
+    """Cell id -> a short label that names only what differs between the cells.
+
+    For instance ``synthetic U=4`` where the cells differ in dataset and uniqueness alone. Labels of
+    different cells differ.
+    """
+    facts = {cell.id: _facts(cell) for cell in cells}
+    cells_of = Counter(cell.dataset for cell in cells)
+    given = Counter((cell.dataset, name) for cell in cells for name in facts[cell.id])
+    seen: dict[tuple[str, str], dict[str, Scalar]] = {}
+    for cell in cells:
+        for name, value in facts[cell.id].items():
+            # By its text, as True, 1 and 1.0 are one key of a dict.
+            seen.setdefault((cell.dataset, name), {})[repr(value)] = value
+    labels = {}
+    for cell in cells:
+        parts = [cell.dataset]
+        for name, value in facts[cell.id].items():
+            at = (cell.dataset, name)
+            if len(seen[at]) > 1 or given[at] < cells_of[cell.dataset]:
+                parts.append(f"{name}={_readable(value, cell, seen[at].values())}")
+        labels[cell.id] = " ".join(parts)
+    return labels
+
+
+def _readable(value: Scalar, cell: Cell, values: Iterable[Scalar]) -> Scalar:
+    """A file by its name alone, where that tells the files apart."""
+    if value not in dict(cell.contents):
+        return value
+    names = Counter(PurePath(str(v)).name for v in values)
+    name = PurePath(str(value)).name
+    return name if names[name] == 1 else value
+
+
+def _facts(cell: Cell) -> dict[str, Scalar]:
+    depth: dict[str, Scalar] = (
+        {"depth": cell.depth_1}
+        if cell.depth_1 == cell.depth_2
+        else {"depth_1": cell.depth_1, "depth_2": cell.depth_2}
+    )
+    width: dict[str, Scalar] = (
+        {"width": cell.width_1}
+        if cell.width_1 == cell.width_2
+        else {"width_1": cell.width_1, "width_2": cell.width_2}
+    )
+    files = dict(cell.contents)
+    # A file goes by the name of its column in the trial table.
+    given = {"file" if v in files else name: v for name, v in cell.parameters}
+    return {**given, **depth, **width}

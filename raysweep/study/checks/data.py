@@ -1,0 +1,243 @@
+"""Checks the data blocks of a study file: names, values, files, and that they can be loaded."""
+
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from raysweep.data.arrays import still_draws
+from raysweep.data.registry import DATASETS, load
+from raysweep.data.views import Views
+from raysweep.errors import InputError
+from raysweep.plugins.options import Option, Value
+from raysweep.study.files import resolved_path, same_files
+from raysweep.study.reader import unknown_name
+from raysweep.study.spec import DataGrid
+from raysweep.study.yaml_lines import Fault, Location, shown
+
+_SPLITS = ("train", "validation", "test")
+_NOT_AXES = ("dataset", "draws")
+_MOST_ROWS = 100_000_000
+
+
+def check_block(block: Mapping[str, Any], at: Location, folder: Path) -> list[Fault]:
+    """Faults of a data block's names and values; the block itself stands at ``at``."""
+    name = block.get("dataset")
+    if not isinstance(name, str):
+        return []  # spec says that it is missing, or what it should be
+    if name not in DATASETS:
+        return [Fault((*at, "dataset"), unknown_name("dataset", name, list(DATASETS)))]
+    known = {p.name: p for p in DATASETS[name].parameters}
+    faults = []
+    for key, given in block.items():
+        if key in _NOT_AXES:
+            continue
+        if key not in known:
+            what = f"characteristic of {name}"
+            choices = [*known, *_NOT_AXES]
+            faults.append(Fault((*at, key), unknown_name(what, str(key), choices)))
+            continue
+        values = given if isinstance(given, list) else [given]
+        if not values:
+            faults.append(Fault((*at, key), f"the grid is empty; expected {known[key].expected}"))
+        repeated = sorted({shown(v) for v in values if values.count(v) > 1})
+        if repeated:
+            twice = f"values used twice: {', '.join(repeated)}; give each value once"
+            faults.append(Fault((*at, key), twice))
+        for index, value in enumerate(values):
+            where = (*at, key, index) if isinstance(given, list) else (*at, key)
+            faults += _check_value(known[key], value, where, folder)
+        if known[key].kind == "path" and len(values) > 1:
+            paths = {i: v for i, v in enumerate(values) if isinstance(v, str)}
+            for index, earlier in same_files(paths, folder).items():
+                if values[index] == values[earlier]:
+                    continue  # told as a value that is used twice
+                message = (
+                    f"{values[index]} holds the same data as {values[earlier]}; give each once"
+                )
+                faults.append(Fault((*at, key, index), message))
+    missing = [p for p in known.values() if p.required and p.name not in block]
+    faults += [
+        Fault(at, f"dataset {name} needs {p.name}: {p.meaning} ({p.expected})") for p in missing
+    ]
+    return faults
+
+
+def _check_value(parameter: Option, value: object, at: Location, folder: Path) -> list[Fault]:
+    wrong = Fault(at, f"expected {parameter.expected}, found {shown(value)}")
+    if parameter.kind == "path" and not isinstance(value, str):
+        return [wrong]
+    try:
+        parsed = parameter.parse(value)
+    except InputError:
+        return [wrong]
+    if parameter.name in _SPLITS and isinstance(parsed, int) and parsed > _MOST_ROWS:
+        return [Fault(at, f"at most {_MOST_ROWS} rows, found {shown(value)}")]
+    if parameter.kind != "path":
+        return []
+    try:
+        path = resolved_path(str(value), folder)
+        found, there = path.is_file(), path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        return [
+            Fault(at, f"{shown(value)} is not a path ({getattr(error, 'strerror', None) or error})")
+        ]
+    if there and not found:
+        return [Fault(at, f"{path} is not a file; give the path of one")]
+    if not found:
+        return [Fault(at, f"there is no file {path}; give a path relative to the study file")]
+    return []
+
+
+def check_combinations(block: Mapping[str, Any], at: Location) -> list[Fault]:
+    """The combinations of a block's axes that the dataset refuses, without loading any."""
+    grid = _grid(block)
+    if grid is None:
+        return []
+    axes = _all_values(grid)
+    found: dict[Fault, None] = {}
+    for rule in DATASETS[grid.dataset].rules:
+        for chosen, message in rule.faults(axes, grid.draws):
+            given = {name: value for name, value in chosen.items() if name in block}
+            found[Fault(_place(block, at, given), message + _among(grid, given))] = None
+    return list(found)
+
+
+def _grid(block: Mapping[str, Any]) -> DataGrid | None:
+    try:
+        return DataGrid.model_validate(dict(block))
+    except ValidationError:
+        return None  # spec says what is wrong
+
+
+def _all_values(grid: DataGrid) -> dict[str, tuple[Value, ...]]:
+    """Parameter -> its values, plain and checked; of those left out the default."""
+    return {
+        p.name: tuple(p.parse(v) for v in grid.axes[p.name])
+        if p.name in grid.axes
+        else (p.default,)
+        for p in DATASETS[grid.dataset].parameters
+    }
+
+
+def _place(block: Mapping[str, Any], at: Location, given: Mapping[str, object]) -> Location:
+    """Where the first of the given parameters has its value."""
+    for name, value in given.items():
+        written = block[name]
+        if isinstance(written, list):
+            return (*at, name, written.index(value))
+        return (*at, name)
+    return at
+
+
+def _among(grid: DataGrid, given: Mapping[str, object]) -> str:
+    """Which combination it is, where the axes have several."""
+    if all(len(grid.axes[name]) == 1 for name in given):
+        return ""
+    words = ", ".join(f"{name}: {shown(value)}" for name, value in given.items())
+    return f" (in the combination {words}; give what goes together in data blocks of its own)"
+
+
+def check_pairs(block: Mapping[str, Any], at: Location) -> list[Fault]:
+    """The fault of an emergence study of more than two modalities: it is about pairs."""
+    given = block.get("modalities")
+    values = given if isinstance(given, list) else [given]
+    return [
+        Fault(
+            (*at, "modalities", index) if isinstance(given, list) else (*at, "modalities"),
+            f"emergence studies compare the two encoders of a pair: expected 2, found {value}",
+        )
+        for index, value in enumerate(values)
+        if isinstance(value, int) and value > 2
+    ]
+
+
+def check_loading(
+    block: Mapping[str, Any], at: Location, folder: Path, searched: Collection[int] = ()
+) -> tuple[list[Fault], list[Views]]:
+    """Load the first cell of a block, and one for each of its files and numbers of modalities.
+
+    Every draw of a file is looked at, which splits it anew.
+
+    Args:
+        block: a data block without faults.
+        at: where it stands.
+        folder: what paths are relative to.
+        searched: draws that only search.
+    """
+    grid = _grid(block)
+    if grid is None:
+        return [], []
+    dataset = DATASETS[grid.dataset]
+    axes = dict(grid.axes)
+    files = [p.name for p in dataset.parameters if p.kind == "path" and p.name in axes]
+    # A file may bring its splits along, and then there is no other draw than the first.
+    draws = {*grid.draws, *searched}
+    draw = max(draws) if files else grid.draws[0]
+    faults, views = [], []
+    varied = [*files, *(["modalities"] if "modalities" in axes else [])]
+    for given in itertools.product(*(axes[name] for name in varied)):
+        first = {name: values[0] for name, values in axes.items()}
+        first.update(zip(varied, given, strict=True))
+        first.update({name: str(resolved_path(str(first[name]), folder)) for name in files})
+        try:
+            views.append(load(grid.dataset, first, draw))
+            others = sorted(draws - {draw})
+            if grid.dataset == "arrays" and others:
+                still = still_draws(str(first["path"]), others)
+                faults += [Fault((*at, *files[:1]), message) for message in still]
+        except InputError as error:
+            faults.append(Fault((*at, *files[:1]), str(error)))
+    return faults, views
+
+
+def smallest_splits(block: Mapping[str, Any], views: Sequence[Views]) -> list[dict[str, int]]:
+    """Split -> the fewest rows in it of any cell of the block, or the rows that each file has."""
+    grid = _grid(block)
+    if grid is None:
+        return []
+    values = _all_values(grid)
+    if all(split in values for split in _SPLITS):
+        return [{split: min(int(str(v)) for v in values[split]) for split in _SPLITS}]
+    return [{split: len(getattr(v.splits, split)) for split in _SPLITS} for v in views]
+
+
+def check_population(verdict: object, block: Mapping[str, Any]) -> list[Fault]:
+    """The faults of testing what only data whose inputs can be listed have."""
+    given = verdict.get("performance") if isinstance(verdict, Mapping) else None
+    grid = _grid(block)
+    if grid is None or not str(given).endswith("_population"):
+        return []
+    dataset = DATASETS[grid.dataset]
+    listed = dataset.listed
+    if listed is not None and given == "performance_fused_population":
+        listed += dataset.jointly
+    if listed is None:
+        reasons = [""]
+    else:
+        axes = _all_values(grid)
+        reasons = [
+            f" where {message}" for rule in listed for _, message in rule.faults(axes, grid.draws)
+        ]
+    instead = str(given).replace("population", "test")
+    return [
+        Fault(
+            ("verdict", "performance"),
+            f"the inputs of dataset {grid.dataset} cannot be listed{reason}, so there is no "
+            f"{given}; choose {instead}",
+        )
+        for reason in reasons
+    ]
+
+
+def check_several(raw: Mapping[str, Any], views: Sequence[Views]) -> list[Fault]:
+    """The fault of an engine that cannot train as many modalities as the data have."""
+    training = raw.get("training")
+    engine = training.get("engine") if isinstance(training, Mapping) else None
+    most = max((len(view.inputs) for view in views), default=0)
+    if engine != "kernel" or most <= 2:
+        return []
+    message = f"engine kernel trains two modalities, and the data have {most}; take auto"
+    return [Fault(("training", "engine"), message)]

@@ -1,0 +1,93 @@
+"""Checks the encoder of a study file, its options, and that a user's own can be packed."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from raysweep.errors import InputError
+from raysweep.kinds.kind import kind_named
+from raysweep.models.custom import CustomEncoder, custom_encoder
+from raysweep.models.packable import check_packing
+from raysweep.plugins.user_code import said, source_of
+from raysweep.study.cells import DEFAULT_DEPTH, DEFAULT_WIDTH
+from raysweep.study.checks.parts import pairs_of
+from raysweep.study.files import file_digest
+from raysweep.study.partial import read_partial
+from raysweep.study.reader import unknown_name
+from raysweep.study.spec import MLP, Alignment, ModelGrid, Training
+from raysweep.study.yaml_lines import Fault, Location
+
+Scale = tuple[int, int, int]
+"""Inputs, depth and width of one encoder."""
+
+
+def check_encoder(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> list[Fault]:
+    """Faults of the encoder and its options; a user's own is tried at every scale of the grid.
+
+    Args:
+        raw: the study.
+        inputs: features of modality 1, 2, ... of each dataset that could be loaded.
+    """
+    grid = read_partial(ModelGrid, raw.get("model"))
+    if grid.part is None or grid.lost("encoder") or grid.lost("options"):
+        return []
+    name, options = grid.part.encoder, grid.part.options
+    at: Location = ("model", "encoder")
+    if name == MLP:
+        return [
+            Fault(("model", "options", key), f"unknown option of {MLP} {key!r}; it takes none")
+            for key in options
+        ]
+    if at not in kind_named(raw.get("kind")).study.own_code_at:
+        return []  # the kind takes no other, as the specification says
+    if ":" not in name:
+        own = ", or a function of your own as package.module:function"
+        return [Fault(at, unknown_name("encoder", name, [MLP]) + own)]
+    training = read_partial(Training, raw.get("training")).part or Training()
+    scales = dict.fromkeys(_scales(raw, inputs))
+    encoders: list[CustomEncoder] = []
+    tried = "imported"
+    try:
+        # Where data or sizes are faulty there is still the name to be checked.
+        for scale in scales or [(1, DEFAULT_DEPTH, DEFAULT_WIDTH)]:
+            tried = "called with inputs={}, depth={}, width={}".format(*scale)
+            encoders.append(custom_encoder(name, *scale, options))
+            if scales:
+                check_packing(encoders[-1], getattr(torch, training.dtype))
+        file_digest(source_of(name))
+    except InputError as error:
+        return [Fault(at, str(error))]
+    except (Exception, SystemExit) as error:
+        # A user's own code may raise anything.
+        return [Fault(at, f"encoder {name}, {tried}: {said(error, name)}")]
+    return _check_layer(raw.get("alignment"), encoders) if scales else []
+
+
+def _scales(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> Iterator[Scale]:
+    """The scale of every encoder of the grid."""
+    depths, widths = pairs_of(raw, "depth"), pairs_of(raw, "width")
+    for (first, *others), depth, width in itertools.product(inputs, depths, widths):
+        yield first, depth[0], width[0]
+        yield from ((d, depth[1], width[1]) for d in others)
+
+
+def _check_layer(alignment: object, encoders: Sequence[CustomEncoder]) -> list[Fault]:
+    """The fault of aligning a hidden layer that an encoder does not show, or does not train."""
+    layer = (read_partial(Alignment, alignment).part or Alignment()).layer
+    if layer == "last":
+        return []
+    if all(layer <= encoder.layers for encoder in encoders):
+        if all(layer not in encoder.untrained_layers for encoder in encoders):
+            return []
+        message = (
+            f"hidden layer {layer} of {encoders[0].place} has frozen parameters alone, so that "
+            "nothing could be forced there; give last, or a later layer"
+        )
+        return [Fault(("alignment", "layer"), message)]
+    message = (
+        f"there is no hidden layer {layer}: the module of {encoders[0].place} returns its "
+        "representation alone; give last, or let it return a list of its hidden layers"
+    )
+    return [Fault(("alignment", "layer"), message)]

@@ -1,0 +1,56 @@
+"""Fills in what a study file leaves out."""
+
+from pathlib import Path
+from typing import Any
+
+from raysweep.data.registry import DATASETS
+from raysweep.kinds.kind import kind_of
+from raysweep.metrics import REGISTRY
+from raysweep.plugins.user_code import code_folders, make_importable, search_folders, source_of
+from raysweep.study.files import file_digest, resolved_path
+from raysweep.study.spec import StudyBase
+
+
+def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
+    """The study with all defaults filled in, absolute paths and digests of the files it names.
+
+    So equal content has equal cell ids however it is written, and a stored study means the same
+    after a default has changed. A file is known by what it holds, not by where it lies: a changed
+    file is new data.
+    """
+    data, files = [], {}
+    for block in study.data:
+        values: dict[str, Any] = dict(block.axes)
+        for parameter in DATASETS[block.dataset].parameters:
+            if parameter.name in values:
+                axis: list[Any] = [parameter.parse(value) for value in values[parameter.name]]
+                if parameter.kind == "path":
+                    axis = [str(resolved_path(path, folder)) for path in axis]
+                    files.update({path: file_digest(path) for path in axis})
+                values[parameter.name] = axis[0] if len(axis) == 1 else axis
+            elif parameter.default is not None:
+                values[parameter.name] = parameter.default
+        data.append({"dataset": block.dataset, "draws": block.draws, **values})
+    study = with_code_folders(study, folder)
+    files.update({path: file_digest(source_of(path)) for path in study.own_code})
+    plain = study.model_dump()
+    plain["evaluation"]["metrics"] = {
+        name: REGISTRY[name].resolve(options) for name, options in study.evaluation.metrics.items()
+    }
+    plain.update(kind_of(study).resolved(study))
+    # Built anew from plain values, so that every part is checked as it was when it was read.
+    return type(study).model_validate({**plain, "data": data, "files": files})
+
+
+def with_code_folders(study: StudyBase, folder: Path) -> StudyBase:
+    """The study with the folders in which the modules of its own code lie, if it names any.
+
+    Args:
+        study: one that may have been resolved before, elsewhere.
+        folder: that of the study file.
+    """
+    recorded = study.code_folders or ()
+    places = search_folders(folder, recorded)
+    folders = dict.fromkeys([*code_folders(study.own_code, places), *recorded])
+    make_importable(folders)
+    return study.model_copy(update={"code_folders": tuple(folders) or None})

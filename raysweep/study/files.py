@@ -1,0 +1,68 @@
+"""The files that a study depends on, known by what they hold."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from raysweep.errors import InputError
+from raysweep.plugins.user_code import source_of
+from raysweep.study.cells import Cell
+from raysweep.study.spec import StudyBase
+
+
+def check_files(study: StudyBase, cell: Cell) -> None:
+    """Check that the files a cell's trials depend on hold what they held when it was planned.
+
+    Raises:
+        InputError: a file has changed or is gone since the study was resolved.
+    """
+    used = {**dict(cell.contents)}
+    for path in study.own_code:
+        if path in study.files:
+            used[str(source_of(path))] = study.files[path]
+    for path, digest in used.items():
+        try:
+            changed = file_digest(path) != digest
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+        if changed:
+            raise InputError(
+                f"{path}: has changed since this run was planned; put the old content back, or "
+                "run the study again (changed data are new cells)"
+            )
+
+
+def file_digest(path: str | Path) -> str:
+    """Digest of a file's content, 20 hexadecimal digits.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    status = Path(path).stat()
+    return _digest(str(path), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _digest(path: str, changed_ns: int, size: int) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:20]
+
+
+def same_files(paths: Mapping[int, str], folder: Path) -> dict[int, int]:
+    """Of listed files those that hold what an earlier one holds: index -> that one's index."""
+    first: dict[str, int] = {}
+    same = {}
+    for index, path in paths.items():
+        try:
+            digest = file_digest(resolved_path(path, folder))
+        except (OSError, RuntimeError, ValueError):
+            continue  # told where it is read
+        if first.setdefault(digest, index) != index:
+            same[index] = first[digest]
+    return same
+
+
+def resolved_path(path: str, folder: Path) -> Path:
+    """A path of a study file as an absolute one; ``folder`` is what it is relative to."""
+    return (folder / Path(path).expanduser()).resolve()

@@ -1,0 +1,130 @@
+"""What studies of all kinds have in common."""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from raysweep.study.spec.fields import MOST_CELLS, Clash, Part, Seed, as_list
+from raysweep.study.spec.grids import MLP, DataGrid, ModelGrid
+from raysweep.study.spec.parts import Evaluation, Resources, Verdict
+
+MOST_TRIALS = 10_000_000
+
+
+class StudyBase(Part):
+    """The parts that every study has.
+
+    ``files`` is filled in when the study is resolved: file, or dotted path of a user's own encoder
+    or loss, -> digest of its content. So is ``code_folders``: what must be on the import path for
+    the modules of these functions.
+    """
+
+    name: str
+    description: str = ""
+    kind: str = ""
+    seed: Seed = 0
+    data: Annotated[tuple[DataGrid, ...], BeforeValidator(as_list), Field(min_length=1)]
+    model: ModelGrid = ModelGrid()
+    if TYPE_CHECKING:
+        # Each kind has these among its own, in the order in which a study is written.
+        training: Any = None
+        evaluation: Evaluation = Evaluation()
+        resources: Resources = Resources()
+        files: dict[str, str] = Field(default_factory=dict)
+
+    # Only of kinds that may name code; where it lies is no part of what a study says.
+    code_folders: tuple[str, ...] | None = None
+
+    # Where a study file may name functions of the user's own.
+    own_code_at: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    # Whether depths and widths given for both modalities stand for all pairs of them.
+    every_pair: ClassVar[bool] = False
+
+    def pairs(self, name: Literal["depth", "width"], default: int) -> list[tuple[int, int]]:
+        """The (modality 1, modality 2) values of ``depth`` or ``width`` in the model grid."""
+        return self.model.pairs(name, default, self.every_pair)
+
+    @property
+    def metric(self) -> str:
+        """The alignment metric that stands first: what is said of alignment is said by it."""
+        return next(iter(self.evaluation.metrics))
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """What a strength is chosen by; empty where none is."""
+        return ()
+
+    @property
+    def loss(self) -> str:
+        """The alignment loss that encoders are trained with; empty where there is none."""
+        return ""
+
+    @property
+    def tested(self) -> Verdict:
+        """What an analysis is about."""
+        return Verdict(performance="performance_2_test")
+
+    def forced_with(self) -> dict[str, Any]:
+        """The alignment loss and its fixed options, by the names of their columns."""
+        return {}
+
+    @property
+    def own_code(self) -> tuple[str, ...]:
+        """The dotted paths of the user's own functions that the study names."""
+        return (self.model.encoder,) if ":" in self.model.encoder else ()
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", value):
+            raise ValueError(
+                "expected 1 to 100 letters, digits, '_', '.' or '-', a letter or digit first"
+            )
+        return value
+
+    def cells_of(self, block: DataGrid) -> int:
+        """Cells of one data block."""
+        points = math.prod(len(values) for values in block.axes.values())
+        return points * len(self.pairs("depth", 1)) * len(self.pairs("width", 1))
+
+    def trials_at_least(self) -> int:
+        """A lower bound of the study's trials, by arithmetic alone."""
+        raise NotImplementedError
+
+    def clashes(self) -> Iterator[Clash]:
+        """More cells or trials than can be handled, and an engine that has no such device."""
+        cells, trials = sum(map(self.cells_of, self.data)), self.trials_at_least()
+        if cells > MOST_CELLS:
+            yield Clash(f"{cells} cells; a study has at most {MOST_CELLS}", ("data",), ("model",))
+        elif trials > MOST_TRIALS:
+            counts = (("search", "trials"), ("tuning", "trials"), ("search", "seeds"))
+            yield Clash(
+                f"{trials} trials; a study has at most {MOST_TRIALS}",
+                *counts,
+                *(("tuning", "seeds"), ("confirm", "seeds"), ("seeds",), ("data",), ("model",)),
+            )
+        if self.training.engine == "kernel" and self.resources.gpus_per_pack > 0:
+            yield Clash(
+                "engine kernel runs on CPUs, and resources.gpus_per_pack asks for GPUs; take auto",
+                ("training", "engine"),
+                ("resources", "gpus_per_pack"),
+            )
+        if self.training.engine == "kernel" and self.model.encoder != MLP:
+            yield Clash(
+                f"engine kernel trains {MLP} encoders only, and model.encoder is "
+                f"{self.model.encoder}; take auto",
+                ("training", "engine"),
+                ("model", "encoder"),
+            )
+
+    def science(self) -> dict[str, Any]:
+        """What a trial's numbers depend on besides the trial itself.
+
+        Grids, trial counts, seeds and resources are left out: a study that was extended keeps every
+        result it has.
+        """
+        raise NotImplementedError

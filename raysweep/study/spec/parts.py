@@ -1,0 +1,311 @@
+"""The parts of a study besides its grids: training, evaluation, search, test, machines."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator
+
+from raysweep.study.spec.fields import (
+    CONFIRM_SEEDS_FROM,
+    MOST_BATCH,
+    MOST_CELLS,
+    MOST_EPOCHS,
+    MOST_MEMBERS,
+    MOST_PROPOSALS,
+    Clash,
+    ItemFaults,
+    Layer,
+    Number,
+    OptionValue,
+    Part,
+    Seed,
+    Truth,
+    Whole,
+    WholeOrNumber,
+    checked_seeds,
+    count_to_seeds,
+    distinct,
+)
+
+Objective = Literal["alignment", "performance", "both"]
+MeasuredPerformance = Literal[
+    "performance_1_validation",
+    "performance_2_validation",
+    "performance_fused_validation",
+    "performance_1_test",
+    "performance_2_test",
+    "performance_fused_test",
+    "performance_1_population",
+    "performance_2_population",
+    "performance_fused_population",
+]
+
+
+class Training(Part):
+    """How every pair of encoders is trained (AdamW; values are the same for all arms)."""
+
+    epochs: Whole = Field(100, ge=1, le=MOST_EPOCHS)
+    batch_size: Whole = Field(128, ge=4, le=MOST_BATCH)
+    learning_rate: Number = Field(1e-3, gt=0)
+    weight_decay: Number = Field(1e-2, ge=0)
+    clip_norm: Number = Field(8.0, gt=0)
+    fusion: Literal["probe", "joint"] = "probe"
+    checkpoint: Literal["best", "last"] = "best"
+    evaluate_every: Whole = Field(1, ge=1, le=MOST_EPOCHS)
+    patience: Whole | None = Field(None, ge=1, le=MOST_EPOCHS)
+    dtype: Literal["float32", "float64"] = "float32"
+    engine: Literal["auto", "kernel", "torch"] = "auto"
+    tf32: Truth = False
+
+
+class Alignment(Part):
+    """The alignment loss that is forced; its weight, the strength, is what the search varies."""
+
+    loss: str = "infonce"
+    options: dict[str, OptionValue] = Field(default_factory=dict)
+    layer: Layer = "last"
+
+
+class Preprocessing(Part):
+    """What is done to representations before a metric sees them (the paper's choice by default)."""
+
+    clip_quantile: Number = Field(0.95, gt=0, le=1)
+    normalize: Truth = True
+
+
+class Evaluation(Part):
+    """Alignment metrics that are measured, on which layers, after which preprocessing.
+
+    ``calibrate`` counts the permutations that tell the level of chance.
+    """
+
+    metrics: dict[str, dict[str, OptionValue]] = Field(
+        default={"unbiased_cka": {}, "mutual_knn": {"topk": 10}}, min_length=1
+    )
+    layers: Literal["last", "best", "aligned"] = "last"
+    rows: Whole = Field(1024, ge=16)
+    calibrate: Whole = Field(0, ge=0, le=10_000)
+    preprocessing: Preprocessing = Preprocessing()
+
+    @field_validator("calibrate")
+    @classmethod
+    def _enough_permutations(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("give 0 for no calibration, or at least 2 permutations")
+        return value
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _names_or_options(cls, value: object) -> object:
+        if isinstance(value, list):
+            wrong = {
+                i: ("expected the name of a metric", v)
+                for i, v in enumerate(value)
+                if not isinstance(v, str)
+            }
+            if wrong:
+                raise ItemFaults(wrong)
+            return {name: {} for name in distinct(tuple(value))}
+        if isinstance(value, dict):
+            return {k: {} if v is None else v for k, v in value.items()}
+        raise ValueError("expected a list of names, or a mapping of names to options")
+
+
+def metric_names(evaluation: object) -> list[str]:
+    """The metrics that a raw ``evaluation`` names; none where it is malformed."""
+    if evaluation is None or (isinstance(evaluation, Mapping) and "metrics" not in evaluation):
+        return list(Evaluation().metrics)
+    given = evaluation["metrics"] if isinstance(evaluation, Mapping) else None
+    if not isinstance(given, Mapping | list | tuple):
+        return []
+    return list(dict.fromkeys(name for name in given if isinstance(name, str)))
+
+
+class StrengthRange(Part):
+    """The range in which the search looks; strength 0 is always run beside it."""
+
+    low: Number = Field(0.01, gt=0)
+    high: Number = Field(10.0, gt=0)
+    scale: Literal["log", "linear"] = "log"
+
+    def clashes(self) -> Iterator[Clash]:
+        """A range that is upside down."""
+        if self.low >= self.high:
+            yield Clash(
+                f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
+                ("low",),
+                ("high",),
+            )
+
+
+class OptionRange(Part):
+    """The range of a numeric option of the loss that the search looks in.
+
+    ``low`` and ``high`` are both whole numbers where the option takes whole numbers only.
+    """
+
+    # Not required, so that the rest of a study is checked where one is missing.
+    low: WholeOrNumber = None
+    high: WholeOrNumber = None
+    scale: Literal["log", "linear"] = "linear"
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are proposed."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def clashes(self) -> Iterator[Clash]:
+        """A range without two ends, upside down, or not above 0 on a log scale.
+
+        They name the whole range: half of one means nothing.
+        """
+        if self.low is None or self.high is None:
+            yield Clash("a range needs low and high", ())
+            return
+        if self.low >= self.high:
+            yield Clash(
+                f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
+                (),
+            )
+        if self.scale == "log" and self.low <= 0:
+            yield Clash(
+                f"a log scale starts above 0, low is {self.low:g}; give a higher low, or "
+                "scale: linear",
+                (),
+            )
+
+
+def _list_or_range(value: object) -> str | None:
+    if isinstance(value, list | tuple):
+        return "[list]"
+    return "[range]" if isinstance(value, dict | OptionRange) else None
+
+
+# The tags stand in brackets, so that messages leave them out of the place.
+SearchedOption = Annotated[
+    Annotated[OptionRange, Tag("[range]")]
+    | Annotated[tuple[OptionValue, ...], Field(min_length=1), Tag("[list]")],
+    Discriminator(
+        _list_or_range,
+        custom_error_type="searched_option",
+        custom_error_message="expected a list of values, or a range with low, high and scale",
+    ),
+]
+
+
+class Search(Part):
+    """The search in every cell: of the strength and, if wanted, of options of the loss.
+
+    ``seeds`` is a count (0, 1, ...) or a list. ``draws`` are dataset draws that only search: a
+    count n means 1000 .. 1000 + n - 1; None searches on the draws that are confirmed.
+    """
+
+    strength: StrengthRange = StrengthRange()
+    options: dict[str, SearchedOption] = Field(default_factory=dict)
+    trials: Whole = Field(12, ge=1, le=MOST_PROPOSALS)
+    generation: Whole = Field(4, ge=1, le=MOST_PROPOSALS)
+    sampler: Literal["tpe", "gp", "qmc", "random", "grid"] = "tpe"
+    objective: Objective = "alignment"
+    metric: str | None = None
+    performance: Literal["performance_1", "performance_2", "performance_fused"] = (
+        "performance_fused"
+    )
+    seeds: tuple[Seed, ...] = (0, 1)
+    draws: tuple[Seed, ...] | None = None
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, value: object) -> object:
+        return count_to_seeds(value, first=0)
+
+    @field_validator("draws", mode="before")
+    @classmethod
+    def _count_or_list_of_draws(cls, value: object) -> object:
+        return None if value is None else count_to_seeds(value, first=CONFIRM_SEEDS_FROM)
+
+    @field_validator("seeds", "draws")
+    @classmethod
+    def _valid_seeds(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        return None if value is None else checked_seeds(value)
+
+    def clashes(self) -> Iterator[Clash]:
+        """Values of an option that are there twice, and grids that do not come out even."""
+        for name, searched in self.options.items():
+            if not isinstance(searched, OptionRange):
+                try:
+                    distinct(searched)
+                except ValueError as error:
+                    yield Clash(str(error), ("options", name))
+        if self.sampler != "grid":
+            return
+        for name, searched in self.options.items():
+            if isinstance(searched, OptionRange):
+                yield Clash(
+                    f"a grid takes a list of values, {name} has a range; list its values, or take "
+                    "another sampler",
+                    ("options", name),
+                    ("sampler",),
+                )
+        if self.trials % self.combinations:
+            yield Clash(
+                f"a grid tries every strength with all {self.combinations} combinations of the "
+                f"options, so trials must be a multiple of {self.combinations}, not {self.trials}",
+                ("trials",),
+                ("options",),
+            )
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """What is maximized: alignment, performance, or both in this order."""
+        return ("alignment", "performance") if self.objective == "both" else (self.objective,)
+
+    @property
+    def combinations(self) -> int:
+        """How many combinations of listed option values there are; 1 without any."""
+        listed = (v for v in self.options.values() if isinstance(v, tuple))
+        return math.prod(len(values) for values in listed)
+
+    def __hash__(self) -> int:
+        # A dict has no hash, and searches key a cache of what they proposed.
+        return hash(self.model_dump_json())
+
+
+class Confirm(Part):
+    """Fresh seeds for the arms none, forced and placebo; a count n means 1000 .. 1000 + n - 1."""
+
+    seeds: tuple[Seed, ...] = tuple(range(CONFIRM_SEEDS_FROM, CONFIRM_SEEDS_FROM + 12))
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, value: object) -> object:
+        return count_to_seeds(value, first=CONFIRM_SEEDS_FROM)
+
+    @field_validator("seeds")
+    @classmethod
+    def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return checked_seeds(value)
+
+
+class Verdict(Part):
+    """What is tested: the performance, the level of the test and the margin of equivalence."""
+
+    performance: MeasuredPerformance = "performance_fused_test"
+    alpha: Number = Field(0.05, gt=0, lt=1)
+    margin: Number = Field(0.005, gt=0, lt=1)
+    hypotheses: tuple[str, ...] = ()
+
+
+class Resources(Part):
+    """What one pack needs; to Ray these are numbers to place it by."""
+
+    cpus_per_pack: Number = Field(1.0, gt=0)
+    gpus_per_pack: Number = Field(0.0, ge=0)
+    members_per_pack: Whole = Field(36, ge=3, le=MOST_MEMBERS)
+    memory_per_pack: Number = Field(2.0, gt=0)
+
+
+class CellResources(Resources):
+    """What one pack needs, and how many cells of equal scale may share it."""
+
+    cells_per_pack: Whole = Field(1, ge=1, le=MOST_CELLS)

@@ -1,0 +1,63 @@
+"""How what MLflow shows of a run stands: still running, stopped, failed or finished.
+
+RUNNING is what a driver still works on. A run whose driver has ended before all was there is
+KILLED, until a `raysweep resume` goes on; a cell that waits for a pack that was given up is FAILED.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from raysweep.folder.causes import given_up
+from raysweep.kinds.sweep import CellPlan, CellState
+from raysweep.text import as_code, raised
+from raysweep.tracking.record import RunRecord
+
+
+def failed_cells(plans: Iterable[CellPlan], reasons: Mapping[str, str]) -> dict[str, str]:
+    """Cell id -> why a pack that the cell waits for was given up, in a line.
+
+    Args:
+        plans: of all cells.
+        reasons: key of each pack that was given up -> why.
+    """
+    return {
+        plan.cell.id: raised(reasons[pack.key])
+        for plan in plans
+        for pack in plan.packs
+        if pack.key in reasons
+    }
+
+
+def standing(runs: Sequence[RunRecord], failure: str | None, ended: bool) -> list[RunRecord]:
+    """The runs of a cell with the status that they have now.
+
+    Args:
+        runs: the cell's parent run, and its others.
+        failure: why a pack that the cell waits for was given up, if one was.
+        ended: whether no driver works on the cell any more.
+    """
+    parent, *others = runs
+    if failure is not None and parent.status == "RUNNING":
+        note = f"{parent.tags['mlflow.note.content']}\n\nA pack was given up: {as_code(failure)}"
+        tags = {**parent.tags, "state": CellState.FAILED.value, "mlflow.note.content": note}
+        tags["cause"] = given_up(failure)
+        parent = replace(parent, status="FAILED", tags=tags)
+    return [
+        replace(run, status="KILLED") if ended and run.status == "RUNNING" else run
+        for run in (parent, *others)
+    ]
+
+
+def study_status(parents: Collection[RunRecord], cells: int, failed: bool, ended: bool) -> str:
+    """Status of the run of the study as a whole.
+
+    Args:
+        parents: the parent runs of the cells that have any, as `standing` gives them.
+        cells: number of cells of the study.
+        failed: whether a pack was given up for which a cell waits.
+        ended: whether no driver works on the study any more.
+    """
+    over = len(parents) == cells and all(p.status in ("FINISHED", "FAILED") for p in parents)
+    if over or ended:
+        return "FAILED" if failed else "FINISHED" if over else "KILLED"
+    return "RUNNING"

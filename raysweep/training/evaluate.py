@@ -1,0 +1,378 @@
+"""A trained pack -> performance and alignment of every member on a named split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.special
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from raysweep.data.views import JointInputs, Population, Views
+from raysweep.metrics import (
+    REGISTRY,
+    Calibration,
+    Preprocessing,
+    calibrate_modalities,
+    distinguishable_rows_of,
+    measure_modalities,
+)
+from raysweep.metrics.features import equal_rows
+from raysweep.metrics.modalities import Layers, PairwiseScore
+from raysweep.models.trained import MultimodalForward, TrainedPack
+from raysweep.seeds import derive_seed
+from raysweep.study.spec import Evaluation
+
+_CHUNK_BYTES = 2**24
+_LEAST_CHUNK_ROWS = 64
+_ALIGNMENT_BYTES = 2**25
+# A layer, preprocessed, made fit for a metric and prepared by it: up to three times in float64.
+_BYTES_A_FEATURE = 30
+_JOINT_ROWS = 2**14
+"""Joint inputs whose fused logits are held at once."""
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What the heads of every member reach on a split.
+
+    Attributes:
+        accuracy: head (``1``, ``2``, ..., ``fused``) -> [m] float64 in 0..1.
+        loss: head -> [m] float64, mean cross-entropy in nats.
+    """
+
+    accuracy: dict[str, np.ndarray]
+    loss: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class AlignmentScore:
+    """One alignment metric of every member.
+
+    Attributes:
+        value: [m] float64, the mean over the pairs of modalities; NaN where the metric is not
+            defined (a constant representation, say).
+        layers: for each member the measured pair of layers, ``"2-3"`` for layer 2 of modality 1
+            and layer 3 of modality 2, counted from 1; empty where undefined. Of several pairs of
+            modalities one after another, ``"2-3 1-3 1-1"`` for the pairs 1-2, 1-3 and 2-3.
+        distinct: of a metric of neighbours, how many different rows those layers have after
+            preprocessing (`distinguishable_rows`), int64 [m] for each modality, the fewest of its
+            pairs; where undefined, of the last layers.
+        calibration: the value against its distribution under permuted rows, if it was asked for.
+        pairs: (a, b), counted from 1 -> [m] float64, the value of each pair of modalities.
+    """
+
+    value: np.ndarray
+    layers: tuple[str, ...]
+    pairs: dict[tuple[int, int], np.ndarray]
+    distinct: tuple[np.ndarray, ...] | None = None
+    calibration: Calibration | None = None
+
+
+def performance(trained: TrainedPack, views: Sequence[Views], split: str) -> Performance:
+    """Accuracy and cross-entropy on the rows of a split.
+
+    Args:
+        trained: the members.
+        views: the k datasets of the pack, equally long.
+        split: train, validation or test.
+    """
+    dataset = trained.dataset
+    rows = [getattr(v.splits, split) for v in views]
+    labels = torch.as_tensor(np.stack([v.y[r] for v, r in zip(views, rows, strict=True)]))
+    n, m = labels.shape[1], len(dataset)
+    heads = trained.shape.heads
+    hits = {head: torch.zeros(m, dtype=torch.float64) for head in heads}
+    losses = {head: torch.zeros(m, dtype=torch.float64) for head in heads}
+    for part in _chunks(trained, n):
+        y = labels[dataset][:, part]
+        for head, logits in _logits(trained, stacked(views, rows, part)).items():
+            logits = logits.cpu()
+            hits[head] += (logits.argmax(dim=1) == y).sum(dim=1)
+            chosen = log_softmax(logits.double(), dim=1).gather(1, y[:, None, :])
+            losses[head] -= chosen.sum(dim=(1, 2))
+    return Performance(
+        {head: (hits[head] / n).numpy() for head in heads},
+        {head: (losses[head] / n).numpy() for head in heads},
+    )
+
+
+def population_performance(trained: TrainedPack, views: Sequence[Views]) -> Performance | None:
+    """Expected accuracy and cross-entropy over all inputs, weighted by their probability.
+
+    Free of test noise: every input of each modality is run once, and the label's conditional
+    distribution takes the place of sampled labels.
+
+    Returns:
+        None if no dataset's inputs can be listed. NaN for members whose dataset's cannot, in the
+        fused head for those whose joint inputs cannot; without that head if no dataset's can.
+    """
+    # Listed inputs are stacked where there are equally many of them.
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for which, view in enumerate(views):
+        if view.population is not None:
+            sizes = tuple(len(x) for x in view.population.inputs)
+            alike.setdefault(sizes, []).append(which)
+    if not alike:
+        return None
+    m = len(trained.dataset)
+    found = Performance({}, {})
+    for of_size in alike.values():
+        members = np.flatnonzero(np.isin(trained.dataset, of_size))
+        populations = [views[which].population for which in of_size]
+        own = MultimodalForward(
+            trained.shape,
+            np.searchsorted(of_size, trained.dataset[members]),
+            trained.parameters[members],
+        )
+        performance = _on_populations(own, [p for p in populations if p is not None])
+        for mine, all_members in (
+            (performance.accuracy, found.accuracy),
+            (performance.loss, found.loss),
+        ):
+            for head, values in mine.items():
+                all_members.setdefault(head, np.full(m, np.nan))[members] = values
+    return found
+
+
+def _on_populations(trained: MultimodalForward, populations: Sequence[Population]) -> Performance:
+    """`population_performance` of members whose datasets all have inputs that are listed."""
+    m = len(trained.dataset)
+    modalities = range(len(populations[0].inputs))
+    ran = [_on_inputs(trained, i, np.stack([p.inputs[i] for p in populations])) for i in modalities]
+    accuracy = {str(i + 1): np.zeros(m) for i in modalities}
+    loss = {str(i + 1): np.zeros(m) for i in modalities}
+    if any(population.joint is not None for population in populations):
+        accuracy["fused"], loss["fused"] = np.full(m, np.nan), np.full(m, np.nan)
+    for member, which in enumerate(trained.dataset):
+        population = populations[which]
+        for i in modalities:
+            accuracy[str(i + 1)][member], loss[str(i + 1)][member] = _expected(
+                ran[i][0][member], population.margins[i]
+            )
+        if population.joint is not None:
+            parts = [part[member] for _, part in ran]
+            accuracy["fused"][member], loss["fused"][member] = _expected_jointly(
+                parts, population.joint
+            )
+    return Performance(accuracy, loss)
+
+
+def _expected_jointly(parts: Sequence[np.ndarray], joint: JointInputs) -> tuple[float, float]:
+    """`_expected` of the fused head; parts are its logits [p, c] of each modality's inputs."""
+    accuracy = loss = 0.0
+    for start in range(0, len(joint.weight), _JOINT_ROWS):
+        rows = slice(start, start + _JOINT_ROWS)
+        logits = sum(
+            (part[pair[rows]] for part, pair in zip(parts[1:], joint.pairs[1:], strict=True)),
+            start=parts[0][joint.pairs[0][rows]],
+        )
+        table = joint.weight[rows, None] * joint.conditional[rows]
+        right, surprise = _expected(logits, table)
+        accuracy += right
+        loss += surprise
+    return accuracy, loss
+
+
+def _expected(logits: np.ndarray, joint: np.ndarray) -> tuple[float, float]:
+    """Accuracy and cross-entropy of logits [p, c] of inputs whose p(input, label) is [p, c]."""
+    predicted = logits.argmax(axis=1)[:, None]
+    right = np.take_along_axis(joint, predicted, axis=1).sum()
+    return float(right), -float((joint * scipy.special.log_softmax(logits, axis=1)).sum())
+
+
+def alignment_rows(views: Views, split: str, most: int) -> np.ndarray:
+    """The rows of a split on which alignment is measured: all, or ``most`` of them at random.
+
+    A pure function of its arguments, so that members and runs are compared on the same rows.
+    """
+    rows: np.ndarray = getattr(views.splits, split)
+    if len(rows) <= most:
+        return rows
+    generator = np.random.default_rng(derive_seed("alignment rows", split))
+    return rows[np.sort(generator.permutation(len(rows))[:most])]
+
+
+def alignment(
+    trained: MultimodalForward,
+    views: Sequence[Views],
+    split: str,
+    evaluation: Evaluation,
+    aligned: int | None = None,
+) -> dict[str, AlignmentScore]:
+    """Every metric of the study on the `alignment_rows` of a split.
+
+    ``layers: last`` compares the representations, ``layers: best`` takes the best over all pairs of
+    layers, under permuted rows, too. ``layers: aligned`` compares the layer that the loss compared:
+    ``aligned``, counted from 1, or the representations if None.
+    """
+    chosen = [alignment_rows(view, split, evaluation.rows) for view in views]
+    # Members are measured one by one anyway; what is held at a time is bounded.
+    parts = [
+        _alignment_of(members, views, chosen, split, evaluation, aligned)
+        for members in _few_members(trained, len(chosen[0]))
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+
+def _few_members(trained: MultimodalForward, rows: int) -> list[MultimodalForward]:
+    """The members in slices whose layers, with the copies that metrics make, fit the budget."""
+    shape, m = trained.shape, len(trained.dataset)
+    units = sum(depth * width for depth, width in zip(shape.depths, shape.widths, strict=True))
+    # An encoder's intermediate results are there before its layers are prepared.
+    passed = shape.activations * trained.parameters.element_size()
+    size = max(_ALIGNMENT_BYTES // (rows * max(units * _BYTES_A_FEATURE, passed)), 1)
+    slices = [slice(start, start + size) for start in range(0, m, size)]
+    return [MultimodalForward(shape, trained.dataset[s], trained.parameters[s]) for s in slices]
+
+
+def _joined(parts: Sequence[AlignmentScore]) -> AlignmentScore:
+    """The scores of slices of the members, one after another."""
+    calibrations = [part.calibration for part in parts if part.calibration is not None]
+    counts = [part.distinct for part in parts if part.distinct is not None]
+    return AlignmentScore(
+        np.concatenate([part.value for part in parts]),
+        tuple(layers for part in parts for layers in part.layers),
+        {pair: np.concatenate([part.pairs[pair] for part in parts]) for pair in parts[0].pairs},
+        tuple(map(np.concatenate, zip(*counts, strict=True))) if counts else None,
+        Calibration.joined(calibrations) if calibrations else None,
+    )
+
+
+def _alignment_of(
+    trained: MultimodalForward,
+    views: Sequence[Views],
+    chosen: Sequence[np.ndarray],
+    split: str,
+    evaluation: Evaluation,
+    aligned: int | None,
+) -> dict[str, AlignmentScore]:
+    """`alignment` of a few members on these rows."""
+    hidden = [
+        alike_where_inputs_are(trained.forward(modality, x)[0], x, trained.dataset)
+        for modality, x in enumerate(stacked(views, chosen, slice(None)), start=1)
+    ]
+    lowest = [1] * len(hidden)
+    if evaluation.layers != "best":
+        named = aligned if evaluation.layers == "aligned" else None
+        lowest = [named or len(of_modality) for of_modality in hidden]
+        hidden = [h[first - 1 : first] for h, first in zip(hidden, lowest, strict=True)]
+    preprocessing = Preprocessing(
+        clip_quantile=evaluation.preprocessing.clip_quantile,
+        normalize=evaluation.preprocessing.normalize,
+    )
+    # Once for all metrics: sorting for the quantile costs as much as a metric does.
+    layers = [
+        [preprocessing(layer.mT.contiguous()) for layer in of_modality] for of_modality in hidden
+    ]
+    scores = {}
+    for name, options in evaluation.metrics.items():
+        found = measure_modalities(name, layers, options)
+        calibration = None
+        if evaluation.calibrate:
+            calibration = calibrate_modalities(
+                name,
+                layers,
+                options,
+                permutations=evaluation.calibrate,
+                seed=derive_seed("calibration", split),
+            )
+        distinct = None
+        if REGISTRY[name].of_neighbours:
+            distinct = _distinct(layers, found)
+        scores[name] = AlignmentScore(
+            found.mean.cpu().numpy(),
+            _layer_words(found, lowest),
+            {pair: best.value.cpu().numpy() for pair, best in found.pairs.items()},
+            distinct,
+            calibration,
+        )
+    return scores
+
+
+def alike_where_inputs_are(
+    hidden: Sequence[Tensor], inputs: Tensor, dataset: np.ndarray
+) -> list[Tensor]:
+    """Hidden layers [m, width, n] with equal numbers for samples of equal inputs [k, n, d].
+
+    A stacked product may round equal columns differently, by where they stand in it. Metrics take
+    every stored number at its word, so the samples that are the same are made so here, where it is
+    known which they are, and not by a tolerance that would also merge different ones.
+    """
+    # What the network sees: other inputs may be equal in its dtype.
+    first = [equal_rows(of_dataset.to(hidden[0])) for of_dataset in inputs]
+    if all(len(rows) == inputs.shape[1] for rows, _ in first):
+        return list(hidden)
+    source = torch.from_numpy(np.stack([rows[group] for rows, group in first])[dataset])
+    source = source.to(hidden[0].device)[:, None]
+    return [layer.gather(2, source.expand_as(layer)) for layer in hidden]
+
+
+def _layer_words(found: PairwiseScore, lowest: Sequence[int]) -> tuple[str, ...]:
+    """`AlignmentScore.layers`; ``lowest`` are the numbers of the modalities' first layers."""
+    by_pair = [
+        [
+            f"{lowest[a - 1] + int(one)}-{lowest[b - 1] + int(two)}" if one >= 0 else ""
+            for one, two in zip(best.layer_1, best.layer_2, strict=True)
+        ]
+        for (a, b), best in found.pairs.items()
+    ]
+    return tuple(" ".join(of_member) for of_member in zip(*by_pair, strict=True))
+
+
+def _distinct(layers: Sequence[Layers], found: PairwiseScore) -> tuple[np.ndarray, ...]:
+    """`AlignmentScore.distinct`."""
+    counts: list[list[np.ndarray]] = [[] for _ in layers]
+    for (a, b), best in found.pairs.items():
+        for modality, layer in ((a, best.layer_1), (b, best.layer_2)):
+            own = distinguishable_rows_of(list(layers[modality - 1]), layer)
+            counts[modality - 1].append(own.cpu().numpy())
+    return tuple(np.minimum.reduce(of_modality) for of_modality in counts)
+
+
+def _on_inputs(
+    trained: MultimodalForward, index: int, inputs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Head logits, and what the modality adds to the fused logits, of inputs [k, p, d].
+
+    The fused head is linear: its logits of a joint input are one part per modality, added up. The
+    bias belongs to the part of modality 1 (index 0). Both are [m, p, c] float64.
+    """
+    logits, parts = [], []
+    for rows in _chunks(trained, inputs.shape[1]):
+        hidden, head = trained.forward(index + 1, torch.as_tensor(inputs[:, rows]))
+        h = hidden[-1]
+        nothing = [h.new_zeros(h.shape[0], width, h.shape[2]) for width in trained.shape.widths]
+        part = trained.fused(*nothing[:index], h, *nothing[index + 1 :])
+        if index > 0:
+            part = part - trained.fused(*nothing)
+        logits.append(head.mT.double().cpu().numpy())
+        parts.append(part.mT.double().cpu().numpy())
+    return np.concatenate(logits, axis=1), np.concatenate(parts, axis=1)
+
+
+def _chunks(trained: MultimodalForward, rows: int) -> list[slice]:
+    """Slices of the rows whose activations fit the memory budget together."""
+    shape = trained.shape
+    numbers = shape.activations + len(shape.heads) * shape.classes + sum(shape.inputs)
+    numbers *= len(trained.dataset)
+    size = max(_CHUNK_BYTES // (numbers * trained.parameters.element_size()), _LEAST_CHUNK_ROWS)
+    return [slice(start, start + size) for start in range(0, rows, size)]
+
+
+def _logits(trained: TrainedPack, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    ran = [trained.forward(modality, x) for modality, x in enumerate(inputs, start=1)]
+    fused = trained.fused(*(hidden[-1] for hidden, _ in ran))
+    return dict(zip(trained.shape.heads, (*(logits for _, logits in ran), fused), strict=True))
+
+
+def stacked(views: Sequence[Views], rows: Sequence[np.ndarray], part: slice) -> list[Tensor]:
+    """Some rows of each modality, [k, n, d]."""
+    chosen = [(view.inputs, of_view[part]) for view, of_view in zip(views, rows, strict=True)]
+    return [
+        torch.as_tensor(np.stack([inputs[index][own] for inputs, own in chosen]))
+        for index in range(len(views[0].inputs))
+    ]

@@ -1,0 +1,1 @@
+"""Trials: their names, rows, columns, packs, and the table of them."""

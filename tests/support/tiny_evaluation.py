@@ -1,0 +1,111 @@
+"""Views, packs and their exact answers, to evaluate."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from raysweep.data.views import Population, Splits, Views
+from raysweep.models.shape import MultimodalShape
+from raysweep.models.trained import History, TrainedPack
+
+SHAPE = MultimodalShape(d1=3, d2=4, classes=3, depth_1=2, depth_2=3, width_1=5, width_2=6)
+MEMBERS, ROWS = 7, 60
+# Three datasets, neither in order nor equally often.
+DATASET = np.array([2, 0, 1, 1, 0, 2, 1])
+
+
+def pack_of(
+    dtype: str = "float64",
+    diverged: int | None = None,
+    shape: MultimodalShape = SHAPE,
+    scale: float = 1.0,
+) -> TrainedPack:
+    """Members with random weights."""
+    rng = np.random.default_rng(3)
+    parameters = rng.normal(size=(MEMBERS, shape.parameter_count)) * scale
+    status = np.full(MEMBERS, "ok", dtype=object)
+    if diverged is not None:
+        parameters[diverged] = np.nan
+        status[diverged] = "diverged"
+    return TrainedPack(
+        shape=shape,
+        dataset=DATASET,
+        parameters=torch.from_numpy(parameters).to(getattr(torch, dtype)),
+        status=status,
+        diverged_step=np.full(MEMBERS, -1),
+        unforced_steps=np.zeros(MEMBERS, dtype=np.int64),
+        best_epoch=np.zeros(MEMBERS, dtype=int),
+        steps=np.ones(MEMBERS, dtype=int),
+        history=History(*np.zeros((3, MEMBERS, 1)), {}),
+        train_seconds=0.0,
+        gradient_ratio=np.zeros(MEMBERS),
+    )
+
+
+def views_of(draw: int, population: Population | None = None, rows: int = ROWS) -> Views:
+    rng = np.random.default_rng(draw)
+    order = rng.permutation(rows)
+    return Views(
+        inputs=(rng.normal(size=(rows, SHAPE.d1)), rng.normal(size=(rows, SHAPE.d2))),
+        y=rng.integers(0, SHAPE.classes, rows),
+        classes=SHAPE.classes,
+        splits=Splits(order[:20], order[20:35], order[35:]),
+        population=population,
+    )
+
+
+VIEWS = [views_of(draw) for draw in range(3)]
+
+
+def population_of(seed: int) -> Population:
+    """Five inputs of modality 1, four of modality 2, nine of the twenty joint ones occur."""
+    rng = np.random.default_rng(seed + 50)
+    joint = rng.permutation(20)[:9]
+    weight = rng.dirichlet(np.ones(9))
+    return Population.listed(
+        (rng.normal(size=(5, SHAPE.d1)), rng.normal(size=(4, SHAPE.d2))),
+        (joint // 4, joint % 4),
+        weight=weight,
+        conditional=rng.dirichlet(np.full(SHAPE.classes, 0.5), size=9),
+    )
+
+
+POPULATIONS = [population_of(draw) for draw in range(3)]
+KNOWN = [dataclasses.replace(v, population=p) for v, p in zip(VIEWS, POPULATIONS, strict=True)]
+
+
+def tower(pack: TrainedPack, member: int, modality: int, x: np.ndarray) -> list[np.ndarray]:
+    """Hidden layers [n, width] and logits [n, c] of one member, plainly."""
+    flat = pack.parameters[member].double().numpy()
+    start = 0
+    for number, (inputs, depth, width) in enumerate(
+        ((SHAPE.d1, SHAPE.depth_1, SHAPE.width_1), (SHAPE.d2, SHAPE.depth_2, SHAPE.width_2))
+    ):
+        below, found = x, []
+        sizes = [width] * depth + [SHAPE.classes]
+        for index, size in enumerate(sizes):
+            columns = (inputs if index == 0 else width) + 1
+            block = flat[start : start + size * columns].reshape(size, columns)
+            start += size * columns
+            if number + 1 == modality:
+                z = below @ block[:, :-1].T + block[:, -1]
+                below = z if index == depth else np.where(z > 0, z, 0.1 * z)
+                found.append(below)
+        if number + 1 == modality:
+            return found
+    raise AssertionError(modality)
+
+
+def logits_of(pack: TrainedPack, member: int, x1: np.ndarray, x2: np.ndarray) -> dict:
+    *hidden_1, one = tower(pack, member, 1, x1)
+    *hidden_2, two = tower(pack, member, 2, x2)
+    flat = pack.parameters[member].double().numpy()
+    block = flat[-SHAPE.classes * (SHAPE.width_1 + SHAPE.width_2 + 1) :].reshape(SHAPE.classes, -1)
+    both = np.concatenate([hidden_1[-1], hidden_2[-1]], axis=1)
+    return {"1": one, "2": two, "fused": both @ block[:, :-1].T + block[:, -1]}
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
