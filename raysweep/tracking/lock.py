@@ -1,15 +1,14 @@
 """One copy of a run folder at a time, also where several processes make one."""
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
+from raysweep.locks import lock
 from raysweep.storage import Output, unlinked
 
 LOCK_NAME = ".tracking.lock"
@@ -25,19 +24,13 @@ def lock_path(output: Output) -> Path:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[Any]:
+def locked(path: Path) -> Iterator[TextIO | None]:
     """The lock file, or None where somebody else keeps it; a lock dies with its process."""
-    lock: TextIO
-    with open(path, "a+", opener=unlinked) as lock:
-        until = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > until:
-                    yield None
-                    return
-                time.sleep(0.1)
-        lock.seek(0)
-        yield lock
+    with open(path, "a+", opener=unlinked) as file:
+        try:
+            lock(file, LOCK_WAIT_S)
+        except OSError:
+            yield None
+            return
+        file.seek(0)
+        yield file
