@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from raysweep.columns import columns_markdown
+from raysweep.column_entries import columns_markdown
 from raysweep.data.registry import DATASETS
 from raysweep.metrics import REGISTRY
 from raysweep.objective import COMMON_OPTIONS, LOSSES

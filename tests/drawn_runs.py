@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from raysweep.columns import CURVE_EPOCHS, named
 from raysweep.run_folder import RunFolder
 from raysweep.spec import ForcingStudy as Study
 from raysweep.storage import Output
 from raysweep.sweep import Sweep
-from raysweep.table import CURVE, CURVE_EPOCHS, Row, results_of, write_part
+from raysweep.table import Row, results_of, write_part
 from raysweep.trials import Trial
 
 SPLITS = ("validation", "test", "population")
@@ -59,7 +60,7 @@ def drawn_row(planned: Study, trial: Trial, diverged: bool = False) -> Row:
         "train_seconds": 0.25,
         **{name: None if diverged else value for name, value in measured.items()},
         CURVE_EPOCHS: list(range(1, EPOCHS + 1)),
-        **{f"{CURVE}{name}": list(rng.random(EPOCHS)) for name in CURVES},
+        **{named("curve", name): list(rng.random(EPOCHS)) for name in CURVES},
     }
 
 

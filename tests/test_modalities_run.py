@@ -13,8 +13,7 @@ from tiny_runs import assert_same_table, opened, study, table
 
 from raysweep import evaluate, local_runner, vocabulary
 from raysweep.cells import expand
-from raysweep.columns import COLUMNS
-from raysweep.data.registry import load
+from raysweep.columns import column_of
 from raysweep.data.views import PairedViews, Population, Splits
 from raysweep.forcing.run_pack import pack_bytes, run_pack
 from raysweep.metrics import Preprocessing, measure
@@ -178,14 +177,8 @@ def test_rows_of_two_three_and_four_modalities() -> None:
     assert differ <= {"key", "cell", "modalities", "I_all", "train_seconds"}
     for row in rows:
         modalities = int(str(row["modalities"]))
-        undocumented = {
-            name
-            for name in row
-            if not name.startswith("curve_") and not any(c.describes(name) for c in COLUMNS)
-        }
-        assert undocumented <= {p for p in load("synthetic", {"U": 1}).characteristics} | {
-            "prior_tolerance"
-        }
+        undocumented = {name for name in row if not column_of(name).meaning}
+        assert undocumented == set()
         numbers = range(1, modalities + 1)
         heads = [*map(str, numbers), "fused"]
         for head, split in itertools.product(heads, ("validation", "test", "population")):

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from raysweep.columns import PERFORMANCE
 from raysweep.errors import InputError
 from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.inference import power_paired_t
@@ -89,7 +90,7 @@ def units_for_equivalence(
 
 def power(
     trials: pd.DataFrame,
-    performance: str = "performance_fused_test",
+    performance: str = PERFORMANCE,
     effect: float | None = None,
     alpha: float = 0.05,
     margin: float = 0.005,

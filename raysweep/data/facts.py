@@ -3,6 +3,7 @@
 import numpy as np
 
 from raysweep.cells import Cell
+from raysweep.columns import named
 from raysweep.data.registry import find_dataset, load_estimate
 from raysweep.data.views import PairedViews
 from raysweep.errors import InputError
@@ -38,4 +39,4 @@ def _information(cell: Cell, draw: int, view: PairedViews) -> dict[str, float]:
         # Too few rows to estimate from, or more than two modalities; nothing else depends on it.
         return {}
     found = estimate.columns()
-    return {f"{name}_estimated": value for name, value in found.items() if np.isfinite(value)}
+    return {named("estimated", name): value for name, value in found.items() if np.isfinite(value)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from raysweep.cells import Cell, expand, varying
+from raysweep.columns import named
 from raysweep.data.registry import find_dataset
 from raysweep.seeds import content_key
 from raysweep.spec import EmergenceStudy, Scalar
@@ -42,7 +43,7 @@ class EncoderTrial(Trial):
             rates = self.rates[self.modality - 1]
             return self.modality, tuple((name, getattr(rates, name)) for name in _RATES)
         both = enumerate(self.rates, 1)
-        return 0, tuple((f"{name}_{m}", getattr(of, name)) for m, of in both for name in _RATES)
+        return 0, tuple((named(name, m), getattr(of, name)) for m, of in both for name in _RATES)
 
     @cached_property
     def key(self) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from raysweep.columns import named
 from raysweep.kinds import Kind, StudySize
 from raysweep.spec import EmergenceStudy
 
@@ -95,7 +96,7 @@ class Emergence(Kind[EmergenceStudy, "EmergenceSweep"]):
 
     def answered(self, found: "Findings", sweep: "EmergenceSweep") -> int:
         """Cells that have a value of the metric."""
-        trials, column = found.trials, f"alignment_{sweep.metric}_test"
+        trials, column = found.trials, named("alignment", sweep.metric, "test")
         if column not in trials:
             return 0
         return int(trials.loc[trials[column].notna(), "cell"].nunique())

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from raysweep.cells import Cell
+from raysweep.columns import named
 from raysweep.emergence.families import (
     EncoderTrial,
     Family,
@@ -255,7 +256,8 @@ def _performance(trials: Sequence[EncoderTrial], modality: int, results: Results
     found = [results[trial.key] for trial in trials]
     if any(result.status is not Status.OK for result in found):
         return math.nan
-    return float(np.mean([r.number(f"performance_{modality}_validation") for r in found]))
+    performed = named("performance", modality, "validation")
+    return float(np.mean([r.number(performed) for r in found]))
 
 
 @lru_cache(maxsize=10_000)

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from raysweep import evaluate
+from raysweep.columns import CURVE_EPOCHS, named
 from raysweep.data.views import PairedViews
 from raysweep.models.architecture import Architecture
 from raysweep.models.trained import PairForward, TrainedPack
 from raysweep.spec import ForcingStudy
-from raysweep.table import CURVE, CURVE_EPOCHS
 
 CURVE_POINTS = 25
 # Alignment is followed, not measured: with all points and rows it cost as much as training.
@@ -87,9 +87,9 @@ def learning_curves(
     seen = {name: values[member, epochs] for name, values in losses.items()}
     seen["alignment_loss"] = history.alignment_loss[member, epochs]
     for head, accuracies in history.performance.items():
-        seen[f"performance_{head}"] = accuracies[member, epochs]
+        seen[named("performance", head)] = accuracies[member, epochs]
     seen["alignment"] = alignment.values[member]
     curves: dict[str, list[float | None]] = {CURVE_EPOCHS: [epoch + 1 for epoch in epochs]}
     for name, values in seen.items():
-        curves[f"{CURVE}{name}"] = [float(v) if np.isfinite(v) else None for v in values]
+        curves[named("curve", name)] = [float(v) if np.isfinite(v) else None for v in values]
     return curves

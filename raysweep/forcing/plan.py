@@ -10,6 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from raysweep.cells import Cell
+from raysweep.columns import column_of, named
+from raysweep.criteria import joined
 from raysweep.forcing.search import Outcome, choose, propose
 from raysweep.packing import Pack, cohorts, pack_trials
 from raysweep.science import science_digest
@@ -177,7 +179,7 @@ def _confirm_groups(
                     arm,
                     Stage.CONFIRM,
                     science,
-                    chosen_by="+".join(criteria),
+                    chosen_by=joined(criteria),
                     options=proposal.options,
                 )
                 for arm in (Arm.FORCED, Arm.PLACEBO)
@@ -197,8 +199,10 @@ def _outcome(study: ForcingStudy, trials: Sequence[Trial], results: Results) -> 
     proposal = Proposal(trials[0].strength, trials[0].options)
     if any(result.status is not Status.OK for result in found):
         return Outcome(proposal, math.nan, math.nan)
-    alignment = [r.number(f"alignment_{study.metric}_validation") for r in found]
-    performance = [r.number(f"{study.search.performance}_validation") for r in found]
+    aligned = named("alignment", study.metric, "validation")
+    performed = column_of(study.search.performance).on("validation")
+    alignment = [r.number(aligned) for r in found]
+    performance = [r.number(performed) for r in found]
     return Outcome(proposal, float(np.mean(alignment)), float(np.mean(performance)))
 
 

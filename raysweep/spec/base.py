@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from raysweep.columns import PERFORMANCE_2
 from raysweep.spec.grids import MLP, DataGrid, ModelGrid
 from raysweep.spec.parts import Evaluation, Resources, Verdict
 from raysweep.spec.values import MOST_CELLS, Clash, Part, Seed, as_list
@@ -66,7 +67,7 @@ class StudyBase(Part):
     @property
     def tested(self) -> Verdict:
         """What an analysis is about."""
-        return Verdict(performance="performance_2_test")
+        return Verdict(performance=PERFORMANCE_2)
 
     def forced_with(self) -> dict[str, Any]:
         """The alignment loss and its fixed options, by the names of their columns."""

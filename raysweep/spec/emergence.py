@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
+from raysweep.columns import named
 from raysweep.spec.base import StudyBase
 from raysweep.spec.grids import MLP
 from raysweep.spec.parts import Evaluation, Resources
@@ -198,7 +199,7 @@ class EmergenceStudy(StudyBase):
                     f"grid has {listed(sorted(there))}",
                     ("tuning", "depths"),
                     ("model", "depth"),
-                    ("model", f"depth_{modality + 1}"),
+                    ("model", named("depth", modality + 1)),
                 )
         if self.tuning.D_phi is not None:
             have = {value: None for block in self.data for value in block.axes.get("D_phi", ())}

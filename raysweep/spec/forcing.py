@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from raysweep.columns import named
 from raysweep.spec.base import StudyBase
 from raysweep.spec.grids import MLP
 from raysweep.spec.parts import (
@@ -60,7 +61,7 @@ class ForcingStudy(StudyBase):
 
     def forced_with(self) -> dict[str, Any]:
         """See `StudyBase.forced_with`."""
-        options = {f"option_{name}": value for name, value in self.alignment.options.items()}
+        options = {named("option", name): value for name, value in self.alignment.options.items()}
         return {"loss": self.alignment.loss, **options}
 
     @property

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
+from raysweep.columns import PERFORMANCE, SPLITS, named
+from raysweep.criteria import criteria_of
 from raysweep.spec.values import (
     CONFIRM_SEEDS_FROM,
     MOST_BATCH,
@@ -29,17 +31,15 @@ from raysweep.spec.values import (
 )
 
 Objective = Literal["alignment", "performance", "both"]
-MeasuredPerformance = Literal[
-    "performance_1_validation",
-    "performance_2_validation",
-    "performance_fused_validation",
-    "performance_1_test",
-    "performance_2_test",
-    "performance_fused_test",
-    "performance_1_population",
-    "performance_2_population",
-    "performance_fused_population",
-]
+_HEADS = (1, 2, "fused")
+if TYPE_CHECKING:
+    MeasuredPerformance = str
+    SearchedPerformance = str
+else:
+    MeasuredPerformance = Literal[
+        tuple(named("performance", head, split) for split in SPLITS for head in _HEADS)
+    ]
+    SearchedPerformance = Literal[tuple(named("performance", head) for head in _HEADS)]
 
 
 class Training(Part):
@@ -208,9 +208,7 @@ class Search(Part):
     sampler: Literal["tpe", "gp", "qmc", "random", "grid"] = "tpe"
     objective: Objective = "alignment"
     metric: str | None = None
-    performance: Literal["performance_1", "performance_2", "performance_fused"] = (
-        "performance_fused"
-    )
+    performance: SearchedPerformance = named("performance", "fused")
     seeds: tuple[Seed, ...] = (0, 1)
     draws: tuple[Seed, ...] | None = None
 
@@ -258,7 +256,7 @@ class Search(Part):
     @property
     def criteria(self) -> tuple[str, ...]:
         """What is maximized: alignment, performance, or both in this order."""
-        return ("alignment", "performance") if self.objective == "both" else (self.objective,)
+        return criteria_of(self.objective)
 
     @property
     def combinations(self) -> int:
@@ -290,7 +288,7 @@ class Confirm(Part):
 class Verdict(Part):
     """What is tested: the performance, the level of the test and the margin of equivalence."""
 
-    performance: MeasuredPerformance = "performance_fused_test"
+    performance: MeasuredPerformance = PERFORMANCE
     alpha: Number = Field(0.05, gt=0, lt=1)
     margin: Number = Field(0.005, gt=0, lt=1)
     hypotheses: tuple[str, ...] = ()

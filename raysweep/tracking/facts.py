@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raysweep.cells import Cell, varying
+from raysweep.columns import named
 from raysweep.spec import StudyBase
 from raysweep.trials import Arm
 from raysweep.wording import counted
@@ -98,7 +99,7 @@ def study_facts(study: StudyBase, cells: Sequence[Cell]) -> StudyFacts:
 
 def effect_names(study: StudyBase, criterion: str) -> EffectNames:
     """How a parent run names what came of a criterion's strength: performance, then alignment."""
-    columns = (study.tested.performance, f"alignment_{study.metric}_test")
+    columns = (study.tested.performance, named("alignment", study.metric, "test"))
     prefixes = {Arm.FORCED: "effect", Arm.PLACEBO: "placebo_effect"}
     return EffectNames(
         f"chosen_strength_by_{criterion}",
@@ -130,7 +131,7 @@ def _params(study: StudyBase, cell: Cell) -> dict[str, str]:
         "data": cell.dataset,
         **{k: files.get(v, v) if isinstance(v, str) else v for k, v in cell.parameters},
         "encoder": cell.encoder,
-        **{f"encoder_option_{name}": value for name, value in study.model.options.items()},
+        **{named("encoder_option", name): value for name, value in study.model.options.items()},
         "depth_1": cell.depth_1,
         "depth_2": cell.depth_2,
         "width_1": cell.width_1,

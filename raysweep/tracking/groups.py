@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raysweep.columns import named
 from raysweep.seeds import content_key
 from raysweep.sweep import CellPlan
 from raysweep.tracking.facts import text
@@ -49,7 +50,7 @@ class About:
             "stage": self.stage.value,
             "arm": self.arm.value,
             "strength": text(self.strength),
-            **{f"option_{name}": text(value) for name, value in self.options},
+            **{named("option", name): text(value) for name, value in self.options},
             **({"modality": str(self.modality)} if self.modality else {}),
             **{name: text(value) for name, value in self.rates},
         }

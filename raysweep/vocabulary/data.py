@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from raysweep.columns import column_of, named
 from raysweep.data.arrays import still_draws
 from raysweep.data.registry import DATASETS, load
 from raysweep.data.views import PairedViews
@@ -208,11 +209,12 @@ def check_population(verdict: object, block: Mapping[str, Any]) -> list[Fault]:
     """The faults of testing what only data whose inputs can be listed have."""
     given = verdict.get("performance") if isinstance(verdict, Mapping) else None
     grid = _grid(block)
-    if grid is None or not str(given).endswith("_population"):
+    column = column_of(str(given))
+    if grid is None or column.split != "population":
         return []
     dataset = DATASETS[grid.dataset]
     listed = dataset.listed
-    if listed is not None and given == "performance_fused_population":
+    if listed is not None and given == named("performance", "fused", "population"):
         listed += dataset.jointly
     if listed is None:
         reasons = [""]
@@ -221,12 +223,11 @@ def check_population(verdict: object, block: Mapping[str, Any]) -> list[Fault]:
         reasons = [
             f" where {message}" for rule in listed for _, message in rule.faults(axes, grid.draws)
         ]
-    instead = str(given).replace("population", "test")
     return [
         Fault(
             ("verdict", "performance"),
             f"the inputs of dataset {grid.dataset} cannot be listed{reason}, so there is no "
-            f"{given}; choose {instead}",
+            f"{given}; choose {column.on('test')}",
         )
         for reason in reasons
     ]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from raysweep.columns import PERFORMANCE_2, column_of, named
 from raysweep_analysis.answers import Answer, answer, emergence_answer
 from raysweep_analysis.boundaries import boundary, lines_by
 from raysweep_analysis.contrasts import forcing_effects
@@ -31,7 +32,7 @@ from raysweep_analysis.settings import Beside, Settings, beside, measured_alignm
 # enough for p-values to two digits; every figure and table of a large study stays a matter of
 # seconds
 _PERMUTATIONS = 999
-_KINDS = ("performance", "regret", "loss")
+_FAMILIES = ("performance", "regret", "loss")
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def find(
         correlations = alignment_performance(trials, permutations=_PERMUTATIONS)
         if along in correlations and len(correlations):
             middle = medians(correlations, along)
-    if along and alignment_column(trials, "alignment_test") is not None and not forced:
+    if along and alignment_column(trials, "test") is not None and not forced:
         trends = emergence_trends(trials, along, [n for n in ("D_phi",) if n in trials])
     confirm = trials[trials["stage"].astype(str) == "confirm"]
     plan = check(
@@ -186,13 +187,16 @@ def find(
 
 def _outcomes(trials: pd.DataFrame, primary: pd.DataFrame, asked: Settings) -> pd.DataFrame:
     """All outcomes of the primary's split, with Benjamini-Hochberg over those beside it."""
-    split = asked.performance.rsplit("_", 1)[-1]
+    split = column_of(asked.performance).split
     names = [
-        name
-        for kind in _KINDS
-        for head in ("1", "2", "fused")
-        if (name := f"{kind}_{head}_{split}") in trials
-        or (kind == "regret" and {f"bayes_{head}", f"performance_{head}_{split}"} <= set(trials))
+        column.name
+        for family in _FAMILIES
+        for head in (1, 2, "fused")
+        if (column := column_of(named(family, head, split))).name in trials
+        or (
+            family == "regret"
+            and {column.beside(f) for f in ("bayes", "performance")} <= set(trials)
+        )
     ]
     keys = ["study", "cell", "label", "chosen_by"]
     rows = confirm_rows(trials, {name: name for name in names})
@@ -263,6 +267,6 @@ def _emergence(trials: pd.DataFrame) -> bool:
     return (
         "depth_2" in none
         and none["depth_2"].nunique() >= 4
-        and "performance_2_test" in trials
-        and alignment_column(trials, "performance_2_test") is not None
+        and PERFORMANCE_2 in trials
+        and alignment_column(trials, "test") is not None
     )

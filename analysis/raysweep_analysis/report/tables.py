@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from raysweep.columns import column_of
 from raysweep.outcomes import digits_of, outcome_words, scale_of
 from raysweep.wording import visible
 from raysweep_analysis.figures.style import DASH, MINUS, signed
@@ -90,7 +91,7 @@ def verdict_table(effects: pd.DataFrame) -> str:
 def outcomes_table(outcomes: pd.DataFrame, primary: str) -> str:
     """Effects on every outcome: a row per cell, a column per outcome."""
     # regret changes as accuracy does, with the other sign: the CSV has it
-    names = [n for n in dict.fromkeys(outcomes["performance"]) if not n.startswith("regret_")]
+    names = [n for n in dict.fromkeys(outcomes["performance"]) if column_of(n).family != "regret"]
     wide = {
         (row["label"], row["chosen_by"], row["performance"]): row
         for row in outcomes.to_dict("records")
