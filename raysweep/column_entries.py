@@ -7,26 +7,16 @@ from enum import StrEnum
 class Role(StrEnum):
     """What a column is for."""
 
-    IDENTITY = "identity"
-    """Which trial the row is, and why it was run."""
-    CHARACTERISTIC = "characteristic"
-    """Of the data."""
-    INFORMATION = "information"
-    """What the modalities tell of the label, and what could be made of it."""
-    SCALE = "scale"
-    """Of the models."""
-    SETTING = "setting"
-    """How a trial was trained; the same in all of a cell."""
-    CHOICE = "choice"
-    """How a trial was trained, as a search may choose it."""
-    COURSE = "course"
-    """How training went."""
-    OUTCOME = "outcome"
-    """What was measured afterwards."""
-    TIMING = "timing"
-    """What differs from run to run; everything else is reproducible."""
-    CURVE = "curve"
-    """Over the epochs, in part files alone."""
+    IDENTITY = "identity"  # which trial the row is, and why it was run
+    CHARACTERISTIC = "characteristic"  # of the data
+    INFORMATION = "information"  # what the modalities tell of the label
+    SCALE = "scale"  # of the models
+    SETTING = "setting"  # how a trial was trained, the same in all of a cell
+    CHOICE = "choice"  # how a trial was trained, as a search may choose it
+    COURSE = "course"  # how training went
+    OUTCOME = "outcome"  # what was measured afterwards
+    TIMING = "timing"  # differs from run to run, unlike everything else
+    CURVE = "curve"  # what was seen, epoch by epoch
 
     @property
     def describes_cells(self) -> bool:
@@ -118,7 +108,7 @@ COLUMNS: tuple[Entry, ...] = (
             "<characteristic>",
             "as given",
             "",
-            "any other characteristic of the dataset, by its name",
+            "any other characteristic of the dataset",
         ),
     ),
     *entries(

@@ -13,7 +13,7 @@ from raysweep.cells import Cell
 from raysweep.columns import column_of, named
 from raysweep.criteria import joined
 from raysweep.forcing.search import Outcome, choose, propose
-from raysweep.packing import Pack, cohorts, pack_trials
+from raysweep.packing import Pack, cohorts, pack_trials, packs_left
 from raysweep.science import science_digest
 from raysweep.seeds import derive_seed
 from raysweep.spec import ForcingStudy, Search
@@ -123,7 +123,7 @@ def plan_cohort(
     while len(searches[0].outcomes) < study.search.trials:
         asked = [search.ask() for search in searches]
         groups = [[trial] for of_cell in asked for trial in _unique(of_cell)]
-        packs = _missing(pack_trials(groups, limit), results)
+        packs = packs_left(pack_trials(groups, limit), results)
         if packs:
             return [search.plan(packs, CellState.SEARCHING) for search in searches]
         for search, generation in zip(searches, asked, strict=True):
@@ -133,7 +133,7 @@ def plan_cohort(
         _confirm_groups(study, cell, science, found)
         for cell, found in zip(cells, chosen, strict=True)
     ]
-    packs = _missing(pack_trials(list(itertools.chain(*confirm)), limit), results)
+    packs = packs_left(pack_trials(list(itertools.chain(*confirm)), limit), results)
     waiting: dict[str, list[Pack]] = {cell.id: [] for cell in cells}
     for pack in packs:
         for cell in pack.cells:
@@ -208,11 +208,6 @@ def _outcome(study: ForcingStudy, trials: Sequence[Trial], results: Results) -> 
 
 def _unique(trials: Iterable[Trial]) -> list[Trial]:
     return list({trial.key: trial for trial in trials}.values())
-
-
-def _missing(packs: Iterable[Pack], results: Results) -> tuple[Pack, ...]:
-    left = (pack.without(results.keys()) for pack in packs)
-    return tuple(pack for pack in left if pack is not None)
 
 
 @dataclass

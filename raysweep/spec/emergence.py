@@ -3,27 +3,26 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from raysweep.columns import named
 from raysweep.spec.base import StudyBase
 from raysweep.spec.grids import MLP
-from raysweep.spec.parts import Evaluation, Resources
+from raysweep.spec.parts import Evaluation, LogRange, Resources
 from raysweep.spec.values import (
     CONFIRM_SEEDS_FROM,
     MOST_BATCH,
     MOST_EPOCHS,
     MOST_PROPOSALS,
     Clash,
+    FreshSeeds,
     Number,
+    Numbers,
     Part,
-    Seed,
+    Seeds,
     Truth,
     Whole,
-    as_list,
-    checked_seeds,
-    count_to_seeds,
-    distinct,
+    Wholes,
     listed,
 )
 
@@ -62,26 +61,9 @@ class EmergentEvaluation(Evaluation):
     layers: Literal["last", "best"] = "best"
 
 
-class LogRange(Part):
-    """A range of positive numbers, searched on a log scale."""
-
-    low: Number = Field(gt=0)
-    high: Number = Field(gt=0)
-
-    def clashes(self) -> Iterator[Clash]:
-        """A range that is upside down."""
-        if self.low >= self.high:
-            yield Clash(
-                f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
-                ("low",),
-                ("high",),
-            )
-
-
-Choices = Annotated[tuple[Number, ...], BeforeValidator(as_list), Field(min_length=1)]
 # The tags stand in brackets, so that messages leave them out of the place.
 ChoicesOrRange = Annotated[
-    Annotated[LogRange, Tag("[range]")] | Annotated[Choices, Tag("[list]")],
+    Annotated[LogRange, Tag("[range]")] | Annotated[Numbers, Tag("[list]")],
     Discriminator(lambda value: "[range]" if isinstance(value, dict | LogRange) else "[list]"),
 ]
 
@@ -98,22 +80,10 @@ class Tuning(Part):
     weight_decay: ChoicesOrRange = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
     trials: Whole = Field(8, ge=1, le=MOST_PROPOSALS)
     generation: Whole = Field(4, ge=1, le=MOST_PROPOSALS)
-    depths: Annotated[tuple[Whole, ...], BeforeValidator(as_list), Field(min_length=1)] = (
-        1,
-        2,
-        3,
-        4,
-    )
-    offsets: Annotated[tuple[Whole, ...], BeforeValidator(as_list), Field(min_length=1)] = (0, -1)
-    D_phi: Annotated[tuple[Whole, ...], BeforeValidator(as_list), Field(min_length=1)] | None = None
-    seeds: tuple[Seed, ...] = (CONFIRM_SEEDS_FROM,)
-
-    @field_validator("learning_rate", "weight_decay", "depths", "offsets", "D_phi")
-    @classmethod
-    def _values_distinct(
-        cls, value: LogRange | tuple[float, ...] | None
-    ) -> LogRange | tuple[float, ...] | None:
-        return distinct(value) if isinstance(value, tuple) else value
+    depths: Wholes = (1, 2, 3, 4)
+    offsets: Wholes = (0, -1)
+    D_phi: Wholes | None = None
+    seeds: FreshSeeds = (CONFIRM_SEEDS_FROM,)
 
     @field_validator("learning_rate")
     @classmethod
@@ -121,23 +91,6 @@ class Tuning(Part):
         if not isinstance(value, LogRange) and min(value) <= 0:
             raise ValueError("learning rates must be above 0")
         return value
-
-    @field_validator("weight_decay")
-    @classmethod
-    def _decays_valid(cls, value: LogRange | tuple[float, ...]) -> LogRange | tuple[float, ...]:
-        if not isinstance(value, LogRange) and min(value) < 0:
-            raise ValueError("weight decays must be at least 0")
-        return value
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_or_list(cls, value: object) -> object:
-        return count_to_seeds(value, first=CONFIRM_SEEDS_FROM)
-
-    @field_validator("seeds")
-    @classmethod
-    def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return checked_seeds(value)
 
 
 class EmergenceStudy(StudyBase):
@@ -152,20 +105,10 @@ class EmergenceStudy(StudyBase):
     kind: Literal["emergence"] = "emergence"
     training: EncoderTraining = EncoderTraining()
     evaluation: EmergentEvaluation = EmergentEvaluation()
-    seeds: tuple[Seed, ...] = (0, 1, 2, 3, 4)
+    seeds: Seeds = (0, 1, 2, 3, 4)
     tuning: Tuning | None = None
     resources: Resources = Resources()
     files: dict[str, str] = Field(default_factory=dict)
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_or_list(cls, value: object) -> object:
-        return count_to_seeds(value, first=0)
-
-    @field_validator("seeds")
-    @classmethod
-    def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return checked_seeds(value)
 
     def trials_at_least(self) -> int:
         """Encoders of every cell, draw and seed, and one family's search of rates."""

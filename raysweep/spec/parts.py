@@ -16,17 +16,16 @@ from raysweep.spec.values import (
     MOST_MEMBERS,
     MOST_PROPOSALS,
     Clash,
+    FreshSeeds,
     ItemFaults,
     Layer,
     Number,
     OptionValue,
     Part,
-    Seed,
+    Seeds,
     Truth,
     Whole,
     WholeOrNumber,
-    checked_seeds,
-    count_to_seeds,
     distinct,
 )
 
@@ -122,21 +121,29 @@ def metric_names(evaluation: object) -> list[str]:
     return list(dict.fromkeys(name for name in given if isinstance(name, str)))
 
 
-class StrengthRange(Part):
+def _upside_down(low: float, high: float, *keys: tuple[str, ...]) -> Iterator[Clash]:
+    if low >= high:
+        message = f"the range is upside down: low = {low:g} must be below high = {high:g}"
+        yield Clash(message, *keys)
+
+
+class LogRange(Part):
+    """A range of positive numbers, searched on a log scale."""
+
+    low: Number = Field(gt=0)
+    high: Number = Field(gt=0)
+
+    def clashes(self) -> Iterator[Clash]:
+        """A range that is upside down."""
+        yield from _upside_down(self.low, self.high, ("low",), ("high",))
+
+
+class StrengthRange(LogRange):
     """The range in which the search looks; strength 0 is always run beside it."""
 
     low: Number = Field(0.01, gt=0)
     high: Number = Field(10.0, gt=0)
     scale: Literal["log", "linear"] = "log"
-
-    def clashes(self) -> Iterator[Clash]:
-        """A range that is upside down."""
-        if self.low >= self.high:
-            yield Clash(
-                f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
-                ("low",),
-                ("high",),
-            )
 
 
 class OptionRange(Part):
@@ -163,11 +170,7 @@ class OptionRange(Part):
         if self.low is None or self.high is None:
             yield Clash("a range needs low and high", ())
             return
-        if self.low >= self.high:
-            yield Clash(
-                f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
-                (),
-            )
+        yield from _upside_down(self.low, self.high, ())
         if self.scale == "log" and self.low <= 0:
             yield Clash(
                 f"a log scale starts above 0, low is {self.low:g}; give a higher low, or "
@@ -209,23 +212,8 @@ class Search(Part):
     objective: Objective = "alignment"
     metric: str | None = None
     performance: SearchedPerformance = named("performance", "fused")
-    seeds: tuple[Seed, ...] = (0, 1)
-    draws: tuple[Seed, ...] | None = None
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_or_list(cls, value: object) -> object:
-        return count_to_seeds(value, first=0)
-
-    @field_validator("draws", mode="before")
-    @classmethod
-    def _count_or_list_of_draws(cls, value: object) -> object:
-        return None if value is None else count_to_seeds(value, first=CONFIRM_SEEDS_FROM)
-
-    @field_validator("seeds", "draws")
-    @classmethod
-    def _valid_seeds(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        return None if value is None else checked_seeds(value)
+    seeds: Seeds = (0, 1)
+    draws: FreshSeeds | None = None
 
     def clashes(self) -> Iterator[Clash]:
         """Values of an option that are there twice, and grids that do not come out even."""
@@ -272,17 +260,7 @@ class Search(Part):
 class Confirm(Part):
     """Fresh seeds for the arms none, forced and placebo; a count n means 1000 .. 1000 + n - 1."""
 
-    seeds: tuple[Seed, ...] = tuple(range(CONFIRM_SEEDS_FROM, CONFIRM_SEEDS_FROM + 12))
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_or_list(cls, value: object) -> object:
-        return count_to_seeds(value, first=CONFIRM_SEEDS_FROM)
-
-    @field_validator("seeds")
-    @classmethod
-    def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return checked_seeds(value)
+    seeds: FreshSeeds = tuple(range(CONFIRM_SEEDS_FROM, CONFIRM_SEEDS_FROM + 12))
 
 
 class Verdict(Part):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from raysweep.cells import Cell, varying
 from raysweep.columns import named
+from raysweep.rows import modelled
 from raysweep.spec import StudyBase
 from raysweep.trials import Arm
 from raysweep.wording import counted
@@ -130,12 +131,7 @@ def _params(study: StudyBase, cell: Cell) -> dict[str, str]:
     facts = {
         "data": cell.dataset,
         **{k: files.get(v, v) if isinstance(v, str) else v for k, v in cell.parameters},
-        "encoder": cell.encoder,
-        **{named("encoder_option", name): value for name, value in study.model.options.items()},
-        "depth_1": cell.depth_1,
-        "depth_2": cell.depth_2,
-        "width_1": cell.width_1,
-        "width_2": cell.width_2,
+        **modelled(study, cell),
     }
     return {
         **{name: text(value) for name, value in facts.items()},

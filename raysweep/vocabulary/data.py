@@ -17,6 +17,7 @@ from raysweep.spec import DataGrid
 from raysweep.study_file import unknown_name
 from raysweep.study_yaml import Fault, Location, shown
 from raysweep.vocabulary.files import resolved_path, same_files
+from raysweep.vocabulary.parts import check_value
 
 _SPLITS = ("train", "validation", "test")
 _NOT_AXES = ("dataset", "draws")
@@ -67,17 +68,11 @@ def check_block(block: Mapping[str, Any], at: Location, folder: Path) -> list[Fa
 
 
 def _check_value(parameter: Option, value: object, at: Location, folder: Path) -> list[Fault]:
-    wrong = Fault(at, f"expected {parameter.expected}, found {shown(value)}")
-    if parameter.kind == "path" and not isinstance(value, str):
-        return [wrong]
-    try:
-        parsed = parameter.parse(value)
-    except InputError:
-        return [wrong]
-    if parameter.name in _SPLITS and isinstance(parsed, int) and parsed > _MOST_ROWS:
+    wrong = check_value(parameter, value, at)
+    if not wrong and parameter.name in _SPLITS and isinstance(value, int) and value > _MOST_ROWS:
         return [Fault(at, f"at most {_MOST_ROWS} rows, found {shown(value)}")]
-    if parameter.kind != "path":
-        return []
+    if wrong or parameter.kind != "path":
+        return wrong
     try:
         path = resolved_path(str(value), folder)
         found, there = path.is_file(), path.exists()
