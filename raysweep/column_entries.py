@@ -25,7 +25,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True)
-class Entry:
+class Column:
     """A column of the trial table, or all those whose names fill the places of a name.
 
     Attributes:
@@ -34,6 +34,11 @@ class Entry:
         unit: of the values, or what they may be.
         meaning: in a line; empty for a column that nothing describes.
         role: what it is for.
+        family: what names of its kind begin with: ``alignment``, ``option``, ``width``.
+        metric: what is measured; of a column that nothing describes its name without the split.
+        split: on what it is measured.
+        modality: ``1``, ``fused``, or ``1-2`` of a pair.
+        option: name of an option.
     """
 
     name: str
@@ -41,15 +46,34 @@ class Entry:
     unit: str
     meaning: str
     role: Role
+    family: str = ""
+    metric: str = ""
+    split: str = ""
+    modality: str = ""
+    option: str = ""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is an outcome with a mean over seeds, as far as its kind tells."""
+        return self.role is Role.OUTCOME and self.kind not in ("string", "int64")
+
+    @property
+    def stem(self) -> str:
+        """Its name without the split."""
+        return self.name.removesuffix(f"_{self.split}") if self.split else self.name
+
+    def on(self, split: str) -> str:
+        """The name of the same column of another split."""
+        return f"{self.stem}_{split}"
 
 
-def entries(role: Role, *rows: tuple[str, str, str, str]) -> list[Entry]:
-    """Entries of one role, from (name, kind, unit, meaning)."""
-    return [Entry(*row, role) for row in rows]
+def columns(role: Role, *rows: tuple[str, str, str, str]) -> list[Column]:
+    """Columns of one role, from (name, kind, unit, meaning)."""
+    return [Column(*row, role) for row in rows]
 
 
-COLUMNS: tuple[Entry, ...] = (
-    *entries(
+COLUMNS: tuple[Column, ...] = (
+    *columns(
         Role.IDENTITY,
         ("key", "string", "", "name of the trial, made from all that its numbers depend on"),
         ("study", "string", "", "name of the study"),
@@ -65,12 +89,12 @@ COLUMNS: tuple[Entry, ...] = (
             "of a forcing study (only confirm rows are tested); of an emergence study",
         ),
     ),
-    *entries(
+    *columns(
         Role.COURSE,
         ("status", "string", "ok, diverged", "diverged: a NaN or infinity in training"),
         ("reason", "string", "", "why a trial is not ok; empty otherwise"),
     ),
-    *entries(
+    *columns(
         Role.IDENTITY,
         (
             "chosen_by",
@@ -83,7 +107,7 @@ COLUMNS: tuple[Entry, ...] = (
         ("modality", "int64", "1, 2", "tune: whose encoder is trained; 0: both"),
         ("objective", "string", "alignment, performance, both", "what the search maximized"),
     ),
-    *entries(
+    *columns(
         Role.CHARACTERISTIC,
         ("data", "string", "", "dataset"),
         ("R", "int64", "features", "redundant task features: shared by all modalities"),
@@ -111,7 +135,7 @@ COLUMNS: tuple[Entry, ...] = (
             "any other characteristic of the dataset",
         ),
     ),
-    *entries(
+    *columns(
         Role.INFORMATION,
         ("I1", "float64", "nats", "I(X1;Y), exact"),
         ("I2", "float64", "nats", "I(X2;Y), exact"),
@@ -150,7 +174,7 @@ COLUMNS: tuple[Entry, ...] = (
             "or a quarter nat",
         ),
     ),
-    *entries(
+    *columns(
         Role.SCALE,
         ("encoder", "string", "", "architecture of the encoders"),
         ("encoder_option_<name>", "as the option", "", "option of the user's own encoder"),
@@ -160,11 +184,11 @@ COLUMNS: tuple[Entry, ...] = (
         ("width_2", "int64", "units", "width of encoder 2 and of every further one"),
         ("parameters", "int64", "", "trained numbers: all encoders and their heads"),
     ),
-    *entries(
+    *columns(
         Role.SETTING,
         ("loss", "string", "", "alignment loss"),
     ),
-    *entries(
+    *columns(
         Role.CHOICE,
         (
             "alignment_layer",
@@ -179,30 +203,30 @@ COLUMNS: tuple[Entry, ...] = (
             "option of the loss, fixed by the study or proposed by the search; empty at strength 0",
         ),
     ),
-    *entries(
+    *columns(
         Role.SETTING,
         ("learning_rate", "float64", "", "step size of AdamW"),
         ("weight_decay", "float64", "", "of AdamW, decoupled"),
     ),
-    *entries(
+    *columns(
         Role.CHOICE,
         ("learning_rate_<1|2>", "float64", "", "emergence: that of one modality's encoders"),
         ("weight_decay_<1|2>", "float64", "", "emergence: that of one modality's encoders"),
     ),
-    *entries(
+    *columns(
         Role.SETTING,
         ("batch_size", "int64", "rows", "rows per step"),
         ("epochs", "int64", "", "passes over the training rows"),
     ),
-    *entries(
+    *columns(
         Role.COURSE,
         ("best_epoch", "int64", "", "epoch of the checkpoint that was measured, from 1"),
     ),
-    *entries(
+    *columns(
         Role.SETTING,
         ("epochs_<1|2>", "int64", "", "emergence: passes of one modality's encoder"),
     ),
-    *entries(
+    *columns(
         Role.COURSE,
         ("best_epoch_<1|2>", "int64", "", "emergence: checkpoint of one modality's encoder"),
         ("diverged_step", "int64", "steps", "step of the first NaN or infinity; -1 if none"),
@@ -216,15 +240,15 @@ COLUMNS: tuple[Entry, ...] = (
         ),
         ("gradient_ratio", "float64", "", "gradient norm at what is aligned, alignment over task"),
     ),
-    *entries(
+    *columns(
         Role.SETTING,
         ("device", "string", "cpu, cuda", "what the pack was trained on"),
     ),
-    *entries(
+    *columns(
         Role.TIMING,
         ("train_seconds", "float64", "s", "training time of the pack divided by its members"),
     ),
-    *entries(
+    *columns(
         Role.OUTCOME,
         (
             "alignment_<metric>_<split>",

@@ -5,72 +5,36 @@ columns there are is said in `raysweep.column_entries`.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from raysweep.column_entries import COLUMNS as COLUMNS
-from raysweep.column_entries import Entry, entries
+from raysweep.column_entries import Column as Column
 from raysweep.column_entries import Role as Role
+from raysweep.column_entries import columns
 
 SPLITS = ("validation", "test", "population")
 MEASURED_SPLITS = ("validation", "test")
 """Those that are made of rows; of the population performance and loss alone are known."""
 REQUIRED = ("key", "study", "cell", "draw", "seed", "strength", "arm", "stage", "status")
-TIMING_COLUMNS = tuple(entry.name for entry in COLUMNS if entry.role is Role.TIMING)
-
-
-@dataclass(frozen=True)
-class Column(Entry):
-    """A column by its own name, with what the name says.
-
-    Attributes:
-        family: what names of its kind begin with: ``alignment``, ``option``, ``width``.
-        metric: what is measured; of a column that no entry describes its name without the split.
-        split: on what it is measured.
-        modality: ``1``, ``fused``, or ``1-2`` of a pair.
-        option: name of an option.
-    """
-
-    family: str = ""
-    metric: str = ""
-    split: str = ""
-    modality: str = ""
-    option: str = ""
-
-    @property
-    def is_number(self) -> bool:
-        """Whether it is an outcome with a mean over seeds, as far as its kind tells."""
-        return self.role is Role.OUTCOME and self.kind not in ("string", "int64")
-
-    @property
-    def stem(self) -> str:
-        """Its name without the split."""
-        return self.name.removesuffix(f"_{self.split}") if self.split else self.name
-
-    def on(self, split: str) -> str:
-        """The name of the same column of another split."""
-        return f"{self.stem}_{split}"
-
-    def beside(self, family: str) -> str:
-        """The name of the column of another family that is about the same."""
-        return named(family, *(getattr(self, field) for field in _fields(family)))
+TIMING_COLUMNS = tuple(column.name for column in COLUMNS if column.role is Role.TIMING)
 
 
 # Names that an analysis makes of columns, and what part files hold beside the table.
 _FURTHER = (
-    *entries(
+    *columns(
         Role.OUTCOME,
         ("regret_<1|2|3|4|fused>_<split>", "float64", "0..1", "Bayes accuracy minus accuracy"),
     ),
-    *entries(Role.CURVE, ("curve_<metric>", "list", "", "what was seen, epoch by epoch")),
+    *columns(Role.CURVE, ("curve_<metric>", "list", "", "what was seen, epoch by epoch")),
 )
 _CHARACTERISTICS = (
     *("activation", "imbalance", "label_noise", "missing_1", "missing_2", "noise_1", "noise_2"),
     *("nuisance", "nuisance_bits", "overlap", "prior_tolerance", "private_bits", "synergy"),
     *("temperature", "transform", "transformed"),
 )
-_INFORMATION = [e.name for e in COLUMNS if e.role is Role.INFORMATION and "<" not in e.name]
+_INFORMATION = [c.name for c in COLUMNS if c.role is Role.INFORMATION and "<" not in c.name]
 # What may stand in the places of a name; a name without its split is the stem of several.
 _PLACES = {
     "_<split>": f"(?:_(?P<split>{'|'.join(SPLITS)}))?",
@@ -91,15 +55,16 @@ def _said(found: re.Match[str] | None) -> dict[str, Any]:
     return found.groupdict(default="") if found else {}
 
 
+_ALL = (*COLUMNS, *_FURTHER)
 _FIXED = {
-    entry.name: Column(**vars(entry), **_said(_OF_MODALITY.fullmatch(entry.name)))
-    for entry in COLUMNS
-    if "<" not in entry.name
+    column.name: replace(column, **_said(_OF_MODALITY.fullmatch(column.name)))
+    for column in _ALL
+    if "<" not in column.name
 }
 _VARYING = [
-    Column(**vars(entry), family=_PLACE.sub("", entry.name).strip("_"))
-    for entry in (*COLUMNS, *_FURTHER)
-    if "<" in entry.name
+    replace(column, family=_PLACE.sub("", column.name).strip("_"))
+    for column in _ALL
+    if "<" in column.name
 ]
 _PATTERNS = {
     # The longer of two that fit comes first: chance_p before chance.
@@ -113,7 +78,7 @@ _PATTERNS = {
 
 @lru_cache(maxsize=10_000)
 def column_of(name: str) -> Column:
-    """The column of that name; one that no entry describes is an outcome of unknown unit."""
+    """The column of that name; one that nothing describes is an outcome of unknown unit."""
     if name in _FIXED:
         return _FIXED[name]
     for pattern, family in _PATTERNS.values():
@@ -132,7 +97,7 @@ def named(family: str, *fields: object) -> str:
 
     Args:
         family: what such names begin with; ``estimated`` what they end with.
-        fields: what fills the places of the family's entry, in their order. Without the split it
+        fields: what fills the places of the family's names, in their order. Without the split it
             is the stem of several names.
 
     Raises:
@@ -157,6 +122,11 @@ def named(family: str, *fields: object) -> str:
 def _fields(family: str) -> tuple[str, ...]:
     """The fields that fill the places of a family's names."""
     return tuple(_PATTERNS[family][0].groupindex) if family in _PATTERNS else ("modality",)
+
+
+def beside(name: str, family: str) -> str:
+    """The name of the column of another family that is about the same as a column."""
+    return named(family, *(getattr(column_of(name), field) for field in _fields(family)))
 
 
 CURVE_EPOCHS = named("curve", "epoch")

@@ -14,7 +14,7 @@ from simulate_trials import simulate_forcing
 
 import raysweep
 import raysweep_analysis
-from raysweep.columns import MEASURED_SPLITS, SPLITS, Role, column_of, named
+from raysweep.columns import MEASURED_SPLITS, SPLITS, Role, beside, column_of, named
 from raysweep.data.registry import DATASETS
 from raysweep.metrics import REGISTRY
 from raysweep_analysis.load import alignment_column, descriptors
@@ -103,11 +103,9 @@ def test_what_no_column_is_called_is_refused(family: str, fields: tuple[str, ...
 
 
 def test_what_is_about_the_same_is_found_beside() -> None:
-    assert column_of("alignment_cka_test").beside("chance_p") == "chance_p_cka_test"
-    assert column_of("regret_fused_population").beside("performance") == (
-        "performance_fused_population"
-    )
-    assert column_of("regret_2_test").beside("bayes") == "bayes_2"
+    assert beside("alignment_cka_test", "chance_p") == "chance_p_cka_test"
+    assert beside("regret_fused_population", "performance") == ("performance_fused_population")
+    assert beside("regret_2_test", "bayes") == "bayes_2"
     assert column_of("performance_fused").on("validation") == "performance_fused_validation"
     assert column_of("mine_validation").on("test") == "mine_test"
 

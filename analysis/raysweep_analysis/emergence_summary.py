@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from raysweep.columns import column_of
+from raysweep.columns import beside
 from raysweep_analysis.emergence import alignment_by_draw
 
 _PAIRS = {
@@ -39,7 +39,7 @@ def emergence_summary(
     best, measure = alignment_by_draw(trials, along, alignment=alignment)
     means = {"best": best}
     for name in ("chance", "corrected"):
-        if (column := column_of(measure).beside(name)) in trials:
+        if (column := beside(measure, name)) in trials:
             means[name] = alignment_by_draw(trials, along, alignment=column)[0]
     keys = ["data", "x"]
     parts = [frame.groupby(keys)["alignment"].mean().rename(n) for n, frame in means.items()]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from raysweep.columns import REQUIRED, Column, Role, column_of, named
+from raysweep.columns import REQUIRED, Column, Role, beside, column_of, named
 from raysweep.errors import InputError
 from raysweep.table import read_table
 
@@ -172,11 +172,9 @@ def values_of(trials: pd.DataFrame, outcome: str) -> pd.Series:
     """
     if outcome in trials:
         return pd.to_numeric(trials[outcome], errors="coerce").astype(float)
-    column = column_of(outcome)
-    if column.family == "regret":
-        accuracy, bayes = column.beside("performance"), column.beside("bayes")
-        if accuracy in trials and bayes in trials:
-            return (trials[bayes] - trials[accuracy]).astype(float)
+    if has_outcome(trials, outcome):
+        bayes, accuracy = (trials[beside(outcome, of)] for of in ("bayes", "performance"))
+        return (bayes - accuracy).astype(float)
     described = set(descriptors(trials))
     present = [
         name
@@ -186,6 +184,13 @@ def values_of(trials: pd.DataFrame, outcome: str) -> pd.Series:
     raise InputError(
         f"the trial table has no column {outcome!r}; it has: {', '.join(present) or 'no outcomes'}"
     )
+
+
+def has_outcome(trials: pd.DataFrame, outcome: str) -> bool:
+    """Whether the table has an outcome, or what `values_of` makes it of."""
+    if outcome in trials or column_of(outcome).family != "regret":
+        return outcome in trials
+    return all(beside(outcome, of) in trials for of in ("bayes", "performance"))
 
 
 def higher_is_better(outcome: str) -> bool:

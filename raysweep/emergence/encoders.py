@@ -223,10 +223,9 @@ def _performance(
         logits = _logits(trained, x)
         y = labels[trained.dataset][:, :, None]
         log_p = scipy.special.log_softmax(logits, axis=2)
-        found[named("performance", modality, split)] = (logits.argmax(2)[:, :, None] == y).mean(
-            (1, 2)
-        )
-        found[named("loss", modality, split)] = -np.take_along_axis(log_p, y, axis=2).mean((1, 2))
+        right, likely = logits.argmax(2)[:, :, None] == y, np.take_along_axis(log_p, y, axis=2)
+        found[named("performance", modality, split)] = right.mean((1, 2))
+        found[named("loss", modality, split)] = -likely.mean((1, 2))
     populations = [side.views.population for side in sides]
     if not tested or None in populations:
         return found
@@ -234,10 +233,8 @@ def _performance(
     x = np.stack([p.inputs[modality - 1] for p in known])
     joint = np.stack([p.margins[modality - 1] for p in known])
     logits, joint = _logits(trained, x), joint[trained.dataset]
-    best = logits.argmax(axis=2)[:, :, None]
-    found[named("performance", modality, "population")] = np.take_along_axis(joint, best, 2).sum(
-        (1, 2)
-    )
+    right = np.take_along_axis(joint, logits.argmax(axis=2)[:, :, None], axis=2)
+    found[named("performance", modality, "population")] = right.sum((1, 2))
     log_p = scipy.special.log_softmax(logits, axis=2)
     found[named("loss", modality, "population")] = -(joint * log_p).sum((1, 2))
     return found

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag
 
 from raysweep.columns import named
 from raysweep.spec.base import StudyBase
@@ -16,9 +16,10 @@ from raysweep.spec.values import (
     MOST_PROPOSALS,
     Clash,
     FreshSeeds,
+    NotNegatives,
     Number,
-    Numbers,
     Part,
+    Positives,
     Seeds,
     Truth,
     Whole,
@@ -62,10 +63,10 @@ class EmergentEvaluation(Evaluation):
 
 
 # The tags stand in brackets, so that messages leave them out of the place.
-ChoicesOrRange = Annotated[
-    Annotated[LogRange, Tag("[range]")] | Annotated[Numbers, Tag("[list]")],
-    Discriminator(lambda value: "[range]" if isinstance(value, dict | LogRange) else "[list]"),
-]
+_TAGGED = Discriminator(lambda value: "[range]" if isinstance(value, dict | LogRange) else "[list]")
+_Range = Annotated[LogRange, Tag("[range]")]
+Rates = Annotated[_Range | Annotated[Positives, Tag("[list]")], _TAGGED]
+Decays = Annotated[_Range | Annotated[NotNegatives, Tag("[list]")], _TAGGED]
 
 
 class Tuning(Part):
@@ -76,21 +77,14 @@ class Tuning(Part):
     ``D_phi`` is given, only data of these heterogeneities are used, however many more the grid has.
     """
 
-    learning_rate: ChoicesOrRange = (1e-3, 5e-3, 1e-2, 5e-2)
-    weight_decay: ChoicesOrRange = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
+    learning_rate: Rates = (1e-3, 5e-3, 1e-2, 5e-2)
+    weight_decay: Decays = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
     trials: Whole = Field(8, ge=1, le=MOST_PROPOSALS)
     generation: Whole = Field(4, ge=1, le=MOST_PROPOSALS)
     depths: Wholes = (1, 2, 3, 4)
     offsets: Wholes = (0, -1)
     D_phi: Wholes | None = None
     seeds: FreshSeeds = (CONFIRM_SEEDS_FROM,)
-
-    @field_validator("learning_rate")
-    @classmethod
-    def _rates_positive(cls, value: LogRange | tuple[float, ...]) -> LogRange | tuple[float, ...]:
-        if not isinstance(value, LogRange) and min(value) <= 0:
-            raise ValueError("learning rates must be above 0")
-        return value
 
 
 class EmergenceStudy(StudyBase):

@@ -132,7 +132,8 @@ Layer = Annotated[Any, AfterValidator(_layer)]
 # One value or several, each once.
 _LISTED = (BeforeValidator(as_list), Field(min_length=1), AfterValidator(distinct))
 Wholes = Annotated[tuple[Whole, ...], *_LISTED]
-Numbers = Annotated[tuple[Annotated[Number, Field(ge=0)], ...], *_LISTED]
+Positives = Annotated[tuple[Annotated[Number, Field(gt=0)], ...], *_LISTED]
+NotNegatives = Annotated[tuple[Annotated[Number, Field(ge=0)], ...], *_LISTED]
 Depths = Annotated[tuple[Annotated[Whole, Field(ge=1, le=64)], ...], *_LISTED]
 Widths = Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], *_LISTED]
 # Seeds or draws: a list, or a count.

@@ -308,10 +308,8 @@ class Mirror:
             try:
                 lock(file, LOCK_WAIT_S)
             except OSError as error:
-                where = self.folder.output.location
-                raise TrackingBusy(
-                    self.address, f"another copy of {where} is being made"
-                ) from error
+                run = self.folder.output.location
+                raise TrackingBusy(self.address, f"another copy of {run} is being made") from error
             file.seek(0)
             if file.read() != self._token:
                 self._store = None

@@ -10,7 +10,7 @@ from raysweep.metrics import REGISTRY
 from raysweep.salvage import salvage
 from raysweep.spec import Evaluation, Training
 from raysweep.study_yaml import Fault, Location
-from raysweep.vocabulary.evaluation import metric_places, options_of
+from raysweep.vocabulary.evaluation import named_metrics
 from raysweep.wording import counted
 
 SPLITS = ("train", "validation", "test")
@@ -81,8 +81,7 @@ def _check_neighbours(evaluation: object, blocks: Sequence[BlockRows]) -> list[F
     if not limits:
         return []
     rows, bound = min(limits, key=lambda limit: limit[0])
-    for name, at in metric_places(evaluation).items():
-        options = options_of(evaluation, name)
+    for name, (at, options) in named_metrics(evaluation).items():
         try:
             topk = REGISTRY[name].resolve(options).get("topk")  # type: ignore[arg-type]
         except (KeyError, TypeError, AttributeError, InputError):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from raysweep.columns import column_of, named
+from raysweep.columns import beside, named
 from raysweep_analysis.emergence import (
     alignment_by_draw,
     alignment_performance,
@@ -17,7 +17,7 @@ from raysweep_analysis.emergence_summary import emergence_summary
 from raysweep_analysis.examples.published import CKA, FIGURE_4, FIGURE_7
 from raysweep_analysis.figures.style import spaced
 
-CHANCE, CHANCE_P, CORRECTED = map(column_of(CKA).beside, ("chance", "chance_p", "corrected"))
+CHANCE, CHANCE_P, CORRECTED = (beside(CKA, of) for of in ("chance", "chance_p", "corrected"))
 KNN = named("alignment", "mutual_knn", "test")
 PERFORMANCE = named("performance", 2, "population")
 GIVEN = "alignment-performance given depth"

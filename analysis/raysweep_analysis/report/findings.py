@@ -20,6 +20,7 @@ from raysweep_analysis.load import (
     Source,
     alignment_column,
     descriptors,
+    has_outcome,
     is_information,
     load_trials,
 )
@@ -188,16 +189,9 @@ def find(
 def _outcomes(trials: pd.DataFrame, primary: pd.DataFrame, asked: Settings) -> pd.DataFrame:
     """All outcomes of the primary's split, with Benjamini-Hochberg over those beside it."""
     split = column_of(asked.performance).split
-    names = [
-        column.name
-        for family in _FAMILIES
-        for head in (1, 2, "fused")
-        if (column := column_of(named(family, head, split))).name in trials
-        or (
-            family == "regret"
-            and {column.beside(f) for f in ("bayes", "performance")} <= set(trials)
-        )
-    ]
+    known = [named(family, head, split) for family in _FAMILIES for head in (1, 2, "fused")]
+    names = [name for name in known if has_outcome(trials, name)]
+    names += [asked.performance] if asked.performance not in names else []
     keys = ["study", "cell", "label", "chosen_by"]
     rows = confirm_rows(trials, {name: name for name in names})
     pairs = paired(rows, "forced", "none")
