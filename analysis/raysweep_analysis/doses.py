@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from raysweep.trials.columns import PERFORMANCE, column_of
 from raysweep_analysis.inference import isotonic, max_t, moments, paired_t, single_peaked, two_lines
 from raysweep_analysis.load import (
     alignment_column,
@@ -35,7 +36,7 @@ SHAPE_COLUMNS = [
 
 def dose_response(
     trials: pd.DataFrame,
-    performance: str = "performance_fused_test",
+    performance: str = PERFORMANCE,
     alignment: str | None = None,
     alpha: float = 0.05,
     stage: str = "search",
@@ -66,7 +67,7 @@ def dose_response(
 
 def dose_shapes(
     trials: pd.DataFrame,
-    performance: str = "performance_fused_test",
+    performance: str = PERFORMANCE,
     alignment: str | None = None,
     alpha: float = 0.05,
     stage: str = "search",
@@ -85,14 +86,14 @@ def dose_shapes(
 
 def doses(
     trials: pd.DataFrame,
-    performance: str = "performance_fused_test",
+    performance: str = PERFORMANCE,
     alignment: str | None = None,
     alpha: float = 0.05,
     stage: str = "search",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`dose_response` and `dose_shapes` in one go."""
     trials = plain(trials)
-    measure = alignment_column(trials, performance, alignment)
+    measure = alignment_column(trials, column_of(performance).split, alignment)
     ok = trials["status"].astype(str) == "ok"
     arm = trials["arm"].astype(str)
     use = ok & (trials["stage"].astype(str) == stage) & arm.isin(["none", "forced"])

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from raysweep.trials.columns import named
 from raysweep_analysis.load import check_seeds, descriptors, plain
 from raysweep_analysis.pairs import GROUP, PAIR, confirm_rows, paired
 
@@ -76,5 +77,5 @@ def numeric_covariate(units: pd.DataFrame, name: str) -> pd.Series:
     if name == "redundancy - uniqueness":
         return units["pid_R"] - units["pid_U1"] - units["pid_U2"]
     if name in ("width", "depth") and name not in units:
-        return (units[f"{name}_1"] * units[f"{name}_2"]).astype(float) ** 0.5
+        return (units[named(name, 1)] * units[named(name, 2)]).astype(float) ** 0.5
     return units[name].astype(float)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from raysweep.trials.columns import beside
 from raysweep_analysis.emergence import alignment_by_draw
 
 _PAIRS = {
@@ -37,10 +38,9 @@ def emergence_summary(
     """
     best, measure = alignment_by_draw(trials, along, alignment=alignment)
     means = {"best": best}
-    stem = measure.removeprefix("alignment_")
     for name in ("chance", "corrected"):
-        if f"{name}_{stem}" in trials:
-            means[name] = alignment_by_draw(trials, along, alignment=f"{name}_{stem}")[0]
+        if (column := beside(measure, name)) in trials:
+            means[name] = alignment_by_draw(trials, along, alignment=column)[0]
     keys = ["data", "x"]
     parts = [frame.groupby(keys)["alignment"].mean().rename(n) for n, frame in means.items()]
     table = pd.concat([*parts, best.groupby(keys)["draw"].nunique().rename("draws")], axis=1)

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from raysweep.errors import InputError
+from raysweep.trials.columns import PERFORMANCE
 from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.inference import power_paired_t
 from raysweep_analysis.load import plain, searched_options, values_of
@@ -89,7 +90,7 @@ def units_for_equivalence(
 
 def power(
     trials: pd.DataFrame,
-    performance: str = "performance_fused_test",
+    performance: str = PERFORMANCE,
     effect: float | None = None,
     alpha: float = 0.05,
     margin: float = 0.005,

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from raysweep.trials.columns import named
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -113,8 +115,9 @@ class Information:
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, tuple):
-                stem = "I" if entry.name == "I_further" else "bayes_"
-                found |= {f"{stem}{number}": v for number, v in enumerate(value, start=3)}
+                for number, v in enumerate(value, start=3):
+                    of_i = entry.name == "I_further"
+                    found[f"I{number}" if of_i else named("bayes", number)] = v
             elif value is not None:
                 found[entry.name] = value
         return found

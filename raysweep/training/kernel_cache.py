@@ -5,8 +5,8 @@ cache, and its results differ in the last bit. Processes that only load agree in
 nobody trains with what it has compiled itself; and workers that start together do not all compile.
 """
 
-import fcntl
 import hashlib
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numba import from_dtype
 
+from raysweep.folder.file_lock import lock
 from raysweep.losses import AlignmentLoss
 from raysweep.models.shape import EncoderShape, MultimodalShape
 from raysweep.plugins import import_path
@@ -54,8 +55,8 @@ def make_ready(dtype: str, *losses: Routine) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if missing():
-            with open(folder / _LOCK_NAME, "a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with open(folder / _LOCK_NAME, "a") as file:
+                lock(file, math.inf)
                 parts = missing()
                 if parts and _compile_elsewhere(dtype, parts):
                     for part in parts:

@@ -20,9 +20,9 @@ from raysweep.study.spec import Scalar
 from raysweep.training.evaluate import alignment_rows, alike_where_inputs_are
 from raysweep.training.inputs import EncoderData, Members, TrainSettings
 from raysweep.training.train import train_encoders
+from raysweep.trials.columns import MEASURED_SPLITS, named
 from raysweep.trials.trial import Status
 
-MEASURED_SPLITS = ("validation", "test")
 CHUNK_ROWS = 4096
 
 Place = tuple[tuple[tuple[str, Scalar], ...], int]
@@ -164,7 +164,7 @@ class Encoders:
             found[job] = Measured(
                 status,
                 int(trained.diverged_step[i]),
-                {**own, f"best_epoch_{modality}": int(trained.best_epoch[i]) + 1},
+                {**own, named("best_epoch", modality): int(trained.best_epoch[i]) + 1},
                 {split: [layer[i] for layer in of] for split, of in layers.items()}
                 if layers is not None and usable and aligned
                 else {},
@@ -224,8 +224,9 @@ def _performance(
         logits = _logits(trained, x)
         y = labels[trained.dataset][:, :, None]
         log_p = scipy.special.log_softmax(logits, axis=2)
-        found[f"performance_{modality}_{split}"] = (logits.argmax(2)[:, :, None] == y).mean((1, 2))
-        found[f"loss_{modality}_{split}"] = -np.take_along_axis(log_p, y, axis=2).mean((1, 2))
+        right, likely = logits.argmax(2)[:, :, None] == y, np.take_along_axis(log_p, y, axis=2)
+        found[named("performance", modality, split)] = right.mean((1, 2))
+        found[named("loss", modality, split)] = -likely.mean((1, 2))
     populations = [side.views.population for side in sides]
     if not tested or None in populations:
         return found
@@ -233,10 +234,10 @@ def _performance(
     x = np.stack([p.inputs[modality - 1] for p in known])
     joint = np.stack([p.margins[modality - 1] for p in known])
     logits, joint = _logits(trained, x), joint[trained.dataset]
-    best = logits.argmax(axis=2)[:, :, None]
-    found[f"performance_{modality}_population"] = np.take_along_axis(joint, best, 2).sum((1, 2))
+    right = np.take_along_axis(joint, logits.argmax(axis=2)[:, :, None], axis=2)
+    found[named("performance", modality, "population")] = right.sum((1, 2))
     log_p = scipy.special.log_softmax(logits, axis=2)
-    found[f"loss_{modality}_population"] = -(joint * log_p).sum((1, 2))
+    found[named("loss", modality, "population")] = -(joint * log_p).sum((1, 2))
     return found
 
 

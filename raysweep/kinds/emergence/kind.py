@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.kinds.kind import Kind, StudySize
+from raysweep.trials.columns import named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +96,7 @@ class Emergence(Kind[EmergenceStudy, "EmergenceSweep"]):
 
     def answered(self, found: "Findings", sweep: "EmergenceSweep") -> int:
         """Cells that have a value of the metric."""
-        trials, column = found.trials, f"alignment_{sweep.metric}_test"
+        trials, column = found.trials, named("alignment", sweep.metric, "test")
         if column not in trials:
             return 0
         return int(trials.loc[trials[column].notna(), "cell"].nunique())

@@ -10,7 +10,7 @@ from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.models.architecture import Architecture
 from raysweep.models.trained import MultimodalForward, TrainedPack
 from raysweep.training import evaluate
-from raysweep.trials.table import CURVE, CURVE_EPOCHS
+from raysweep.trials.columns import CURVE_EPOCHS, named
 
 CURVE_POINTS = 25
 # Alignment is followed, not measured: with all points and rows it cost as much as training.
@@ -87,9 +87,9 @@ def learning_curves(
     seen = {name: values[member, epochs] for name, values in losses.items()}
     seen["alignment_loss"] = history.alignment_loss[member, epochs]
     for head, accuracies in history.performance.items():
-        seen[f"performance_{head}"] = accuracies[member, epochs]
+        seen[named("performance", head)] = accuracies[member, epochs]
     seen["alignment"] = alignment.values[member]
     curves: dict[str, list[float | None]] = {CURVE_EPOCHS: [epoch + 1 for epoch in epochs]}
     for name, values in seen.items():
-        curves[f"{CURVE}{name}"] = [float(v) if np.isfinite(v) else None for v in values]
+        curves[named("curve", name)] = [float(v) if np.isfinite(v) else None for v in values]
     return curves

@@ -16,7 +16,9 @@ from raysweep.seeds import derive_seed
 from raysweep.study.cells import Cell
 from raysweep.study.fingerprint import science_digest
 from raysweep.study.spec import Search
-from raysweep.trials.packing import Pack, cohorts, pack_trials
+from raysweep.trials.columns import column_of, named
+from raysweep.trials.criteria import joined
+from raysweep.trials.packing import Pack, cohorts, pack_trials, packs_left
 from raysweep.trials.trial import Arm, Proposal, Stage, Status, Trial, TrialResult
 
 Results = Mapping[str, TrialResult]
@@ -122,7 +124,7 @@ def plan_cohort(
     while len(searches[0].outcomes) < study.search.trials:
         asked = [search.ask() for search in searches]
         groups = [[trial] for of_cell in asked for trial in _unique(of_cell)]
-        packs = _missing(pack_trials(groups, limit), results)
+        packs = packs_left(pack_trials(groups, limit), results)
         if packs:
             return [search.plan(packs, CellState.SEARCHING) for search in searches]
         for search, generation in zip(searches, asked, strict=True):
@@ -132,7 +134,7 @@ def plan_cohort(
         _confirm_groups(study, cell, science, found)
         for cell, found in zip(cells, chosen, strict=True)
     ]
-    packs = _missing(pack_trials(list(itertools.chain(*confirm)), limit), results)
+    packs = packs_left(pack_trials(list(itertools.chain(*confirm)), limit), results)
     waiting: dict[str, list[Pack]] = {cell.id: [] for cell in cells}
     for pack in packs:
         for cell in pack.cells:
@@ -178,7 +180,7 @@ def _confirm_groups(
                     arm,
                     Stage.CONFIRM,
                     science,
-                    chosen_by="+".join(criteria),
+                    chosen_by=joined(criteria),
                     options=proposal.options,
                 )
                 for arm in (Arm.FORCED, Arm.PLACEBO)
@@ -198,18 +200,15 @@ def _outcome(study: ForcingStudy, trials: Sequence[Trial], results: Results) -> 
     proposal = Proposal(trials[0].strength, trials[0].options)
     if any(result.status is not Status.OK for result in found):
         return Outcome(proposal, math.nan, math.nan)
-    alignment = [r.number(f"alignment_{study.metric}_validation") for r in found]
-    performance = [r.number(f"{study.search.performance}_validation") for r in found]
+    aligned = named("alignment", study.metric, "validation")
+    performed = column_of(study.search.performance).on("validation")
+    alignment = [r.number(aligned) for r in found]
+    performance = [r.number(performed) for r in found]
     return Outcome(proposal, float(np.mean(alignment)), float(np.mean(performance)))
 
 
 def _unique(trials: Iterable[Trial]) -> list[Trial]:
     return list({trial.key: trial for trial in trials}.values())
-
-
-def _missing(packs: Iterable[Pack], results: Results) -> tuple[Pack, ...]:
-    left = (pack.without(results.keys()) for pack in packs)
-    return tuple(pack for pack in left if pack is not None)
 
 
 @dataclass

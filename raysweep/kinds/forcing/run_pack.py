@@ -25,11 +25,11 @@ from raysweep.training.denormals import denormals
 from raysweep.training.engine import KERNEL_LOSSES
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.train import precision, train_pack
+from raysweep.trials.columns import MEASURED_SPLITS, SPLITS, named
 from raysweep.trials.packing import Pack
+from raysweep.trials.rows import Values, aligned, distinct, ended, modelled, planned
 from raysweep.trials.table import Row
 from raysweep.trials.trial import Arm, Options, Status, Trial
-
-MEASURED_SPLITS = ("validation", "test")
 
 
 @denormals(flushed=False)
@@ -253,10 +253,8 @@ def _data(views: Sequence[Views], dataset: np.ndarray) -> PackData:
     )
 
 
-def _measure(
-    study: ForcingStudy, trained: TrainedPack, views: Sequence[Views]
-) -> list[dict[str, float | str | None]]:
-    rows: list[dict[str, float | str | None]] = [{} for _ in trained.dataset]
+def _measure(study: ForcingStudy, trained: TrainedPack, views: Sequence[Views]) -> list[Values]:
+    rows: list[Values] = [{} for _ in trained.dataset]
     usable = trained.status == Status.OK
 
     def put(column: str, values: np.ndarray) -> None:
@@ -264,67 +262,54 @@ def _measure(
             value = float(values[i])
             row[column] = value if usable[i] and np.isfinite(value) else None
 
-    for split in (*MEASURED_SPLITS, "population"):
-        if split == "population":
+    for split in SPLITS:
+        if split not in MEASURED_SPLITS:
             found = evaluate.population_performance(trained, views)
         else:
             found = evaluate.performance(trained, views, split)
         if found is not None:
             for head in found.accuracy:
-                put(f"performance_{head}_{split}", found.accuracy[head])
-                put(f"loss_{head}_{split}", found.loss[head])
+                put(named("performance", head, split), found.accuracy[head])
+                put(named("loss", head, split), found.loss[head])
     for split in MEASURED_SPLITS:
         scores = evaluate.alignment(trained, views, split, study.evaluation, aligned_layer(study))
         for name, score in scores.items():
-            put(f"alignment_{name}_{split}", score.value)
+            for column, values in aligned(name, split, score.value, _of_chance(score)):
+                put(column, values)
             if len(score.pairs) > 1:
                 for (a, b), values in score.pairs.items():
-                    put(f"pair_{a}-{b}_{name}_{split}", values)
-            if score.calibration is not None:
-                put(f"chance_{name}_{split}", score.calibration.chance.cpu().numpy())
-                put(f"corrected_{name}_{split}", score.calibration.corrected.cpu().numpy())
-                put(f"chance_p_{name}_{split}", score.calibration.p_value.cpu().numpy())
+                    put(named("pair", f"{a}-{b}", name, split), values)
             if study.evaluation.layers == "best":
                 for i, row in enumerate(rows):
-                    row[f"alignment_layers_{name}_{split}"] = score.layers[i]
+                    row[named("alignment_layers", name, split)] = score.layers[i]
         for i, why in enumerate(undefined_words(study, trained, views, split, scores)):
-            rows[i][f"undefined_{split}"] = why if usable[i] else ""
-        counted = [score.distinct for score in scores.values() if score.distinct is not None]
-        for modality, counts in enumerate(zip(*counted, strict=True), start=1):
+            rows[i][named("undefined", split)] = why if usable[i] else ""
+        for column, counts in distinct(split, (score.distinct for score in scores.values())):
             fewest = np.minimum.reduce(counts)
             for i, row in enumerate(rows):
-                row[f"distinct_rows_{modality}_{split}"] = int(fewest[i]) if usable[i] else None
+                row[column] = int(fewest[i]) if usable[i] else None
     return rows
+
+
+def _of_chance(score: evaluate.AlignmentScore) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    if score.calibration is None:
+        return None
+    of = score.calibration
+    return of.chance.cpu().numpy(), of.corrected.cpu().numpy(), of.p_value.cpu().numpy()
 
 
 def _descriptive(
     study: ForcingStudy, trial: Trial, facts: Mapping[str, int | float | str], shape: Architecture
-) -> dict[str, int | float | str | None]:
-    cell = trial.cell
+) -> Values:
     return {
-        "key": trial.key,
-        "study": study.name,
-        "cell": cell.id,
-        "draw": trial.draw,
-        "seed": trial.seed,
-        "strength": trial.strength,
-        "arm": trial.arm.value,
-        "stage": trial.stage.value,
-        "chosen_by": trial.chosen_by,
-        "generation": trial.generation,
-        "number": trial.number,
+        **planned(study, trial),
         "objective": study.search.objective,
         **facts,
-        "encoder": cell.encoder,
-        **{f"encoder_option_{name}": value for name, value in study.model.options.items()},
-        "depth_1": cell.depth_1,
-        "depth_2": cell.depth_2,
-        "width_1": cell.width_1,
-        "width_2": cell.width_2,
+        **modelled(study, trial.cell),
         "parameters": shape.parameter_count - len(shape.frozen_columns),
         "loss": study.alignment.loss,
         "alignment_layer": str(study.alignment.layer),
-        **{f"option_{name}": value for name, value in _options(study, trial).items()},
+        **{named("option", name): value for name, value in _options(study, trial).items()},
         "learning_rate": study.training.learning_rate,
         "weight_decay": study.training.weight_decay,
         "batch_size": study.training.batch_size,
@@ -338,15 +323,11 @@ def _options(study: ForcingStudy, trial: Trial) -> dict[str, OptionValue | None]
     return {**fixed, **dict(trial.options)}
 
 
-def _training(trained: TrainedPack, i: int, members: int) -> dict[str, int | float | str | None]:
-    status = Status(str(trained.status[i]))
-    step = int(trained.diverged_step[i])
+def _training(trained: TrainedPack, i: int, members: int) -> Values:
     ratio = float(trained.gradient_ratio[i])
     return {
-        "status": status.value,
-        "reason": "" if status is Status.OK else f"not finite at step {step}",
+        **ended(Status(str(trained.status[i])), int(trained.diverged_step[i])),
         "best_epoch": int(trained.best_epoch[i]) + 1,
-        "diverged_step": step,
         "steps": int(trained.steps[i]),
         "unforced_steps": int(trained.unforced_steps[i]),
         "gradient_ratio": ratio if np.isfinite(ratio) else None,

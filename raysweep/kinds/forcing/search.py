@@ -25,6 +25,7 @@ from optuna.trial import TrialState, create_trial
 from raysweep.kinds.samplers import tpe_sampler
 from raysweep.seeds import derive_seed
 from raysweep.study.spec import OptionRange, Search, StrengthRange
+from raysweep.trials.columns import named
 from raysweep.trials.trial import Proposal
 
 STRENGTH = "strength"
@@ -127,7 +128,7 @@ def _distributions(search: Search) -> dict[str, BaseDistribution]:
         )
     }
     for name, searched in sorted(search.options.items()):
-        drawn[_param(name)] = _distribution(searched)
+        drawn[named("option", name)] = _distribution(searched)
     return drawn
 
 
@@ -140,15 +141,10 @@ def _distribution(searched: OptionRange | tuple[Any, ...]) -> BaseDistribution:
     return FloatDistribution(searched.low, searched.high, log=log)
 
 
-def _param(name: str) -> str:
-    """An option's name in Optuna, where no option's own name may clash with the strength."""
-    return f"option_{name}"
-
-
 def _told(
     outcome: Outcome, search: Search, distributions: dict[str, BaseDistribution]
 ) -> optuna.trial.FrozenTrial:
-    options = {_param(name): value for name, value in outcome.proposal.options}
+    options = {named("option", name): value for name, value in outcome.proposal.options}
     params = {STRENGTH: outcome.strength, **options}
     if not outcome.defined(*search.criteria):
         return create_trial(state=TrialState.FAIL, params=params, distributions=distributions)
@@ -212,7 +208,7 @@ def _rounded(params: Mapping[str, Any], search: Search) -> Proposal:
     """What Optuna drew, as it is printed."""
     options = []
     for name, searched in sorted(search.options.items()):
-        drawn = params[_param(name)]
+        drawn = params[named("option", name)]
         options.append(
             (name, _number(drawn, searched) if isinstance(searched, OptionRange) else drawn)
         )

@@ -18,6 +18,7 @@ from raysweep.study.spec.parts import (
     Verdict,
     metric_names,
 )
+from raysweep.trials.columns import named
 
 
 class ForcingStudy(StudyBase):
@@ -60,7 +61,7 @@ class ForcingStudy(StudyBase):
 
     def forced_with(self) -> dict[str, Any]:
         """See `StudyBase.forced_with`."""
-        options = {f"option_{name}": value for name, value in self.alignment.options.items()}
+        options = {named("option", name): value for name, value in self.alignment.options.items()}
         return {"loss": self.alignment.loss, **options}
 
     @property

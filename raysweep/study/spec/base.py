@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from raysweep.study.spec.fields import MOST_CELLS, Clash, Part, Seed, as_list
 from raysweep.study.spec.grids import MLP, DataGrid, ModelGrid
 from raysweep.study.spec.parts import Evaluation, Resources, Verdict
+from raysweep.trials.columns import PERFORMANCE_2
 
 MOST_TRIALS = 10_000_000
 
@@ -66,7 +67,7 @@ class StudyBase(Part):
     @property
     def tested(self) -> Verdict:
         """What an analysis is about."""
-        return Verdict(performance="performance_2_test")
+        return Verdict(performance=PERFORMANCE_2)
 
     def forced_with(self) -> dict[str, Any]:
         """The alignment loss and its fixed options, by the names of their columns."""

@@ -11,7 +11,6 @@ import yaml
 from tiny_evaluation import pack_of
 from tiny_runs import assert_same_table, opened, study, table
 
-from raysweep.data.registry import load
 from raysweep.data.views import Population, Splits, Views
 from raysweep.kinds.forcing.run_pack import pack_bytes, run_pack
 from raysweep.kinds.sweep import science_digest
@@ -24,7 +23,7 @@ from raysweep.study.cells import expand
 from raysweep.study.reader import StudyFileError, parse_study
 from raysweep.study.spec import Evaluation
 from raysweep.training import evaluate
-from raysweep.trials.columns import COLUMNS
+from raysweep.trials.columns import column_of
 from raysweep.trials.packing import Pack
 from raysweep.trials.trial import Arm, Stage, Trial
 
@@ -180,14 +179,8 @@ def test_rows_of_two_three_and_four_modalities() -> None:
     assert differ <= {"key", "cell", "modalities", "I_all", "train_seconds"}
     for row in rows:
         modalities = int(str(row["modalities"]))
-        undocumented = {
-            name
-            for name in row
-            if not name.startswith("curve_") and not any(c.describes(name) for c in COLUMNS)
-        }
-        assert undocumented <= {p for p in load("synthetic", {"U": 1}).characteristics} | {
-            "prior_tolerance"
-        }
+        undocumented = {name for name in row if not column_of(name).meaning}
+        assert undocumented == set()
         numbers = range(1, modalities + 1)
         heads = [*map(str, numbers), "fused"]
         for head, split in itertools.product(heads, ("validation", "test", "population")):
