@@ -46,7 +46,7 @@ class PackEngine(Protocol):
     """Something that trains the members of a pack, an epoch at a time."""
 
     heads: tuple[str, ...]
-    """The heads in the order of `validate`: 1, 2, ..., fused, or the one of an encoder alone."""
+    """The heads in the order of `validate` (`Architecture.heads`)."""
 
     members_are_separate: bool
     """Whether members are trained one by one, to the same bits in any pack."""

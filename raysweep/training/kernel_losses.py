@@ -71,7 +71,7 @@ class KernelLoss:
             pulls = float(loss.stopped != "1"), float(loss.stopped != "2")
             return None if found is None else replace(found, pulls=pulls)
         if isinstance(loss, Projected):
-            if loss.heads(shape.width_1, shape.width_2) != (None, None):
+            if loss.heads(*shape.widths) != (None, None):
                 return None
             loss = loss.loss
 
