@@ -20,11 +20,12 @@ from numba import from_dtype
 from raysweep.losses import AlignmentLoss, build_loss
 from raysweep.models.shape import MultimodalShape
 from raysweep.plugins import import_path
+from raysweep.training.engine import KERNEL_LOSSES
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.kernel import pack
 from raysweep.training.kernel.routine import DIGEST, Routine
 from raysweep.training.kernel_engine import KernelEngine
-from raysweep.training.kernel_losses import ROUTINES, KernelLoss
+from raysweep.training.kernel_losses import KernelLoss, routines_of
 
 _LOCK_NAME = "raysweep-kernel.lock"
 _STEP = "step"
@@ -92,7 +93,7 @@ def compile_here(dtype: str, *parts: str) -> None:
         _take_a_step(dtype)
     element = from_dtype(np.dtype(dtype))
     pack.load(element)
-    for routine in set(ROUTINES.values()):
+    for routine in routines_of(*KERNEL_LOSSES):
         if routine.name in parts:
             routine.load(element)
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from raysweep.data.registry import load_together
 from raysweep.data.views import Views
-from raysweep.kinds.forcing.curves import aligned_layer
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.models.architecture import Architecture
 from raysweep.models.named import named_architecture
@@ -97,5 +96,5 @@ def train_settings(
         fusion=study.training.fusion,
         loss=study.alignment.loss,
         loss_options={**study.alignment.options, **dict(options)},
-        layer=aligned_layer(study),
+        layer=study.aligned_layer,
     )

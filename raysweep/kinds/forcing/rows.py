@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from raysweep.data.views import Views
-from raysweep.kinds.forcing.curves import aligned_layer
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.forcing.undefined import undefined_words
 from raysweep.models.architecture import Architecture
@@ -39,7 +38,7 @@ def measured(
                 put(f"performance_{head}_{split}", found.accuracy[head])
                 put(f"loss_{head}_{split}", found.loss[head])
     for split in MEASURED_SPLITS:
-        scores = evaluate.alignment(trained, views, split, study.evaluation, aligned_layer(study))
+        scores = evaluate.alignment(trained, views, split, study.evaluation, study.aligned_layer)
         for name, score in scores.items():
             put(f"alignment_{name}_{split}", score.value)
             if len(score.pairs) > 1:
