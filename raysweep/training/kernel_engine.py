@@ -89,7 +89,7 @@ class KernelEngine:
         for name in ("learning_rate", "weight_decay", "clip_norm", "strength", "placebo"):
             facts[name] = getattr(members, name)
         facts["dataset"] = data.dataset
-        self._members = pack.MemberState(state, facts)
+        self._held = pack.MemberState(state, facts)
         rows = max(self._train.count, self._validation.count)
         size = min(settings.batch_size, rows)
         self._places = places = lay_out(shape, values.shape[1], size, self._dtype)
@@ -110,23 +110,23 @@ class KernelEngine:
     @property
     def parameters(self) -> torch.Tensor:
         """The members' current parameters, [m, P + alignment parameters]."""
-        return torch.from_numpy(self._members.state[0])
+        return torch.from_numpy(self._held.state[0])
 
     @property
     def gradients(self) -> torch.Tensor:
         """The last step's gradients after clipping, [m, P + alignment parameters]."""
-        return torch.from_numpy(self._members.state[1])
+        return torch.from_numpy(self._held.state[1])
 
     def keep(self, members: torch.Tensor) -> None:
         """Go on with these members (int64 indices) only."""
         rows = members.numpy()
-        held = self._members
-        self._members = pack.MemberState(held.state[:, rows].copy(), held.members[rows])
+        held = self._held
+        self._held = pack.MemberState(held.state[:, rows].copy(), held.members[rows])
         self._bind()
 
     def _bind(self) -> None:
         """Who is trained in compiled code throughout, and whose loss has to be asked."""
-        facts = self._members.members
+        facts = self._held.members
         everyone = np.arange(len(facts))
         self._staged = np.flatnonzero(facts["strength"] > 0) if self._asked else everyone[:0]
         self._straight = np.setdiff1d(everyone, self._staged)
@@ -143,7 +143,7 @@ class KernelEngine:
         """See `PackEngine.train_epoch`."""
         seen = np.zeros(len(stream), pack.SEEN)
         order = permutations.numpy()
-        self._members.members["stream"] = stream.numpy()
+        self._held.members["stream"] = stream.numpy()
         if len(self._straight):
             self._advance(pack.WHOLE, self._straight, self._scratch, order, 0, order.shape[1], seen)
         if len(self._staged):
@@ -169,7 +169,7 @@ class KernelEngine:
         slopes = [
             _columns(arenas, side.at_top, side.width, places.stride) for side in places.towers
         ]
-        count, end = self._shape.parameter_count, self._members.state.shape[2]
+        count, end = self._shape.parameter_count, self._held.state.shape[2]
         own = arenas[:, count:end]
         at_own = arenas[:, places.gradients + count : places.gradients + end]
         for start in range(0, n, size):
@@ -202,7 +202,7 @@ class KernelEngine:
         seen: np.ndarray,
     ) -> None:
         pack.advance(
-            self._members,
+            self._held,
             chosen,
             self._step,
             scratch,
@@ -219,10 +219,10 @@ class KernelEngine:
 
     def validate(self) -> torch.Tensor:
         """See `PackEngine.validate`."""
-        correct = np.zeros((3, len(self._members.members)))
+        correct = np.zeros((3, len(self._held.members)))
         order = np.arange(self._validation.count, dtype=np.int32)
         pack.count_correct(
-            self._members,
+            self._held,
             self._step,
             self._scratch,
             self._validation.data,

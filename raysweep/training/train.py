@@ -82,15 +82,9 @@ def train_pack(
     return TrainedPack(
         shape=shape,
         dataset=np.asarray(data.dataset, dtype=np.int64),
-        parameters=outcome.parameters,
         status=np.where(outcome.diverged_step >= 0, "diverged", "ok"),
-        diverged_step=outcome.diverged_step,
-        best_epoch=outcome.best_epoch,
-        steps=outcome.steps,
-        unforced_steps=outcome.unforced_steps,
-        history=outcome.history,
         train_seconds=time.perf_counter() - started,
-        gradient_ratio=outcome.gradient_ratio,
+        **vars(outcome),
     )
 
 
