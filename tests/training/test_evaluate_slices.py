@@ -38,7 +38,7 @@ def test_members_measured_in_slices_have_the_same_scores(
 MEASURE_PEAK = """
 import sys
 import numpy as np, torch
-from raysweep import evaluate
+from raysweep.training import evaluate
 from raysweep.data.views import Views, Splits
 from raysweep.models.shape import MultimodalShape
 from raysweep.models.trained import MultimodalForward
