@@ -3,7 +3,7 @@
 Axis letters: n rows, d features, c classes, p distinct inputs, q joint inputs.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +130,7 @@ class Views:
     Compares and hashes by identity: two loads that hit the same memory are the same object.
 
     Attributes:
-        inputs: for each modality, two or more, [n, d] float64, scaled with the training split's
+        inputs: for each modality, one or more, [n, d] float64, scaled with the training split's
             statistics; row i of all of them is the same sample.
         y: [n] int64 labels in 0..classes-1.
         classes: c, the number of labels.
@@ -157,6 +157,13 @@ class Views:
     def x2(self) -> Floats:
         """Modality 2, [n, d2]."""
         return self.inputs[1]
+
+    def alone(self, modality: int) -> "Views":
+        """The same rows of one modality (1, 2, ...), without what is known of several."""
+        at, population = modality - 1, self.population
+        if population is not None:
+            population = Population((population.inputs[at],), (population.margins[at],), None)
+        return replace(self, inputs=(self.inputs[at],), information=None, population=population)
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,10 +134,9 @@ def prepare_process(study: StudyBase) -> None:
     if study.training.engine != "torch" and device_for(study) == "cpu":
         with contextlib.suppress(ImportError):  # without Numba "auto" trains by torch
             from raysweep.training.kernel_cache import make_ready
-            from raysweep.training.kernel_losses import ROUTINES
+            from raysweep.training.kernel_losses import routines_of
 
-            routine = ROUTINES.get(study.loss)
-            make_ready(study.training.dtype, *([] if routine is None else [routine]))
+            make_ready(study.training.dtype, *routines_of(study.loss))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@ from pathlib import PurePath
 from typing import Any
 
 from raysweep.seeds import content_key
-from raysweep.study.spec import Scalar, StudyBase
+from raysweep.study.spec.base import StudyBase
+from raysweep.study.spec.fields import Scalar
 
 DEFAULT_DEPTH = 1
 DEFAULT_WIDTH = 64

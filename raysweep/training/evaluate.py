@@ -365,8 +365,10 @@ def _chunks(trained: MultimodalForward, rows: int) -> list[slice]:
 
 def _logits(trained: TrainedPack, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
     ran = [trained.forward(modality, x) for modality, x in enumerate(inputs, start=1)]
-    fused = trained.fused(*(hidden[-1] for hidden, _ in ran))
-    return dict(zip(trained.shape.heads, (*(logits for _, logits in ran), fused), strict=True))
+    logits = [of_head for _, of_head in ran]
+    if trained.shape.fused_head is not None:
+        logits.append(trained.fused(*(hidden[-1] for hidden, _ in ran)))
+    return dict(zip(trained.shape.heads, logits, strict=True))
 
 
 def stacked(views: Sequence[Views], rows: Sequence[np.ndarray], part: slice) -> list[Tensor]:

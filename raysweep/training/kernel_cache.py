@@ -18,14 +18,15 @@ import torch
 from numba import from_dtype
 
 from raysweep.folder.file_lock import lock
-from raysweep.losses import AlignmentLoss
-from raysweep.models.shape import EncoderShape, MultimodalShape
+from raysweep.losses import AlignmentLoss, build_loss
+from raysweep.models.shape import MultimodalShape
 from raysweep.plugins import import_path
-from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
+from raysweep.training.engine import KERNEL_LOSSES
+from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.kernel import pack
 from raysweep.training.kernel.routine import DIGEST, Routine
 from raysweep.training.kernel_engine import KernelEngine
-from raysweep.training.kernel_losses import ROUTINES, KernelLoss
+from raysweep.training.kernel_losses import KernelLoss, routines_of
 
 _LOCK_NAME = "raysweep-kernel.lock"
 _STEP = "step"
@@ -67,16 +68,16 @@ def make_ready(dtype: str, *losses: Routine) -> None:
 
 
 def compiled_engine(
-    shape: MultimodalShape | EncoderShape,
+    shape: MultimodalShape,
     members: Members,
-    data: PackData | EncoderData,
+    data: PackData,
     settings: TrainSettings,
-    loss: AlignmentLoss | None,
+    loss: AlignmentLoss,
     parameters: torch.Tensor,
 ) -> KernelEngine:
     """A `KernelEngine`, and what it needs lies compiled."""
     known = None
-    if loss is not None and isinstance(shape, MultimodalShape) and members.strength.any():
+    if members.strength.any():
         known = KernelLoss.of(loss, shape, settings.batch_size, np.dtype(settings.dtype))
     make_ready(settings.dtype, *([] if known is None else [known.routine]))
     return KernelEngine(shape, members, data, settings, loss, parameters)
@@ -93,7 +94,7 @@ def compile_here(dtype: str, *parts: str) -> None:
         _take_a_step(dtype)
     element = from_dtype(np.dtype(dtype))
     pack.load(element)
-    for routine in set(ROUTINES.values()):
+    for routine in routines_of(*KERNEL_LOSSES):
         if routine.name in parts:
             routine.load(element)
 
@@ -102,13 +103,13 @@ def _take_a_step(dtype: str) -> None:
     """Call every entry point once."""
     rows, x = 8, np.zeros((1, 8, 2))
     one, label = np.ones(1), np.arange(rows)[None] % 2
-    shape = MultimodalShape(d1=2, d2=2, classes=2, depth_1=1, depth_2=1, width_1=2, width_2=2)
+    shape = MultimodalShape(inputs=(2, 2), classes=2, depths=(1, 1), widths=(2, 2))
     engine = KernelEngine(
         shape,
         Members(one, one, one, one, 0 * one, one, one),
         PackData((x, x), label, (x, x), label, np.zeros(1)),
         TrainSettings(epochs=1, batch_size=rows, dtype=dtype, engine="kernel"),
-        None,
+        build_loss("cka"),
         shape.initial_parameters([0]).to(getattr(torch, dtype)),
     )
     stream = torch.zeros(1, dtype=torch.int64)

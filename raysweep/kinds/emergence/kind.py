@@ -72,7 +72,7 @@ class Emergence(Kind[EmergenceStudy, "EmergenceSweep"]):
 
     def pack_bytes(self, study: EmergenceStudy, pack: "Pack", device: str) -> int:
         """See `Kind.pack_bytes`."""
-        from raysweep.kinds.emergence.run import family_bytes
+        from raysweep.kinds.emergence.memory import family_bytes
 
         return family_bytes(study, pack, device)
 

@@ -1,19 +1,16 @@
 """Runs one pack of an emergence study: trains its encoders, aligns its pairs, makes its rows."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 from torch import Tensor
 
 from raysweep.data.facts import data_facts
 from raysweep.data.registry import load
-from raysweep.kinds.emergence.encoders import CHUNK_ROWS, Encoders, Job, Measured
+from raysweep.kinds.emergence.encoders import Encoders, Job, Measured
 from raysweep.kinds.emergence.families import EncoderTrial
 from raysweep.kinds.emergence.pairs import PairScore, align_pairs
 from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.metrics.undefined import words_of
-from raysweep.models.shape import EncoderShape
 from raysweep.study.files import check_files
 from raysweep.training.denormals import denormals
 from raysweep.trials.columns import MEASURED_SPLITS, named
@@ -56,59 +53,22 @@ def run_family(
     for trial in trials:
         view = views[trial.cell.parameters, trial.draw]
         sides = (1, 2) if trial.modality == 0 else (trial.modality,)
+        trained = [encoders[encoders.job(trial, side)] for side in sides]
         rows.append(
             {
                 **planned(study, trial),
                 "modality": trial.modality,
                 **data_facts(trial.cell, trial.draw, view, estimated),
                 **modelled(study, trial.cell),
-                "parameters": _parameters(trial, view.classes, view.x1.shape[1], view.x2.shape[1]),
+                "parameters": sum(side.parameters for side in trained),
                 **_settings(study, trial, sides),
-                **_training([encoders[encoders.job(trial, side)] for side in sides]),
+                **_training(trained),
                 "device": device,
                 "train_seconds": encoders.train_seconds / len(trials),
                 **aligned.get(trial.key, {}),
             }
         )
     return rows
-
-
-def family_bytes(study: EmergenceStudy, pack: Pack, device: str = "cpu") -> int:
-    """Estimated peak memory of a pack, in bytes: its data, the largest stack, all layers."""
-    trials = [trial for trial in pack.trials if isinstance(trial, EncoderTrial)]
-    cell = trials[0].cell
-    view = load(cell.dataset, dict(cell.parameters), trials[0].draw)
-    inputs = view.x1.shape[1], view.x2.shape[1]
-    size = np.dtype(study.training.dtype).itemsize
-    datasets = len({(trial.cell.parameters, trial.draw) for trial in trials})
-    # Loaded, stacked and held by the engine.
-    data = datasets * len(view.y) * sum(inputs) * (8 + 8 + 2 * size)
-    stacks: Counter[EncoderShape] = Counter()
-    layers = 0
-    for modality, d in enumerate(inputs, 1):
-        encoders = set()
-        for trial in trials:
-            if trial.modality in (0, modality):
-                own = trial.cell
-                depth = (own.depth_1, own.depth_2)[modality - 1]
-                width = (own.width_1, own.width_2)[modality - 1]
-                variant = own.parameters if modality == 2 else ()
-                encoders.add((depth, width, variant, trial.draw, trial.seed, trial.rates))
-        for depth, width, *_ in encoders:
-            stacks[EncoderShape(d, view.classes, depth, width, modality)] += 1
-            rows = min(study.evaluation.rows, len(view.splits.test))
-            # Both splits, with the bits of a metric of neighbours.
-            layers += depth * rows * (2 * width * size + rows // 8)
-    batch = min(study.training.batch_size, len(view.splits.train))
-    # Afterwards all layers of a whole chunk of rows are there at once, once each.
-    population = 0 if view.population is None else len(view.population.x1)
-    chunk = min(CHUNK_ROWS, max(len(view.y), population))
-    columns = max(3 * batch, chunk)
-    stack = max(
-        count * (10 * shape.parameter_count + columns * (shape.d + (shape.depth + 1) * shape.width))
-        for shape, count in stacks.items()
-    )
-    return data + stack * size + layers
 
 
 def _aligned(
@@ -166,13 +126,6 @@ def _measured(
     yield from aligned(name, split, score.value, of_chance if study.evaluation.calibrate else None)
     if study.evaluation.layers == "best":
         yield named("alignment_layers", name, split), score.layers
-
-
-def _parameters(trial: EncoderTrial, classes: int, d1: int, d2: int) -> int:
-    cell = trial.cell
-    sizes = ((d1, cell.depth_1, cell.width_1), (d2, cell.depth_2, cell.width_2))
-    counts = [EncoderShape(d, classes, depth, width).parameter_count for d, depth, width in sizes]
-    return sum(counts) if trial.modality == 0 else counts[trial.modality - 1]
 
 
 def _settings(study: EmergenceStudy, trial: EncoderTrial, sides: Sequence[int]) -> Values:

@@ -37,7 +37,7 @@ class AlignmentCurve:
     ) -> None:
         self._metric, self._shape, self._views, self._dataset = study.metric, shape, views, dataset
         given = study.evaluation
-        self._aligned = aligned_layer(study)
+        self._aligned = study.aligned_layer
         self._evaluation = given.model_copy(
             update={
                 "metrics": {self._metric: given.metrics[self._metric]},
@@ -58,11 +58,6 @@ class AlignmentCurve:
         now = MultimodalForward(self._shape, self._dataset[members], parameters)
         scores = evaluate.alignment(now, self._views, "validation", self._evaluation, self._aligned)
         self.values[members, self._column[epoch]] = scores[self._metric].value
-
-
-def aligned_layer(study: ForcingStudy) -> int | None:
-    """The hidden layer that the loss compares, counted from 1; None: the representation."""
-    return None if study.alignment.layer == "last" else study.alignment.layer
 
 
 def curve_epochs(study: ForcingStudy) -> list[int]:

@@ -128,7 +128,7 @@ class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
 
     def pack_bytes(self, study: ForcingStudy, pack: "Pack", device: str) -> int:
         """See `Kind.pack_bytes`."""
-        from raysweep.kinds.forcing.run_pack import pack_bytes
+        from raysweep.kinds.forcing.memory import pack_bytes
 
         return pack_bytes(study, pack, device)
 

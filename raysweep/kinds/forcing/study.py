@@ -55,6 +55,11 @@ class ForcingStudy(StudyBase):
         return self.alignment.loss
 
     @property
+    def aligned_layer(self) -> int | None:
+        """The hidden layer that the loss compares, counted from 1; None: the representation."""
+        return None if self.alignment.layer == "last" else self.alignment.layer
+
+    @property
     def tested(self) -> Verdict:
         """See `StudyBase.tested`."""
         return self.verdict

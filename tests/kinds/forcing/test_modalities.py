@@ -12,7 +12,8 @@ from tiny_evaluation import pack_of
 from tiny_runs import assert_same_table, opened, study, table
 
 from raysweep.data.views import Population, Splits, Views
-from raysweep.kinds.forcing.run_pack import pack_bytes, run_pack
+from raysweep.kinds.forcing.memory import pack_bytes
+from raysweep.kinds.forcing.run_pack import run_pack
 from raysweep.kinds.sweep import science_digest
 from raysweep.metrics import Preprocessing, measure
 from raysweep.models.shape import MultimodalShape
@@ -27,7 +28,7 @@ from raysweep.trials.columns import column_of
 from raysweep.trials.packing import Pack
 from raysweep.trials.trial import Arm, Stage, Trial
 
-SHAPE = MultimodalShape(3, 4, 3, depth_1=2, depth_2=1, width_1=5, width_2=5, further=(2,))
+SHAPE = MultimodalShape((3, 4, 2), 3, depths=(2, 1, 1), widths=(5, 5, 5))
 DATA = {"dataset": "synthetic", "U": 6, "train": 64, "validation": 32, "test": 64}
 
 
@@ -202,7 +203,8 @@ def test_rows_of_two_three_and_four_modalities() -> None:
             k <= modalities for k in range(1, 5)
         ]
         assert row["I_all"] == pytest.approx(rows[0]["I12"], abs=1e-9)
-        shape = MultimodalShape(12, 12, 4, 1, 1, 8, 8, further=(12,) * (modalities - 2))
+        sizes = [(n,) * modalities for n in (12, 1, 8)]
+        shape = MultimodalShape(sizes[0], 4, sizes[1], sizes[2])
         assert row["parameters"] == shape.parameter_count
 
 

@@ -1,0 +1,101 @@
+"""The columns of a forcing study's trials: what they were, how they trained, what was measured."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from raysweep.data.views import Views
+from raysweep.kinds.forcing.study import ForcingStudy
+from raysweep.kinds.forcing.undefined import undefined_words
+from raysweep.models.architecture import Architecture
+from raysweep.models.trained import TrainedPack
+from raysweep.study.spec.fields import OptionValue
+from raysweep.training import evaluate
+from raysweep.trials.columns import MEASURED_SPLITS, SPLITS, named
+from raysweep.trials.rows import Values, aligned, distinct, ended, modelled, planned
+from raysweep.trials.trial import Status, Trial
+
+
+def measured(study: ForcingStudy, trained: TrainedPack, views: Sequence[Views]) -> list[Values]:
+    """What every member reaches on all splits: performance, losses, alignment."""
+    rows: list[Values] = [{} for _ in trained.dataset]
+    usable = trained.status == Status.OK
+
+    def put(column: str, values: np.ndarray) -> None:
+        for i, row in enumerate(rows):
+            value = float(values[i])
+            row[column] = value if usable[i] and np.isfinite(value) else None
+
+    for split in SPLITS:
+        if split not in MEASURED_SPLITS:
+            found = evaluate.population_performance(trained, views)
+        else:
+            found = evaluate.performance(trained, views, split)
+        if found is not None:
+            for head in found.accuracy:
+                put(named("performance", head, split), found.accuracy[head])
+                put(named("loss", head, split), found.loss[head])
+    for split in MEASURED_SPLITS:
+        scores = evaluate.alignment(trained, views, split, study.evaluation, study.aligned_layer)
+        for name, score in scores.items():
+            for column, values in aligned(name, split, score.value, _of_chance(score)):
+                put(column, values)
+            if len(score.pairs) > 1:
+                for (a, b), values in score.pairs.items():
+                    put(named("pair", f"{a}-{b}", name, split), values)
+            if study.evaluation.layers == "best":
+                for i, row in enumerate(rows):
+                    row[named("alignment_layers", name, split)] = score.layers[i]
+        for i, why in enumerate(undefined_words(study, trained, views, split, scores)):
+            rows[i][named("undefined", split)] = why if usable[i] else ""
+        for column, counts in distinct(split, (score.distinct for score in scores.values())):
+            fewest = np.minimum.reduce(counts)
+            for i, row in enumerate(rows):
+                row[column] = int(fewest[i]) if usable[i] else None
+    return rows
+
+
+def _of_chance(score: evaluate.AlignmentScore) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    if score.calibration is None:
+        return None
+    of = score.calibration
+    return of.chance.cpu().numpy(), of.corrected.cpu().numpy(), of.p_value.cpu().numpy()
+
+
+def described(
+    study: ForcingStudy, trial: Trial, facts: Mapping[str, int | float | str], shape: Architecture
+) -> Values:
+    """What a trial was: its place in the study, its data, its model and its settings."""
+    return {
+        **planned(study, trial),
+        "objective": study.search.objective,
+        **facts,
+        **modelled(study, trial.cell),
+        "parameters": shape.parameter_count - len(shape.frozen_columns),
+        "loss": study.alignment.loss,
+        "alignment_layer": str(study.alignment.layer),
+        **{named("option", name): value for name, value in _options(study, trial).items()},
+        "learning_rate": study.training.learning_rate,
+        "weight_decay": study.training.weight_decay,
+        "batch_size": study.training.batch_size,
+        "epochs": study.training.epochs,
+    }
+
+
+def _options(study: ForcingStudy, trial: Trial) -> dict[str, OptionValue | None]:
+    """The options of the loss that are given, fixed or searched; the former empty at strength 0."""
+    fixed = {n: v if trial.strength > 0 else None for n, v in study.alignment.options.items()}
+    return {**fixed, **dict(trial.options)}
+
+
+def outcome(trained: TrainedPack, i: int, members: int) -> Values:
+    """How the training of member i went."""
+    ratio = float(trained.gradient_ratio[i])
+    return {
+        **ended(Status(str(trained.status[i])), int(trained.diverged_step[i])),
+        "best_epoch": int(trained.best_epoch[i]) + 1,
+        "steps": int(trained.steps[i]),
+        "unforced_steps": int(trained.unforced_steps[i]),
+        "gradient_ratio": ratio if np.isfinite(ratio) else None,
+        "train_seconds": trained.train_seconds / members,
+    }
