@@ -7,6 +7,7 @@ nobody trains with what it has compiled itself; and workers that start together 
 
 import hashlib
 import math
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,7 @@ def make_ready(dtype: str, *losses: Routine) -> None:
             with open(folder / _LOCK_NAME, "a") as file:
                 lock(file, math.inf)
                 parts = missing()
+                remove_unreadable(folder)
                 if parts and _compile_elsewhere(dtype, parts):
                     for part in parts:
                         marks[part].touch()
@@ -115,6 +117,24 @@ def _take_a_step(dtype: str) -> None:
     stream = torch.zeros(1, dtype=torch.int64)
     engine.train_epoch(torch.arange(rows, dtype=torch.int32)[None], stream)
     engine.validate()
+
+
+def remove_unreadable(folder: Path) -> None:
+    """Remove the indices of Numba's cache that an earlier version left and that cannot be read.
+
+    Numba unpickles an index before it looks whether the source has changed since: where a class
+    that the index names has gone, the function could not be compiled any more.
+
+    Args:
+        folder: of the cache.
+    """
+    for index in folder.glob("*.nbi"):
+        with open(index, "rb") as file:
+            try:
+                pickle.load(file)  # the version of Numba
+                pickle.loads(file.read())
+            except Exception:
+                index.unlink(missing_ok=True)
 
 
 def _compile_elsewhere(dtype: str, parts: list[str]) -> bool:
