@@ -70,6 +70,14 @@ def boundary(
 
     Raises:
         InputError: `along` or `by` is not in the table.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> lines = analysis.boundary(trials, along="U")
+        >>> lines.loc[lines["chosen_by"] == "alignment", "set"].tolist()
+        ['interval']
     """
     units = draw_effects(trials, performance, reference)
     told, lines = [], []

@@ -84,6 +84,13 @@ def forcing_effects(
     Raises:
         InputError: an unknown column, an alpha outside (0, 1), a negative margin, seeds shared by
             search and confirmation, or several strengths for one criterion.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> analysis.forcing_effects(trials)["verdict"].value_counts().to_dict()
+        {'hurts': 37, 'equivalent': 20, 'inconclusive': 14, 'helps': 9}
     """
     if not _is_number(alpha) or not 0 < alpha < 1:
         raise InputError(f"alpha is {alpha!r}; expected a number between 0 and 1")

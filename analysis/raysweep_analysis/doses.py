@@ -61,6 +61,16 @@ def dose_response(
         `best_for` (`performance`, `alignment`, both joined by `+`, or empty). `effect`, its ends
         and `fit` are in the outcome's unit: of accuracy and regret a share (0.01 is a point), of
         losses nats; those of alignment in the unit of its column.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> curves = analysis.dose_response(trials)
+        >>> curves["strength"].gt(0).all()
+        np.True_
+        >>> len(curves), curves["cell"].nunique()
+        (360, 40)
     """
     return doses(trials, performance, alignment, alpha, stage)[0]
 
@@ -80,6 +90,13 @@ def dose_shapes(
         slope_high p_low p_high p_inverted_u`), `shape` (`inverted U`, `some effect`, `no effect
         shown`, or `unknown`), and `note` (what is missing). Effects are in the outcome's unit, as
         in `dose_response`; slopes in that per factor 10 of the strength.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> len(analysis.dose_shapes(trials))
+        40
     """
     return doses(trials, performance, alignment, alpha, stage)[1]
 

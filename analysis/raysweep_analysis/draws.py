@@ -28,6 +28,14 @@ def draw_effects(trials: pd.DataFrame, performance: str, reference: str = "none"
         `dataset` (a label shared by units trained on the very same data), and the descriptors of
         the cell at this draw. `effect` is in the outcome's unit (of accuracy and regret a share,
         0.01 is a point; of losses nats), `variance` in its square.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> by_draw = analysis.draw_effects(trials, "performance_fused_test")
+        >>> by_draw.groupby(["cell", "chosen_by"]).size().unique().tolist()
+        [15]
     """
     trials = plain(trials)
     check_seeds(trials)

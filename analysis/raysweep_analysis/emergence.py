@@ -95,6 +95,14 @@ def alignment_performance(
         (`alignment-performance`, `performance-depth`, `alignment-depth`,
         `alignment-performance given depth`), `n` (models), `pearson pearson_low pearson_high
         p_pearson spearman spearman_low spearman_high p_spearman`. A constant side gives NaN.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import DRAWS
+        >>> trials = analysis.load_trials(DRAWS)
+        >>> found = analysis.alignment_performance(trials, permutations=99)
+        >>> found["pair"].nunique()
+        4
     """
     rows, measure = emergent(trials, performance, alignment, depth)
     keys = _data_keys(rows)
@@ -173,6 +181,13 @@ def emergence_trends(
 
     Raises:
         InputError: unknown columns, or `reduce` that is neither max nor mean.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import DRAWS
+        >>> trials = analysis.load_trials(DRAWS)
+        >>> analysis.emergence_trends(trials)["rho"].round(2).tolist()
+        [-1.0, -0.98, -1.0]
     """
     units, measure = alignment_by_draw(trials, along, by, alignment, reduce, split)
     kept = [name for name in by if name in units]

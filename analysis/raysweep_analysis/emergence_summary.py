@@ -35,6 +35,15 @@ def emergence_summary(
         alignment over models, mean over heterogeneity and draws), `chance` (what shuffled pairs of
         these models give) and `corrected` (0 at chance, 1 at the ideal), NaN without calibration;
         medians of the correlations over models, NaN without.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import DRAWS
+        >>> trials = analysis.load_trials(DRAWS)
+        >>> by_model = analysis.alignment_performance(trials, permutations=99)
+        >>> summary = analysis.emergence_summary(trials, by_model)
+        >>> bool((summary["best"] > summary["chance"]).all())
+        True
     """
     best, measure = alignment_by_draw(trials, along, alignment=alignment)
     means = {"best": best}

@@ -42,6 +42,13 @@ def load_trials(source: Source | Sequence[Source], several_studies: bool = False
         InputError: nothing to read, missing columns, unknown arms, stages or statuses, a key that
             occurs twice, several studies, or a seed used both to search for a strength and to
             confirm it.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> trials["stage"].unique().tolist()
+        ['search', 'confirm']
     """
     sources: Iterable[Source]
     sources = [source] if isinstance(source, str | Path | pd.DataFrame) else list(source)

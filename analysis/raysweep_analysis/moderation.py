@@ -60,6 +60,14 @@ def moderators(
         of effects beyond the model); `note` (why a row has no estimate). `per_sd` and `tau` are in
         the outcome's unit (of accuracy and regret a share, 0.01 is a point; of losses nats),
         `estimate` and its ends in that per unit of the covariate.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> fitted = analysis.moderators(trials, covariates=["I_shared", "log2 width"])
+        >>> fitted.loc[fitted["model"] == "joint", "term"].unique().tolist()
+        ['I_shared', 'log2 width']
     """
     trials = plain(trials)
     units = draw_effects(trials, performance, reference)

@@ -118,6 +118,14 @@ def power(
         there is no difference, `n_more` (n_needed_family less what is there). NaN where no spread
         is known. `sd`, `sd_high` and `effect` are in the outcome's unit (of accuracy and regret a
         share, 0.01 is a point; of losses nats), the others count units.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> needs = analysis.power(trials, effect=0.02)
+        >>> needs["unit"].unique().tolist()
+        ['draw']
     """
     trials = plain(trials)
     wanted_effect = margin if effect is None else effect

@@ -83,6 +83,14 @@ def build_loss(name: str, options: Mapping[str, object] | None = None) -> Alignm
 
     Raises:
         InputError: The name or an option is unknown, or a value is not allowed.
+
+    Example:
+        >>> import torch
+        >>> from raysweep import losses
+        >>> loss = losses.build_loss("cka")
+        >>> h = torch.randn(1, 4, 16, generator=torch.Generator().manual_seed(0))
+        >>> abs(round(float(loss.value_and_gradients(h, h, torch.empty(1, 0)).value), 6))
+        0.0
     """
     place, given = f"loss {name}", dict(options or {})
     if ":" in name:
