@@ -19,6 +19,7 @@ __all__ = [
     "InputError",
     "Run",
     "Study",
+    "TrialContext",
     "analysis",
     "load_study",
     "losses",
@@ -26,6 +27,7 @@ __all__ = [
     "metrics",
     "open_run",
     "run",
+    "seed_everything",
 ]
 
 TYPE_CHECKING = False
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from raysweep.api.study import Study, load_study
     from raysweep.errors import InputError
     from raysweep.metrics.measurement import measure
+    from raysweep.trial.context import TrialContext
+    from raysweep.trial.seeding import seed_everything
 
 _MODULES = {
     "analysis": "raysweep.analysis",
@@ -47,10 +51,12 @@ _MEMBERS = {
     "InputError": "raysweep.errors",
     "Run": "raysweep.api.run",
     "Study": "raysweep.api.study",
+    "TrialContext": "raysweep.trial.context",
     "load_study": "raysweep.api.study",
     "measure": "raysweep.metrics.measurement",
     "open_run": "raysweep.api.run",
     "run": "raysweep.api.run",
+    "seed_everything": "raysweep.trial.seeding",
 }
 
 

@@ -23,6 +23,7 @@ class Column:
 
 
 _SPLITS = "(validation|test|population)"
+OWN_METRIC = "<metric>_<split>"
 COLUMNS: tuple[Column, ...] = (
     Column("key", "string", "", "name of the trial, made from all that its numbers depend on"),
     Column("study", "string", "", "name of the study"),
@@ -150,6 +151,18 @@ COLUMNS: tuple[Column, ...] = (
         "emergence: passes and checkpoint of one modality's encoder",
         r"(epochs|best_epoch)_(1|2)",
     ),
+    Column(
+        "trained_epochs",
+        "int64",
+        "",
+        "trial: epochs that it logged",
+    ),
+    Column(
+        "stopped_after",
+        "int64",
+        "epochs",
+        "trial: where a search that halves stopped it; empty of a whole one",
+    ),
     Column("diverged_step", "int64", "steps", "step of the first NaN or infinity; -1 if none"),
     Column("steps", "int64", "steps", "optimizer steps taken"),
     Column(
@@ -239,6 +252,17 @@ COLUMNS: tuple[Column, ...] = (
         "cross-entropy",
         rf"loss_(1|2|3|4|fused)_{_SPLITS}",
     ),
+    # Last, as all others are told first.
+    Column(
+        OWN_METRIC,
+        "float64",
+        "the trial's",
+        "trial: a metric that the user's own code gave; more is better, save of one whose name "
+        "begins with loss_",
+        r"(?!n_|alignment_|pair_|chance_|corrected_|undefined_|distinct_rows_|curve_)"
+        r"(?!(performance|loss)_(1|2|3|4|fused)_)"
+        r"[A-Za-z]\w*_(validation|test)",
+    ),
 )
 REQUIRED = (
     "key",
@@ -253,6 +277,11 @@ REQUIRED = (
 )
 # What a table says of time differs from run to run; everything else is reproducible.
 TIMING_COLUMNS = ("train_seconds",)
+
+
+def is_own_metric(name: str) -> bool:
+    """Whether a column is a metric that only a user's own trial gives, such as ``f1_test``."""
+    return any(c.name == OWN_METRIC and c.describes(name) for c in COLUMNS)
 
 
 def columns_markdown() -> str:

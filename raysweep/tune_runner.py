@@ -22,6 +22,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.tune.search import Searcher
 
 from raysweep.errors import InputError
+from raysweep.kinds import kind_of
 from raysweep.packing import Pack
 from raysweep.progress import Observer, Silent
 from raysweep.ray_guard import guarded
@@ -63,6 +64,7 @@ class _PackTrainable(tune.Trainable):
         self._study, self._limit_s = study, pack_limit_s
         self._folder = RunFolder(Output(location))
         self._device = attempt.device_for(study)
+        self._execute = kind_of(study).executor(self._folder.output)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         return True
@@ -74,7 +76,9 @@ class _PackTrainable(tune.Trainable):
             with self._attempt.time_limit(
                 self._limit_s, lambda why: self._folder.record_failure(pack, why)
             ):
-                rows = self._attempt.attempt(self._study, pack, self._device, self.config["pieces"])
+                rows = self._attempt.attempt(
+                    self._study, pack, self._device, self.config["pieces"], self._execute
+                )
         except Exception:
             return {"done": True, "failed": traceback.format_exc(), "unwritable": ""}
         return {"done": True, "failed": "", "unwritable": self._store(pack, rows)}

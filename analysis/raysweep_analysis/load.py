@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from raysweep.columns import REQUIRED
+from raysweep.columns import REQUIRED, is_own_metric
 from raysweep.errors import InputError
 from raysweep.table import read_table
 
@@ -28,7 +28,7 @@ _NOT_DESCRIPTORS = frozenset(
         *REQUIRED,
         *("reason", "chosen_by", "objective", "generation", "number"),
         *("gradient_ratio", "best_epoch", "best_epoch_1", "best_epoch_2", "diverged_step"),
-        *("steps", "unforced_steps"),
+        *("steps", "unforced_steps", "trained_epochs", "stopped_after"),
         # Chosen by the tuning of an emergence study.
         *("modality", "learning_rate_1", "learning_rate_2", "weight_decay_1", "weight_decay_2"),
     }
@@ -87,8 +87,15 @@ def descriptors(trials: pd.DataFrame) -> list[str]:
         for name in map(str, trials.columns)
         if name not in _NOT_DESCRIPTORS
         and not name.startswith((*_OUTCOME_PREFIXES, OPTION_PREFIX))
+        and not is_own_metric(name)
         and not name.endswith(_MACHINE_SUFFIXES)
     ]
+
+
+def usable(trials: pd.DataFrame) -> pd.Series:
+    """Which rows count: those that are ok, and that no search stopped before their end."""
+    ok = trials["status"].astype(str) == "ok"
+    return ok & trials["stopped_after"].isna() if "stopped_after" in trials else ok
 
 
 def searched_options(trials: pd.DataFrame) -> pd.Series:
@@ -204,7 +211,9 @@ def values_of(trials: pd.DataFrame, outcome: str) -> pd.Series:
         bayes = "bayes_" + outcome.split("_")[1]
         if accuracy in trials and bayes in trials:
             return (trials[bayes] - trials[accuracy]).astype(float)
-    present = [c for c in map(str, trials.columns) if c.startswith(_OUTCOME_PREFIXES)]
+    present = [
+        c for c in map(str, trials.columns) if c.startswith(_OUTCOME_PREFIXES) or is_own_metric(c)
+    ]
     raise InputError(
         f"the trial table has no column {outcome!r}; it has: {', '.join(present) or 'no outcomes'}"
     )

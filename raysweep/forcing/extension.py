@@ -12,7 +12,7 @@ from raysweep.forcing.widening import (
     widened,
     write_earlier,
 )
-from raysweep.spec import ForcingStudy, Search
+from raysweep.spec import Search, SearchedStudy
 from raysweep.storage import Output
 from raysweep.sweep import Earlier
 from raysweep.table import read_parts
@@ -21,8 +21,8 @@ from raysweep.trials import TrialResult
 
 def earlier(
     output: Output,
-    before: Callable[[], ForcingStudy | None],
-    study: ForcingStudy,
+    before: Callable[[], SearchedStudy | None],
+    study: SearchedStudy,
     results: dict[str, TrialResult],
 ) -> Earlier:
     """See `raysweep.kinds.Kind.earlier`."""
@@ -33,7 +33,7 @@ def earlier(
     return proposals_begun(ForcingSweep(adopted, results, stored))
 
 
-def widen(output: Output, before: ForcingStudy, after: ForcingStudy) -> str:
+def widen(output: Output, before: SearchedStudy, after: SearchedStudy) -> str:
     """Write down what was proposed so far, where the search goes on in a wider range.
 
     Returns:
@@ -54,7 +54,7 @@ def widen(output: Output, before: ForcingStudy, after: ForcingStudy) -> str:
     )
 
 
-def extends(before: ForcingStudy, after: ForcingStudy) -> bool:
+def extends(before: SearchedStudy, after: SearchedStudy) -> bool:
     """See `raysweep.kinds.Kind.extends`."""
     fixed = {"trials", "seeds", "draws", "strength", "options"}
     if _without(before.search, fixed) != _without(after.search, fixed):
@@ -76,7 +76,7 @@ def _search_draws_kept(before: tuple[int, ...] | None, after: tuple[int, ...] | 
     return set(before) <= set(after)
 
 
-def _goes_on_wider(before: ForcingStudy, after: ForcingStudy) -> bool:
+def _goes_on_wider(before: SearchedStudy, after: SearchedStudy) -> bool:
     """Whether what is still to be proposed is another thing than it was; a grid is known whole."""
     return after.search.sampler != "grid" and widened(before.search, after.search)
 

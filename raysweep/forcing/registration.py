@@ -2,12 +2,12 @@
 
 from raysweep.cells import expand
 from raysweep.science import science_digest
-from raysweep.spec import ForcingStudy
+from raysweep.spec import SearchedStudy
 from raysweep_analysis.inference import detectable_effect as smallest
 from raysweep_analysis.plan import AnalysisPlan
 
 
-def analysis_plan(study: ForcingStudy) -> AnalysisPlan:
+def analysis_plan(study: SearchedStudy) -> AnalysisPlan:
     """Everything that the verdicts of a study hang on."""
     cells = expand(study)
     return AnalysisPlan(
@@ -25,7 +25,7 @@ def analysis_plan(study: ForcingStudy) -> AnalysisPlan:
     )
 
 
-def detectable_effect(study: ForcingStudy, power: float) -> float:
+def detectable_effect(study: SearchedStudy, power: float) -> float:
     """See `raysweep.conclusion.detectable_effect`."""
     cells = expand(study)
     comparisons = len(cells) * len(study.criteria)

@@ -10,7 +10,9 @@ from raysweep.data.facts import data_facts
 from raysweep.data.registry import load_together
 from raysweep.data.views import PairedViews
 from raysweep.forcing.curves import AlignmentCurve, aligned_layer, learning_curves
+from raysweep.forcing.rows import option_columns, trial_columns
 from raysweep.forcing.undefined import undefined_words
+from raysweep.measured import Columns, alignment_columns
 from raysweep.models.architecture import Architecture
 from raysweep.models.memory import PackSize
 from raysweep.models.named import named_architecture
@@ -20,7 +22,6 @@ from raysweep.objective import OverPairs, build_loss, pairwise_elements
 from raysweep.packing import Pack
 from raysweep.seeds import derive_seed
 from raysweep.spec import ForcingStudy
-from raysweep.spec.values import OptionValue
 from raysweep.table import Row
 from raysweep.train import precision, train_pack
 from raysweep.training.denormals import denormals
@@ -255,8 +256,8 @@ def _data(views: Sequence[PairedViews], dataset: np.ndarray) -> PackData:
 
 def _measure(
     study: ForcingStudy, trained: TrainedPack, views: Sequence[PairedViews]
-) -> list[dict[str, float | str | None]]:
-    rows: list[dict[str, float | str | None]] = [{} for _ in trained.dataset]
+) -> list[Columns]:
+    rows: list[Columns] = [{} for _ in trained.dataset]
     usable = trained.status == Status.OK
 
     def put(column: str, values: np.ndarray) -> None:
@@ -275,45 +276,18 @@ def _measure(
                 put(f"loss_{head}_{split}", found.loss[head])
     for split in MEASURED_SPLITS:
         scores = evaluate.alignment(trained, views, split, study.evaluation, aligned_layer(study))
-        for name, score in scores.items():
-            put(f"alignment_{name}_{split}", score.value)
-            if len(score.pairs) > 1:
-                for (a, b), values in score.pairs.items():
-                    put(f"pair_{a}-{b}_{name}_{split}", values)
-            if score.calibration is not None:
-                put(f"chance_{name}_{split}", score.calibration.chance.cpu().numpy())
-                put(f"corrected_{name}_{split}", score.calibration.corrected.cpu().numpy())
-                put(f"chance_p_{name}_{split}", score.calibration.p_value.cpu().numpy())
-            if study.evaluation.layers == "best":
-                for i, row in enumerate(rows):
-                    row[f"alignment_layers_{name}_{split}"] = score.layers[i]
         for i, why in enumerate(undefined_words(study, trained, views, split, scores)):
-            rows[i][f"undefined_{split}"] = why if usable[i] else ""
-        counted = [score.distinct for score in scores.values() if score.distinct is not None]
-        for modality, counts in enumerate(zip(*counted, strict=True), start=1):
-            fewest = np.minimum.reduce(counts)
-            for i, row in enumerate(rows):
-                row[f"distinct_rows_{modality}_{split}"] = int(fewest[i]) if usable[i] else None
+            of_member = bool(usable[i])
+            rows[i] |= alignment_columns(scores, split, study.evaluation, i, why, of_member)
     return rows
 
 
 def _descriptive(
     study: ForcingStudy, trial: Trial, facts: Mapping[str, int | float | str], shape: Architecture
-) -> dict[str, int | float | str | None]:
+) -> Row:
     cell = trial.cell
     return {
-        "key": trial.key,
-        "study": study.name,
-        "cell": cell.id,
-        "draw": trial.draw,
-        "seed": trial.seed,
-        "strength": trial.strength,
-        "arm": trial.arm.value,
-        "stage": trial.stage.value,
-        "chosen_by": trial.chosen_by,
-        "generation": trial.generation,
-        "number": trial.number,
-        "objective": study.search.objective,
+        **trial_columns(study, trial),
         **facts,
         "encoder": cell.encoder,
         **{f"encoder_option_{name}": value for name, value in study.model.options.items()},
@@ -324,18 +298,12 @@ def _descriptive(
         "parameters": shape.parameter_count - len(shape.frozen_columns),
         "loss": study.alignment.loss,
         "alignment_layer": str(study.alignment.layer),
-        **{f"option_{name}": value for name, value in _options(study, trial).items()},
+        **option_columns(study, trial),
         "learning_rate": study.training.learning_rate,
         "weight_decay": study.training.weight_decay,
         "batch_size": study.training.batch_size,
         "epochs": study.training.epochs,
     }
-
-
-def _options(study: ForcingStudy, trial: Trial) -> dict[str, OptionValue | None]:
-    """The options of the loss that are given, fixed or searched; the former empty at strength 0."""
-    fixed = {n: v if trial.strength > 0 else None for n, v in study.alignment.options.items()}
-    return {**fixed, **dict(trial.options)}
 
 
 def _training(trained: TrainedPack, i: int, members: int) -> dict[str, int | float | str | None]:

@@ -2,19 +2,24 @@
 
 from collections.abc import Sequence
 
-from raysweep.spec import ForcingStudy
+from raysweep.spec import SearchedStudy
 from raysweep.tracking.facts import effect_names
 from raysweep.tracking.views import View, bar, curve, metric, parallels, param, scatter
 
 _CURVES = ("curve_task_loss", "curve_alignment_loss", "curve_performance_fused")
 
 
-def views(study: ForcingStudy, varying: Sequence[str], axes: Sequence[Sequence[str]]) -> list[View]:
+def views(
+    study: SearchedStudy,
+    varying: Sequence[str],
+    axes: Sequence[Sequence[str]],
+    curves: Sequence[str] = _CURVES,
+) -> list[View]:
     """Cells, every strength of the search, and the arms of the confirm stage."""
     validated = f"alignment_{study.metric}_validation"
     aligned = f"alignment_{study.metric}_test"
     performance = study.verdict.performance
-    searched = f"{study.search.performance}_validation"
+    searched = study.searched_performance
     effects = [
         (names.strength, *(metric for _, _, metric in names.effects))
         for names in (effect_names(study, criterion) for criterion in study.criteria)
@@ -58,7 +63,7 @@ def views(study: ForcingStudy, varying: Sequence[str], axes: Sequence[Sequence[s
                 scatter(strength, validated),
                 scatter(strength, searched),
                 scatter(validated, searched),
-                *map(curve, _CURVES),
+                *map(curve, curves),
             ],
         ),
         View(
@@ -79,7 +84,7 @@ def views(study: ForcingStudy, varying: Sequence[str], axes: Sequence[Sequence[s
                 bar(aligned),
                 scatter(aligned, performance),
                 *parallels(axes, ["arm"], [aligned, performance]),
-                *map(curve, _CURVES),
+                *map(curve, curves),
             ],
         ),
     ]

@@ -5,7 +5,7 @@ Names that depend on a registry (datasets, encoders, metrics, alignment losses) 
 layer up, in ``vocabulary``; everything that can be checked without one is checked here.
 """
 
-from raysweep.spec.base import StudyBase
+from raysweep.spec.base import GridStudy, StudyBase
 from raysweep.spec.emergence import (
     EmergenceStudy,
     EmergentEvaluation,
@@ -30,6 +30,8 @@ from raysweep.spec.parts import (
     Verdict,
     metric_names,
 )
+from raysweep.spec.searched import SearchedStudy
+from raysweep.spec.trial import TrialStudy
 from raysweep.spec.values import (
     CONFIRM_SEEDS_FROM,
     FIELDS_ONLY,
@@ -55,6 +57,7 @@ __all__ = [
     "EncoderTraining",
     "Evaluation",
     "ForcingStudy",
+    "GridStudy",
     "ItemFaults",
     "LogRange",
     "MeasuredPerformance",
@@ -66,10 +69,12 @@ __all__ = [
     "Resources",
     "Scalar",
     "Search",
+    "SearchedStudy",
     "Seed",
     "StrengthRange",
     "StudyBase",
     "Training",
+    "TrialStudy",
     "Tuning",
     "Verdict",
     "metric_names",

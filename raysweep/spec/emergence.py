@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
-from raysweep.spec.base import StudyBase
+from raysweep.spec.base import GridStudy
 from raysweep.spec.grids import MLP
 from raysweep.spec.parts import Evaluation, Resources
 from raysweep.spec.values import (
@@ -139,7 +139,7 @@ class Tuning(Part):
         return checked_seeds(value)
 
 
-class EmergenceStudy(StudyBase):
+class EmergenceStudy(GridStudy):
     """A study of the alignment that emerges between encoders that never met.
 
     ``seeds`` is a count (0, 1, ...) or a list; ``tuning`` is left out where the rates are given.

@@ -129,12 +129,8 @@ def _params(study: StudyBase, cell: Cell) -> dict[str, str]:
     facts = {
         "data": cell.dataset,
         **{k: files.get(v, v) if isinstance(v, str) else v for k, v in cell.parameters},
-        "encoder": cell.encoder,
+        **cell.scale,
         **{f"encoder_option_{name}": value for name, value in study.model.options.items()},
-        "depth_1": cell.depth_1,
-        "depth_2": cell.depth_2,
-        "width_1": cell.width_1,
-        "width_2": cell.width_2,
     }
     return {
         **{name: text(value) for name, value in facts.items()},

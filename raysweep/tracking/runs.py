@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from raysweep.causes import Facts, causes, columns
-from raysweep.columns import COLUMNS
+from raysweep.columns import COLUMNS, OWN_METRIC
 from raysweep.kinds import kind_of
 from raysweep.seeds import content_key
 from raysweep.spec import StudyBase
@@ -50,7 +50,11 @@ INFORMATION = (*_EXACT, *(f"{name}_estimated" for name in _EXACT))
 _MEAN_ONLY = ("gradient_ratio", "best_epoch", "best_epoch_1", "best_epoch_2", "train_seconds")
 _WITHOUT_SD = ("loss_", "chance_")
 _FAMILIES = ("alignment_", "pair_", "corrected_", "performance_", "chance_", "loss_")
-_MEASURED = tuple(c for c in COLUMNS if c.name.startswith(_FAMILIES) and c.kind == "float64")
+_MEASURED = tuple(
+    c
+    for c in COLUMNS
+    if (c.name.startswith(_FAMILIES) and c.kind == "float64") or c.name == OWN_METRIC
+)
 _LAYERS = tuple(c for c in COLUMNS if c.name.startswith("alignment_layers_"))
 
 
@@ -142,7 +146,7 @@ def summary_run(
         status: as `standing.study_status` gives it.
     """
     trials = sum(p.metrics["trials"] for p in parents)
-    training = study.training.model_dump(mode="json")
+    training = {} if study.training is None else study.training.model_dump(mode="json")
     return RunRecord(
         identity=content_key(["study", science]),
         parent=None,

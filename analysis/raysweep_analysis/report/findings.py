@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from raysweep.columns import is_own_metric
 from raysweep_analysis.answers import Answer, answer, emergence_answer
 from raysweep_analysis.boundaries import boundary, lines_by
 from raysweep_analysis.contrasts import forcing_effects
@@ -194,6 +195,7 @@ def _outcomes(trials: pd.DataFrame, primary: pd.DataFrame, asked: Settings) -> p
         if (name := f"{kind}_{head}_{split}") in trials
         or (kind == "regret" and {f"bayes_{head}", f"performance_{head}_{split}"} <= set(trials))
     ]
+    names += [c for c in map(str, trials) if is_own_metric(c) and c.endswith(f"_{split}")]
     keys = ["study", "cell", "label", "chosen_by"]
     rows = confirm_rows(trials, {name: name for name in names})
     pairs = paired(rows, "forced", "none")

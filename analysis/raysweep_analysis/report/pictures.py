@@ -98,10 +98,17 @@ def _of_forcing(found: Findings) -> list[Picture]:
                 "How the search for a strength went",
                 "Every proposal in order, on the validation split. A search that still rises at "
                 "its end had too few trials.",
-                figures.search_figure(found.trials),
+                figures.search_figure(found.trials, performance=_searched(found)),
             )
         )
     return drawn
+
+
+def _searched(found: Findings) -> str:
+    """The performance on validation that a search may have gone by."""
+    own = f"{found.settings.performance.rpartition('_')[0]}_validation"
+    usual = "performance_fused_validation"
+    return own if usual not in found.trials and own in found.trials else usual
 
 
 def _heads(found: Findings) -> bool:
