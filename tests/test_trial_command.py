@@ -208,6 +208,7 @@ def alive(process: int) -> bool:
         return False
 
 
+@pytest.mark.faults
 @pytest.mark.ray
 def test_the_command_form_through_ray_gives_the_same_table(script: Path) -> None:
     few = {"confirm": {"seeds": 2}}

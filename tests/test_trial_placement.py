@@ -61,6 +61,7 @@ def most_at_a_time(spans: list[dict[str, Any]]) -> int:
     )
 
 
+@pytest.mark.faults
 @pytest.mark.ray
 def test_halves_of_gpus_are_shared_by_two_and_no_more(three_gpus: None, tmp_path: Path) -> None:
     seen = ran_on(tmp_path, {"cpus_per_trial": 0.5, "gpus_per_trial": 0.5})
@@ -72,6 +73,7 @@ def test_halves_of_gpus_are_shared_by_two_and_no_more(three_gpus: None, tmp_path
     assert all(most_at_a_time(trials) <= 2 for trials in by_gpu.values())
 
 
+@pytest.mark.faults
 @pytest.mark.ray
 def test_two_gpus_of_three_are_for_one_trial(three_gpus: None, tmp_path: Path) -> None:
     seen = ran_on(tmp_path, {"gpus_per_trial": 2}, seeds=2)
@@ -79,6 +81,7 @@ def test_two_gpus_of_three_are_for_one_trial(three_gpus: None, tmp_path: Path) -
     assert most_at_a_time(seen) == 1
 
 
+@pytest.mark.faults
 @pytest.mark.ray
 def test_custom_resources_and_memory_bound_how_many_run(three_gpus: None, tmp_path: Path) -> None:
     needs = {"cpus_per_trial": 0.25, "custom": {"licence": 1}, "memory": 0.01}

@@ -56,6 +56,7 @@ def test_a_trial_that_hangs_is_ended_and_told(ray_here: None, tmp_path: Path) ->
     assert "own_trials.py" in reason  # where it hangs
 
 
+@pytest.mark.faults
 @pytest.mark.ray
 def test_a_trial_whose_worker_is_lost_again_and_again_is_given_up(
     ray_here: None, tmp_path: Path
@@ -91,7 +92,7 @@ PAIR: dict[str, Any] = {
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("runner", ["ray", "local"])
+@pytest.mark.parametrize("runner", [pytest.param("ray", marks=pytest.mark.faults), "local"])
 def test_sigkill_in_mid_trial_changes_no_number(
     tmp_path: Path, runner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +122,7 @@ def test_sigkill_in_mid_trial_changes_no_number(
         assert epochs == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.faults
 @pytest.mark.ray
 def test_overhead_of_a_trial_is_small(ray_here: None, tmp_path: Path) -> None:
     """Wide of the mark of 100 ms a trial on a quiet machine, which the benchmark measures."""

@@ -234,6 +234,9 @@ def _outcome(study: SearchedStudy, trials: Sequence[Trial], results: Results) ->
         return Outcome(proposal, math.nan, math.nan, stopped)
     alignment = [r.number(f"alignment_{study.metric}_validation") for r in found]
     performance = [r.number(study.searched_performance) for r in found]
+    told = (r.values.get(study.searched_performance) is not None for r in found)
+    if "performance" not in study.criteria and not any(told):
+        performance = [0.0]  # nobody asked for it, and it decides nothing
     sign = -1.0 if study.better_is_less else 1.0
     return Outcome(proposal, float(np.mean(alignment)), sign * float(np.mean(performance)), stopped)
 
