@@ -18,7 +18,7 @@ from raysweep.errors import InputError
 from raysweep.metrics import Preprocessing, calibrate_layers
 from raysweep.seeds import derive_seed
 from raysweep.spec import TrialStudy
-from raysweep.trial.context import Told, TrialError
+from raysweep.trial.told import Told, TrialError
 from raysweep.trials import Arm, Stage, Trial
 
 

@@ -12,8 +12,9 @@ from trial_contexts import Make, maker, pair
 
 import raysweep
 from raysweep.errors import InputError
-from raysweep.trial.context import Told, TrialContext
+from raysweep.trial.context import TrialContext
 from raysweep.trial.state import pack_state, unpack_state
+from raysweep.trial.told import Told
 from raysweep.trials import Arm
 
 

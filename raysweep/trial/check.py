@@ -14,8 +14,8 @@ from raysweep.spec.trial import TrialAlignment, TrialCode, TrialSearch
 from raysweep.study_file import unknown_name
 from raysweep.study_yaml import Fault, Location
 from raysweep.trial.command import PLACEHOLDER, placeholders, program
-from raysweep.trial.context import METRIC_NAMES, is_metric
 from raysweep.trial.run import checked_function
+from raysweep.trial.told import METRIC_NAMES, is_metric
 from raysweep.vocabulary.files import file_digest
 from raysweep.vocabulary.losses import declared_options
 

@@ -13,8 +13,9 @@ from raysweep.spec import TrialStudy
 from raysweep.storage import Output
 from raysweep.table import CURVE, CURVE_EPOCHS, Row
 from raysweep.trial.command import run_command
-from raysweep.trial.context import Told, TrialContext, TrialError
+from raysweep.trial.context import TrialContext
 from raysweep.trial.seeding import as_found, seed_everything
+from raysweep.trial.told import Told, TrialError
 from raysweep.trials import Status, Trial
 from raysweep.vocabulary import check_files
 from raysweep.vocabulary.files import check_digests
@@ -62,7 +63,7 @@ def run_trial(
             seed_everything(context)
             returned = _returned(study, context)
     finally:
-        context.leave()
+        context._leave()
     seconds = time.monotonic() - started
     told = Told(context, returned, source)
     missing = told.missing(study, trial) if whole else ""
