@@ -15,6 +15,7 @@ from raysweep_analysis.load import (
     describe_cells,
     higher_is_better,
     plain,
+    usable,
     values_of,
 )
 from raysweep_analysis.pairs import PLACE
@@ -111,7 +112,7 @@ def doses(
     """`dose_response` and `dose_shapes` in one go."""
     trials = plain(trials)
     measure = alignment_column(trials, column_of(performance).split, alignment)
-    ok = trials["status"].astype(str) == "ok"
+    ok = usable(trials)
     arm = trials["arm"].astype(str)
     use = ok & (trials["stage"].astype(str) == stage) & arm.isin(["none", "forced"])
     rows = trials.loc[use, [*PLACE, "draw", "seed", "strength"]].assign(

@@ -70,6 +70,12 @@ def descriptors(trials: pd.DataFrame) -> list[str]:
     ]
 
 
+def usable(trials: pd.DataFrame) -> pd.Series:
+    """Which rows count: those that are ok, and that no search stopped before their end."""
+    ok = trials["status"].astype(str) == "ok"
+    return ok & trials["stopped_after"].isna() if "stopped_after" in trials else ok
+
+
 def searched_options(trials: pd.DataFrame) -> pd.Series:
     """The loss options that a study's search proposed, in words: `temperature=0.1`.
 

@@ -11,7 +11,7 @@ from raysweep.errors import InputError
 from raysweep.trials.columns import PERFORMANCE
 from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.inference import power_paired_t
-from raysweep_analysis.load import plain, searched_options, values_of
+from raysweep_analysis.load import plain, searched_options, usable, values_of
 from raysweep_analysis.pairs import PLACE
 
 _MOST = 100_000
@@ -166,7 +166,7 @@ def _search_spread(
     trials: pd.DataFrame, performance: str
 ) -> dict[tuple[str, str], tuple[float, int]]:
     """Spread of (forced - none) over seeds and draws within proposals, pooled, and its n."""
-    ok = (trials["status"].astype(str) == "ok") & (trials["stage"].astype(str) == "search")
+    ok = usable(trials) & (trials["stage"].astype(str) == "search")
     rows = trials.loc[ok, [*PLACE, "draw", "seed", "strength"]].assign(
         y=values_of(trials, performance)[ok], options=searched_options(trials)[ok]
     )

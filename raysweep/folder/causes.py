@@ -280,5 +280,6 @@ def _all_of(part: Sequence[Facts], trials: Sequence[Facts], what: str) -> str:
 
 
 def _since(trials: Sequence[Facts]) -> str:
-    steps = [int(step) for t in trials if isinstance(step := t.get("diverged_step"), int | float)]
+    told = (t.get("diverged_step") for t in trials)
+    steps = [int(step) for step in told if isinstance(step, int | float) and step == step]
     return f"from step {min(steps)}" if steps else "at an unknown step"

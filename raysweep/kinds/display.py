@@ -25,6 +25,7 @@ from rich.text import Text
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import CellState, Sweep
 from raysweep.text import counted, raised, visible
+from raysweep.trials.outcomes import scale_of
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row
 
@@ -199,6 +200,12 @@ def verdict_table(effects: Any, performance: str, so_far: str = "") -> ConsoleRe
         so_far: of a run that is not finished, how many cells are tested.
     """
     rows = [row for _, row in effects.iterrows()]
+    factor, unit = scale_of(performance)
+    points = unit == "points"
+    shown, form = ("points (100 x accuracy)", "{:+.2f}") if points else (unit, "{:+.3g}")
+
+    def effect(value: Any) -> str:
+        return _number(factor * value, form)
 
     def column(
         name: str,
@@ -215,7 +222,7 @@ def verdict_table(effects: Any, performance: str, so_far: str = "") -> ConsoleRe
         where.append(column("options", "left", lambda r: str(r["options"])))
     return _Fitted(
         f"Does forcing alignment help? ({'; '.join(filter(None, (performance, so_far)))})",
-        "effect: forced - none in points (100 x accuracy) with its confidence interval; "
+        f"effect: forced - none in {shown} with its confidence interval; "
         f"p: Holm-adjusted over {counted(len(rows), 'tested row')}{' so far' if so_far else ''}; "
         "placebo: forced - placebo",
         [
@@ -229,12 +236,12 @@ def verdict_table(effects: Any, performance: str, so_far: str = "") -> ConsoleRe
                     "effect\n(interval)",
                     "right",
                     lambda r: (
-                        f"{_points(r['effect'])}\n({_points(r['ci_low'])}, {_points(r['ci_high'])})"
+                        f"{effect(r['effect'])}\n({effect(r['ci_low'])}, {effect(r['ci_high'])})"
                     ),
                 )
             ],
             [
-                column("placebo", "right", lambda r: _points(r["effect_vs_placebo"])),
+                column("placebo", "right", lambda r: effect(r["effect_vs_placebo"])),
                 column(
                     "alignment",
                     "right",
@@ -394,7 +401,3 @@ def duration(seconds: float) -> str:
 
 def _number(value: Any, form: str) -> str:
     return "" if value is None or math.isnan(value) else form.format(value)
-
-
-def _points(value: Any) -> str:
-    return _number(100 * value, "{:+.2f}")

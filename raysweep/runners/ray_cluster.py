@@ -198,8 +198,9 @@ def _in_job() -> bool:
 
 
 def needs(study: StudyBase) -> dict[str, float]:
-    """What a pack needs, in Ray's terms."""
-    return {"cpu": study.resources.cpus_per_pack, "gpu": study.resources.gpus_per_pack}
+    """What a pack needs, as Tune takes it."""
+    tunes = {"CPU": "cpu", "GPU": "gpu"}
+    return {tunes.get(name, name): amount for name, amount in study.resources.needs().items()}
 
 
 def slots(
@@ -215,7 +216,7 @@ def slots(
     Raises:
         InputError: no node can hold a pack.
     """
-    bundle = {name.upper(): amount for name, amount in needs(study).items() if amount > 0}
+    bundle = {name: amount for name, amount in study.resources.needs().items() if amount > 0}
     end = time.monotonic() + wait_s
     asked = False
     while True:
@@ -223,12 +224,14 @@ def slots(
         count = sum(_fitting(node, bundle) for node in nodes)
         if count:
             return count
-        has = "; ".join(f"{n.get('CPU', 0):g} CPU, {n.get('GPU', 0):g} GPU" for n in nodes)
-        wanted = f"{bundle.get('CPU', 0):g} CPU and {bundle.get('GPU', 0):g} GPU"
+        names = list(dict.fromkeys(["CPU", "GPU", *bundle]))
+        has = "; ".join(", ".join(_amount(n.get(name, 0), name) for name in names) for n in nodes)
+        *first, last = (_amount(bundle.get(name, 0), name) for name in names)
+        wanted = f"{', '.join(first)} and {last}"
         if time.monotonic() >= end:
             raise InputError(
                 f"resources: a pack needs {wanted}, and no node has that (nodes: {has}); lower "
-                "resources.cpus_per_pack or resources.gpus_per_pack"
+                + " or ".join(f"resources.{name}" for name in study.resources.placed_by)
             )
         if not asked:
             asked = True
@@ -239,6 +242,10 @@ def slots(
             if waiting is not None:
                 waiting(f"waiting up to {wait_s:g} s for a node with {wanted}")
         time.sleep(1.0)
+
+
+def _amount(amount: float, name: str) -> str:
+    return f"{amount / 1e9:g} GB" if name == "memory" else f"{amount:g} {name}"
 
 
 def first_line(message: str) -> str:

@@ -24,6 +24,7 @@ from ray.tune.search import Searcher
 from raysweep.errors import InputError
 from raysweep.folder.run_folder import RunFolder
 from raysweep.folder.scratch import scratch
+from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import Sweep
 from raysweep.runners.observer import Observer, Silent
 from raysweep.runners.ray_guard import guarded
@@ -63,6 +64,7 @@ class _PackTrainable(tune.Trainable):
         self._study, self._limit_s = study, pack_limit_s
         self._folder = RunFolder(Output(location))
         self._device = attempt.device_for(study)
+        self._execute = kind_of(study).executor(self._folder.output)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         return True
@@ -74,7 +76,9 @@ class _PackTrainable(tune.Trainable):
             with self._attempt.time_limit(
                 self._limit_s, lambda why: self._folder.record_failure(pack, why)
             ):
-                rows = self._attempt.attempt(self._study, pack, self._device, self.config["pieces"])
+                rows = self._attempt.attempt(
+                    self._study, pack, self._device, self.config["pieces"], self._execute
+                )
         except Exception:
             return {"done": True, "failed": traceback.format_exc(), "unwritable": ""}
         return {"done": True, "failed": "", "unwritable": self._store(pack, rows)}

@@ -229,6 +229,13 @@ COLUMNS: tuple[Column, ...] = (
     *columns(
         Role.COURSE,
         ("best_epoch_<1|2>", "int64", "", "emergence: checkpoint of one modality's encoder"),
+        ("trained_epochs", "int64", "", "trial: epochs that it logged"),
+        (
+            "stopped_after",
+            "int64",
+            "epochs",
+            "trial: where a search that halves stopped it; empty of a whole one",
+        ),
         ("diverged_step", "int64", "steps", "step of the first NaN or infinity; -1 if none"),
         ("steps", "int64", "steps", "optimizer steps taken"),
         (

@@ -124,6 +124,13 @@ def _fields(family: str) -> tuple[str, ...]:
     return tuple(_PATTERNS[family][0].groupindex) if family in _PATTERNS else ("modality",)
 
 
+def is_own_metric(name: str) -> bool:
+    """Whether only a user's own trial gives such a column: ``f1_test``, which nothing describes."""
+    column = column_of(name)
+    undescribed = column.role is Role.OUTCOME and not column.meaning
+    return undescribed and column.split in MEASURED_SPLITS and name.isidentifier()
+
+
 def beside(name: str, family: str) -> str:
     """The name of the column of another family that is about the same as a column."""
     return named(family, *(getattr(column_of(name), field) for field in _fields(family)))

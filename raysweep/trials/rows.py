@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from raysweep.study.cells import Cell
-from raysweep.study.spec import StudyBase
+from raysweep.study.spec import SearchedStudy, StudyBase
 from raysweep.trials.columns import named
 from raysweep.trials.trial import Status, Trial
 
@@ -29,15 +29,21 @@ def planned(study: StudyBase, trial: Trial) -> Values:
     }
 
 
+def forced_by(study: SearchedStudy, trial: Trial) -> Values:
+    """The loss and its options, fixed or searched; the former empty at strength 0."""
+    fixed = {n: v if trial.strength > 0 else None for n, v in study.alignment.options.items()}
+    options = {**fixed, **dict(trial.options)}
+    return {
+        "loss": study.alignment.loss,
+        **{named("option", name): value for name, value in options.items()},
+    }
+
+
 def modelled(study: StudyBase, cell: Cell) -> Values:
     """The encoders of a cell."""
     return {
-        "encoder": cell.encoder,
+        **cell.scale,
         **{named("encoder_option", name): value for name, value in study.model.options.items()},
-        "depth_1": cell.depth_1,
-        "depth_2": cell.depth_2,
-        "width_1": cell.width_1,
-        "width_2": cell.width_2,
     }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from raysweep.trials.columns import PERFORMANCE_2, column_of, named
+from raysweep.trials.columns import PERFORMANCE_2, column_of, is_own_metric, named
 from raysweep_analysis.answers import Answer, answer, emergence_answer
 from raysweep_analysis.boundaries import boundary, lines_by
 from raysweep_analysis.contrasts import forcing_effects
@@ -192,6 +192,8 @@ def _outcomes(trials: pd.DataFrame, primary: pd.DataFrame, asked: Settings) -> p
     known = [named(family, head, split) for family in _FAMILIES for head in (1, 2, "fused")]
     names = [name for name in known if has_outcome(trials, name)]
     names += [asked.performance] if asked.performance not in names else []
+    own = [name for name in map(str, trials) if is_own_metric(name) and name not in names]
+    names += [name for name in own if column_of(name).split == split]
     keys = ["study", "cell", "label", "chosen_by"]
     rows = confirm_rows(trials, {name: name for name in names})
     pairs = paired(rows, "forced", "none")

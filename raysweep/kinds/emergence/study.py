@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from raysweep.study.spec.base import StudyBase
+from raysweep.study.spec.base import GridStudy
 from raysweep.study.spec.fields import (
     CONFIRM_SEEDS_FROM,
     MOST_BATCH,
@@ -87,7 +87,7 @@ class Tuning(Part):
     seeds: FreshSeeds = (CONFIRM_SEEDS_FROM,)
 
 
-class EmergenceStudy(StudyBase):
+class EmergenceStudy(GridStudy):
     """A study of the alignment that emerges between encoders that never met.
 
     ``seeds`` is a count (0, 1, ...) or a list; ``tuning`` is left out where the rates are given.

@@ -9,10 +9,10 @@ from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.forcing.undefined import undefined_words
 from raysweep.models.architecture import Architecture
 from raysweep.models.trained import TrainedPack
-from raysweep.study.spec.fields import OptionValue
 from raysweep.training import evaluate
 from raysweep.trials.columns import MEASURED_SPLITS, SPLITS, named
-from raysweep.trials.rows import Values, aligned, distinct, ended, modelled, planned
+from raysweep.trials.measured import alignment_columns
+from raysweep.trials.rows import Values, ended, forced_by, modelled, planned
 from raysweep.trials.trial import Status, Trial
 
 
@@ -37,29 +37,10 @@ def measured(study: ForcingStudy, trained: TrainedPack, views: Sequence[Views]) 
                 put(named("loss", head, split), found.loss[head])
     for split in MEASURED_SPLITS:
         scores = evaluate.alignment(trained, views, split, study.evaluation, study.aligned_layer)
-        for name, score in scores.items():
-            for column, values in aligned(name, split, score.value, _of_chance(score)):
-                put(column, values)
-            if len(score.pairs) > 1:
-                for (a, b), values in score.pairs.items():
-                    put(named("pair", f"{a}-{b}", name, split), values)
-            if study.evaluation.layers == "best":
-                for i, row in enumerate(rows):
-                    row[named("alignment_layers", name, split)] = score.layers[i]
         for i, why in enumerate(undefined_words(study, trained, views, split, scores)):
-            rows[i][named("undefined", split)] = why if usable[i] else ""
-        for column, counts in distinct(split, (score.distinct for score in scores.values())):
-            fewest = np.minimum.reduce(counts)
-            for i, row in enumerate(rows):
-                row[column] = int(fewest[i]) if usable[i] else None
+            of = alignment_columns(scores, split, study.evaluation, i, why, bool(usable[i]))
+            rows[i].update(of)
     return rows
-
-
-def _of_chance(score: evaluate.AlignmentScore) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    if score.calibration is None:
-        return None
-    of = score.calibration
-    return of.chance.cpu().numpy(), of.corrected.cpu().numpy(), of.p_value.cpu().numpy()
 
 
 def described(
@@ -71,21 +52,14 @@ def described(
         "objective": study.search.objective,
         **facts,
         **modelled(study, trial.cell),
+        **forced_by(study, trial),
         "parameters": shape.parameter_count - len(shape.frozen_columns),
-        "loss": study.alignment.loss,
         "alignment_layer": str(study.alignment.layer),
-        **{named("option", name): value for name, value in _options(study, trial).items()},
         "learning_rate": study.training.learning_rate,
         "weight_decay": study.training.weight_decay,
         "batch_size": study.training.batch_size,
         "epochs": study.training.epochs,
     }
-
-
-def _options(study: ForcingStudy, trial: Trial) -> dict[str, OptionValue | None]:
-    """The options of the loss that are given, fixed or searched; the former empty at strength 0."""
-    fixed = {n: v if trial.strength > 0 else None for n, v in study.alignment.options.items()}
-    return {**fixed, **dict(trial.options)}
 
 
 def outcome(trained: TrainedPack, i: int, members: int) -> Values:

@@ -39,12 +39,15 @@ class Outcome:
         proposal: what was tried.
         alignment: alignment metric of the study; NaN if a pair of encoders diverged, or where the
             metric is undefined.
-        performance: accuracy in 0..1; NaN if a pair of encoders diverged.
+        performance: accuracy in 0..1, or what else is to be large; NaN if a pair of encoders
+            diverged.
+        stopped: epochs after which a search that halves stopped it; 0: it ran whole.
     """
 
     proposal: Proposal
     alignment: float
     performance: float
+    stopped: int = 0
 
     @property
     def strength(self) -> float:
@@ -52,7 +55,11 @@ class Outcome:
         return self.proposal.strength
 
     def defined(self, *criteria: str) -> bool:
-        """Whether all trained, and these criteria (``alignment``, ``performance``) have values."""
+        """Whether all ran whole, and these criteria (`alignment`, `performance`) have values."""
+        return not self.stopped and self.reached(*criteria)
+
+    def reached(self, *criteria: str) -> bool:
+        """`defined`, also of one that was stopped before its end."""
         return all(math.isfinite(getattr(self, name)) for name in ("performance", *criteria))
 
 
@@ -146,6 +153,14 @@ def _told(
 ) -> optuna.trial.FrozenTrial:
     options = {named("option", name): value for name, value in outcome.proposal.options}
     params = {STRENGTH: outcome.strength, **options}
+    if outcome.stopped and outcome.reached(*search.criteria):
+        [criterion] = search.criteria
+        return create_trial(
+            state=TrialState.PRUNED,
+            params=params,
+            distributions=distributions,
+            intermediate_values={outcome.stopped: getattr(outcome, criterion)},
+        )
     if not outcome.defined(*search.criteria):
         return create_trial(state=TrialState.FAIL, params=params, distributions=distributions)
     values = [getattr(outcome, criterion) for criterion in search.criteria]

@@ -2,22 +2,27 @@
 
 from collections.abc import Sequence
 
-from raysweep.kinds.forcing.study import ForcingStudy
+from raysweep.study.spec import SearchedStudy
 from raysweep.tracking.facts import effect_names
 from raysweep.tracking.views import View, bar, curve, metric, parallels, param, scatter
-from raysweep.trials.columns import column_of, named
+from raysweep.trials.columns import named
 
 _CURVES = [
     named("curve", seen) for seen in ("task_loss", "alignment_loss", named("performance", "fused"))
 ]
 
 
-def views(study: ForcingStudy, varying: Sequence[str], axes: Sequence[Sequence[str]]) -> list[View]:
+def views(
+    study: SearchedStudy,
+    varying: Sequence[str],
+    axes: Sequence[Sequence[str]],
+    curves: Sequence[str] = _CURVES,
+) -> list[View]:
     """Cells, every strength of the search, and the arms of the confirm stage."""
     validated = named("alignment", study.metric, "validation")
     aligned = named("alignment", study.metric, "test")
     performance = study.verdict.performance
-    searched = column_of(study.search.performance).on("validation")
+    searched = study.searched_performance
     effects = [
         (names.strength, *(metric for _, _, metric in names.effects))
         for names in (effect_names(study, criterion) for criterion in study.criteria)
@@ -61,7 +66,7 @@ def views(study: ForcingStudy, varying: Sequence[str], axes: Sequence[Sequence[s
                 scatter(strength, validated),
                 scatter(strength, searched),
                 scatter(validated, searched),
-                *map(curve, _CURVES),
+                *map(curve, curves),
             ],
         ),
         View(
@@ -82,7 +87,7 @@ def views(study: ForcingStudy, varying: Sequence[str], axes: Sequence[Sequence[s
                 bar(aligned),
                 scatter(aligned, performance),
                 *parallels(axes, ["arm"], [aligned, performance]),
-                *map(curve, _CURVES),
+                *map(curve, curves),
             ],
         ),
     ]

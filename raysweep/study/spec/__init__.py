@@ -5,6 +5,7 @@ Names that depend on a registry (datasets, encoders, metrics, alignment losses) 
 layer up, in ``study.checks``; everything that can be checked without one is checked here.
 """
 
+from raysweep.study.spec.base import GridStudy as GridStudy
 from raysweep.study.spec.base import StudyBase as StudyBase
 from raysweep.study.spec.fields import CONFIRM_SEEDS_FROM as CONFIRM_SEEDS_FROM
 from raysweep.study.spec.fields import FIELDS_ONLY as FIELDS_ONLY
@@ -31,3 +32,4 @@ from raysweep.study.spec.parts import StrengthRange as StrengthRange
 from raysweep.study.spec.parts import Training as Training
 from raysweep.study.spec.parts import Verdict as Verdict
 from raysweep.study.spec.parts import metric_names as metric_names
+from raysweep.study.spec.searched import SearchedStudy as SearchedStudy

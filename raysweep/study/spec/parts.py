@@ -247,6 +247,11 @@ class Search(Part):
         return criteria_of(self.objective)
 
     @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs after which the worse half of a generation is stopped, then 0: the whole."""
+        return (0,)
+
+    @property
     def combinations(self) -> int:
         """How many combinations of listed option values there are; 1 without any."""
         listed = (v for v in self.options.values() if isinstance(v, tuple))
@@ -279,6 +284,15 @@ class Resources(Part):
     gpus_per_pack: Number = Field(0.0, ge=0)
     members_per_pack: Whole = Field(36, ge=3, le=MOST_MEMBERS)
     memory_per_pack: Number = Field(2.0, gt=0)
+
+    def needs(self) -> dict[str, float]:
+        """What Ray places a pack by, in Ray's names; memory in bytes."""
+        return {"CPU": self.cpus_per_pack, "GPU": self.gpus_per_pack}
+
+    @property
+    def placed_by(self) -> tuple[str, ...]:
+        """The keys that `needs` comes from."""
+        return ("cpus_per_pack", "gpus_per_pack")
 
 
 class CellResources(Resources):
