@@ -76,6 +76,7 @@ class _Workspace:
             hidden_buffers(tower, m, rows, like.dtype, like.device) for tower in shape.towers
         ]
         self.logits = like.new_empty(len(shape.heads), m, shape.classes, rows)
+        self.by_head = self.logits.unbind()
 
 
 class HandWritten:
@@ -102,6 +103,7 @@ class HandWritten:
             [layer.view(parameters) for layer in tower.hidden] for tower in self._shape.towers
         ]
         self._heads = [head.view(parameters) for head in self._shape.head_layers]
+        self._at_heads = [head.view(gradients) for head in self._shape.head_layers]
         self._workspaces: dict[int, _Workspace] = {}
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
@@ -113,12 +115,12 @@ class HandWritten:
         self._space = space = self._workspaces[rows]
         for index, weights in enumerate(self._hidden_weights):
             forward_tower(weights, self._inputs[index], space.hidden[index])
-            torch.bmm(self._heads[index], space.hidden[index][-1], out=space.logits[index])
+            torch.bmm(self._heads[index], space.hidden[index][-1], out=space.by_head[index])
         for index, (columns, h) in enumerate(self._fused_terms()):
             if index == 0:
-                torch.bmm(self._heads[-1][:, :, columns], h, out=space.logits[-1])
+                torch.bmm(self._heads[-1][:, :, columns], h, out=space.by_head[-1])
             else:
-                space.logits[-1].baddbmm_(self._heads[-1][:, :, columns], h)
+                space.by_head[-1].baddbmm_(self._heads[-1][:, :, columns], h)
         return space.logits
 
     def _fused_terms(self) -> list[tuple[slice, torch.Tensor]]:
@@ -142,7 +144,8 @@ class HandWritten:
         """See `Passes.backward`."""
         gradients = self._head_gradients(slopes)
         for index, compared in enumerate(self._compared):
-            gradients[index] = self._backward(index, slice(compared, None), gradients[index])
+            if compared < len(self._hidden_weights[index]):
+                gradients[index] = self._backward(index, slice(compared, None), gradients[index])
         if square is not None:
             square.copy_(squared_norm(*gradients))
         if pull is not None:
@@ -173,12 +176,11 @@ class HandWritten:
     def _head_gradients(self, slopes: torch.Tensor) -> list[torch.Tensor]:
         """Write the heads' gradients; return the task's gradients at the representations."""
         at_h = []
-        written = [head.view(self._gradients) for head in self._shape.head_layers]
         for index, hidden in enumerate(self._space.hidden):
-            written[index].copy_(torch.bmm(slopes[index], hidden[-1].transpose(1, 2)))
+            self._at_heads[index].copy_(torch.bmm(slopes[index], hidden[-1].transpose(1, 2)))
             at_h.append(torch.bmm(self._heads[index][:, :, :-1].transpose(1, 2), slopes[index]))
         for columns, h in self._fused_terms():
-            written[-1][:, :, columns] = torch.bmm(slopes[-1], h.transpose(1, 2))
+            self._at_heads[-1][:, :, columns] = torch.bmm(slopes[-1], h.transpose(1, 2))
         if self._joint:
             for gradient, part in zip(at_h, self._shape.fused_parts, strict=False):
                 gradient.baddbmm_(self._heads[-1][:, :, part].transpose(1, 2), slopes[-1])

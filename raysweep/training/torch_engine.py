@@ -205,7 +205,7 @@ def _task(
     slopes.scatter_add_(2, chosen, slopes.new_full((), -1.0).expand(chosen.shape))
     slopes *= 1 / rows
     task = entropy[0]
-    for of_further in entropy[1:modalities]:
-        task = task + of_further
+    for of_further in range(1, modalities):
+        task = task + entropy[of_further]
     fused = entropy[-1] if len(entropy) > modalities else torch.zeros_like(task)
     return torch.stack((task, fused, torch.full_like(task, torch.nan))), slopes

@@ -3,7 +3,7 @@
 from raysweep.data.facts import data_facts
 from raysweep.kinds.forcing.curves import AlignmentCurve, learning_curves
 from raysweep.kinds.forcing.groups import Group, loaded, train_settings
-from raysweep.kinds.forcing.rows import described, measured, outcome
+from raysweep.kinds.forcing.pack_rows import described, measured, outcome
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.models.trained import TrainedPack
 from raysweep.training.denormals import denormals
