@@ -8,18 +8,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_runs import drawn_row, opened, study
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow import MlflowClient
 from simulate_trials import simulate_forcing
 
 import raysweep
 import raysweep_analysis
 from raysweep.data.registry import DATASETS
 from raysweep.metrics import REGISTRY
+from raysweep.tracking import sync
 from raysweep.trials.columns import MEASURED_SPLITS, SPLITS, Role, beside, column_of, named
+from raysweep.trials.table import results_of, write_part
+from raysweep.trials.trial import column_entries, columns
 from raysweep_analysis.load import alignment_column, descriptors
 
 ROOTS = [Path(module.__file__ or "").parent for module in (raysweep, raysweep_analysis)]
+OWNERS = {Path(module.__file__) for module in (columns, column_entries)}
 HEADS = ("1", "2", "3", "4", "fused")
 OF_METRIC = ("alignment", "alignment_layers", "chance", "chance_p", "corrected")
 # Family -> the field that each part of its names fills, and what may stand there.
@@ -148,12 +154,33 @@ def test_tables_of_any_outcome_are_analysed(mine: pd.DataFrame) -> None:
     assert (effects["alignment_gain"] > 0.1).all()
 
 
+@pytest.mark.mlflow
+def test_mlflow_shows_any_outcome_and_no_words(tmp_path: Path, uri: str) -> None:
+    small = study(search={"trials": 1, "generation": 1, "seeds": 1}, confirm={"seeds": 2})
+    folder = opened(tmp_path / "out", small)
+    sweep = folder.open_sweep(small)
+    while (pack := sweep.next_pack()) is not None:
+        rows = [{**drawn_row(small, t), "f1": 0.25 * t.seed, "note": "x"} for t in pack.trials]
+        write_part(folder.output, pack.key, rows)
+        sweep.complete(pack, results_of(rows))
+    sync(folder, uri)
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("drawn")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.stage = 'confirm'")
+    assert runs
+    for run in runs:
+        assert run.data.metrics["f1"] == pytest.approx(0.25 * 1000.5)
+        assert run.data.metrics["f1_sd"] > 0
+        assert not {"note", "U", "n_train"} & run.data.metrics.keys()
+
+
 def test_names_of_columns_are_known_in_their_module_alone() -> None:
     found = [
         f"{path}:{line} {text}"
         for root in ROOTS
         for path in root.rglob("*.py")
-        if path.name not in ("columns.py", "column_entries.py") or path.parent != ROOTS[0]
+        if path not in OWNERS
         for line, text in _literals(ast.parse(path.read_text()), path.parent.name == "examples")
     ]
     assert found == []

@@ -89,17 +89,6 @@ def count_to_seeds(value: object, first: int) -> object:
     return tuple(range(first, first + value))
 
 
-def checked_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    """The seeds, of which there must be at least one.
-
-    Raises:
-        ValueError: none, or one that is there twice.
-    """
-    if not seeds:
-        raise ValueError("the list is empty; give a count of at least 1, or a list")
-    return distinct(seeds)
-
-
 def _option(value: Any) -> Any:
     if value is not None and not isinstance(value, Scalar):
         raise ValueError("expected a number, text, true or false")
@@ -137,9 +126,9 @@ NotNegatives = Annotated[tuple[Annotated[Number, Field(ge=0)], ...], *_LISTED]
 Depths = Annotated[tuple[Annotated[Whole, Field(ge=1, le=64)], ...], *_LISTED]
 Widths = Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], *_LISTED]
 # Seeds or draws: a list, or a count.
-_first = partial(count_to_seeds, first=0), partial(count_to_seeds, first=CONFIRM_SEEDS_FROM)
-Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_first[0]), AfterValidator(checked_seeds)]
-FreshSeeds = Annotated[tuple[Seed, ...], BeforeValidator(_first[1]), AfterValidator(checked_seeds)]
+_Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)]
+Seeds = Annotated[_Seeds, BeforeValidator(partial(count_to_seeds, first=0))]
+FreshSeeds = Annotated[_Seeds, BeforeValidator(partial(count_to_seeds, first=CONFIRM_SEEDS_FROM))]
 
 
 class Part(BaseModel):
