@@ -208,7 +208,7 @@ def has_outcome(trials: pd.DataFrame, outcome: str) -> bool:
 
 def higher_is_better(outcome: str) -> bool:
     """Whether more of an outcome is better: losses and regrets are to be small."""
-    return column_of(outcome).family not in ("loss", "regret")
+    return not column_of(outcome).better_is_less
 
 
 def alignment_column(trials: pd.DataFrame, split: str, wanted: str | None = None) -> str | None:

@@ -124,7 +124,7 @@ def summary_run(
         status: as `run_status.study_status` gives it.
     """
     trials = sum(p.metrics["trials"] for p in parents)
-    training = study.training.model_dump(mode="json")
+    training = {} if study.training is None else study.training.model_dump(mode="json")
     return RunRecord(
         identity=content_key(["study", science]),
         parent=None,

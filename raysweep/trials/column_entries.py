@@ -1,5 +1,6 @@
 """What columns the trial table has: names, types, units, meanings."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,6 +57,12 @@ class Column:
     def is_number(self) -> bool:
         """Whether it is an outcome with a mean over seeds, as far as its kind tells."""
         return self.role is Role.OUTCOME and self.kind not in ("string", "int64")
+
+    @property
+    def better_is_less(self) -> bool:
+        """Whether less of it is better: of losses, also of a user's own by their name."""
+        own = not self.meaning and re.match("loss(_|$)", self.metric)
+        return bool(own) or self.family in ("loss", "regret")
 
     @property
     def stem(self) -> str:

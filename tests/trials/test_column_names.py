@@ -19,9 +19,9 @@ import raysweep_analysis
 from raysweep.data.registry import DATASETS
 from raysweep.metrics import REGISTRY
 from raysweep.tracking import sync
+from raysweep.trials import column_entries, columns
 from raysweep.trials.columns import MEASURED_SPLITS, SPLITS, Role, beside, column_of, named
 from raysweep.trials.table import results_of, write_part
-from raysweep.trials.trial import column_entries, columns
 from raysweep_analysis.load import alignment_column, descriptors
 
 ROOTS = [Path(module.__file__ or "").parent for module in (raysweep, raysweep_analysis)]

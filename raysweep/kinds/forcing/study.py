@@ -39,7 +39,6 @@ class ForcingStudy(SearchedStudy, GridStudy):
     files: dict[str, str] = Field(default_factory=dict)
 
     @property
-    @property
     def aligned_layer(self) -> int | None:
         """The hidden layer that the loss compares, counted from 1; None: the representation."""
         return None if self.alignment.layer == "last" else self.alignment.layer

@@ -109,5 +109,5 @@ def _check_metrics(raw: Mapping[str, Any]) -> Iterator[Fault]:
     if isinstance(searched, str) and not (
         _PERFORMANCE.fullmatch(searched) and is_metric(column_of(searched).on("validation"))
     ):
-        message = f"{searched} is no metric of a trial; give a name such as f1, or f1_validation"
+        message = f"{searched} is no metric of a trial; give a name such as f1_validation or f1"
         yield Fault(("search", "performance"), message)

@@ -16,11 +16,9 @@ from raysweep.study.spec.fields import (
     OptionValue,
     Part,
     Scalar,
-    Seed,
+    Seeds,
     Whole,
     as_list,
-    checked_seeds,
-    count_to_seeds,
     distinct,
     listed,
     mapping_in,
@@ -226,7 +224,7 @@ class TrialStudy(SearchedStudy):
     kind: Literal["trial"] = "trial"
     trial: Annotated[TrialCode, BeforeValidator(_as_function)]
     grid: dict[str, Axis] = Field(default_factory=dict)
-    draws: tuple[Seed, ...] = (0,)
+    draws: Seeds = (0,)
     alignment: TrialAlignment = TrialAlignment()
     evaluation: TrialEvaluation = TrialEvaluation()
     search: TrialSearch = TrialSearch()
@@ -235,16 +233,6 @@ class TrialStudy(SearchedStudy):
     resources: TrialResources = TrialResources()  # type: ignore[assignment]
     files: dict[str, str] = Field(default_factory=dict)
     code_folders: tuple[str, ...] | None = None
-
-    @field_validator("draws", mode="before")
-    @classmethod
-    def _count_or_list(cls, value: object) -> object:
-        return count_to_seeds(value, first=0)
-
-    @field_validator("draws")
-    @classmethod
-    def _draws_distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return checked_seeds(value)
 
     @property
     def metric(self) -> str:
@@ -261,7 +249,7 @@ class TrialStudy(SearchedStudy):
     @property
     def better_is_less(self) -> bool:
         """A metric whose name begins with ``loss_`` is better when smaller."""
-        return re.match("loss(_|$)", column_of(self.searched_performance).stem) is not None
+        return column_of(self.searched_performance).better_is_less
 
     @property
     def own_code(self) -> tuple[str, ...]:

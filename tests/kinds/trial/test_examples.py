@@ -127,7 +127,7 @@ def test_the_command_of_the_page_is_valid(page: Path) -> None:
 
 
 def test_every_field_of_a_trial_study_is_on_the_page() -> None:
-    from test_docs import fields
+    from study_fields import fields
 
     text = PAGE.read_text() + (ROOT / "search_spaces" / "README.md").read_text()
     named = [f for f in fields(TrialStudy) if f not in ("files", "code_folders")]
