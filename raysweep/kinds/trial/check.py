@@ -7,9 +7,9 @@ from typing import Any
 
 from raysweep.errors import InputError
 from raysweep.kinds.trial.command import PLACEHOLDER, placeholders, program
-from raysweep.kinds.trial.context import METRIC_NAMES, is_metric
 from raysweep.kinds.trial.run import checked_function
 from raysweep.kinds.trial.study import TrialAlignment, TrialCode, TrialSearch
+from raysweep.kinds.trial.told import METRIC_NAMES, is_metric
 from raysweep.losses import LOSSES
 from raysweep.plugins.user_code import said, source_of
 from raysweep.study.checks.losses import declared_options
@@ -17,7 +17,7 @@ from raysweep.study.files import file_digest
 from raysweep.study.partial import read_partial
 from raysweep.study.reader import unknown_name
 from raysweep.study.yaml_lines import Fault, Location
-from raysweep.trials.columns import COLUMNS, column_of
+from raysweep.trials.columns import COLUMNS, column_of, is_own_metric
 
 _PERFORMANCE = re.compile(r"[A-Za-z]\w*")
 
@@ -91,7 +91,8 @@ def _check_axes(raw: Mapping[str, Any]) -> Iterator[Fault]:
     grid = raw.get("grid")
     taken = {column.name for column in COLUMNS} - _AXES
     for name in grid if isinstance(grid, Mapping) else ():
-        if name in taken or (name not in _AXES and column_of(str(name)).family):
+        of_column = column_of(str(name)).family or is_own_metric(str(name))
+        if name in taken or (name not in _AXES and of_column):
             message = "is the name of a column of the trial table; give the axis another name"
             yield Fault(("grid", str(name)), f"{name} {message}")
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from raysweep.kinds.trial.context import TrialContext, TrialError, facts_of, is_metric, written
+from raysweep.kinds.trial.context import TrialContext
 from raysweep.kinds.trial.study import TrialCode
+from raysweep.kinds.trial.told import TrialError, is_metric
 from raysweep.trials.columns import named
 
 VARIABLE = "RAYSWEEP_TRIAL"
@@ -46,8 +47,8 @@ def run_command(code: TrialCode, context: TrialContext) -> dict[str, object]:
         TrialError: it ended with another exit code than 0, or wrote what is no JSON line.
     """
     place, results = context.folder / FACTS, context.folder / RESULTS
-    facts = {**facts_of(context), "results": str(results)}
-    place.write_text(written(facts))
+    facts = {**_facts_of(context), "results": str(results)}
+    place.write_text(_written(facts))
     words = list(_words(code, {**facts, "facts": str(place)}))
     environment = {**os.environ, VARIABLE: str(place)}
     if not Path(code.folder or ".").is_dir():
@@ -75,6 +76,27 @@ def run_command(code: TrialCode, context: TrialContext) -> dict[str, object]:
             f"{_last_lines(printed)}{word} ended {_how(ended)}; all that it printed is in {printed}"
         )
     return _told(context, results)
+
+
+def _facts_of(context: TrialContext) -> dict[str, Any]:
+    """What a command is told of its trial, as JSON holds it."""
+    return {
+        "cell": dict(context.cell),
+        "draw": context.draw,
+        "seed": context.seed,
+        "strength": context.strength,
+        "options": dict(context.options),
+        "arm": context.arm.value,
+        "stage": context.stage.value,
+        "epochs": context.epochs,
+        "device": context.device,
+        "folder": str(context.folder),
+    }
+
+
+def _written(facts: Mapping[str, Any]) -> str:
+    """Facts as the text of a file."""
+    return json.dumps(facts, indent=1, sort_keys=True) + "\n"
 
 
 def _words(code: TrialCode, facts: Mapping[str, Any]) -> Iterator[str]:

@@ -1,9 +1,10 @@
 """What a trial of the user's own is given: what to train, and the verbs that raysweep brings."""
 
-import json
 import math
+import shutil
+import tempfile
+import weakref
 from collections.abc import Mapping
-from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,18 +18,16 @@ from raysweep.kinds.trial.place import Place
 from raysweep.kinds.trial.seeding import random_states, restore_random_states
 from raysweep.kinds.trial.state import pack_state, unpack_state
 from raysweep.kinds.trial.study import TrialStudy
+from raysweep.kinds.trial.told import TrialError, number
 from raysweep.metrics.undefined import words_of
-from raysweep.study.spec.fields import Scalar, listed
+from raysweep.study.cells import expand
+from raysweep.study.spec.fields import Scalar
 from raysweep.training import evaluate
-from raysweep.trials.columns import MEASURED_SPLITS, column_of, is_own_metric, named
+from raysweep.trials.columns import MEASURED_SPLITS
 from raysweep.trials.measured import alignment_columns
 from raysweep.trials.rows import Values
 from raysweep.trials.storage import Output
 from raysweep.trials.trial import Arm, Stage, Trial
-
-
-class TrialError(RuntimeError):
-    """A trial of the user's own did not give what the study needs of it."""
 
 
 class TrialContext:
@@ -46,6 +45,12 @@ class TrialContext:
         device: ``cuda`` where the study gives trials a GPU, else ``cpu``.
         folder: private, and still there when the trial goes on after its worker was lost (of a run
             whose output is remote it is on the worker: only what `save` keeps is still there).
+
+    Example:
+        >>> import raysweep
+        >>> trial = raysweep.TrialContext.by_hand({"width": 8}, arm="placebo", strength=0.5)
+        >>> trial.cell["width"], trial.arm.value, trial.strength, trial.draw, trial.seed
+        (8, 'placebo', 0.5, 0, 0)
     """
 
     def __init__(self, study: TrialStudy, trial: Trial, device: str, output: Output) -> None:
@@ -69,6 +74,58 @@ class TrialContext:
         self._measured: Values = {}
         self._followed: float | None = None
 
+    @classmethod
+    def by_hand(
+        cls,
+        cell: Mapping[str, Scalar] | None = None,
+        *,
+        arm: str = "none",
+        strength: float = 0.0,
+        draw: int = 0,
+        seed: int = 0,
+        loss: str = "infonce",
+        options: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> "TrialContext":
+        """A trial outside of any run: to call a function of one's own from a test or a notebook.
+
+        Args:
+            cell: value of each axis.
+            arm: ``none``, ``forced`` or ``placebo``.
+            strength: weight of the loss; taken as 0 in arm ``none``.
+            draw: of the data.
+            seed: of the trial; nothing is seeded before it is asked for (`seed_everything`).
+            loss: of a study's ``alignment``.
+            options: of the loss.
+            metrics: those of a study's ``evaluation``, with their options.
+
+        Raises:
+            ValueError: an unknown arm, or a value that no study takes.
+
+        Example:
+            >>> import raysweep
+            >>> raysweep.TrialContext.by_hand({"width": 8}, arm="forced", strength=2.0, seed=3)
+            TrialContext(width=8; draw=0, seed=3, strength=2, arm=forced, stage=search)
+        """
+        evaluation = {} if metrics is None else {"metrics": dict(metrics)}
+        study = TrialStudy.model_validate(
+            {
+                "name": "by_hand",
+                "trial": "by:hand",
+                "grid": dict(cell or {}),
+                "alignment": {"loss": loss, "options": dict(options or {})},
+                "evaluation": evaluation,
+                "verdict": {"performance": "performance_test"},
+            }
+        )
+        of_arm = Arm(arm)
+        given = 0.0 if of_arm is Arm.NONE else float(strength)
+        trial = Trial(expand(study)[0], draw, seed, given, of_arm, Stage.SEARCH, "by hand")
+        place = tempfile.mkdtemp(prefix="raysweep-trial-")
+        context = cls(study, trial, "cpu", Output(place))
+        weakref.finalize(context, shutil.rmtree, place, ignore_errors=True)
+        return context
+
     def penalty(self, *representations: torch.Tensor) -> torch.Tensor:
         """What to add to the task loss of a batch.
 
@@ -84,6 +141,17 @@ class TrialContext:
         Raises:
             InputError: shapes that do not fit, or a loss that learns (see `parameters`) and does
                 not reach an optimizer.
+
+        Example:
+            >>> import raysweep, torch
+            >>> trial = raysweep.TrialContext.by_hand(arm="forced", strength=2.0, loss="mse")
+            >>> h1 = torch.ones(4, 3, requires_grad=True)
+            >>> float(trial.penalty(h1, h1.detach()).detach())
+            0.0
+            >>> nothing = raysweep.TrialContext.by_hand(arm="none").penalty(h1, h1)
+            >>> nothing.backward()
+            >>> nothing.item(), h1.grad.abs().max().item()
+            (0.0, 0.0)
         """
         return self._penalty(*representations)
 
@@ -95,6 +163,13 @@ class TrialContext:
 
         Raises:
             InputError: the widths are needed, or the loss cannot compare them.
+
+        Example:
+            >>> import raysweep
+            >>> options = {"learned": True}
+            >>> trial = raysweep.TrialContext.by_hand(arm="forced", strength=1.0, options=options)
+            >>> [parameter.numel() for parameter in trial.parameters()]
+            [1]
         """
         found = self._penalty.parameters(*widths)
         self._penalty.to(self.device)
@@ -113,6 +188,11 @@ class TrialContext:
 
         Raises:
             TrialError: an epoch or a value that is none.
+
+        Example:
+            >>> import raysweep
+            >>> raysweep.TrialContext.by_hand().log(1, loss=0.7, f1=0.4)
+            True
         """
         if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
             raise TrialError(f"trial.log: epoch is {epoch!r}; expected a whole number, 0 or more")
@@ -122,7 +202,7 @@ class TrialContext:
                 f"trial.log: epoch {epoch}, and search.halving.epochs ends at "
                 f"{halving.epochs[-1]}; its last number is the epochs of a whole trial"
             )
-        point = {name: _number(value, f"trial.log: {name}") for name, value in metrics.items()}
+        point = {name: number(value, f"trial.log: {name}") for name, value in metrics.items()}
         if self._followed is not None:
             point.setdefault("alignment", self._followed)
             self._followed = None
@@ -144,6 +224,13 @@ class TrialContext:
 
         Raises:
             InputError: an unknown split, or shapes that do not fit.
+
+        Example:
+            >>> import raysweep
+            >>> trial = raysweep.TrialContext.by_hand(metrics={"cka": {}})
+            >>> h1 = [[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [4.0, 3.0]]
+            >>> trial.measure("test", h1, h1)
+            {'cka': 1.0}
         """
         if split not in MEASURED_SPLITS:
             raise InputError(f"trial.measure: split is {split!r}; expected validation or test")
@@ -181,6 +268,13 @@ class TrialContext:
         Raises:
             InputError: something else is in it.
             OSError: the output cannot be written.
+
+        Example:
+            >>> import raysweep, torch
+            >>> trial = raysweep.TrialContext.by_hand()
+            >>> trial.save({"epoch": 3, "weights": torch.ones(2)})
+            >>> trial.load()
+            {'epoch': 3, 'weights': tensor([1., 1.])}
         """
         kept = {
             "state": state,
@@ -195,6 +289,11 @@ class TrialContext:
         """The last state that was saved, with tensors on the CPU; None at a first start.
 
         What was logged and measured until then, and the random generators, are as they were.
+
+        Example:
+            >>> import raysweep
+            >>> raysweep.TrialContext.by_hand().load() is None
+            True
         """
         content = self._place.kept()
         if content is None:
@@ -211,8 +310,8 @@ class TrialContext:
         restore_random_states(kept["random"])
         return kept["state"]
 
-    def leave(self) -> None:
-        """Called by raysweep when the trial has ended."""
+    def _leave(self) -> None:
+        """The trial has ended."""
         self._place.leave()
 
     def __repr__(self) -> str:
@@ -221,96 +320,6 @@ class TrialContext:
             f"TrialContext({cell or 'one cell'}; draw={self.draw}, seed={self.seed}, "
             f"strength={self.strength:g}, arm={self.arm}, stage={self.stage})"
         )
-
-
-class Told:
-    """What a trial has told, as its row needs it.
-
-    Args:
-        context: the trial's.
-        returned: what its function returned; None where it has logged its metrics last.
-        source: what it is called in messages.
-    """
-
-    def __init__(self, context: TrialContext, returned: object, source: str) -> None:
-        self._context, self._source = context, source
-        self.logged = dict(sorted(context._logged.items()))
-        self.measured = dict(context._measured)
-        self.penalty = context._penalty
-        self.metrics = self._metrics(returned)
-
-    def _metrics(self, returned: object) -> dict[str, float]:
-        if returned is None:
-            last = self.logged[max(self.logged)] if self.logged else {}
-            return {name: value for name, value in last.items() if is_metric(name)}
-        if not isinstance(returned, Mapping):
-            raise TrialError(
-                f"{self._source} returned {type(returned).__name__}; return a mapping of metrics, "
-                "such as {'f1_validation': 0.8, 'f1_test': 0.8}"
-            )
-        for name in returned:
-            if not isinstance(name, str) or not is_metric(name):
-                raise TrialError(f"{self._source} returned a metric {name!r}; {METRIC_NAMES}")
-        place = f"{self._source}: metric "
-        return {name: _number(value, place + name) for name, value in returned.items()}
-
-    def missing(self, study: TrialStudy, trial: Trial) -> str:
-        """What the study needs of the trial and it has not told; empty where all is there."""
-        wanted = []
-        if not trial.epochs:
-            wanted.append((study.verdict.performance, "verdict.performance"))
-        if "performance" in study.criteria and trial.stage is Stage.SEARCH:
-            wanted.append((study.searched_performance, "the search"))
-        for name, by in dict(wanted).items():
-            if name not in self.metrics:
-                there = listed(self.metrics) or "none"
-                return f"{self._source} returned no {name}, which {by} asks for (metrics: {there})"
-        splits = []
-        if "alignment" in study.criteria and trial.stage is Stage.SEARCH:
-            splits.append(("validation", "search.objective"))
-        if study.verdict.alignment is not None and not trial.epochs:
-            splits.append(("test", "verdict.alignment"))
-        for split, by in splits:
-            if named("alignment", study.metric, split) not in self.measured:
-                return (
-                    f"{self._source} measured no alignment on the {split} split, which {by} asks "
-                    f"for; call trial.measure({split!r}, h1, h2)"
-                )
-        return ""
-
-    def diverged(self, study: TrialStudy, trial: Trial) -> str:
-        """Which metric that the study needs is no finite number; empty where all are."""
-        names = [study.verdict.performance, study.searched_performance]
-        for name in dict.fromkeys(names):
-            value = self.metrics.get(name, 0.0)
-            if not math.isfinite(value):
-                return f"{name} is {value:g}"
-        return ""
-
-
-METRIC_NAMES = (
-    "name it with the split it is of, such as f1_validation or f1_test, and not as raysweep's own "
-    "columns are (alignment_..., chance_..., n_test and so on)"
-)
-
-
-def is_metric(name: str) -> bool:
-    """Whether a trial may give a metric of that name."""
-    column = column_of(name)
-    as_built_in = column.family in ("performance", "loss") and column.split in MEASURED_SPLITS
-    return as_built_in or is_own_metric(name)
-
-
-def _number(value: object, place: str) -> float:
-    """A number of Python, NumPy or torch as a float; NaN and infinities, too."""
-    plain = value
-    if isinstance(value, torch.Tensor | np.ndarray | np.generic) and math.prod(value.shape) == 1:
-        plain = value.item()
-    if isinstance(plain, bool) or not isinstance(plain, Real):
-        shown = str(value)
-        shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
-        raise TrialError(f"{place} is {shown} ({type(value).__name__}); expected a number")
-    return float(plain)
 
 
 def _layer(h: object, place: int) -> torch.Tensor:
@@ -326,24 +335,3 @@ def _layer(h: object, place: int) -> torch.Tensor:
     if not found.is_floating_point() or found.dtype in (torch.float16, torch.bfloat16):
         found = found.to(torch.float32 if found.is_floating_point() else torch.float64)
     return found
-
-
-def facts_of(context: TrialContext) -> dict[str, Any]:
-    """What a command is told of its trial, as JSON holds it."""
-    return {
-        "cell": dict(context.cell),
-        "draw": context.draw,
-        "seed": context.seed,
-        "strength": context.strength,
-        "options": dict(context.options),
-        "arm": context.arm.value,
-        "stage": context.stage.value,
-        "epochs": context.epochs,
-        "device": context.device,
-        "folder": str(context.folder),
-    }
-
-
-def written(facts: Mapping[str, Any]) -> str:
-    """Facts as the text of a file."""
-    return json.dumps(facts, indent=1, sort_keys=True) + "\n"

@@ -7,9 +7,10 @@ import numpy as np
 
 from raysweep.errors import InputError
 from raysweep.kinds.trial.command import run_command
-from raysweep.kinds.trial.context import Told, TrialContext, TrialError
+from raysweep.kinds.trial.context import TrialContext
 from raysweep.kinds.trial.seeding import as_found, seed_everything
 from raysweep.kinds.trial.study import TrialStudy
+from raysweep.kinds.trial.told import Told, TrialError
 from raysweep.plugins.user_code import imported
 from raysweep.study.files import check_digests, check_files
 from raysweep.trials.columns import CURVE_EPOCHS, named
@@ -62,7 +63,7 @@ def run_trial(
             seed_everything(context)
             returned = _returned(study, context)
     finally:
-        context.leave()
+        context._leave()
     seconds = time.monotonic() - started
     told = Told(context, returned, source)
     missing = told.missing(study, trial) if whole else ""

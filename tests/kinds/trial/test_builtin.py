@@ -27,6 +27,8 @@ FIXED: dict[str, Any] = {
     "evaluation": {"metrics": {"unbiased_cka": {}}},
 }
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture(scope="module")
 def effects(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.Series, pd.Series]:

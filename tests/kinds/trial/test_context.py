@@ -14,8 +14,8 @@ from trial_runs import study
 
 import raysweep
 from raysweep.errors import InputError
-from raysweep.kinds.trial.context import Told, TrialError
 from raysweep.kinds.trial.study import TrialStudy
+from raysweep.kinds.trial.told import Told, TrialError
 from raysweep.metrics import Preprocessing, calibrate_layers
 from raysweep.seeds import derive_seed
 from raysweep.study.cells import expand

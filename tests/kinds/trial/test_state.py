@@ -12,8 +12,9 @@ from trial_contexts import Make, maker, pair
 
 import raysweep
 from raysweep.errors import InputError
-from raysweep.kinds.trial.context import Told, TrialContext
+from raysweep.kinds.trial.context import TrialContext
 from raysweep.kinds.trial.state import pack_state, unpack_state
+from raysweep.kinds.trial.told import Told
 from raysweep.trials.trial import Arm
 
 
