@@ -15,7 +15,7 @@ import yaml
 from tiny_runs import assert_same_table, raysweep, table, words
 from trial_runs import KNOWN, ran
 
-import raysweep
+import raysweep as package
 from raysweep.errors import InputError
 from raysweep.kinds.trial.study import TrialStudy
 from raysweep.study import checks
@@ -182,7 +182,7 @@ def test_a_command_ends_with_its_worker_and_all_it_started(tmp_path: Path) -> No
     )
     code = (
         "import subprocess, sys\n"
-        f"guard = {str(Path(raysweep.__file__).parent / 'kinds' / 'trial' / 'guard.py')!r}\n"
+        f"guard = {str(Path(package.__file__).parent / 'kinds' / 'trial' / 'guard.py')!r}\n"
         "words = [sys.executable, '-I', '-S', guard, *sys.argv[1:]]\n"
         "subprocess.Popen(words, stdin=subprocess.PIPE).wait()\n"
     )
