@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raysweep.runners import ray_cluster
+from raysweep.runners import placement, ray_cluster
 
 # isort: split
 # Only now: ray_cluster sets what Ray reads when it is imported.
@@ -301,7 +301,7 @@ def run(
     folders = contextlib.ExitStack()
     try:
         storage = folders.enter_context(scratch("tune"))
-        slots = ray_cluster.slots(
+        slots = placement.slots(
             study, wait_s, lambda what: observer.started(sweep, f"Ray {address}, {what}")
         )
         observer.started(sweep, f"Ray {address}, {counted(slots, 'pack')} at a time")
@@ -312,7 +312,7 @@ def run(
             "pack_limit_s": pack_limit_s,
         }
         trainable = tune.with_resources(
-            tune.with_parameters(_PackTrainable, **parameters), ray_cluster.needs(study)
+            tune.with_parameters(_PackTrainable, **parameters), placement.needs(study)
         )
         tuner = tune.Tuner(
             trainable,

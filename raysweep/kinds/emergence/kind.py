@@ -114,7 +114,7 @@ class Emergence(Kind[EmergenceStudy, "EmergenceSweep"]):
 
     def tables(self, study: EmergenceStudy, conclusion: "Conclusion") -> "list[ConsoleRenderable]":
         """Emergent alignment, one row per value of a characteristic."""
-        from raysweep.kinds.display import emergence_table
+        from raysweep.kinds.answer_tables import emergence_table
 
         return [emergence_table(conclusion.emergence)] if len(conclusion.emergence) else []
 

@@ -177,7 +177,7 @@ class Searching(Kind[S, "ForcingSweep"], Generic[S]):
 
     def tables(self, study: S, conclusion: "Conclusion") -> "list[ConsoleRenderable]":
         """The verdicts."""
-        from raysweep.kinds.display import verdict_table
+        from raysweep.kinds.answer_tables import verdict_table
         from raysweep.text import counted
 
         effects, tested = conclusion.effects, conclusion.tested
