@@ -35,6 +35,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python tests/benchmarks/bench_cells.py
 	$(BIN)/python tests/benchmarks/bench_tracking.py
 	$(BIN)/python tests/benchmarks/bench_busy.py
+	$(BIN)/python tests/benchmarks/bench_trials.py
 	$(BIN)/python tests/benchmarks/bench_gpu.py
 
 clean:

@@ -19,6 +19,7 @@ __all__ = [
     "InputError",
     "Run",
     "Study",
+    "TrialContext",
     "analysis",
     "load_study",
     "losses",
@@ -26,6 +27,7 @@ __all__ = [
     "metrics",
     "open_run",
     "run",
+    "seed_everything",
 ]
 
 TYPE_CHECKING = False
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from raysweep.api.run import Run, open_run, run
     from raysweep.api.study import Study, load_study
     from raysweep.errors import InputError
+    from raysweep.kinds.trial.context import TrialContext
+    from raysweep.kinds.trial.seeding import seed_everything
     from raysweep.metrics.measurement import measure
 
 _MODULES = ("analysis", "losses", "metrics")
@@ -43,10 +47,12 @@ _MEMBERS = {
     "InputError": "raysweep.errors",
     "Run": "raysweep.api.run",
     "Study": "raysweep.api.study",
+    "TrialContext": "raysweep.kinds.trial.context",
     "load_study": "raysweep.api.study",
     "measure": "raysweep.metrics.measurement",
     "open_run": "raysweep.api.run",
     "run": "raysweep.api.run",
+    "seed_everything": "raysweep.kinds.trial.seeding",
 }
 
 

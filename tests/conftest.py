@@ -97,11 +97,12 @@ def uri(empty_database: Path, tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def compiled_kernel() -> None:
     """The kernel with all its losses, compiled in two processes where it would be in twenty."""
+    from raysweep.training.engine import KERNEL_LOSSES
     from raysweep.training.kernel_cache import make_ready
-    from raysweep.training.kernel_losses import ROUTINES
+    from raysweep.training.kernel_losses import routines_of
 
     for dtype in ("float32", "float64"):
-        make_ready(dtype, *ROUTINES.values())
+        make_ready(dtype, *routines_of(*KERNEL_LOSSES))
 
 
 @pytest.fixture(scope="module")

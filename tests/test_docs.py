@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 from rewrite_guide import rewritten
+from study_fields import fields
 
 from raysweep.cli import app
 from raysweep.kinds.emergence.study import EmergenceStudy
@@ -21,18 +21,6 @@ DOCUMENTS = sorted(
     and ".venv" not in path.parts
 )
 GUIDE = (ROOT / "search_spaces" / "README.md").read_text()
-
-
-def fields(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Dotted names of all fields of a study, down to the leaves."""
-    found = []
-    for name, field in model.model_fields.items():
-        annotation = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            found += fields(annotation, f"{prefix}{name}.")
-        else:
-            found.append(f"{prefix}{name}")
-    return found
 
 
 def documented(field: str) -> bool:

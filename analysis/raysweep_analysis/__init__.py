@@ -2,10 +2,11 @@
 
 Example:
     >>> from raysweep import analysis
-    >>> trials = analysis.load_trials("results/tiny")
+    >>> from raysweep.analysis.examples import FORCING
+    >>> trials = analysis.load_trials(FORCING)
     >>> effects = analysis.forcing_effects(trials, performance="performance_2_test")
-    >>> effects[["n", "verdict"]].values.tolist()
-    [[3, 'inconclusive']]
+    >>> effects[["n", "verdict"]].head(2).values.tolist()
+    [[15, 'hurts'], [15, 'inconclusive']]
 """
 
 import sys

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from raysweep.errors import InputError
+from raysweep.trials.columns import PERFORMANCE
 from raysweep_analysis.draws import draw_effects, numeric_covariate
 from raysweep_analysis.inference import (
     CrossingSet,
@@ -30,7 +31,7 @@ _RESAMPLES = 2_000
 
 def boundary(
     trials: pd.DataFrame,
-    performance: str = "performance_fused_test",
+    performance: str = PERFORMANCE,
     along: str | None = None,
     by: Sequence[str] = (),
     alpha: float = 0.05,
@@ -69,6 +70,14 @@ def boundary(
 
     Raises:
         InputError: `along` or `by` is not in the table.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> lines = analysis.boundary(trials, along="U")
+        >>> lines.loc[lines["chosen_by"] == "alignment", "set"].tolist()
+        ['interval']
     """
     units = draw_effects(trials, performance, reference)
     told, lines = [], []

@@ -7,6 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raysweep.errors import InputError
+from raysweep.trials.columns import PERFORMANCE, column_of
+from raysweep.trials.criteria import BOTH, CRITERIA
 from raysweep_analysis.inference import (
     detectable_effect,
     hedges_dz,
@@ -16,7 +18,6 @@ from raysweep_analysis.inference import (
     tost,
 )
 from raysweep_analysis.load import (
-    CRITERIA,
     alignment_column,
     check_seeds,
     describe_cells,
@@ -29,7 +30,7 @@ from raysweep_analysis.verdicts import reasons, verdicts
 
 def forcing_effects(
     trials: pd.DataFrame,
-    performance: str = "performance_fused_test",
+    performance: str = PERFORMANCE,
     alpha: float = 0.05,
     margin: float = 0.005,
     *,
@@ -83,6 +84,13 @@ def forcing_effects(
     Raises:
         InputError: an unknown column, an alpha outside (0, 1), a negative margin, seeds shared by
             search and confirmation, or several strengths for one criterion.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> analysis.forcing_effects(trials)["verdict"].value_counts().to_dict()
+        {'hurts': 37, 'equivalent': 20, 'inconclusive': 14, 'helps': 9}
     """
     if not _is_number(alpha) or not 0 < alpha < 1:
         raise InputError(f"alpha is {alpha!r}; expected a number between 0 and 1")
@@ -90,7 +98,7 @@ def forcing_effects(
         raise InputError(f"margin is {margin!r}; expected 0 or more, in the unit of {performance}")
     trials = plain(trials)
     check_seeds(trials)
-    measure = alignment_column(trials, performance, alignment)
+    measure = alignment_column(trials, column_of(performance).split, alignment)
     rows = confirm_rows(trials, {"y": performance} | ({"a": measure} if measure else {}))
     cells = describe_cells(trials)
     forced = rows[rows["arm"] == "forced"]
@@ -139,7 +147,7 @@ def _criteria(forced: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     found = forced[GROUP].drop_duplicates()
     if "objective" not in trials:
         return found
-    both = trials.loc[trials["objective"].astype(str) == "both", PLACE].drop_duplicates()
+    both = trials.loc[trials["objective"].astype(str) == BOTH, PLACE].drop_duplicates()
     both = both.merge(found.loc[found["chosen_by"].isin(CRITERIA), PLACE].drop_duplicates())
     wanted = both.merge(pd.DataFrame({"chosen_by": CRITERIA}), how="cross")
     return pd.concat([wanted, found]).drop_duplicates()
@@ -149,6 +157,10 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+_ALIGNMENT = (
+    *("alignment_none", "alignment_forced", "alignment_gain"),
+    *("alignment_ci_low", "alignment_ci_high"),
+)
 _RESULTS = (
     *(
         "strength",
@@ -166,8 +178,7 @@ _RESULTS = (
     *("verdict", "reason", "smallest_detectable_effect"),
     *("effect_vs_placebo", "placebo_ci_low", "placebo_ci_high"),
     *("p_vs_placebo", "p_vs_placebo_adjusted", "verdict_vs_placebo"),
-    *("alignment", "alignment_none", "alignment_forced", "alignment_gain"),
-    *("alignment_ci_low", "alignment_ci_high"),
+    *("alignment", *_ALIGNMENT),
 )
 
 
@@ -229,8 +240,7 @@ def _contrast(
 def _alignment(
     rows: pd.DataFrame, groups: pd.DataFrame, alpha: float, unit: Unit, measure: str | None
 ) -> pd.DataFrame:
-    names = ("none", "forced", "gain", "ci_low", "ci_high")
-    table = pd.DataFrame(np.nan, index=groups.index, columns=[f"alignment_{n}" for n in names])
+    table = pd.DataFrame(np.nan, index=groups.index, columns=list(_ALIGNMENT))
     table.insert(0, "alignment", measure or "")
     if measure is None:
         return table

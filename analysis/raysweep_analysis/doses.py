@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from raysweep.trials.columns import PERFORMANCE, column_of
 from raysweep_analysis.inference import isotonic, max_t, moments, paired_t, single_peaked, two_lines
 from raysweep_analysis.load import (
     alignment_column,
     describe_cells,
     higher_is_better,
     plain,
+    usable,
     values_of,
 )
 from raysweep_analysis.pairs import PLACE
@@ -35,7 +37,7 @@ SHAPE_COLUMNS = [
 
 def dose_response(
     trials: pd.DataFrame,
-    performance: str = "performance_fused_test",
+    performance: str = PERFORMANCE,
     alignment: str | None = None,
     alpha: float = 0.05,
     stage: str = "search",
@@ -60,13 +62,23 @@ def dose_response(
         `best_for` (`performance`, `alignment`, both joined by `+`, or empty). `effect`, its ends
         and `fit` are in the outcome's unit: of accuracy and regret a share (0.01 is a point), of
         losses nats; those of alignment in the unit of its column.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> curves = analysis.dose_response(trials)
+        >>> curves["strength"].gt(0).all()
+        np.True_
+        >>> len(curves), curves["cell"].nunique()
+        (360, 40)
     """
     return doses(trials, performance, alignment, alpha, stage)[0]
 
 
 def dose_shapes(
     trials: pd.DataFrame,
-    performance: str = "performance_fused_test",
+    performance: str = PERFORMANCE,
     alignment: str | None = None,
     alpha: float = 0.05,
     stage: str = "search",
@@ -79,21 +91,28 @@ def dose_shapes(
         slope_high p_low p_high p_inverted_u`), `shape` (`inverted U`, `some effect`, `no effect
         shown`, or `unknown`), and `note` (what is missing). Effects are in the outcome's unit, as
         in `dose_response`; slopes in that per factor 10 of the strength.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> len(analysis.dose_shapes(trials))
+        40
     """
     return doses(trials, performance, alignment, alpha, stage)[1]
 
 
 def doses(
     trials: pd.DataFrame,
-    performance: str = "performance_fused_test",
+    performance: str = PERFORMANCE,
     alignment: str | None = None,
     alpha: float = 0.05,
     stage: str = "search",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`dose_response` and `dose_shapes` in one go."""
     trials = plain(trials)
-    measure = alignment_column(trials, performance, alignment)
-    ok = trials["status"].astype(str) == "ok"
+    measure = alignment_column(trials, column_of(performance).split, alignment)
+    ok = usable(trials)
     arm = trials["arm"].astype(str)
     use = ok & (trials["stage"].astype(str) == stage) & arm.isin(["none", "forced"])
     rows = trials.loc[use, [*PLACE, "draw", "seed", "strength"]].assign(

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from raysweep.trials.columns import named
 from raysweep_analysis.load import check_seeds, descriptors, plain
 from raysweep_analysis.pairs import GROUP, PAIR, confirm_rows, paired
 
@@ -27,6 +28,14 @@ def draw_effects(trials: pd.DataFrame, performance: str, reference: str = "none"
         `dataset` (a label shared by units trained on the very same data), and the descriptors of
         the cell at this draw. `effect` is in the outcome's unit (of accuracy and regret a share,
         0.01 is a point; of losses nats), `variance` in its square.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> by_draw = analysis.draw_effects(trials, "performance_fused_test")
+        >>> by_draw.groupby(["cell", "chosen_by"]).size().unique().tolist()
+        [15]
     """
     trials = plain(trials)
     check_seeds(trials)
@@ -76,5 +85,5 @@ def numeric_covariate(units: pd.DataFrame, name: str) -> pd.Series:
     if name == "redundancy - uniqueness":
         return units["pid_R"] - units["pid_U1"] - units["pid_U2"]
     if name in ("width", "depth") and name not in units:
-        return (units[f"{name}_1"] * units[f"{name}_2"]).astype(float) ** 0.5
+        return (units[named(name, 1)] * units[named(name, 2)]).astype(float) ** 0.5
     return units[name].astype(float)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from raysweep.errors import InputError
+from raysweep.trials.columns import PERFORMANCE_2, column_of
 from raysweep_analysis.draws import MODEL_SCALE, numeric_covariate
 from raysweep_analysis.inference import (
     correlation,
@@ -48,7 +49,8 @@ def emergent(
         InputError: no alignment column, or no such depth.
     """
     trials = plain(trials)
-    measure = alignment_column(trials, performance or f"alignment_{split}", alignment)
+    split = column_of(performance).split if performance else split
+    measure = alignment_column(trials, split, alignment)
     if measure is None:
         raise InputError("the trial table has no alignment column; emergence is about alignment")
     if depth not in descriptors(trials):
@@ -66,7 +68,7 @@ def emergent(
 
 def alignment_performance(
     trials: pd.DataFrame,
-    performance: str = "performance_2_test",
+    performance: str = PERFORMANCE_2,
     alignment: str | None = None,
     depth: str = "depth_2",
     alpha: float = 0.05,
@@ -93,6 +95,14 @@ def alignment_performance(
         (`alignment-performance`, `performance-depth`, `alignment-depth`,
         `alignment-performance given depth`), `n` (models), `pearson pearson_low pearson_high
         p_pearson spearman spearman_low spearman_high p_spearman`. A constant side gives NaN.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import DRAWS
+        >>> trials = analysis.load_trials(DRAWS)
+        >>> found = analysis.alignment_performance(trials, permutations=99)
+        >>> found["pair"].nunique()
+        4
     """
     rows, measure = emergent(trials, performance, alignment, depth)
     keys = _data_keys(rows)
@@ -171,6 +181,13 @@ def emergence_trends(
 
     Raises:
         InputError: unknown columns, or `reduce` that is neither max nor mean.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import DRAWS
+        >>> trials = analysis.load_trials(DRAWS)
+        >>> analysis.emergence_trends(trials)["rho"].round(2).tolist()
+        [-1.0, -0.98, -1.0]
     """
     units, measure = alignment_by_draw(trials, along, by, alignment, reduce, split)
     kept = [name for name in by if name in units]
@@ -216,7 +233,7 @@ def alignment_by_draw(
     """Emergent alignment per (study, data, by..., x = along, draw), and the column it came from."""
     if reduce not in ("max", "mean"):
         raise InputError(f"reduce = {reduce!r}; expected max or mean")
-    measure = alignment_column(trials, f"alignment_{split}", alignment)
+    measure = alignment_column(trials, split, alignment)
     if measure is None:
         raise InputError("the trial table has no alignment column; emergence is about alignment")
     use = _measured(trials)

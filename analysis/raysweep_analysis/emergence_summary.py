@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from raysweep.trials.columns import beside
 from raysweep_analysis.emergence import alignment_by_draw
 
 _PAIRS = {
@@ -34,13 +35,21 @@ def emergence_summary(
         alignment over models, mean over heterogeneity and draws), `chance` (what shuffled pairs of
         these models give) and `corrected` (0 at chance, 1 at the ideal), NaN without calibration;
         medians of the correlations over models, NaN without.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import DRAWS
+        >>> trials = analysis.load_trials(DRAWS)
+        >>> by_model = analysis.alignment_performance(trials, permutations=99)
+        >>> summary = analysis.emergence_summary(trials, by_model)
+        >>> bool((summary["best"] > summary["chance"]).all())
+        True
     """
     best, measure = alignment_by_draw(trials, along, alignment=alignment)
     means = {"best": best}
-    stem = measure.removeprefix("alignment_")
     for name in ("chance", "corrected"):
-        if f"{name}_{stem}" in trials:
-            means[name] = alignment_by_draw(trials, along, alignment=f"{name}_{stem}")[0]
+        if (column := beside(measure, name)) in trials:
+            means[name] = alignment_by_draw(trials, along, alignment=column)[0]
     keys = ["data", "x"]
     parts = [frame.groupby(keys)["alignment"].mean().rename(n) for n, frame in means.items()]
     table = pd.concat([*parts, best.groupby(keys)["draw"].nunique().rename("draws")], axis=1)

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from raysweep.errors import InputError
-from raysweep.trials.columns import REQUIRED
+from raysweep.trials.columns import REQUIRED, Column, Role, beside, column_of, named
 from raysweep.trials.table import read_table
 
 Source = str | Path | pd.DataFrame
@@ -19,32 +19,6 @@ CHOICES = {
     "stage": ("search", "confirm", "tune", "measure"),
     "status": ("ok", "diverged", "failed"),
 }
-CRITERIA = ("alignment", "performance")
-
-# What a row is, what it took and what came out. Every other column describes the cell, so that a
-# new dataset's characteristics reach the tables and figures without a change here.
-_NOT_DESCRIPTORS = frozenset(
-    {
-        *REQUIRED,
-        *("reason", "chosen_by", "objective", "generation", "number"),
-        *("gradient_ratio", "best_epoch", "best_epoch_1", "best_epoch_2", "diverged_step"),
-        *("steps", "unforced_steps"),
-        # Chosen by the tuning of an emergence study.
-        *("modality", "learning_rate_1", "learning_rate_2", "weight_decay_1", "weight_decay_2"),
-    }
-)
-# Options of the loss: those that the search proposed differ within a cell.
-OPTION_PREFIX = "option_"
-_OUTCOME_PREFIXES = (
-    *("alignment_", "pair_", "chance_", "corrected_", "distinct_rows_", "undefined_"),
-    *("performance_", "loss_", "regret_"),
-)
-_MACHINE_SUFFIXES = ("_seconds", "_s", "_gib", "_bytes")
-INFORMATION = (
-    *("I1", "I2", "I3", "I4", "I12", "I_all", "I_shared", "I_X1X2"),
-    *("pid_R", "pid_U1", "pid_U2", "pid_S"),
-    *("bayes_1", "bayes_2", "bayes_3", "bayes_4", "bayes_fused"),
-)
 # The order in which a reader looks for what a cell is.
 _LABEL_ORDER = (
     *("data", "file", "modalities", "U", "R", "overlap", "D_phi", "loss", "encoder"),
@@ -68,6 +42,13 @@ def load_trials(source: Source | Sequence[Source], several_studies: bool = False
         InputError: nothing to read, missing columns, unknown arms, stages or statuses, a key that
             occurs twice, several studies, or a seed used both to search for a strength and to
             confirm it.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> trials["stage"].unique().tolist()
+        ['search', 'confirm']
     """
     sources: Iterable[Source]
     sources = [source] if isinstance(source, str | Path | pd.DataFrame) else list(source)
@@ -83,12 +64,16 @@ def load_trials(source: Source | Sequence[Source], several_studies: bool = False
 def descriptors(trials: pd.DataFrame) -> list[str]:
     """The columns that describe a cell: data characteristics, model scale and fixed settings."""
     return [
-        name
-        for name in map(str, trials.columns)
-        if name not in _NOT_DESCRIPTORS
-        and not name.startswith((*_OUTCOME_PREFIXES, OPTION_PREFIX))
-        and not name.endswith(_MACHINE_SUFFIXES)
+        column.name
+        for column in map(column_of, map(str, trials.columns))
+        if column.role.describes_cells or (_is_unseen(column) and _is_fixed(trials, column.name))
     ]
+
+
+def usable(trials: pd.DataFrame) -> pd.Series:
+    """Which rows count: those that are ok, and that no search stopped before their end."""
+    ok = trials["status"].astype(str) == "ok"
+    return ok & trials["stopped_after"].isna() if "stopped_after" in trials else ok
 
 
 def searched_options(trials: pd.DataFrame) -> pd.Series:
@@ -98,17 +83,17 @@ def searched_options(trials: pd.DataFrame) -> pd.Series:
     a study are fixed there. Empty where there are none.
     """
     words = pd.Series("", index=trials.index)
-    for name in map(str, trials.columns):
-        if name.startswith(OPTION_PREFIX):
-            searched = trials.groupby("study")[name].transform("nunique") > 1
-            part = trials[name].map(partial(_option_part, name.removeprefix(OPTION_PREFIX)))
+    for column in map(column_of, map(str, trials.columns)):
+        if column.family == "option":
+            searched = trials.groupby("study")[column.name].transform("nunique") > 1
+            part = trials[column.name].map(partial(_option_part, column.option))
             words = (words + " " + part.where(searched, "")).str.strip()
     return words
 
 
 def is_information(name: str) -> bool:
     """Whether a descriptor is information or Bayes accuracy, exact or estimated."""
-    return name.removesuffix("_estimated") in INFORMATION
+    return column_of(name).role is Role.INFORMATION
 
 
 def describe_cells(trials: pd.DataFrame) -> pd.DataFrame:
@@ -162,10 +147,11 @@ def axes_of(cells: pd.DataFrame, among: Sequence[str] | None = None) -> list[str
 
 def shown_name(cells: pd.DataFrame, name: str) -> str:
     """`width` for `width_1` where both encoders have the same; else the name as it is."""
-    stem, _, end = name.rpartition("_")
-    other = f"{stem}_2"
-    if end == "1" and stem in ("width", "depth") and other in cells:
-        return stem if (cells[name] == cells[other]).all() else name
+    column = column_of(name)
+    if column.family in ("width", "depth") and column.modality == "1":
+        other = named(column.family, 2)
+        if other in cells and (cells[name] == cells[other]).all():
+            return column.family
     return name
 
 
@@ -199,24 +185,34 @@ def values_of(trials: pd.DataFrame, outcome: str) -> pd.Series:
     """
     if outcome in trials:
         return pd.to_numeric(trials[outcome], errors="coerce").astype(float)
-    if outcome.startswith("regret_"):
-        accuracy = "performance_" + outcome.removeprefix("regret_")
-        bayes = "bayes_" + outcome.split("_")[1]
-        if accuracy in trials and bayes in trials:
-            return (trials[bayes] - trials[accuracy]).astype(float)
-    present = [c for c in map(str, trials.columns) if c.startswith(_OUTCOME_PREFIXES)]
+    if has_outcome(trials, outcome):
+        bayes, accuracy = (trials[beside(outcome, of)] for of in ("bayes", "performance"))
+        return (bayes - accuracy).astype(float)
+    described = set(descriptors(trials))
+    present = [
+        name
+        for name in map(str, trials.columns)
+        if column_of(name).role is Role.OUTCOME and name not in described
+    ]
     raise InputError(
         f"the trial table has no column {outcome!r}; it has: {', '.join(present) or 'no outcomes'}"
     )
 
 
+def has_outcome(trials: pd.DataFrame, outcome: str) -> bool:
+    """Whether the table has an outcome, or what `values_of` makes it of."""
+    if outcome in trials or column_of(outcome).family != "regret":
+        return outcome in trials
+    return all(beside(outcome, of) in trials for of in ("bayes", "performance"))
+
+
 def higher_is_better(outcome: str) -> bool:
     """Whether more of an outcome is better: losses and regrets are to be small."""
-    return not outcome.startswith(("loss_", "regret_"))
+    return not column_of(outcome).better_is_less
 
 
-def alignment_column(trials: pd.DataFrame, outcome: str, wanted: str | None = None) -> str | None:
-    """The alignment column to report beside an outcome: the wanted one, else one of its split.
+def alignment_column(trials: pd.DataFrame, split: str, wanted: str | None = None) -> str | None:
+    """The alignment column to report: the wanted one, else one of the split, or of another.
 
     Of several on the same split a CKA comes first: it is what the paper's figures show.
 
@@ -224,24 +220,34 @@ def alignment_column(trials: pd.DataFrame, outcome: str, wanted: str | None = No
         InputError: the wanted column is not in the table.
     """
     present = [
-        c
-        for c in map(str, trials.columns)
-        if c.startswith("alignment_")
-        and not c.startswith("alignment_layers_")
-        and trials[c].notna().any()
+        column
+        for column in map(column_of, map(str, trials.columns))
+        if column.family == "alignment" and trials[column.name].notna().any()
     ]
     if wanted is not None:
         if wanted not in trials:
-            raise InputError(
-                f"the trial table has no column {wanted!r}; it has: {', '.join(present) or 'none'}"
-            )
+            there = ", ".join(column.name for column in present) or "none"
+            raise InputError(f"the trial table has no column {wanted!r}; it has: {there}")
         return wanted
-    split = outcome.rsplit("_", 1)[-1]
 
-    def preference(column: str) -> tuple[bool, bool, bool]:
-        return not column.endswith("_" + split), not column.endswith("_test"), "cka" not in column
+    def preference(column: Column) -> tuple[bool, bool, bool]:
+        return column.split != split, column.split != "test", "cka" not in column.metric
 
-    return min(present, key=preference, default=None)
+    best = min(present, key=preference, default=None)
+    return None if best is None else best.name
+
+
+def _is_unseen(column: Column) -> bool:
+    """Whether a column of others may be what a cell is: nothing says what it is."""
+    return column.role is Role.OUTCOME and not (column.meaning or column.split)
+
+
+def _is_fixed(trials: pd.DataFrame, name: str) -> bool:
+    """Whether a column is the same in all trials of a cell and draw: what comes out is not."""
+    place = [n for n in ("study", "cell", "draw") if n in trials]
+    return not place or len(trials[[*place, name]].drop_duplicates()) == len(
+        trials[place].drop_duplicates()
+    )
 
 
 def _read(source: Source) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from raysweep.errors import InputError
+from raysweep.trials.columns import PERFORMANCE, named
 from raysweep_analysis.draws import draw_effects, numeric_covariate, paired_differences
 from raysweep_analysis.inference import MetaRegression, meta_regression
 from raysweep_analysis.load import descriptors, is_information, plain
@@ -26,7 +27,7 @@ COLUMNS = [
 
 def moderators(
     trials: pd.DataFrame,
-    performance: str = "performance_fused_test",
+    performance: str = PERFORMANCE,
     covariates: Sequence[str] | None = None,
     alpha: float = 0.05,
     reference: str = "none",
@@ -59,6 +60,14 @@ def moderators(
         of effects beyond the model); `note` (why a row has no estimate). `per_sd` and `tau` are in
         the outcome's unit (of accuracy and regret a share, 0.01 is a point; of losses nats),
         `estimate` and its ends in that per unit of the covariate.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> fitted = analysis.moderators(trials, covariates=["I_shared", "log2 width"])
+        >>> fitted.loc[fitted["model"] == "joint", "term"].unique().tolist()
+        ['I_shared', 'log2 width']
     """
     trials = plain(trials)
     units = draw_effects(trials, performance, reference)
@@ -75,14 +84,21 @@ def moderators(
 
 def default_covariates(units: pd.DataFrame) -> list[str]:
     """The covariates that vary over units, the most wanted first."""
-    redundancy = ["I_shared", "redundancy - uniqueness", "R", "overlap", "U", "pid_R_estimated"]
+    redundancy = [
+        "I_shared",
+        "redundancy - uniqueness",
+        "R",
+        "overlap",
+        "U",
+        named("estimated", "pid_R"),
+    ]
     first = next((n for n in redundancy if _varies(units, n)), None)
     wanted = [
         *([first] if first else []),
         *("pid_S", "D_phi", "log2 width", "log2 depth", "log2 n_train", "I12"),
     ]
     known = {*redundancy, "U1", "U2", "U3", "U4", "n_train", "parameters"}
-    known |= {f"{name}_{i}" for name in ("width", "depth") for i in (1, 2)}
+    known |= {named(name, i) for name in ("width", "depth") for i in (1, 2)}
     others = [
         n
         for n in descriptors(units)

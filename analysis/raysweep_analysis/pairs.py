@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raysweep.errors import InputError
-from raysweep_analysis.load import CRITERIA, searched_options, values_of
+from raysweep.trials.criteria import CRITERIA, chosen_by
+from raysweep_analysis.load import searched_options, values_of
 
 Unit = Literal["auto", "seed", "draw"]
 PLACE = ["study", "cell"]
@@ -57,7 +58,7 @@ def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame
     )[trials["stage"].astype(str) == "confirm"]
     none, others = rows[rows["arm"] == "none"], rows[rows["arm"] != "none"]
     both = ~others["chosen_by"].isin(["", *CRITERIA])
-    split = others[both].assign(chosen_by=others.loc[both, "chosen_by"].str.split(r"\W+"))
+    split = others[both].assign(chosen_by=others.loc[both, "chosen_by"].map(chosen_by))
     others = pd.concat([others[~both], split.explode("chosen_by")], ignore_index=True)
     criteria = others[GROUP].drop_duplicates()
     none = none.drop(columns="chosen_by").drop_duplicates().merge(criteria, on=PLACE, how="left")

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from raysweep.errors import InputError
+from raysweep.trials.columns import PERFORMANCE
 from raysweep.trials.outcomes import amount
 
 PLAN_NAME = "plan.json"
@@ -45,7 +46,7 @@ class AnalysisPlan:
     seeds: tuple[int, ...]
     search_seeds: tuple[int, ...]
     criteria: tuple[str, ...] = ("alignment",)
-    performance: str = "performance_fused_test"
+    performance: str = PERFORMANCE
     alpha: float = 0.05
     margin: float = 0.005
     unit: str = "auto"

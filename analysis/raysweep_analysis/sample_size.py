@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from raysweep.errors import InputError
+from raysweep.trials.columns import PERFORMANCE
 from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.inference import power_paired_t
-from raysweep_analysis.load import plain, searched_options, values_of
+from raysweep_analysis.load import plain, searched_options, usable, values_of
 from raysweep_analysis.pairs import PLACE
 
 _MOST = 100_000
@@ -89,7 +90,7 @@ def units_for_equivalence(
 
 def power(
     trials: pd.DataFrame,
-    performance: str = "performance_fused_test",
+    performance: str = PERFORMANCE,
     effect: float | None = None,
     alpha: float = 0.05,
     margin: float = 0.005,
@@ -117,6 +118,14 @@ def power(
         there is no difference, `n_more` (n_needed_family less what is there). NaN where no spread
         is known. `sd`, `sd_high` and `effect` are in the outcome's unit (of accuracy and regret a
         share, 0.01 is a point; of losses nats), the others count units.
+
+    Example:
+        >>> from raysweep import analysis
+        >>> from raysweep.analysis.examples import FORCING
+        >>> trials = analysis.load_trials(FORCING)
+        >>> needs = analysis.power(trials, effect=0.02)
+        >>> needs["unit"].unique().tolist()
+        ['draw']
     """
     trials = plain(trials)
     wanted_effect = margin if effect is None else effect
@@ -157,7 +166,7 @@ def _search_spread(
     trials: pd.DataFrame, performance: str
 ) -> dict[tuple[str, str], tuple[float, int]]:
     """Spread of (forced - none) over seeds and draws within proposals, pooled, and its n."""
-    ok = (trials["status"].astype(str) == "ok") & (trials["stage"].astype(str) == "search")
+    ok = usable(trials) & (trials["stage"].astype(str) == "search")
     rows = trials.loc[ok, [*PLACE, "draw", "seed", "strength"]].assign(
         y=values_of(trials, performance)[ok], options=searched_options(trials)[ok]
     )

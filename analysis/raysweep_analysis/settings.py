@@ -9,6 +9,7 @@ import pandas as pd
 from raysweep.study.fingerprint import science_digest
 from raysweep.study.reader import parse_study
 from raysweep.study.spec import StudyBase
+from raysweep.trials.columns import MEASURED_SPLITS, PERFORMANCE, column_of, named
 from raysweep.trials.storage import Output
 from raysweep_analysis.load import Source
 from raysweep_analysis.pairs import Unit
@@ -29,7 +30,7 @@ class Settings:
         alignment: the alignment column to report; by default the first of the same split.
     """
 
-    performance: str = "performance_fused_test"
+    performance: str = PERFORMANCE
     alpha: float = 0.05
     margin: float = 0.005
     unit: Unit = "auto"
@@ -81,14 +82,12 @@ def measured_alignment(settings: Settings, trials: pd.DataFrame) -> str | None:
 
 def _settings(study: StudyBase) -> Settings:
     tested = study.tested
-    split = tested.performance.rsplit("_", 1)[-1]
-    # alignment is measured on rows, so there is none of the population
-    split = "test" if split == "population" else split
+    split = column_of(tested.performance).split
     return Settings(
         performance=tested.performance,
         alpha=tested.alpha,
         margin=tested.margin,
-        alignment=f"alignment_{study.metric}_{split}",
+        alignment=named("alignment", study.metric, split if split in MEASURED_SPLITS else "test"),
     )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raysweep.folder.causes import FAILED, LIMITS, WAITING, cause, columns, limits
+from raysweep.trials.columns import column_of
 from raysweep.trials.outcomes import amount
 from raysweep_analysis.pairs import GROUP, PLACE
 
@@ -70,7 +71,7 @@ def causes_of(effects: pd.DataFrame, trials: pd.DataFrame) -> list[list[str]]:
     """Why each row without a pair has none (`raysweep.folder.causes`); of others what they lack."""
     metric = ""
     if len(effects):
-        metric = str(effects["alignment"].iloc[0]).removeprefix("alignment_").rpartition("_")[0]
+        metric = column_of(str(effects["alignment"].iloc[0])).metric
     lacking = [row for row in effects.to_dict("records") if _lacks(row)]
     there = _facts(trials, {(row["study"], row["cell"]) for row in lacking}, metric)
     found: list[list[str]] = []

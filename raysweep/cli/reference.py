@@ -6,7 +6,7 @@ from raysweep.data.registry import DATASETS
 from raysweep.losses import COMMON_OPTIONS, LOSSES
 from raysweep.metrics import REGISTRY
 from raysweep.plugins.options import Option
-from raysweep.trials.columns import columns_markdown
+from raysweep.trials.column_entries import columns_markdown
 
 
 def datasets_markdown() -> str:

@@ -100,10 +100,22 @@ def resume(
 
 
 @app.command()
-def validate(study: StudyArgument, overrides: SetOption = None) -> None:
+def validate(
+    study: StudyArgument,
+    overrides: SetOption = None,
+    try_out: Annotated[
+        bool,
+        typer.Option(
+            "--try", help="Run a short trial of each arm: are they paired, do they differ?"
+        ),
+    ] = False,
+) -> None:
     """Check a study file and try the code that it names; list all its faults at once."""
     resolved = load(study, overrides, _tell_code)
     stdout.print(f"{study}: a valid study ({resolved.name})", highlight=False)
+    if try_out:
+        for line in kind_of(resolved).try_out(resolved):
+            stdout.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _tell_code(line: str) -> None:
@@ -155,8 +167,9 @@ def plan(
         f"cells             {size.cells}",
         f"trials            {size.trials}",
         f"packs             {size.packs}",
-        f"models to train   {size.encoders} encoders, each with its head",
     ]
+    if size.encoders:
+        lines.append(f"models to train   {size.encoders} encoders, each with its head")
     smallest = detectable_effect(resolved)
     if smallest is not None:
         lines.append(

@@ -6,6 +6,7 @@ from raysweep.data.registry import find_dataset, load_estimate
 from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.study.cells import Cell
+from raysweep.trials.columns import named
 
 
 def data_facts(
@@ -38,4 +39,4 @@ def _information(cell: Cell, draw: int, view: Views) -> dict[str, float]:
         # Too few rows to estimate from, or more than two modalities; nothing else depends on it.
         return {}
     found = estimate.columns()
-    return {f"{name}_estimated": value for name, value in found.items() if np.isfinite(value)}
+    return {named("estimated", name): value for name, value in found.items() if np.isfinite(value)}

@@ -3,10 +3,12 @@
 Axis letters: n rows, d features, c classes, p distinct inputs, q joint inputs.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from raysweep.trials.columns import named
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -113,8 +115,9 @@ class Information:
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, tuple):
-                stem = "I" if entry.name == "I_further" else "bayes_"
-                found |= {f"{stem}{number}": v for number, v in enumerate(value, start=3)}
+                for number, v in enumerate(value, start=3):
+                    of_i = entry.name == "I_further"
+                    found[f"I{number}" if of_i else named("bayes", number)] = v
             elif value is not None:
                 found[entry.name] = value
         return found
@@ -127,7 +130,7 @@ class Views:
     Compares and hashes by identity: two loads that hit the same memory are the same object.
 
     Attributes:
-        inputs: for each modality, two or more, [n, d] float64, scaled with the training split's
+        inputs: for each modality, one or more, [n, d] float64, scaled with the training split's
             statistics; row i of all of them is the same sample.
         y: [n] int64 labels in 0..classes-1.
         classes: c, the number of labels.
@@ -154,6 +157,13 @@ class Views:
     def x2(self) -> Floats:
         """Modality 2, [n, d2]."""
         return self.inputs[1]
+
+    def alone(self, modality: int) -> "Views":
+        """The same rows of one modality (1, 2, ...), without what is known of several."""
+        at, population = modality - 1, self.population
+        if population is not None:
+            population = Population((population.inputs[at],), (population.margins[at],), None)
+        return replace(self, inputs=(self.inputs[at],), information=None, population=population)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from raysweep.text import counted, raised
+from raysweep.trials.columns import MEASURED_SPLITS, named
+from raysweep.trials.criteria import chosen_by
 from raysweep.trials.trial import Arm, Stage, Status
 
 Facts = Mapping[str, object]
@@ -34,7 +36,7 @@ def columns(metric: str) -> tuple[str, ...]:
     return (
         *("cell", "draw", "seed", "stage", "arm", "chosen_by", "number", "modality"),
         *("status", "diverged_step", "steps", "unforced_steps"),
-        *(f"{name}_{split}" for split in ("validation", "test") for name in _words(metric)),
+        *(name for split in MEASURED_SPLITS for name in _said(metric, split)),
     )
 
 
@@ -90,7 +92,7 @@ def limits(trials: Collection[Facts], criterion: str = "", metric: str = "") -> 
 
 def at_fault(trial: Facts, metric: str = "") -> bool:
     """Whether a trial diverged, has an undefined alignment, or forced nothing though it was to."""
-    undefined = any(_undefined(trial, metric, split) for split in ("validation", "test"))
+    undefined = any(_undefined(trial, metric, split) for split in MEASURED_SPLITS)
     return trial["status"] == Status.DIVERGED or undefined or forces_nothing(trial)
 
 
@@ -139,9 +141,8 @@ def _confirmed(trials: Iterable[Facts], arm: Arm, criterion: str) -> list[Facts]
 
 
 def _serves(trial: Facts, criterion: str) -> bool:
-    chosen = trial.get("chosen_by")
-    named = isinstance(chosen, str) and chosen != ""
-    return not criterion or not named or criterion in str(chosen).split("+")
+    chosen = chosen_by(trial.get("chosen_by"))
+    return not criterion or not chosen or criterion in chosen
 
 
 def _untrained(trials: Sequence[Facts], what: str) -> str:
@@ -253,14 +254,15 @@ def _undefined_words(
     return f"{LIMITS[1]}{len(undefined)} of {counted(len(trials), noun)}: {why}"
 
 
-def _words(metric: str) -> tuple[str, str]:
-    return "undefined", f"alignment_{metric}"
+def _said(metric: str, split: str) -> tuple[str, ...]:
+    """The columns that say why a metric is undefined on a split, and its value."""
+    return (named("undefined", split), *([named("alignment", metric, split)] if metric else []))
 
 
 def _undefined(trial: Facts, metric: str, split: str) -> str:
     """Why a metric is undefined on a split, if it is."""
-    said, measured = (f"{name}_{split}" for name in _words(metric))
-    why, value = trial.get(said), trial.get(measured)
+    why, *measured = (trial.get(name) for name in _said(metric, split))
+    value = measured[0] if measured else None
     known = isinstance(value, int | float) and value == value
     return why if isinstance(why, str) and not known else ""
 
@@ -278,5 +280,6 @@ def _all_of(part: Sequence[Facts], trials: Sequence[Facts], what: str) -> str:
 
 
 def _since(trials: Sequence[Facts]) -> str:
-    steps = [int(step) for t in trials if isinstance(step := t.get("diverged_step"), int | float)]
+    told = (t.get("diverged_step") for t in trials)
+    steps = [int(step) for step in told if isinstance(step, int | float) and step == step]
     return f"from step {min(steps)}" if steps else "at an unknown step"

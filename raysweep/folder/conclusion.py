@@ -133,6 +133,7 @@ def judge(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) -> Co
     waiting.update((cell, given_up(why)) for cell, why in sweep.given_up().items())
     kind = kind_of(study)
     notes = _without(kind.answer, kind.unanswered(folder, sweep, waiting), sweep.labels)
+    notes += kind.remarks(sweep)
     found = find(folder.output.location, waiting=waiting, notes=notes)
     lines = found.answer.lines() if found.answer is not None else found.emergence
     effects = found.effects

@@ -8,7 +8,6 @@ is not renewed for a while belonged to a driver that is gone; no clocks are comp
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import random
@@ -19,9 +18,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from raysweep.errors import InputError
+from raysweep.folder.file_lock import lock
 from raysweep.trials.storage import Output, unlinked
 
 LOCK_NAME = ".driver"
@@ -54,11 +54,11 @@ def find_driver(output: Output) -> Driver | None:
     if output.local is None:
         return _leaseholder(output)
     try:
-        with open(output.local / LOCK_NAME) as lock:
+        with open(output.local / LOCK_NAME) as file:
             try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                lock(file, shared=True)
             except BlockingIOError:
-                return Driver(lock.read().strip(), os.fstat(lock.fileno()).st_mtime_ns)
+                return Driver(file.read().strip(), os.fstat(file.fileno()).st_mtime_ns)
     except OSError:
         pass
     return None
@@ -84,30 +84,21 @@ def only_driver(output: Output, tell: Callable[[str], None] | None = None) -> It
 @contextlib.contextmanager
 def _lock(folder: Path, location: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK_NAME, "a+", opener=unlinked) as lock:
+    with open(folder / LOCK_NAME, "a+", opener=unlinked) as file:
         try:
-            _take(lock)
+            # Who only asks for the driver has the lock for a moment.
+            lock(file, wait_s=0.25)
         except BlockingIOError as error:
-            lock.seek(0)
-            raise _taken(location, lock.read().strip()) from error
+            file.seek(0)
+            raise _taken(location, file.read().strip()) from error
         except OSError:
             yield  # a filesystem without locks
             return
-        lock.seek(0)
-        lock.truncate()
-        lock.write(_name(socket.gethostname(), os.getpid()))
-        lock.flush()
+        file.seek(0)
+        file.truncate()
+        file.write(_name(socket.gethostname(), os.getpid()))
+        file.flush()
         yield
-
-
-def _take(lock: IO[str]) -> None:
-    # Who only asks for the driver has the lock for a moment.
-    for wait in (0.05, 0.2):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        time.sleep(wait)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ the next one that makes such a folder removes it.
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from raysweep.folder.file_lock import lock
 from raysweep.trials.storage import unlinked
 
 _PREFIX = "raysweep-"
@@ -32,9 +32,9 @@ def scratch(purpose: str, root: str | None = None) -> Iterator[Path]:
     remove_abandoned(Path(root))
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{purpose}-", dir=root))
     try:
-        with open(folder / _LOCK, "x") as lock:
+        with open(folder / _LOCK, "x") as file:
             with contextlib.suppress(OSError):  # a filesystem without locks
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file)
             yield folder
     finally:
         _remove(folder)
@@ -46,8 +46,8 @@ def remove_abandoned(root: Path) -> None:
         with contextlib.suppress(OSError):
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue
-            with open(folder / _LOCK, opener=unlinked) as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with open(folder / _LOCK, opener=unlinked) as file:
+                lock(file)
                 shutil.rmtree(folder, ignore_errors=True)
 
 

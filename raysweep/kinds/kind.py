@@ -10,8 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from raysweep.errors import InputError
 from raysweep.study.cells import expand
 from raysweep.study.spec import StudyBase
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 _TABLE = {
     "forcing": "raysweep.kinds.forcing.kind",
     "emergence": "raysweep.kinds.emergence.kind",
+    "trial": "raysweep.kinds.trial.kind",
 }
 
 S = TypeVar("S", bound=StudyBase)
@@ -49,7 +52,8 @@ class StudySize:
 
     Attributes:
         cells, trials, packs: counts of the whole study.
-        encoders: models to train: one a modality and trial; those that trials share once.
+        encoders: models to train: one a modality and trial; those that trials share once; 0 where
+            the user's own code trains.
         seconds: estimated time of one worker, s; None if it was not measured.
     """
 
@@ -67,20 +71,25 @@ class Kind(ABC, Generic[S, W]):
         study: the studies of this kind.
         answer: what a cell of it gets, in a word.
         growth: how such a study may be extended, for people.
+        short_of_memory: what to do where a single trial has too little.
     """
 
     study: ClassVar[type[StudyBase]]
     answer: ClassVar[str]
     growth: ClassVar[str]
+    short_of_memory: ClassVar[str] = "lower model.width, evaluation.rows or the dataset's sizes"
 
     # Its file.
 
-    def check(self, raw: Mapping[str, Any], widths: Sequence[tuple[int, int]]) -> "list[Fault]":
+    def check(
+        self, raw: Mapping[str, Any], widths: Sequence[tuple[int, int]], folder: Path
+    ) -> "list[Fault]":
         """Faults of the parts of a raw study that this kind alone has.
 
         Args:
             raw: the study as read from YAML; it may be malformed elsewhere.
             widths: of the two encoders, for each shape of the model grid.
+            folder: what relative paths are relative to.
         """
         return []
 
@@ -92,9 +101,23 @@ class Kind(ABC, Generic[S, W]):
         """The draws beside those of the data, as far as they are told without a fault."""
         return ()
 
-    def resolved(self, study: S) -> dict[str, Any]:
-        """The parts that this kind alone has, with all defaults filled in, as plain values."""
+    def resolved(self, study: S, folder: Path) -> dict[str, Any]:
+        """The parts that this kind alone has, with all defaults filled in, as plain values.
+
+        Under ``files`` the files that it depends on, and the digests of what they hold.
+        """
         return {}
+
+    def try_out(self, study: S) -> list[str]:
+        """Run a short trial of each arm, and say how they compare, a line each.
+
+        Raises:
+            InputError: the kind runs no code of which nothing is known.
+        """
+        raise InputError(
+            f"--try: studies of kind {study.kind} run raysweep's own trials, which tests try; it "
+            "is for trials of your own (kind: trial)"
+        )
 
     # Its plan.
 
@@ -136,6 +159,10 @@ class Kind(ABC, Generic[S, W]):
     @abstractmethod
     def prepare(self) -> None:
         """Import what runs packs, which takes seconds that are not to count as a pack's."""
+
+    def executor(self, output: "Output") -> "Callable[[S, Pack, str], list[Row]]":
+        """What runs the packs of a run in this folder: `run_pack`, where no folder is needed."""
+        return self.run_pack
 
     @abstractmethod
     def run_pack(self, study: S, pack: "Pack", device: str) -> "list[Row]":
@@ -205,6 +232,10 @@ class Kind(ABC, Generic[S, W]):
             sweep: as the run has left it.
             waiting: cell -> why it is not finished.
         """
+
+    def remarks(self, sweep: W) -> list[str]:
+        """What else people should know of how a run went, a sentence each."""
+        return []
 
     @abstractmethod
     def answered(self, found: "Findings", sweep: W) -> int:

@@ -7,10 +7,12 @@ never reduces over m: a member's value and gradients depend on that member's act
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from raysweep.plugins.options import Option
 
 PackedFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(h1 [m, d1, b], h2 [m, d2, b], parameters [m, Pa]) -> value [m], differentiable."""
@@ -79,6 +81,59 @@ class AlignmentLoss(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Formula:
+    """A loss by name and numbers, as the compiled kernel may know it.
+
+    Attributes:
+        name: Of the routine that computes it.
+        numbers: What it depends on, at most three.
+        learned: Whether the first two are learned, the first as its logarithm.
+        span: How far apart the arguments of its exponentials may lie; 0 without exponentials.
+        pulls: 1.0 for each side that the loss moves, else 0.0.
+    """
+
+    name: str
+    numbers: tuple[float, ...]
+    learned: bool = False
+    span: float = 0.0
+    pulls: tuple[float, float] = (1.0, 1.0)
+
+
+@runtime_checkable
+class HasFormula(Protocol):
+    """A loss that the kernel may compute by itself; any other is asked in every step."""
+
+    def formula(self, d1: int, d2: int) -> Formula | None:
+        """The formula between layers of d1 and d2 features; None where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class LossEntry:
+    """One alignment loss a study can name.
+
+    Attributes:
+        name: As written in a study file.
+        build: Makes the loss from its own options.
+        equal_widths: Whether both sides must have as many features (see `projection`).
+        favours: The metric nearest to what it optimises: judge it by another one as well.
+        meaning: What it forces, in a line.
+        source: Where it is defined.
+        options: Its own options; every loss also takes `raysweep.losses.COMMON_OPTIONS`.
+        pairwise: Whether it compares all samples of a batch with all, in [b, b] matrices.
+    """
+
+    name: str
+    build: Callable[..., AlignmentLoss]
+    equal_widths: bool
+    favours: str
+    meaning: str
+    source: str
+    options: tuple[Option, ...] = ()
+    pairwise: bool = False
+
+
 class WithoutParameters:
     """The two parameter methods of a loss that learns nothing."""
 
@@ -89,6 +144,11 @@ class WithoutParameters:
     def initial_parameters(self, d1: int, d2: int, generator: torch.Generator) -> Tensor:
         """An empty vector; the generator is left untouched."""
         return torch.zeros(0, dtype=torch.float64)
+
+
+def formula_of(loss: AlignmentLoss, d1: int, d2: int) -> Formula | None:
+    """The formula of a loss between layers of d1 and d2 features, if it has one."""
+    return loss.formula(d1, d2) if isinstance(loss, HasFormula) else None
 
 
 def differentiate(

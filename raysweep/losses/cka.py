@@ -11,7 +11,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from raysweep.losses.base import LossOutput, WithoutParameters, undefined, where_defined
+from raysweep.losses.base import (
+    Formula,
+    LossEntry,
+    LossOutput,
+    WithoutParameters,
+    undefined,
+    where_defined,
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,10 @@ class LinearCKA(WithoutParameters):
     capturable: ClassVar[bool] = True
 
     unbiased: bool = False
+
+    def formula(self, d1: int, d2: int) -> Formula:
+        """See `HasFormula`."""
+        return Formula("cka", (float(self.unbiased),))
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
@@ -118,3 +129,23 @@ def _diagonal_slope(length: Tensor) -> Tensor:
     """Derivative of `_without_diagonal` by the other side's squared lengths, [m, 1, b]."""
     b = length.shape[-1]
     return (1.0 / ((b - 1) * (b - 2)) - length * (b / (b - 2))).view(length.shape[0], 1, b)
+
+
+ENTRIES = (
+    LossEntry(
+        name="cka",
+        build=LinearCKA,
+        equal_widths=False,
+        favours="cka",
+        meaning="1 - linear CKA of the batch",
+        source="Kornblith et al. 2019, arXiv 1905.00414",
+    ),
+    LossEntry(
+        name="unbiased_cka",
+        build=lambda: LinearCKA(unbiased=True),
+        equal_widths=False,
+        favours="unbiased_cka",
+        meaning="1 - unbiased linear CKA of the batch",
+        source="Song et al. 2012, JMLR 13; Nguyen et al. 2021, arXiv 2010.15327",
+    ),
+)

@@ -12,7 +12,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from raysweep.losses.base import LossOutput, WithoutParameters, undefined, where_defined
+from raysweep.losses.base import (
+    Formula,
+    LossEntry,
+    LossOutput,
+    WithoutParameters,
+    undefined,
+    where_defined,
+)
+from raysweep.plugins.options import Option
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,10 @@ class DeepCCA(WithoutParameters):
 
     ridge: float = 1e-3
     components: int = 0
+
+    def formula(self, d1: int, d2: int) -> Formula:
+        """See `HasFormula`."""
+        return Formula("deep_cca", (self.ridge, float(self.components)))
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
@@ -93,3 +105,27 @@ class DeepCCA(WithoutParameters):
         # The ridge follows the mean variance, so it passes on a share to every feature's variance.
         shared = self.ridge * own.diagonal(dim1=1, dim2=2).mean(1)
         return torch.bmm(own, centred) + shared[:, None, None] * centred
+
+
+ENTRIES = (
+    LossEntry(
+        name="deep_cca",
+        build=DeepCCA,
+        equal_widths=False,
+        favours="mean_cca",
+        meaning="1 - mean canonical correlation of the batch, with a ridge",
+        source="Andrew et al. 2013, ICML",
+        options=(
+            Option(
+                "ridge",
+                1e-3,
+                "added to each covariance's diagonal, in units of the side's mean variance",
+                low=1e-6,
+                high=10.0,
+            ),
+            Option(
+                "components", 0, "leading correlations averaged; 0: the narrower width", 0, 65536
+            ),
+        ),
+    ),
+)

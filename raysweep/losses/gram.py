@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from raysweep.losses.base import LossOutput, WithoutParameters, undefined
+from raysweep.losses.base import LossEntry, LossOutput, WithoutParameters, undefined
 from raysweep.losses.pairwise import through_unit, unit_columns
 
 
@@ -53,3 +53,15 @@ def _signed_square(products: Tensor, d1: int) -> Tensor:
     squared = products.square()
     own = squared[:, :d1, :d1].sum((1, 2)) + squared[:, d1:, d1:].sum((1, 2))
     return own - 2.0 * squared[:, :d1, d1:].sum((1, 2))
+
+
+ENTRIES = (
+    LossEntry(
+        name="gram",
+        build=GramMatching,
+        equal_widths=False,
+        favours="rsa",
+        meaning="cosines between samples made the same in both modalities",
+        source="Tung and Mori 2019, arXiv 1907.09682 (variant)",
+    ),
+)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from raysweep.errors import InputError
-from raysweep.losses.base import AlignmentLoss, LossOutput
+from raysweep.losses.base import AlignmentLoss, Formula, LossOutput, formula_of
 
 Projection = Literal["auto", "none", "linear", "mlp"]
 LEAK = 0.1
@@ -163,6 +163,10 @@ class Projected:
         widths = _projected_widths(heads, d1, d2)
         parts = [self.loss.initial_parameters(*widths, generator)]
         return torch.cat(parts + [head.initial(generator) for head in heads if head])
+
+    def formula(self, d1: int, d2: int) -> Formula | None:
+        """See `HasFormula`."""
+        return None if self.heads(d1, d2) != (None, None) else formula_of(self.loss, d1, d2)
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from raysweep.errors import InputError
-from raysweep.losses.base import LossOutput
+from raysweep.losses.base import Formula, LossEntry, LossOutput
 from raysweep.losses.pairwise import exponential_dtype, in_chunks, through_unit, unit_columns
+from raysweep.plugins.options import Option
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class InfoNCE:
         """Log of 1 / temperature, [1], or nothing, [0]; the generator is left untouched."""
         start = [math.log(1.0 / self.temperature)] if self.learned else []
         return torch.tensor(start, dtype=torch.float64)
+
+    def formula(self, d1: int, d2: int) -> Formula | None:
+        """See `HasFormula`."""
+        if self.learned:
+            return None
+        return Formula("infonce", (1.0 / self.temperature,), span=2.0 / self.temperature)
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`; d1 must equal d2."""
@@ -111,3 +118,33 @@ def _symmetric_cross_entropy(u: Tensor, v: Tensor, scale: Tensor) -> tuple[Tenso
     grad_u = step * (0.5 * torch.bmm(v, softmaxes.mT) - v)
     grad_v = step * (0.5 * torch.bmm(u, softmaxes) - u)
     return value, grad_u, grad_v
+
+
+ENTRIES = (
+    LossEntry(
+        name="infonce",
+        build=InfoNCE,
+        equal_widths=True,
+        pairwise=True,
+        favours="mutual_knn",
+        meaning="each sample finds its pair among the batch by cosine, in both directions",
+        source="van den Oord et al. 2018, arXiv 1807.03748; CLIP, arXiv 2103.00020",
+        options=(
+            Option(
+                "temperature",
+                0.07,
+                "divides the cosines; where a learned one starts; float64 below 0.025",
+                low=0.005,
+                high=100.0,
+            ),
+            Option("learned", False, "learn the temperature, one per member"),
+            Option(
+                "max_scale",
+                100.0,
+                "upper bound of a learned 1 / temperature; float64 above 40",
+                low=1.0,
+                high=200.0,
+            ),
+        ),
+    ),
+)

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from raysweep.losses.base import AlignmentLoss, LossOutput
+from raysweep.losses.base import AlignmentLoss, Formula, LossOutput, formula_of
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,12 @@ class OneWay:
     def initial_parameters(self, d1: int, d2: int, generator: torch.Generator) -> Tensor:
         """Those of the two-way loss."""
         return self.loss.initial_parameters(d1, d2, generator)
+
+    def formula(self, d1: int, d2: int) -> Formula | None:
+        """That of the two-way loss, of which one side is left where it is."""
+        both = formula_of(self.loss, d1, d2)
+        pulls = float(self.stopped != "1"), float(self.stopped != "2")
+        return None if both is None else replace(both, pulls=pulls)
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from raysweep.losses.base import LossOutput, WithoutParameters
+from raysweep.losses.base import LossEntry, LossOutput, WithoutParameters
 from raysweep.losses.pairwise import through_unit, unit_columns
 
 
@@ -47,3 +47,23 @@ class CosineDistance(WithoutParameters):
         grad_1, _ = through_unit(u, inverse_1, step * v)
         grad_2, _ = through_unit(v, inverse_2, step * u)
         return LossOutput(1.0 - cosine.mean(1), grad_1, grad_2, torch.zeros_like(parameters))
+
+
+ENTRIES = (
+    LossEntry(
+        name="mse",
+        build=MeanSquaredError,
+        equal_widths=True,
+        favours="alignment",
+        meaning="mean squared difference of paired features",
+        source="classical",
+    ),
+    LossEntry(
+        name="cosine",
+        build=CosineDistance,
+        equal_widths=True,
+        favours="alignment",
+        meaning="1 - cosine of paired samples",
+        source="Wang and Isola 2020, arXiv 2005.10242 (alignment, halved)",
+    ),
+)

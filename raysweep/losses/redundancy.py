@@ -10,7 +10,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from raysweep.losses.base import LossOutput, WithoutParameters, differentiate, undefined
+from raysweep.losses.base import (
+    Formula,
+    LossEntry,
+    LossOutput,
+    WithoutParameters,
+    differentiate,
+    undefined,
+)
+from raysweep.plugins.options import Option
 
 # As in batch normalisation, which Barlow Twins standardises with, and as in VICReg's equation 2.
 STANDARDISE_EPSILON = 1e-5
@@ -37,6 +45,10 @@ class VICReg(WithoutParameters):
     invariance: float = 25.0
     variance: float = 25.0
     covariance: float = 1.0
+
+    def formula(self, d1: int, d2: int) -> Formula:
+        """See `HasFormula`."""
+        return Formula("vicreg", (self.invariance, self.variance, self.covariance))
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
@@ -74,6 +86,10 @@ class BarlowTwins(WithoutParameters):
 
     redundancy: float = 0.005
 
+    def formula(self, d1: int, d2: int) -> Formula:
+        """See `HasFormula`."""
+        return Formula("barlow_twins", (self.redundancy,))
+
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
         if h1.shape[2] < 2:
@@ -92,3 +108,29 @@ def _standardised(h: Tensor) -> Tensor:
     """Every feature of [m, d, b] to mean 0 and (biased) variance 1 over the batch."""
     centred = h - h.mean(2, keepdim=True)
     return centred * (centred.square().mean(2, keepdim=True) + STANDARDISE_EPSILON).rsqrt()
+
+
+ENTRIES = (
+    LossEntry(
+        name="vicreg",
+        build=VICReg,
+        equal_widths=True,
+        favours="mean_cca",
+        meaning="pairs close, every feature varying, features uncorrelated",
+        source="Bardes et al. 2022, arXiv 2105.04906",
+        options=(
+            Option("invariance", 25.0, "weight of the distance of pairs", 0, 1e6),
+            Option("variance", 25.0, "weight of the shortfall of deviations below 1", 0, 1e6),
+            Option("covariance", 1.0, "weight of the covariances between features", 0, 1e6),
+        ),
+    ),
+    LossEntry(
+        name="barlow_twins",
+        build=BarlowTwins,
+        equal_widths=True,
+        favours="mean_cca",
+        meaning="cross-correlation of the features driven to the identity",
+        source="Zbontar et al. 2021, arXiv 2103.03230",
+        options=(Option("redundancy", 0.005, "weight of the off-diagonal", 0, 1e3),),
+    ),
+)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from raysweep.losses.base import LossOutput
+from raysweep.losses.base import Formula, LossEntry, LossOutput
 from raysweep.losses.pairwise import in_chunks, through_unit, unit_columns
+from raysweep.plugins.options import Option
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class SigLIP:
         """[log(scale), bias], or nothing, [0]; the generator is left untouched."""
         start = [math.log(self.scale), self.bias] if self.learned else []
         return torch.tensor(start, dtype=torch.float64)
+
+    def formula(self, d1: int, d2: int) -> Formula:
+        """See `HasFormula`."""
+        return Formula("siglip", (self.scale, self.bias), self.learned)
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`; d1 must equal d2."""
@@ -78,3 +83,21 @@ def _pairwise_sigmoid(u: Tensor, v: Tensor, scale: Tensor, bias: Tensor) -> tupl
     grad_u = step * torch.bmm(v, slope.mT)
     grad_v = step * torch.bmm(u, slope)
     return value, grad_u, grad_v, slope.sum((1, 2)) / b
+
+
+ENTRIES = (
+    LossEntry(
+        name="siglip",
+        build=SigLIP,
+        equal_widths=True,
+        pairwise=True,
+        favours="mutual_knn",
+        meaning="every pair of the batch classified as matching or not by cosine",
+        source="Zhai et al. 2023, arXiv 2303.15343",
+        options=(
+            Option("scale", 10.0, "multiplies the cosines; where a learned one starts", 0.01, 200),
+            Option("bias", -10.0, "added to the logits; where a learned one starts", -100, 100),
+            Option("learned", True, "learn scale and bias, one of each per member"),
+        ),
+    ),
+)

@@ -11,8 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from raysweep.losses.base import LossOutput, WithoutParameters
+from raysweep.losses.base import Formula, LossEntry, LossOutput, WithoutParameters
 from raysweep.losses.pairwise import exponential_dtype, in_chunks, through_unit, unit_columns
+from raysweep.plugins.options import Option
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class SoftKNN(WithoutParameters):
     capturable: ClassVar[bool] = True
 
     temperature: float = 0.1
+
+    def formula(self, d1: int, d2: int) -> Formula:
+        """See `HasFormula`."""
+        return Formula("soft_knn", (1.0 / self.temperature,), span=2.0 / self.temperature)
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
@@ -73,3 +78,25 @@ def _neighbours(logits: Tensor, largest: float) -> Tensor:
     p = (logits - largest).exp_()
     p.diagonal(dim1=1, dim2=2).zero_()
     return p.div_(p.sum(2, keepdim=True))
+
+
+ENTRIES = (
+    LossEntry(
+        name="soft_knn",
+        build=SoftKNN,
+        equal_widths=False,
+        pairwise=True,
+        favours="mutual_knn",
+        meaning="soft neighbourhoods of each sample made the same in both modalities",
+        source="Hinton and Roweis 2002 (neighbour distribution); Huh et al. 2024, arXiv 2405.07987",
+        options=(
+            Option(
+                "temperature",
+                0.1,
+                "divides the cosines: the size of a neighbourhood; float64 below 0.025",
+                low=0.005,
+                high=100.0,
+            ),
+        ),
+    ),
+)

@@ -10,8 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from raysweep.losses.base import LossOutput, WithoutParameters
+from raysweep.losses.base import Formula, LossEntry, LossOutput, WithoutParameters
 from raysweep.losses.pairwise import exponential_dtype, in_chunks, through_unit, unit_columns
+from raysweep.plugins.options import Option
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Uniformity(WithoutParameters):
     capturable: ClassVar[bool] = True
 
     sharpness: float = 2.0
+
+    def formula(self, d1: int, d2: int) -> Formula:
+        """See `HasFormula`."""
+        return Formula("uniformity", (2.0 * self.sharpness,), span=4.0 * self.sharpness)
 
     def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
@@ -54,3 +59,17 @@ class Uniformity(WithoutParameters):
         total = potential.sum((1, 2))
         gradient = torch.bmm(v, potential) * (2.0 * twice / total)[:, None, None]
         return (total / (b * (b - 1))).log(), gradient
+
+
+ENTRIES = (
+    LossEntry(
+        name="uniformity",
+        build=Uniformity,
+        equal_widths=False,
+        pairwise=True,
+        favours="uniformity",
+        meaning="control: spreads each modality over the sphere, aligns nothing",
+        source="Wang and Isola 2020, arXiv 2005.10242",
+        options=(Option("sharpness", 2.0, "t in exp(-t * squared distance)", 0.01, 100),),
+    ),
+)

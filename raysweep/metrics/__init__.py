@@ -20,14 +20,12 @@ from raysweep.metrics.calibration import self_scores as self_scores
 from raysweep.metrics.distinguishable import distinguishable_rows as distinguishable_rows
 from raysweep.metrics.distinguishable import distinguishable_rows_of as distinguishable_rows_of
 from raysweep.metrics.features import distinct_rows as distinct_rows
-from raysweep.metrics.features import distinct_rows_of_layers as distinct_rows_of_layers
 from raysweep.metrics.measurement import measure as measure
 from raysweep.metrics.measurement import measure_layers as measure_layers
 from raysweep.metrics.measurement import score_orders as score_orders
 from raysweep.metrics.metric import Metric as Metric
 from raysweep.metrics.modalities import calibrate_modalities as calibrate_modalities
 from raysweep.metrics.modalities import measure_modalities as measure_modalities
-from raysweep.metrics.neighbours import tied_share as tied_share
 from raysweep.metrics.preprocessing import NONE as NONE
 from raysweep.metrics.preprocessing import PAPER as PAPER
 from raysweep.metrics.preprocessing import Preprocessing as Preprocessing

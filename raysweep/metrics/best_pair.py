@@ -29,6 +29,13 @@ def best_over_layers(scores: Tensor, higher_is_better: bool = True) -> BestPair:
     The search does not start from 0: negative scores survive. NaN pairs are passed over and
     counted; among equal scores the first pair wins, in the order of layer 1, then layer 2.
     The best of many pairs grows by selection alone: `calibrate` recomputes it under the null.
+
+    Example:
+        >>> import torch
+        >>> from raysweep import metrics
+        >>> best = metrics.best_over_layers(torch.tensor([[[-0.4, -0.1], [-0.2, -0.3]]]))
+        >>> int(best.layer_1), int(best.layer_2)
+        (0, 1)
     """
     members, _, right = scores.shape
     flat = scores.reshape(members, -1)

@@ -81,6 +81,14 @@ def calibrate(
 
     Raises:
         InputError: as `measure` and `calibrate_layers`.
+
+    Example:
+        >>> import numpy as np
+        >>> from raysweep import metrics
+        >>> x = np.random.default_rng(0).normal(size=(40, 3))
+        >>> found = metrics.calibrate("unbiased_cka", x, x[:, :2], permutations=99)
+        >>> float(found.p_value)
+        0.01
     """
     left, right = check_pair(name, x, y, preprocessing)
     return calibrate_layers(

@@ -314,18 +314,7 @@ def distinct_rows(features: object) -> int:
     Low-bit tasks collapse to few codes; with few distinct rows a neighbour metric is mostly ties,
     so report this number beside it. Rows count as equal only when all their numbers are.
     """
-    table = as_features(features, "features")
-    return _count_distinct(table)
-
-
-def distinct_rows_of_layers(layers: Sequence[Tensor]) -> Tensor:
-    """`distinct_rows` of every member and layer: L tensors [m, n, d] -> int64 [m, L]."""
-    counts = [[_count_distinct(features) for features in layer.detach()] for layer in layers]
-    return torch.tensor(counts, dtype=torch.int64).T
-
-
-def _count_distinct(table: Tensor) -> int:
-    return len(equal_rows(table)[0])
+    return len(equal_rows(as_features(features, "features"))[0])
 
 
 def equal_rows(table: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -107,6 +107,14 @@ def measure_layers(
 
     Raises:
         InputError: an unknown metric or option, shapes that do not fit, n < 4 or topk >= n.
+
+    Example:
+        >>> import torch
+        >>> from raysweep import metrics
+        >>> draw = torch.Generator().manual_seed(0)
+        >>> layers = [torch.randn(5, 40, d, generator=draw) for d in (2, 3)]
+        >>> tuple(metrics.measure_layers("cka", layers, layers).shape)
+        (5, 2, 2)
     """
     rows = check_layers(xs, ys)[1]
     identity = torch.arange(rows, device=xs[0].device)[None]

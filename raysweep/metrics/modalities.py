@@ -43,6 +43,14 @@ def measure_modalities(
 
     Raises:
         InputError: as `measure_layers`.
+
+    Example:
+        >>> import torch
+        >>> from raysweep import metrics
+        >>> one = torch.randn(1, 40, 3, generator=torch.Generator().manual_seed(0))
+        >>> found = metrics.measure_modalities("cka", [[one], [2 * one], [-one]], {})
+        >>> sorted(found.pairs), [round(v, 6) for v in found.mean.tolist()]
+        ([(1, 2), (1, 3), (2, 3)], [1.0])
     """
     higher = find_metric(name).higher_is_better
     pairs = {

@@ -23,11 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raysweep.errors import InputError
 from raysweep.metrics.bits import places_of_at_least
 from raysweep.metrics.features import (
     RESOLUTION,
-    as_features,
     centered,
     equal_rows,
     normalize_rows,
@@ -296,23 +294,3 @@ def ordered_neighbours(features: Tensor, topk: int, similarity: str, seed: int) 
             nearest = keys.argsort(dim=1)[:, :topk]
             found[start + doubtful] = near.columns[doubtful].gather(1, slots.gather(1, nearest))
     return found
-
-
-def tied_share(features: object, topk: int = 10, similarity: str = "cosine") -> float:
-    """Share of the rows of `features` [n, d] whose k-th neighbour is a tie, 0..1.
-
-    Raises:
-        InputError: an unknown similarity, or topk not in 1..n - 1.
-    """
-    table = as_features(features, "features")
-    if similarity not in SIMILARITIES:
-        choices = ", ".join(SIMILARITIES)
-        raise InputError(f"similarity: expected one of {choices}, got {similarity!r}")
-    if not 1 <= topk < len(table):
-        raise InputError(f"topk: expected 1 to n - 1 = {len(table) - 1}, got {topk}")
-    space = Space(table, similarity)
-    tied = 0
-    for start in range(0, len(table), ROWS_AT_ONCE):
-        stop = min(start + ROWS_AT_ONCE, len(table))
-        tied += len(neighbour_weights(space, topk, start, stop).tied)
-    return tied / len(table)

@@ -62,6 +62,12 @@ def clip_outliers(features: Tensor, quantile: float) -> Tensor:
 
     The quantile interpolates linearly between order statistics, as numpy's default does. Each
     leading index (member) has a threshold of its own.
+
+    Example:
+        >>> import torch
+        >>> from raysweep import metrics
+        >>> metrics.clip_outliers(torch.tensor([[1.0, -2.0, 30.0]]), quantile=0.5)
+        tensor([[ 1., -2.,  2.]])
     """
     ordered = _sorted(features.abs())
     position = quantile * (features.shape[-1] - 1)

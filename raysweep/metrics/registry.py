@@ -294,7 +294,13 @@ REGISTRY: dict[str, Metric] = {
 
 
 def find_metric(name: str) -> Metric:
-    """The metric called `name`; InputError with the known names otherwise."""
+    """The metric called `name`; InputError with the known names otherwise.
+
+    Example:
+        >>> from raysweep import metrics
+        >>> metrics.find_metric("mutual_knn").higher_is_better
+        True
+    """
     try:
         return REGISTRY[name]
     except KeyError:

@@ -1,6 +1,6 @@
 """Initial weights of the members of a pack, each from its own seed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,32 +20,22 @@ def tower_stream(modality: int) -> int:
     return modality - 1 if modality <= 2 else modality + 1
 
 
-def pack_streams(modalities: int) -> list[int]:
-    """The streams of all towers, then of the fused head."""
-    return [*(tower_stream(number) for number in range(1, modalities + 1)), FUSED_STREAM]
-
-
-def draw_members(
-    groups: Sequence[Draw], seeds: Iterable[int], streams: Sequence[int]
-) -> torch.Tensor:
+def draw_members(groups: Mapping[int, Draw], seeds: Iterable[int]) -> torch.Tensor:
     """Draw the initial parameters of every member.
 
     Every group (tower 1, tower 2, ..., the fused head) has a stream of its own, derived from the
     member's seed, so that a tower's weights do not depend on the other towers.
 
     Args:
-        groups: in the order of the buffer.
+        groups: stream -> what is drawn from it, in the order of the buffer.
         seeds: one non-negative seed a member.
-        streams: of the groups.
 
     Returns:
         Flat parameters [m, P], float64 on the CPU.
     """
     asked = [int(seed) for seed in seeds]
     rows = {
-        seed: np.concatenate(
-            [draw(_stream(seed, i)) for draw, i in zip(groups, streams, strict=True)]
-        )
+        seed: np.concatenate([draw(_stream(seed, i)) for i, draw in groups.items()])
         for seed in dict.fromkeys(asked)
     }
     return torch.from_numpy(np.stack([rows[seed] for seed in asked]))

@@ -25,28 +25,17 @@ def named_architecture(
     Raises:
         InputError: there is no such encoder, or it cannot be called so.
     """
+    further = len(inputs) - 1
+    depths = (cell.depth_1, *[cell.depth_2] * further)
+    widths = (cell.width_1, *[cell.width_2] * further)
     if cell.encoder == MLP:
-        d1, d2, *further = inputs
-        return MultimodalShape(
-            d1=d1,
-            d2=d2,
-            classes=classes,
-            depth_1=cell.depth_1,
-            depth_2=cell.depth_2,
-            width_1=cell.width_1,
-            width_2=cell.width_2,
-            further=tuple(further),
-        )
+        return MultimodalShape(inputs, classes, depths, widths)
     if ":" not in cell.encoder:
         raise InputError(
             f"no encoder {cell.encoder!r}; there is {MLP}, or a function of your own as "
             "package.module:function"
         )
-    first, *others = inputs
-    scales = [
-        (first, cell.depth_1, cell.width_1),
-        *((d, cell.depth_2, cell.width_2) for d in others),
-    ]
+    scales = zip(inputs, depths, widths, strict=True)
     return EncoderPair(
         tuple(custom_encoder(cell.encoder, *scale, model.options) for scale in scales), classes
     )

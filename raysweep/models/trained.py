@@ -8,7 +8,6 @@ import torch
 
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
-from raysweep.models.shape import EncoderShape
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,7 @@ class History:
     """What was seen while training, one column an epoch; every array is float64 [m, epochs].
 
     NaN where nothing was seen: an epoch without validation, after a member stopped or diverged,
-    an alignment loss at strength 0.
+    an alignment loss at strength 0, a fused head that an encoder alone does not have.
 
     Attributes:
         task_loss: mean over the epoch's rows of the modalities' heads' summed cross-entropy, nats.
@@ -34,7 +33,7 @@ class History:
 
 @dataclass(frozen=True)
 class MultimodalForward:
-    """Pairs of encoders at some point of their training, for their forward pass.
+    """Members at some point of their training, for their forward pass.
 
     Attributes:
         shape: the members' shape.
@@ -52,7 +51,7 @@ class MultimodalForward:
         """Run one encoder of every member.
 
         Args:
-            modality: 1, 2, ...
+            modality: 1, 2, ..., in the order of the encoders.
             x: its inputs, [n, d] for all members or [k, n, d], one block a dataset of the pack;
                 a member takes the block of its own dataset.
 
@@ -122,35 +121,3 @@ class TrainedPack(MultimodalForward):
     def alignment_parameters(self) -> torch.Tensor:
         """The alignment loss's own parameters, [m, Pa]."""
         return self.parameters[:, self.shape.parameter_count :]
-
-
-@dataclass(frozen=True)
-class TrainedEncoders:
-    """Encoders of one shape that were trained without a partner; attributes as in `TrainedPack`.
-
-    Of the history, the loss and accuracy of the encoder's own head are there, under the head's
-    name.
-    """
-
-    shape: EncoderShape
-    dataset: np.ndarray
-    parameters: torch.Tensor
-    status: np.ndarray
-    diverged_step: np.ndarray
-    best_epoch: np.ndarray
-    steps: np.ndarray
-    history: History
-    train_seconds: float
-
-    def forward(self, x: torch.Tensor | np.ndarray) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Run every member.
-
-        Args:
-            x: inputs [k, n, d], one block a dataset; a member takes the block of its own.
-
-        Returns:
-            The hidden layers, each [m, width, n], and the head's logits [m, classes, n].
-        """
-        inputs = torch.as_tensor(x).to(self.parameters)
-        chosen = inputs[torch.from_numpy(self.dataset).to(inputs.device)]
-        return self.shape.forward(self.parameters, chosen)

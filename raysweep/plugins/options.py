@@ -77,9 +77,7 @@ class Option:
             return None
         if self.kind == "bool" and isinstance(value, bool):
             return value
-        if self.kind == "path":
-            return str(value)
-        if isinstance(value, str) and (value in self.choices or self.kind == "text"):
+        if isinstance(value, str) and (value in self.choices or self.kind in ("text", "path")):
             return value
         if self.numeric and isinstance(value, Real) and not isinstance(value, bool):
             return self._number(value)

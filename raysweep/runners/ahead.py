@@ -24,7 +24,7 @@ def estimates_ahead(study: StudyBase) -> Iterator[None]:
     """
     wanted = [
         (cell.dataset, dict(cell.parameters), draw)
-        for cell in expand(study)
+        for cell in (expand(study) if study.data else ())
         if not find_dataset(cell.dataset).exact
         for draw in cell.draws
     ]

@@ -78,8 +78,8 @@ def attempt(
                 raise
             if len(piece) == 1:
                 raise MemoryError(
-                    f"memory is short even for one trial at a time ({error}); lower model.width, "
-                    "evaluation.rows or the dataset's sizes, or use a larger machine"
+                    f"memory is short even for one trial at a time ({error}); "
+                    f"{kind.short_of_memory}, or use a larger machine"
                 ) from error
         # The error's traceback kept the tensors alive until here.
         if device != "cpu":
@@ -94,15 +94,16 @@ def device_for(study: StudyBase) -> str:
         return "cpu"
     if torch.cuda.is_available():
         return "cuda"
-    _warn_of_missing_gpu()
+    _warn_of_missing_gpu(study.resources.placed_by[1])
     return "cpu"
 
 
 @cache
-def _warn_of_missing_gpu() -> None:
+def _warn_of_missing_gpu(asked: str) -> None:
     _log.warning(
-        "resources.gpus_per_pack asks for a GPU, but torch %s finds none (CUDA build: %s); "
+        "resources.%s asks for a GPU, but torch %s finds none (CUDA build: %s); "
         "packs are trained on the CPU, and the rows say so in their column device",
+        asked,
         torch.__version__,
         torch.version.cuda or "no",
     )
@@ -131,13 +132,14 @@ def prepare_process(study: StudyBase) -> None:
     threads = max(1, int(study.resources.cpus_per_pack))
     torch.set_num_threads(threads)
     threadpool_limits(threads)
+    if study.training is None:
+        return
     if study.training.engine != "torch" and device_for(study) == "cpu":
         with contextlib.suppress(ImportError):  # without Numba "auto" trains by torch
             from raysweep.training.kernel_cache import make_ready
-            from raysweep.training.kernel_losses import ROUTINES
+            from raysweep.training.kernel_losses import routines_of
 
-            routine = ROUTINES.get(study.loss)
-            make_ready(study.training.dtype, *([] if routine is None else [routine]))
+            make_ready(study.training.dtype, *routines_of(study.loss))
 
 
 @contextlib.contextmanager

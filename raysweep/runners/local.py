@@ -3,6 +3,7 @@
 import traceback
 
 from raysweep.folder.run_folder import RunFolder
+from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import Sweep
 from raysweep.runners.attempt import attempt, device_for, own_threads, prepare_process
 from raysweep.runners.observer import Observer, Silent
@@ -32,6 +33,7 @@ def run(study: StudyBase, folder: RunFolder, observer: Observer | None = None) -
 
 def _run(study: StudyBase, folder: RunFolder, observer: Observer) -> Sweep:
     prepare_process(study)
+    execute = kind_of(study).executor(folder.output)
     sweep = folder.open_sweep(study)
     observer.started(sweep, "running in this process")
     try:
@@ -39,7 +41,7 @@ def _run(study: StudyBase, folder: RunFolder, observer: Observer) -> Sweep:
             sweep.begin(pack)
             observer.tick(sweep)
             try:
-                rows = attempt(study, pack, device_for(study))
+                rows = attempt(study, pack, device_for(study), execute=execute)
             except Exception:
                 reason = traceback.format_exc()
                 folder.record_failure(pack, reason)

@@ -1,4 +1,4 @@
-"""Ray itself: its settings, a Ray of its own or a cluster, and whether a pack finds room there."""
+"""Ray itself: its settings, and a Ray of its own or a cluster."""
 
 import contextlib
 import importlib.util
@@ -9,15 +9,13 @@ import signal
 import socket
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from raysweep.errors import InputError
 from raysweep.folder.scratch import scratch
 from raysweep.plugins import import_path
-from raysweep.study.spec import StudyBase
 from raysweep.text import last_line
 
 _SETTINGS = {
@@ -97,30 +95,6 @@ def connect(address: str, workers: int | None = None, modules: Sequence[Path] = 
     return True
 
 
-@contextlib.contextmanager
-def room(
-    study: StudyBase, address: str, workers: int | None = None, modules: Sequence[Path] = ()
-) -> Iterator[None]:
-    """A Ray in which a pack of the study finds room; seen before anything is written.
-
-    Args:
-        study: its ``resources`` say what a pack needs.
-        address: as `connect`; a Ray that is started here is ended with the block.
-        workers: likewise.
-        modules: likewise.
-
-    Raises:
-        InputError: no cluster answers, or no node of it can hold a pack.
-    """
-    started_here = connect(address, workers, modules)
-    try:
-        slots(study)
-        yield
-    finally:
-        if started_here:
-            stop()
-
-
 def stop() -> None:
     """End a Ray that was started here, and remove its files."""
     with _own_signals(), contextlib.suppress(Exception):
@@ -197,69 +171,9 @@ def _in_job() -> bool:
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
-def needs(study: StudyBase) -> dict[str, float]:
-    """What a pack needs, in Ray's terms."""
-    return {"cpu": study.resources.cpus_per_pack, "gpu": study.resources.gpus_per_pack}
-
-
-def slots(
-    study: StudyBase, wait_s: float = 0.0, waiting: Callable[[str], None] | None = None
-) -> int:
-    """How many packs fit the cluster's nodes at a time, busy or not.
-
-    Args:
-        study: its ``resources`` say what a pack needs.
-        wait_s: wait so long for a node that can hold a pack, and ask an autoscaler for one.
-        waiting: called once, with what is waited for.
-
-    Raises:
-        InputError: no node can hold a pack.
-    """
-    bundle = {name.upper(): amount for name, amount in needs(study).items() if amount > 0}
-    end = time.monotonic() + wait_s
-    asked = False
-    while True:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        count = sum(_fitting(node, bundle) for node in nodes)
-        if count:
-            return count
-        has = "; ".join(f"{n.get('CPU', 0):g} CPU, {n.get('GPU', 0):g} GPU" for n in nodes)
-        wanted = f"{bundle.get('CPU', 0):g} CPU and {bundle.get('GPU', 0):g} GPU"
-        if time.monotonic() >= end:
-            raise InputError(
-                f"resources: a pack needs {wanted}, and no node has that (nodes: {has}); lower "
-                "resources.cpus_per_pack or resources.gpus_per_pack"
-            )
-        if not asked:
-            asked = True
-            from ray.autoscaler.sdk import request_resources
-
-            with contextlib.suppress(Exception):  # without an autoscaler someone may add a node
-                request_resources(bundles=[bundle])
-            if waiting is not None:
-                waiting(f"waiting up to {wait_s:g} s for a node with {wanted}")
-        time.sleep(1.0)
-
-
 def first_line(message: str) -> str:
     """The first line that says something."""
     return next((line.strip() for line in message.splitlines() if line.strip()), "no reason given")
-
-
-def _fitting(node: Mapping[str, float], bundle: Mapping[str, float]) -> int:
-    """How many bundles fit a node; each share of a GPU lies on one GPU, as Ray places it."""
-
-    def fitting(has: float, amount: float) -> int:
-        if amount < 1:
-            return int(1 / amount + 1e-9) * int(has + 1e-9)
-        return int(has / amount + 1e-9)
-
-    return min(
-        fitting(node.get(name, 0.0), amount)
-        if name == "GPU"
-        else int(node.get(name, 0.0) / amount + 1e-9)
-        for name, amount in bundle.items()
-    )
 
 
 def _start_local(workers: int | None, common: dict[str, Any]) -> None:

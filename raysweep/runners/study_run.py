@@ -198,10 +198,10 @@ class _Course:
         with contextlib.ExitStack() as ray_here:
             begins = self._folder.output.read(STUDY_NAME) is None
             if manner.runner == "ray" and not manner.wait_s and begins:
-                from raysweep.runners import ray_cluster
+                from raysweep.runners import placement
 
                 ray_here.enter_context(
-                    ray_cluster.room(self._study, manner.address, manner.workers, manner.modules)
+                    placement.room(self._study, manner.address, manner.workers, manner.modules)
                 )
             yield ray_here
 

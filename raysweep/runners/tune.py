@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raysweep.runners import ray_cluster
+from raysweep.runners import placement, ray_cluster
 
 # isort: split
 # Only now: ray_cluster sets what Ray reads when it is imported.
@@ -24,6 +24,7 @@ from ray.tune.search import Searcher
 from raysweep.errors import InputError
 from raysweep.folder.run_folder import RunFolder
 from raysweep.folder.scratch import scratch
+from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import Sweep
 from raysweep.runners.observer import Observer, Silent
 from raysweep.runners.ray_guard import guarded
@@ -63,6 +64,7 @@ class _PackTrainable(tune.Trainable):
         self._study, self._limit_s = study, pack_limit_s
         self._folder = RunFolder(Output(location))
         self._device = attempt.device_for(study)
+        self._execute = kind_of(study).executor(self._folder.output)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         return True
@@ -74,7 +76,9 @@ class _PackTrainable(tune.Trainable):
             with self._attempt.time_limit(
                 self._limit_s, lambda why: self._folder.record_failure(pack, why)
             ):
-                rows = self._attempt.attempt(self._study, pack, self._device, self.config["pieces"])
+                rows = self._attempt.attempt(
+                    self._study, pack, self._device, self.config["pieces"], self._execute
+                )
         except Exception:
             return {"done": True, "failed": traceback.format_exc(), "unwritable": ""}
         return {"done": True, "failed": "", "unwritable": self._store(pack, rows)}
@@ -297,7 +301,7 @@ def run(
     folders = contextlib.ExitStack()
     try:
         storage = folders.enter_context(scratch("tune"))
-        slots = ray_cluster.slots(
+        slots = placement.slots(
             study, wait_s, lambda what: observer.started(sweep, f"Ray {address}, {what}")
         )
         observer.started(sweep, f"Ray {address}, {counted(slots, 'pack')} at a time")
@@ -308,7 +312,7 @@ def run(
             "pack_limit_s": pack_limit_s,
         }
         trainable = tune.with_resources(
-            tune.with_parameters(_PackTrainable, **parameters), ray_cluster.needs(study)
+            tune.with_parameters(_PackTrainable, **parameters), placement.needs(study)
         )
         tuner = tune.Tuner(
             trainable,

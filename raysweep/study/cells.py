@@ -9,7 +9,8 @@ from pathlib import PurePath
 from typing import Any
 
 from raysweep.seeds import content_key
-from raysweep.study.spec import Scalar, StudyBase
+from raysweep.study.spec.base import StudyBase
+from raysweep.study.spec.fields import Scalar
 
 DEFAULT_DEPTH = 1
 DEFAULT_WIDTH = 64
@@ -44,6 +45,17 @@ class Cell:
         given = dict(self.parameters).get("modalities", 2)
         return given if isinstance(given, int) else 2
 
+    @property
+    def scale(self) -> dict[str, Scalar]:
+        """The model's scale, by the names of its columns."""
+        return {
+            "encoder": self.encoder,
+            "depth_1": self.depth_1,
+            "depth_2": self.depth_2,
+            "width_1": self.width_1,
+            "width_2": self.width_2,
+        }
+
     @cached_property
     def id(self) -> str:
         """``<dataset>-<10 hexadecimal digits>``, a pure function of the content (not of draws)."""
@@ -53,19 +65,45 @@ class Cell:
             "parameters": {
                 k: content.get(v, v) if isinstance(v, str) else v for k, v in self.parameters
             },
-            "model": [
-                self.encoder,
-                self.depth_1,
-                self.depth_2,
-                self.width_1,
-                self.width_2,
-            ],
+            "model": list(self.scale.values()),
         }
         return f"{self.dataset}-{content_key(identity, 10)}"
 
 
+@dataclass(frozen=True)
+class FreeCell(Cell):
+    """One point of axes that are the user's own, whose code trains: there are no data or encoders.
+
+    Attributes:
+        parameters: the value of each axis, sorted by name.
+    """
+
+    encoder: str = ""
+    depth_1: int = 0
+    depth_2: int = 0
+    width_1: int = 0
+    width_2: int = 0
+
+    @property
+    def modalities(self) -> int:
+        """One model a trial, whatever is in it."""
+        return 1
+
+    @property
+    def scale(self) -> dict[str, Scalar]:
+        """Nothing: what scale there is is an axis."""
+        return {}
+
+
 def expand(study: StudyBase) -> list[Cell]:
     """All cells of a study: data blocks in file order, axes in file order, the last one fastest."""
+    axes = study.free_axes()
+    if axes is not None:
+        return [
+            FreeCell(study.kind, tuple(sorted(zip(axes, values, strict=True))), block.draws)
+            for block in study.blocks()
+            for values in itertools.product(*axes.values())
+        ]
     cells: dict[str, Cell] = {}
     for block in study.data:
         names = list(block.axes)
@@ -130,6 +168,8 @@ def _readable(value: Scalar, cell: Cell, values: Iterable[Scalar]) -> Scalar:
 
 
 def _facts(cell: Cell) -> dict[str, Scalar]:
+    if not cell.scale:
+        return dict(cell.parameters)
     depth: dict[str, Scalar] = (
         {"depth": cell.depth_1}
         if cell.depth_1 == cell.depth_2

@@ -21,6 +21,18 @@ def check_files(study: StudyBase, cell: Cell) -> None:
     for path in study.own_code:
         if path in study.files:
             used[str(source_of(path))] = study.files[path]
+    check_digests(used)
+
+
+def check_digests(used: Mapping[str, str]) -> None:
+    """Check that files hold what they held when a run was planned.
+
+    Args:
+        used: path -> digest of what it held.
+
+    Raises:
+        InputError: a file has changed or is gone.
+    """
     for path, digest in used.items():
         try:
             changed = file_digest(path) != digest

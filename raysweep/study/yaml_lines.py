@@ -78,7 +78,23 @@ class Document:
         Raises:
             InputError: the document has no such place.
         """
-        return _place(self, names, origin)
+        at: Location = ()
+        target: Any = self.value
+        for name in names:
+            if at:
+                target = _opened(target, at, self, origin)
+            if isinstance(target, list):
+                if not re.fullmatch(r"[0-9]{1,9}", name) or int(name) >= len(target):
+                    raise InputError(
+                        f"{origin}: the study has no {joined((*at, name))}; "
+                        f"{joined(at)} is a list with the entries 0..{len(target) - 1}"
+                    )
+                at = (*at, int(name))
+            elif isinstance(target, dict):
+                at = (*at, name)
+            else:
+                raise InputError(f"{origin}: {joined(at)} is {shown(target)}, which has no parts")
+        return at, target
 
     def forget(self, at: Location) -> None:
         """Leave out what is known of a place and all in it: another value is put there."""
@@ -167,7 +183,7 @@ def assign(document: Document, override: str) -> None:
     names = key.strip().split(".")
     if not equals or not all(names):
         raise InputError(f"{origin}: expected KEY=VALUE, such as search.trials=8")
-    at, target = _place(document, names, origin)
+    at, target = document.place(names, origin)
     document.forget(at)
     try:
         node = _composed(text)
@@ -344,27 +360,6 @@ def _whole_characters(text: str) -> str:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
     except UnicodeDecodeError as error:
         raise ValueError("an escape such as \\ud800 is half a character") from error
-
-
-def _place(document: Document, names: Sequence[str], origin: str) -> tuple[Location, Any]:
-    """The place that names lead to, and the mapping or list that holds it."""
-    at: Location = ()
-    target: Any = document.value
-    for name in names:
-        if at:
-            target = _opened(target, at, document, origin)
-        if isinstance(target, list):
-            if not re.fullmatch(r"[0-9]{1,9}", name) or int(name) >= len(target):
-                raise InputError(
-                    f"{origin}: the study has no {joined((*at, name))}; "
-                    f"{joined(at)} is a list with the entries 0..{len(target) - 1}"
-                )
-            at = (*at, int(name))
-        elif isinstance(target, dict):
-            at = (*at, name)
-        else:
-            raise InputError(f"{origin}: {joined(at)} is {shown(target)}, which has no parts")
-    return at, target
 
 
 def _opened(target: Any, at: Location, document: Document, origin: str) -> Any:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from raysweep.study.cells import Cell, varying
 from raysweep.study.spec import StudyBase
 from raysweep.text import counted
+from raysweep.trials.columns import named
+from raysweep.trials.rows import modelled
 from raysweep.trials.trial import Arm
 
 _ALWAYS = ("R", "U", "D_phi", "overlap")
@@ -98,7 +100,7 @@ def study_facts(study: StudyBase, cells: Sequence[Cell]) -> StudyFacts:
 
 def effect_names(study: StudyBase, criterion: str) -> EffectNames:
     """How a parent run names what came of a criterion's strength: performance, then alignment."""
-    columns = (study.tested.performance, f"alignment_{study.metric}_test")
+    columns = (study.tested.performance, named("alignment", study.metric, "test"))
     prefixes = {Arm.FORCED: "effect", Arm.PLACEBO: "placebo_effect"}
     return EffectNames(
         f"chosen_strength_by_{criterion}",
@@ -129,12 +131,7 @@ def _params(study: StudyBase, cell: Cell) -> dict[str, str]:
     facts = {
         "data": cell.dataset,
         **{k: files.get(v, v) if isinstance(v, str) else v for k, v in cell.parameters},
-        "encoder": cell.encoder,
-        **{f"encoder_option_{name}": value for name, value in study.model.options.items()},
-        "depth_1": cell.depth_1,
-        "depth_2": cell.depth_2,
-        "width_1": cell.width_1,
-        "width_2": cell.width_2,
+        **modelled(study, cell),
     }
     return {
         **{name: text(value) for name, value in facts.items()},

@@ -8,6 +8,7 @@ import numpy as np
 from raysweep.kinds.sweep import CellPlan
 from raysweep.seeds import content_key
 from raysweep.tracking.facts import text
+from raysweep.trials.columns import named
 from raysweep.trials.trial import Arm, Options, Stage, Trial, option_words
 
 
@@ -49,7 +50,7 @@ class About:
             "stage": self.stage.value,
             "arm": self.arm.value,
             "strength": text(self.strength),
-            **{f"option_{name}": text(value) for name, value in self.options},
+            **{named("option", name): text(value) for name, value in self.options},
             **({"modality": str(self.modality)} if self.modality else {}),
             **{name: text(value) for name, value in self.rates},
         }

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raysweep import __version__
+from raysweep.folder.file_lock import lock
 from raysweep.folder.run_folder import STUDY_NAME, RunFolder, sweep_of
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import CellPlan
@@ -36,12 +37,13 @@ from raysweep.tracking.address import (
 )
 from raysweep.tracking.facts import described, study_facts
 from raysweep.tracking.known import FILES, OUTPUT, Known
-from raysweep.tracking.lock import lock_path, locked
+from raysweep.tracking.lock import LOCK_WAIT_S, lock_path
 from raysweep.tracking.order import start_times
 from raysweep.tracking.record import RunRecord
 from raysweep.tracking.run_status import failed_cells, standing, study_status
 from raysweep.tracking.runs import STUDY_TAG, Progress, runs_of_cell, summary_run
 from raysweep.tracking.views import view_tags
+from raysweep.trials.storage import unlinked
 from raysweep.trials.table import PART_SUFFIX, PARTS, Parts, read_parts
 from raysweep.trials.trial import TrialResult
 
@@ -302,18 +304,20 @@ class Mirror:
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
         """One copy at a time; look again at what MLflow has if another one wrote in between."""
-        with locked(lock_path(self.folder.output)) as lock:
-            if lock is None:
-                raise TrackingBusy(
-                    self.address, f"another copy of {self.folder.output.location} is being made"
-                )
-            if lock.read() != self._token:
+        with open(lock_path(self.folder.output), "a+", opener=unlinked) as file:
+            try:
+                lock(file, LOCK_WAIT_S)
+            except OSError as error:
+                run = self.folder.output.location
+                raise TrackingBusy(self.address, f"another copy of {run} is being made") from error
+            file.seek(0)
+            if file.read() != self._token:
                 self._store = None
             self._token = uuid.uuid4().hex
-            lock.seek(0)
-            lock.truncate()
-            lock.write(self._token)
-            lock.flush()
+            file.seek(0)
+            file.truncate()
+            file.write(self._token)
+            file.flush()
             yield
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raysweep.seeds import content_key
+from raysweep.trials.columns import TIMING_COLUMNS
 
 # Raised when runs are to be written anew though their rows have not changed.
 FORMAT = 4
@@ -16,7 +17,6 @@ _NO_KEY = re.compile(r"[^\w.\- :]")
 NOT_FINITE_TAG = "not_finite"
 PASSING_TAGS = (NOT_FINITE_TAG, "chosen_by", "cause")
 """Tags that a run may have for a while."""
-_TIMING = ("train_seconds",)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class RunRecord:
             object.__setattr__(self, "metrics", finite)
             object.__setattr__(self, "tags", {**self.tags, NOT_FINITE_TAG: said})
         object.__setattr__(self, "tags", {k: _stored(v) for k, v in self.tags.items()})
-        shown = {k: v for k, v in self.metrics.items() if not k.startswith(_TIMING)}
+        shown = {k: v for k, v in self.metrics.items() if not k.startswith(TIMING_COLUMNS)}
         content = [
             FORMAT,
             self.name,

@@ -17,8 +17,8 @@ from raysweep.tracking.facts import CellFacts, effect_names, loss_params, text
 from raysweep.tracking.groups import Group, group_trials
 from raysweep.tracking.means import average, frequencies, mean, mean_and_sd, total
 from raysweep.tracking.record import RunRecord
-from raysweep.trials.columns import COLUMNS
-from raysweep.trials.table import CURVE, CURVE_EPOCHS
+from raysweep.trials.columns import CURVE_EPOCHS, TIMING_COLUMNS, Column, Role, column_of, named
+from raysweep.trials.criteria import objective_of
 from raysweep.trials.trial import Arm, Proposal, Stage, Status, Trial
 
 # Which rows a run's learning curves are the means of.
@@ -27,31 +27,11 @@ CURVES_TAG = "raysweep.curves"
 STUDY_TAG = "study_digest"
 Progress = Callable[[int, int], None]
 """Told how many runs of a copy are written, and how many are to be."""
-_EXACT = (
-    "I1",
-    "I2",
-    "I3",
-    "I4",
-    "I12",
-    "I_all",
-    "I_shared",
-    "I_X1X2",
-    "pid_R",
-    "pid_U1",
-    "pid_U2",
-    "pid_S",
-    "bayes_1",
-    "bayes_2",
-    "bayes_3",
-    "bayes_4",
-    "bayes_fused",
+_MEAN_ONLY = (
+    *("gradient_ratio", "best_epoch", named("best_epoch", 1), named("best_epoch", 2)),
+    *TIMING_COLUMNS,
 )
-INFORMATION = (*_EXACT, *(f"{name}_estimated" for name in _EXACT))
-_MEAN_ONLY = ("gradient_ratio", "best_epoch", "best_epoch_1", "best_epoch_2", "train_seconds")
-_WITHOUT_SD = ("loss_", "chance_")
-_FAMILIES = ("alignment_", "pair_", "corrected_", "performance_", "chance_", "loss_")
-_MEASURED = tuple(c for c in COLUMNS if c.name.startswith(_FAMILIES) and c.kind == "float64")
-_LAYERS = tuple(c for c in COLUMNS if c.name.startswith("alignment_layers_"))
+_WITHOUT_SD = ("loss", "chance", "chance_p")
 
 
 class _Rows:
@@ -65,9 +45,11 @@ class _Rows:
         self.ok = np.array([s == Status.OK.value for s in statuses], dtype=bool)
         self._numbers: dict[str, np.ndarray] = {}
         self.seconds = self.numbers("train_seconds")
-        names = table.column_names
-        self.measured = [n for n in names if any(c.describes(n) for c in _MEASURED)]
-        self.layers = [n for n in names if any(c.describes(n) for c in _LAYERS)]
+        there = [column_of(name) for name in table.column_names]
+        numeric = {field.name for field in table.schema if _is_numeric(field.type)}
+        self.measured = [c.name for c in there if c.is_number and c.name in numeric]
+        self.layers = [c.name for c in there if c.family == "alignment_layers"]
+        self.information = [c.name for c in there if c.role is Role.INFORMATION]
 
     def numbers(self, name: str) -> np.ndarray:
         """A column as float64, NaN where there is no value."""
@@ -142,7 +124,7 @@ def summary_run(
         status: as `run_status.study_status` gives it.
     """
     trials = sum(p.metrics["trials"] for p in parents)
-    training = study.training.model_dump(mode="json")
+    training = {} if study.training is None else study.training.model_dump(mode="json")
     return RunRecord(
         identity=content_key(["study", science]),
         parent=None,
@@ -165,7 +147,7 @@ def summary_run(
 
 def _asked(study: StudyBase) -> dict[str, str]:
     """What is trained with, searched for and measured."""
-    objective = "both" if len(study.criteria) > 1 else "".join(study.criteria)
+    objective = objective_of(study.criteria)
     return {
         **loss_params(study),
         **({"objective": objective} if objective else {}),
@@ -178,9 +160,11 @@ def _child(group: Group, rows: _Rows, parent: str, facts: CellFacts, science: st
     ok = group.rows[rows.ok[group.rows]]
     metrics: dict[str, float] = {}
     # The UI keeps this order, and its comparison starts with the first.
-    for name in sorted(rows.measured, key=_importance):
-        values = rows.numbers(name)[ok]
-        metrics.update(mean_and_sd(name, values, with_sd=not name.startswith(_WITHOUT_SD)))
+    measured = [column_of(name) for name in rows.measured if name not in facts.all_params]
+    for column in sorted(measured, key=_importance):
+        values = rows.numbers(column.name)[ok]
+        with_sd = column.family not in _WITHOUT_SD
+        metrics.update(mean_and_sd(column.name, values, with_sd))
     metrics["strength"] = about.strength
     if about.strength > 0:
         metrics["log10_strength"] = math.log10(about.strength)
@@ -236,7 +220,7 @@ def _parent(
             effect = average(_paired_differences(groups, rows, arm, proposal, column))
             if effect is not None:
                 metrics[name] = effect
-    for name in INFORMATION:
+    for name in rows.information:
         value = mean(rows.numbers(name)[there])
         if value is not None:
             metrics[name] = value
@@ -301,13 +285,17 @@ def _paired_differences(
         return np.asarray(both[:, 0] - both[:, 1])
 
 
-def _importance(name: str) -> tuple[bool, bool, bool, bool]:
+def _importance(column: Column) -> tuple[bool, bool, bool, bool]:
     return (
-        name.startswith("loss_"),
-        name.startswith("chance_"),
-        name.startswith("performance_"),
-        not name.endswith("_test"),
+        column.family == "loss",
+        column.family in ("chance", "chance_p"),
+        column.family == "performance",
+        column.split != "test",
     )
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind)
 
 
 def _curves(rows: _Rows, ok: np.ndarray) -> dict[str, list[tuple[int, float]]]:
@@ -320,7 +308,7 @@ def _curves(rows: _Rows, ok: np.ndarray) -> dict[str, list[tuple[int, float]]]:
         return {}
     found = {}
     for name in some.column_names:
-        if name.startswith(CURVE) and name != CURVE_EPOCHS:
+        if column_of(name).role is Role.CURVE and name != CURVE_EPOCHS:
             seen = np.array(some.column(name).to_pylist(), dtype=np.float64)
             there = np.isfinite(seen).all(axis=0)
             if there.any():

@@ -8,18 +8,18 @@ import torch
 
 from raysweep.losses import OverPairs, PairsOutput
 
-KERNEL_LOSSES = (
-    "infonce",
-    "cka",
-    "unbiased_cka",
-    "siglip",
-    "soft_knn",
-    "uniformity",
-    "vicreg",
-    "barlow_twins",
-    "deep_cca",
-)
-"""Names of the losses of which the CPU kernel knows some form."""
+KERNEL_LOSSES = {
+    "infonce": "infonce",
+    "cka": "cka",
+    "unbiased_cka": "cka",
+    "siglip": "siglip",
+    "soft_knn": "soft_knn",
+    "uniformity": "uniformity",
+    "vicreg": "vicreg",
+    "barlow_twins": "barlow_twins",
+    "deep_cca": "deep_cca",
+}
+"""The losses of which the CPU kernel knows some form -> its routine (`Formula`)."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PackEngine(Protocol):
     """Something that trains the members of a pack, an epoch at a time."""
 
     heads: tuple[str, ...]
-    """The heads in the order of `validate`: 1, 2, ..., fused, or the one of an encoder alone."""
+    """The heads in the order of `validate` (`Architecture.heads`)."""
 
     members_are_separate: bool
     """Whether members are trained one by one, to the same bits in any pack."""

@@ -188,6 +188,11 @@ def alignment_rows(views: Views, split: str, most: int) -> np.ndarray:
     A pure function of its arguments, so that members and runs are compared on the same rows.
     """
     rows: np.ndarray = getattr(views.splits, split)
+    return some_rows(rows, split, most)
+
+
+def some_rows(rows: np.ndarray, split: str, most: int) -> np.ndarray:
+    """All of these rows of a split, or ``most`` of them at random; see `alignment_rows`."""
     if len(rows) <= most:
         return rows
     generator = np.random.default_rng(derive_seed("alignment rows", split))
@@ -260,14 +265,27 @@ def _alignment_of(
         named = aligned if evaluation.layers == "aligned" else None
         lowest = [named or len(of_modality) for of_modality in hidden]
         hidden = [h[first - 1 : first] for h, first in zip(hidden, lowest, strict=True)]
+    by_rows = [[layer.mT.contiguous() for layer in of_modality] for of_modality in hidden]
+    return layer_scores(by_rows, split, evaluation, lowest)
+
+
+def layer_scores(
+    hidden: Sequence[Layers], split: str, evaluation: Evaluation, lowest: Sequence[int]
+) -> dict[str, AlignmentScore]:
+    """Every metric of a study on layers that are there.
+
+    Args:
+        hidden: of each modality its layers [m, n, d], the same samples in the same order.
+        split: what the samples are of.
+        evaluation: the metrics, what is done before them, and whether chance is told.
+        lowest: number of each modality's first layer, counted from 1.
+    """
     preprocessing = Preprocessing(
         clip_quantile=evaluation.preprocessing.clip_quantile,
         normalize=evaluation.preprocessing.normalize,
     )
     # Once for all metrics: sorting for the quantile costs as much as a metric does.
-    layers = [
-        [preprocessing(layer.mT.contiguous()) for layer in of_modality] for of_modality in hidden
-    ]
+    layers = [[preprocessing(layer) for layer in of_modality] for of_modality in hidden]
     scores = {}
     for name, options in evaluation.metrics.items():
         found = measure_modalities(name, layers, options)
@@ -365,8 +383,10 @@ def _chunks(trained: MultimodalForward, rows: int) -> list[slice]:
 
 def _logits(trained: TrainedPack, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
     ran = [trained.forward(modality, x) for modality, x in enumerate(inputs, start=1)]
-    fused = trained.fused(*(hidden[-1] for hidden, _ in ran))
-    return dict(zip(trained.shape.heads, (*(logits for _, logits in ran), fused), strict=True))
+    logits = [of_head for _, of_head in ran]
+    if trained.shape.fused_head is not None:
+        logits.append(trained.fused(*(hidden[-1] for hidden, _ in ran)))
+    return dict(zip(trained.shape.heads, logits, strict=True))
 
 
 def stacked(views: Sequence[Views], rows: Sequence[np.ndarray], part: slice) -> list[Tensor]:

@@ -1,13 +1,16 @@
 """What the packed trainer is given: members, data and settings, checked once at the door."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
-from raysweep.models.shape import EncoderShape
+from raysweep.seeds import derive_seed
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "fusion": ("probe", "joint"),
@@ -69,13 +72,34 @@ class Members:
     def __len__(self) -> int:
         return self.init_seed.shape[0]
 
+    @classmethod
+    def of_draws(
+        cls, study_seed: int, draws: Sequence[tuple[int, int]], **given: ArrayLike
+    ) -> "Members":
+        """Members with common random numbers over cells, strengths, arms, modalities and kinds.
+
+        Their seeds leave all of that out: the arms of a seed start from the same weights and see
+        the same batches.
+
+        Args:
+            study_seed: of the study.
+            draws: draw and seed of each member's trial.
+            **given: the other attributes, one value or [m]; without a strength nothing is aligned.
+        """
+        init, order = (
+            [derive_seed(study_seed, purpose, *of) for of in draws] for purpose in ("init", "order")
+        )
+        others = {"strength": 0.0, "placebo": False, **given}
+        spread = {name: np.broadcast_to(v, (len(draws),)) for name, v in others.items()}
+        return cls(init_seed=np.array(init), order_seed=np.array(order), **spread)
+
 
 @dataclass(frozen=True)
 class PackData:
     """The datasets of a pack and which member learns from which.
 
     Attributes:
-        x_train: inputs of each modality, [k, n, d] each.
+        x_train: inputs of each modality, one or more, [k, n, d] each.
         y_train: labels [k, n], 0 <= y < classes.
         x_validation, y_validation: the same for v validation rows.
         dataset: [m] index of each member's dataset, 0 <= dataset < k.
@@ -86,6 +110,20 @@ class PackData:
     x_validation: tuple[np.ndarray, ...]
     y_validation: np.ndarray
     dataset: np.ndarray
+
+    @classmethod
+    def of_views(cls, views: Sequence[Views], dataset: np.ndarray) -> "PackData":
+        """The training and validation rows of k draws of data, equally long."""
+
+        def rows(split: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+            chosen = [(view, getattr(view.splits, split)) for view in views]
+            inputs = tuple(
+                np.stack([view.inputs[index][own] for view, own in chosen])
+                for index in range(len(views[0].inputs))
+            )
+            return inputs, np.stack([view.y[own] for view, own in chosen])
+
+        return cls(*rows("train"), *rows("validation"), dataset=dataset)
 
     def sides(self, split: str) -> tuple[np.ndarray, ...]:
         """The inputs of all modalities in a split (train or validation)."""
@@ -98,38 +136,36 @@ class PackData:
         Raises:
             InputError: a size or an index that does not fit.
         """
-        inputs = {f"x{number}": d for number, d in enumerate(shape.inputs, start=1)}
-        _check_data(self, inputs, shape.classes, m)
-
-
-@dataclass(frozen=True)
-class EncoderData:
-    """The datasets of encoders that are trained alone: one modality of a `PackData`.
-
-    Attributes:
-        x_train: inputs [k, n, d].
-        y_train: labels [k, n], 0 <= y < classes.
-        x_validation, y_validation: the same for v validation rows.
-        dataset: [m] index of each member's dataset, 0 <= dataset < k.
-    """
-
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_validation: np.ndarray
-    y_validation: np.ndarray
-    dataset: np.ndarray
-
-    def sides(self, split: str) -> tuple[np.ndarray, ...]:
-        """The inputs in a split (train or validation)."""
-        return (getattr(self, f"x_{split}"),)
-
-    def check(self, shape: EncoderShape, m: int) -> None:
-        """Check all sizes against the members' shape.
-
-        Raises:
-            InputError: a size or an index that does not fit.
-        """
-        _check_data(self, {"x": shape.d}, shape.classes, m)
+        for split in ("train", "validation"):
+            y = np.asarray(getattr(self, f"y_{split}"))
+            if y.ndim != 2 or not y.size:
+                raise InputError(f"data: y_{split} has shape {y.shape}; it must be [k, rows >= 1]")
+            if y.min() < 0 or y.max() >= shape.classes:
+                raise InputError(
+                    f"data: y_{split} runs from {y.min()} to {y.max()}; labels must be "
+                    f"0..{shape.classes - 1}"
+                )
+            sides = self.sides(split)
+            if len(sides) != len(shape.inputs):
+                raise InputError(
+                    f"data: x_{split} has {len(sides)} modalities; it must have {len(shape.inputs)}"
+                )
+            for number, d, x in zip(shape.numbers, shape.inputs, sides, strict=True):
+                given = np.shape(x)
+                if given != (*y.shape, d):
+                    raise InputError(
+                        f"data: x{number}_{split} has shape {given}; it must be {(*y.shape, d)}"
+                    )
+        datasets = self.y_train.shape[0]
+        chosen = np.asarray(self.dataset)
+        if self.y_validation.shape[0] != datasets:
+            raise InputError(
+                f"data: {datasets} training but {self.y_validation.shape[0]} validation datasets"
+            )
+        if chosen.shape != (m,) or chosen.min() < 0 or chosen.max() >= datasets:
+            raise InputError(
+                f"data: dataset must hold {m} indices in 0..{datasets - 1}; it is {chosen}"
+            )
 
 
 @dataclass(frozen=True)
@@ -153,7 +189,7 @@ class TrainSettings:
             always looked at.
         patience: a member stops once its validation accuracy has not risen for this many
             epochs; None trains every member to the end.
-        engine: "kernel" (MLP pairs on the CPU, compiled by Numba), "torch" (any device, any
+        engine: "kernel" (one MLP or two, on the CPU, compiled by Numba), "torch" (any device, any
             architecture), or "auto": the kernel where it applies, else torch.
         tf32: let a GPU round float32 products to TF32.
         captured: capture the steps on a GPU as CUDA graphs, wherever passes and loss allow it.
@@ -174,6 +210,13 @@ class TrainSettings:
     tf32: bool = False
     captured: bool = True
 
+    @classmethod
+    def of_study(cls, training: object, device: str, **given: Any) -> "TrainSettings":
+        """What ``training`` of a study of any kind says; `given` are the other settings."""
+        names = ("batch_size", "checkpoint", "dtype", "engine", "evaluate_every", "patience")
+        shared = {name: getattr(training, name) for name in (*names, "tf32")}
+        return cls(device=device, **shared, **given)
+
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "evaluate_every", "patience", "layer"):
             value = getattr(self, name)
@@ -184,40 +227,6 @@ class TrainSettings:
                 raise InputError(
                     f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(choices)}"
                 )
-
-
-def _check_data(
-    data: PackData | EncoderData, inputs: Mapping[str, int], classes: int, m: int
-) -> None:
-    for split in ("train", "validation"):
-        y = np.asarray(getattr(data, f"y_{split}"))
-        if y.ndim != 2 or not y.size:
-            raise InputError(f"data: y_{split} has shape {y.shape}; it must be [k, rows >= 1]")
-        if y.min() < 0 or y.max() >= classes:
-            raise InputError(
-                f"data: y_{split} runs from {y.min()} to {y.max()}; labels must be 0..{classes - 1}"
-            )
-        sides = data.sides(split)
-        if len(sides) != len(inputs):
-            raise InputError(
-                f"data: x_{split} has {len(sides)} modalities; it must have {len(inputs)}"
-            )
-        for (name, d), x in zip(inputs.items(), sides, strict=True):
-            found = np.shape(x)
-            if found != (*y.shape, d):
-                raise InputError(
-                    f"data: {name}_{split} has shape {found}; it must be {(*y.shape, d)}"
-                )
-    datasets = data.y_train.shape[0]
-    chosen = np.asarray(data.dataset)
-    if data.y_validation.shape[0] != datasets:
-        raise InputError(
-            f"data: {datasets} training but {data.y_validation.shape[0]} validation datasets"
-        )
-    if chosen.shape != (m,) or chosen.min() < 0 or chosen.max() >= datasets:
-        raise InputError(
-            f"data: dataset must hold {m} indices in 0..{datasets - 1}; it is {chosen}"
-        )
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

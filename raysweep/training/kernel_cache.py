@@ -5,8 +5,9 @@ cache, and its results differ in the last bit. Processes that only load agree in
 nobody trains with what it has compiled itself; and workers that start together do not all compile.
 """
 
-import fcntl
 import hashlib
+import math
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -17,14 +18,16 @@ import numpy as np
 import torch
 from numba import from_dtype
 
-from raysweep.losses import AlignmentLoss
-from raysweep.models.shape import EncoderShape, MultimodalShape
+from raysweep.folder.file_lock import lock
+from raysweep.losses import AlignmentLoss, build_loss
+from raysweep.models.shape import MultimodalShape
 from raysweep.plugins import import_path
-from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
+from raysweep.training.engine import KERNEL_LOSSES
+from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.kernel import pack
 from raysweep.training.kernel.routine import DIGEST, Routine
 from raysweep.training.kernel_engine import KernelEngine
-from raysweep.training.kernel_losses import ROUTINES, KernelLoss
+from raysweep.training.kernel_losses import KernelLoss, routines_of
 
 _LOCK_NAME = "raysweep-kernel.lock"
 _STEP = "step"
@@ -54,9 +57,10 @@ def make_ready(dtype: str, *losses: Routine) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if missing():
-            with open(folder / _LOCK_NAME, "a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with open(folder / _LOCK_NAME, "a") as file:
+                lock(file, math.inf)
                 parts = missing()
+                remove_unreadable(folder)
                 if parts and _compile_elsewhere(dtype, parts):
                     for part in parts:
                         marks[part].touch()
@@ -66,16 +70,16 @@ def make_ready(dtype: str, *losses: Routine) -> None:
 
 
 def compiled_engine(
-    shape: MultimodalShape | EncoderShape,
+    shape: MultimodalShape,
     members: Members,
-    data: PackData | EncoderData,
+    data: PackData,
     settings: TrainSettings,
-    loss: AlignmentLoss | None,
+    loss: AlignmentLoss,
     parameters: torch.Tensor,
 ) -> KernelEngine:
     """A `KernelEngine`, and what it needs lies compiled."""
     known = None
-    if loss is not None and isinstance(shape, MultimodalShape) and members.strength.any():
+    if members.strength.any():
         known = KernelLoss.of(loss, shape, settings.batch_size, np.dtype(settings.dtype))
     make_ready(settings.dtype, *([] if known is None else [known.routine]))
     return KernelEngine(shape, members, data, settings, loss, parameters)
@@ -92,7 +96,7 @@ def compile_here(dtype: str, *parts: str) -> None:
         _take_a_step(dtype)
     element = from_dtype(np.dtype(dtype))
     pack.load(element)
-    for routine in set(ROUTINES.values()):
+    for routine in routines_of(*KERNEL_LOSSES):
         if routine.name in parts:
             routine.load(element)
 
@@ -101,18 +105,36 @@ def _take_a_step(dtype: str) -> None:
     """Call every entry point once."""
     rows, x = 8, np.zeros((1, 8, 2))
     one, label = np.ones(1), np.arange(rows)[None] % 2
-    shape = MultimodalShape(d1=2, d2=2, classes=2, depth_1=1, depth_2=1, width_1=2, width_2=2)
+    shape = MultimodalShape(inputs=(2, 2), classes=2, depths=(1, 1), widths=(2, 2))
     engine = KernelEngine(
         shape,
         Members(one, one, one, one, 0 * one, one, one),
         PackData((x, x), label, (x, x), label, np.zeros(1)),
         TrainSettings(epochs=1, batch_size=rows, dtype=dtype, engine="kernel"),
-        None,
+        build_loss("cka"),
         shape.initial_parameters([0]).to(getattr(torch, dtype)),
     )
     stream = torch.zeros(1, dtype=torch.int64)
     engine.train_epoch(torch.arange(rows, dtype=torch.int32)[None], stream)
     engine.validate()
+
+
+def remove_unreadable(folder: Path) -> None:
+    """Remove the indices of Numba's cache that an earlier version left and that cannot be read.
+
+    Numba unpickles an index before it looks whether the source has changed since: where a class
+    that the index names has gone, the function could not be compiled any more.
+
+    Args:
+        folder: of the cache.
+    """
+    for index in folder.glob("*.nbi"):
+        with open(index, "rb") as file:
+            try:
+                pickle.load(file)  # the version of Numba
+                pickle.loads(file.read())
+            except Exception:
+                index.unlink(missing_ok=True)
 
 
 def _compile_elsewhere(dtype: str, parts: list[str]) -> bool:

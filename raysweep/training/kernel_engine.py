@@ -8,10 +8,10 @@ import torch
 from numba import from_dtype
 
 from raysweep.losses import AlignmentLoss, OverPairs
-from raysweep.models.shape import EncoderShape, MultimodalShape
+from raysweep.models.shape import MultimodalShape
 from raysweep.training.denormals import denormals
 from raysweep.training.engine import AlignedMembers, EpochLog
-from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
+from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.kernel import pack
 from raysweep.training.kernel.program import (
     Places,
@@ -29,7 +29,7 @@ from raysweep.training.passes import squared_norm
 
 @dataclass(frozen=True)
 class _Split:
-    rows: pack.Rows
+    data: pack.SplitData
     count: int
 
     @classmethod
@@ -44,7 +44,7 @@ class _Split:
             sides.append(flat)
         labels = np.ascontiguousarray(y, dtype=np.int32)
         # An encoder that is trained alone has a second modality without features.
-        return cls(pack.Rows(sides[0], sides[-1], labels), labels.shape[1])
+        return cls(pack.SplitData(sides[0], sides[-1], labels), labels.shape[1])
 
 
 class KernelEngine:
@@ -59,7 +59,7 @@ class KernelEngine:
         members: their seeds and hyperparameters.
         data: the datasets.
         settings: how to train.
-        loss: the alignment loss; None for encoders that are trained alone.
+        loss: the alignment loss; encoders that are trained alone, at strength 0, never ask it.
         parameters: initial parameters [m, P + alignment parameters] of the settings' dtype, on
             the CPU; changed in place.
     """
@@ -68,11 +68,11 @@ class KernelEngine:
 
     def __init__(
         self,
-        shape: MultimodalShape | EncoderShape,
+        shape: MultimodalShape,
         members: Members,
-        data: PackData | EncoderData,
+        data: PackData,
         settings: TrainSettings,
-        loss: AlignmentLoss | None,
+        loss: AlignmentLoss,
         parameters: torch.Tensor,
     ) -> None:
         self._shape = shape
@@ -89,17 +89,17 @@ class KernelEngine:
         for name in ("learning_rate", "weight_decay", "clip_norm", "strength", "placebo"):
             facts[name] = getattr(members, name)
         facts["dataset"] = data.dataset
-        self._pack = pack.Pack(state, facts)
+        self._held = pack.MemberState(state, facts)
         rows = max(self._train.count, self._validation.count)
         size = min(settings.batch_size, rows)
         self._places = places = lay_out(shape, values.shape[1], size, self._dtype)
         known = None
-        if loss is not None and isinstance(shape, MultimodalShape):
+        if members.strength.any():
             known = KernelLoss.of(loss, shape, size, self._dtype)
-        self._asked = loss is not None and known is None
+        self._asked = known is None
         self._term = NO_TERM
         pack.load(element := from_dtype(self._dtype))
-        if known is not None and members.strength.any():
+        if known is not None:
             address = known.routine.load(element)
             self._term = known.term(address, places, shape.parameter_count)
         self._step = _step(shape, places, values.shape[1], settings.fusion == "joint")
@@ -110,22 +110,23 @@ class KernelEngine:
     @property
     def parameters(self) -> torch.Tensor:
         """The members' current parameters, [m, P + alignment parameters]."""
-        return torch.from_numpy(self._pack.state[0])
+        return torch.from_numpy(self._held.state[0])
 
     @property
     def gradients(self) -> torch.Tensor:
         """The last step's gradients after clipping, [m, P + alignment parameters]."""
-        return torch.from_numpy(self._pack.state[1])
+        return torch.from_numpy(self._held.state[1])
 
     def keep(self, members: torch.Tensor) -> None:
         """Go on with these members (int64 indices) only."""
         rows = members.numpy()
-        self._pack = pack.Pack(self._pack.state[:, rows].copy(), self._pack.members[rows])
+        held = self._held
+        self._held = pack.MemberState(held.state[:, rows].copy(), held.members[rows])
         self._bind()
 
     def _bind(self) -> None:
         """Who is trained in compiled code throughout, and whose loss has to be asked."""
-        facts = self._pack.members
+        facts = self._held.members
         everyone = np.arange(len(facts))
         self._staged = np.flatnonzero(facts["strength"] > 0) if self._asked else everyone[:0]
         self._straight = np.setdiff1d(everyone, self._staged)
@@ -142,7 +143,7 @@ class KernelEngine:
         """See `PackEngine.train_epoch`."""
         seen = np.zeros(len(stream), pack.SEEN)
         order = permutations.numpy()
-        self._pack.members["stream"] = stream.numpy()
+        self._held.members["stream"] = stream.numpy()
         if len(self._straight):
             self._advance(pack.WHOLE, self._straight, self._scratch, order, 0, order.shape[1], seen)
         if len(self._staged):
@@ -168,14 +169,13 @@ class KernelEngine:
         slopes = [
             _columns(arenas, side.at_top, side.width, places.stride) for side in places.towers
         ]
-        count, end = self._shape.parameter_count, self._pack.state.shape[2]
+        count, end = self._shape.parameter_count, self._held.state.shape[2]
         own = arenas[:, count:end]
         at_own = arenas[:, places.gradients + count : places.gradients + end]
         for start in range(0, n, size):
             b = min(size, n - start)
             stop = start + b
             self._advance(pack.START, chosen, scratch, order, start, stop, seen)
-            assert self._loss is not None
             compared = [side[:, :, :b] for side in sides]
             output = self._aligned.evaluate(OverPairs(self._loss), compared, own)
             for slope, gradient in zip(slopes, output.gradients, strict=True):
@@ -202,11 +202,11 @@ class KernelEngine:
         seen: np.ndarray,
     ) -> None:
         pack.advance(
-            self._pack,
+            self._held,
             chosen,
             self._step,
             scratch,
-            self._train.rows,
+            self._train.data,
             order,
             phase,
             begin,
@@ -219,13 +219,13 @@ class KernelEngine:
 
     def validate(self) -> torch.Tensor:
         """See `PackEngine.validate`."""
-        correct = np.zeros((3, len(self._pack.members)))
+        correct = np.zeros((3, len(self._held.members)))
         order = np.arange(self._validation.count, dtype=np.int32)
         pack.count_correct(
-            self._pack,
+            self._held,
             self._step,
             self._scratch,
-            self._validation.rows,
+            self._validation.data,
             order,
             self._places.columns,
             correct,
@@ -252,14 +252,12 @@ def _columns(arenas: torch.Tensor, at: int, width: int, stride: int) -> torch.Te
     return arenas[:, at : at + width * stride].unflatten(1, (width, stride))
 
 
-def _step(
-    shape: MultimodalShape | EncoderShape, places: Places, count: int, joint: bool
-) -> pack.Step:
+def _step(shape: MultimodalShape, places: Places, count: int, joint: bool) -> pack.Step:
     forward = forward_program(shape, places)
     spans = shape.spans(count - shape.parameter_count)
     first, second = places.towers[0], places.towers[-1]
     # Without a second tower there is nothing to gather for it and nothing to sum over.
-    paired = isinstance(shape, MultimodalShape)
+    paired = len(places.towers) > 1
     return pack.Step(
         learn=np.concatenate((forward, head_program(shape, places, joint))),
         backward=backward_program(places),

@@ -1,103 +1,74 @@
 """Which alignment losses the CPU kernel computes itself, and what it has to know of them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 
 import numpy as np
 
-from raysweep.losses import AlignmentLoss
-from raysweep.losses.cka import LinearCKA
-from raysweep.losses.deep_cca import DeepCCA
-from raysweep.losses.heads import Projected
-from raysweep.losses.infonce import InfoNCE
-from raysweep.losses.one_way import OneWay
+from raysweep.losses.base import AlignmentLoss, Formula, formula_of
 from raysweep.losses.pairwise import FLOAT32_SPAN
-from raysweep.losses.redundancy import BarlowTwins, VICReg
-from raysweep.losses.siglip import SigLIP
-from raysweep.losses.soft_knn import SoftKNN
-from raysweep.losses.uniformity import Uniformity
 from raysweep.models.shape import MultimodalShape
-from raysweep.training.kernel.canonical import deep_cca
-from raysweep.training.kernel.cka import cka
-from raysweep.training.kernel.infonce import infonce
-from raysweep.training.kernel.neighbours import soft_knn, uniformity
+from raysweep.training.engine import KERNEL_LOSSES
 from raysweep.training.kernel.program import Places
-from raysweep.training.kernel.redundancy import barlow_twins, vicreg
 from raysweep.training.kernel.routine import Routine
 from raysweep.training.kernel.sides import STRIP, place_sides
-from raysweep.training.kernel.siglip import siglip
 from raysweep.training.kernel.term import Term
 from raysweep.training.kernel.vectors import VECTOR_BYTES
 
 LARGEST_MATRIX_BYTES = 2**26
 """Beyond this size InfoNCE's samples-by-samples matrix is left to the loss's own chunks."""
 
-ROUTINES = {
-    "infonce": infonce,
-    "cka": cka,
-    "unbiased_cka": cka,
-    "siglip": siglip,
-    "soft_knn": soft_knn,
-    "uniformity": uniformity,
-    "vicreg": vicreg,
-    "barlow_twins": barlow_twins,
-    "deep_cca": deep_cca,
+_MODULES = {
+    "infonce": "infonce",
+    "cka": "cka",
+    "siglip": "siglip",
+    "soft_knn": "neighbours",
+    "uniformity": "neighbours",
+    "vicreg": "redundancy",
+    "barlow_twins": "redundancy",
+    "deep_cca": "canonical",
 }
-"""What computes the losses of `raysweep.training.engine.KERNEL_LOSSES`, by their names."""
+"""Routine -> the module of the kernel that has it, which is imported when it is first asked for."""
+
+
+@cache
+def routine_named(name: str) -> Routine:
+    """What computes the losses whose `Formula` has this name."""
+    found: Routine = getattr(import_module(f"raysweep.training.kernel.{_MODULES[name]}"), name)
+    return found
+
+
+def routines_of(*losses: str) -> list[Routine]:
+    """What computes these losses of a study, those left out that the kernel has to ask."""
+    names = (KERNEL_LOSSES[loss] for loss in losses if loss in KERNEL_LOSSES)
+    return [routine_named(name) for name in dict.fromkeys(names)]
 
 
 @dataclass(frozen=True)
 class KernelLoss:
-    """A loss that the kernel computes itself.
+    """A loss that the kernel computes itself."""
 
-    Attributes:
-        routine: what computes it.
-        options: its numbers, at most three.
-        learned: whether its first two numbers are learned, the first as its logarithm.
-        pulls: 1.0 for each side that the loss moves, else 0.0.
-    """
+    formula: Formula
 
-    routine: Routine
-    options: tuple[float, ...] = ()
-    learned: bool = False
-    pulls: tuple[float, float] = (1.0, 1.0)
+    @property
+    def routine(self) -> Routine:
+        """What computes it."""
+        return routine_named(self.formula.name)
 
     @classmethod
     def of(
         cls, loss: AlignmentLoss, shape: MultimodalShape, batch_size: int, dtype: np.dtype
     ) -> "KernelLoss | None":
-        """How the kernel computes a loss, or None where the loss has to be asked."""
-        if isinstance(loss, OneWay):
-            found = cls.of(loss.loss, shape, batch_size, dtype)
-            pulls = float(loss.stopped != "1"), float(loss.stopped != "2")
-            return None if found is None else replace(found, pulls=pulls)
-        if isinstance(loss, Projected):
-            if loss.heads(shape.width_1, shape.width_2) != (None, None):
-                return None
-            loss = loss.loss
-
-        def spans(largest: float) -> bool:
-            """Whether exponentials of so wide a range neither overflow nor vanish."""
-            return dtype == np.float64 or largest <= FLOAT32_SPAN
-
-        match loss:
-            case LinearCKA():
-                return cls(cka, (float(loss.unbiased),))
-            case InfoNCE(learned=False) if spans(2.0 / loss.temperature):
-                fits = batch_size**2 * dtype.itemsize <= LARGEST_MATRIX_BYTES
-                return cls(infonce, (1.0 / loss.temperature,)) if fits else None
-            case SigLIP():
-                return cls(siglip, (loss.scale, loss.bias), loss.learned)
-            case SoftKNN() if spans(2.0 / loss.temperature):
-                return cls(soft_knn, (1.0 / loss.temperature,))
-            case Uniformity() if spans(4.0 * loss.sharpness):
-                return cls(uniformity, (2.0 * loss.sharpness,))
-            case VICReg():
-                return cls(vicreg, (loss.invariance, loss.variance, loss.covariance))
-            case BarlowTwins():
-                return cls(barlow_twins, (loss.redundancy,))
-            case DeepCCA():
-                return cls(deep_cca, (loss.ridge, float(loss.components)))
-        return None
+        """How the kernel computes a loss of a pair, or None where the loss has to be asked."""
+        width_1, width_2 = shape.widths
+        formula = formula_of(loss, width_1, width_2)
+        # Exponentials of too wide a range overflow or vanish.
+        if formula is None or (dtype != np.float64 and formula.span > FLOAT32_SPAN):
+            return None
+        if formula.name == "infonce" and batch_size**2 * dtype.itemsize > LARGEST_MATRIX_BYTES:
+            return None
+        return cls(formula)
 
     def term(self, address: int, places: Places, parameter_count: int) -> Term:
         """Make room for it in the arena.
@@ -108,21 +79,22 @@ class KernelLoss:
             parameter_count: of the encoders and heads, which the learned parameters follow.
         """
         width_1, width_2 = (side.width for side in places.towers)
-        strip = STRIP * places.stride
+        strip, name = STRIP * places.stride, self.formula.name
         size = {
-            infonce: places.stride**2,
-            siglip: strip,
+            "infonce": places.stride**2,
+            "siglip": strip,
             # Two strips and four numbers a sample; the last row is read a vector too far.
-            soft_knn: 2 * strip + 4 * places.stride + VECTOR_BYTES,
-            uniformity: strip + VECTOR_BYTES,
-            vicreg: width_1**2,
-            barlow_twins: width_1**2 + 2 * width_1,
-            deep_cca: max(width_1, width_2) ** 2,
-        }.get(self.routine, width_1**2 + width_2**2 + width_1 * width_2)
+            "soft_knn": 2 * strip + 4 * places.stride + VECTOR_BYTES,
+            "uniformity": strip + VECTOR_BYTES,
+            "vicreg": width_1**2,
+            "barlow_twins": width_1**2 + 2 * width_1,
+            "deep_cca": max(width_1, width_2) ** 2,
+            "cka": width_1**2 + width_2**2 + width_1 * width_2,
+        }[name]
         own = at_own = -1
-        if self.learned:
+        if self.formula.learned:
             own = places.parameters + parameter_count
             at_own = places.gradients + parameter_count
-        first, second, third = (*self.options, 0.0, 0.0, 0.0)[:3]
+        first, second, third = (*self.formula.numbers, 0.0, 0.0, 0.0)[:3]
         sides = place_sides(places, size)
-        return Term(address, first, second, third, own, at_own, *self.pulls, sides)
+        return Term(address, first, second, third, own, at_own, *self.formula.pulls, sides)

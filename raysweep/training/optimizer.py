@@ -19,7 +19,7 @@ def clip_rows(
 
     Args:
         gradients: [m, P].
-        spans: column ranges clipped together (`MultimodalShape.spans`).
+        spans: column ranges clipped together (`Architecture.spans`).
         clip_norm: [m], the largest norm allowed (infinity: never clipped).
 
     Returns:

@@ -1,6 +1,5 @@
 """Forward and backward passes of a pack in torch: by hand for MLPs, by autograd for any."""
 
-import itertools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +8,7 @@ from torch.autograd.graph import GradientEdge
 
 from raysweep.models.architecture import Architecture
 from raysweep.models.mlp import backward_tower, forward_tower, hidden_buffers
-from raysweep.models.shape import EncoderShape, MultimodalShape
+from raysweep.models.shape import MultimodalShape
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Passes(Protocol):
         ...
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Logits [heads, m, classes, b]: head 1, 2, ..., fused head, or the one of an encoder.
+        """Logits [heads, m, classes, b], in the order of `Architecture.heads`.
 
         Args:
             *inputs: of each modality, with a column of ones behind, [m, b, d + 1].
@@ -77,10 +76,11 @@ class _Workspace:
             hidden_buffers(tower, m, rows, like.dtype, like.device) for tower in shape.towers
         ]
         self.logits = like.new_empty(len(shape.heads), m, shape.classes, rows)
+        self.by_head = self.logits.unbind()
 
 
 class HandWritten:
-    """Passes of MLPs of two or more modalities, one stacked product a layer.
+    """Passes of MLPs of one or more modalities, one stacked product a layer.
 
     Args:
         shape: the members' shape.
@@ -95,9 +95,6 @@ class HandWritten:
         self._shape = shape
         self._joint = joint
         self._compared = [layer or len(tower.hidden) for tower in shape.towers]
-        ends = list(itertools.accumulate(shape.widths))
-        # Where each representation lies among the columns of the fused head, before the bias.
-        self._parts = [slice(end - w, end) for end, w in zip(ends, shape.widths, strict=True)]
 
     def bind(self, parameters: torch.Tensor, gradients: torch.Tensor) -> None:
         """See `Passes.bind`."""
@@ -105,8 +102,8 @@ class HandWritten:
         self._hidden_weights = [
             [layer.view(parameters) for layer in tower.hidden] for tower in self._shape.towers
         ]
-        self._heads = [tower.head.view(parameters) for tower in self._shape.towers]
-        self._fused = self._shape.fused_head.view(parameters)
+        self._heads = [head.view(parameters) for head in self._shape.head_layers]
+        self._at_heads = [head.view(gradients) for head in self._shape.head_layers]
         self._workspaces: dict[int, _Workspace] = {}
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
@@ -118,21 +115,20 @@ class HandWritten:
         self._space = space = self._workspaces[rows]
         for index, weights in enumerate(self._hidden_weights):
             forward_tower(weights, self._inputs[index], space.hidden[index])
-            torch.bmm(self._heads[index], space.hidden[index][-1], out=space.logits[index])
+            torch.bmm(self._heads[index], space.hidden[index][-1], out=space.by_head[index])
         for index, (columns, h) in enumerate(self._fused_terms()):
             if index == 0:
-                torch.bmm(self._fused[:, :, columns], h, out=space.logits[-1])
+                torch.bmm(self._heads[-1][:, :, columns], h, out=space.by_head[-1])
             else:
-                space.logits[-1].baddbmm_(self._fused[:, :, columns], h)
+                space.by_head[-1].baddbmm_(self._heads[-1][:, :, columns], h)
         return space.logits
 
     def _fused_terms(self) -> list[tuple[slice, torch.Tensor]]:
         """Columns of the fused head and what they act on; the last modality brings the bias."""
-        terms = [
-            (part, hidden[-1][:, :-1])
-            for part, hidden in zip(self._parts, self._space.hidden, strict=True)
-        ]
-        terms[-1] = slice(self._parts[-1].start, None), self._space.hidden[-1][-1]
+        parts, hidden = self._shape.fused_parts, self._space.hidden
+        terms = [(part, of[-1][:, :-1]) for part, of in zip(parts, hidden, strict=False)]
+        if terms:
+            terms[-1] = slice(parts[-1].start, None), hidden[-1][-1]
         return terms
 
     def compared(self) -> tuple[torch.Tensor, ...]:
@@ -148,7 +144,8 @@ class HandWritten:
         """See `Passes.backward`."""
         gradients = self._head_gradients(slopes)
         for index, compared in enumerate(self._compared):
-            gradients[index] = self._backward(index, slice(compared, None), gradients[index])
+            if compared < len(self._hidden_weights[index]):
+                gradients[index] = self._backward(index, slice(compared, None), gradients[index])
         if square is not None:
             square.copy_(squared_norm(*gradients))
         if pull is not None:
@@ -178,67 +175,16 @@ class HandWritten:
 
     def _head_gradients(self, slopes: torch.Tensor) -> list[torch.Tensor]:
         """Write the heads' gradients; return the task's gradients at the representations."""
-        shape, space = self._shape, self._space
         at_h = []
-        for index, tower in enumerate(shape.towers):
-            top = space.hidden[index][-1]
-            tower.head.view(self._gradients).copy_(torch.bmm(slopes[index], top.transpose(1, 2)))
+        for index, hidden in enumerate(self._space.hidden):
+            self._at_heads[index].copy_(torch.bmm(slopes[index], hidden[-1].transpose(1, 2)))
             at_h.append(torch.bmm(self._heads[index][:, :, :-1].transpose(1, 2), slopes[index]))
-        fused = shape.fused_head.view(self._gradients)
         for columns, h in self._fused_terms():
-            fused[:, :, columns] = torch.bmm(slopes[-1], h.transpose(1, 2))
+            self._at_heads[-1][:, :, columns] = torch.bmm(slopes[-1], h.transpose(1, 2))
         if self._joint:
-            for gradient, part in zip(at_h, self._parts, strict=True):
-                gradient.baddbmm_(self._fused[:, :, part].transpose(1, 2), slopes[-1])
+            for gradient, part in zip(at_h, self._shape.fused_parts, strict=False):
+                gradient.baddbmm_(self._heads[-1][:, :, part].transpose(1, 2), slopes[-1])
         return at_h
-
-
-class Alone:
-    """Passes of MLP encoders that are trained without a partner.
-
-    Args:
-        shape: the encoders' shape.
-    """
-
-    capturable = True
-
-    def __init__(self, shape: EncoderShape) -> None:
-        self._shape = shape
-        (self._tower,) = shape.towers
-
-    def bind(self, parameters: torch.Tensor, gradients: torch.Tensor) -> None:
-        """See `Passes.bind`."""
-        self._parameters, self._gradients = parameters, gradients
-        self._weights = [layer.view(parameters) for layer in self._tower.hidden]
-        self._head = self._tower.head.view(parameters)
-        self._buffers: dict[int, list[torch.Tensor]] = {}
-
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """See `Passes.forward`."""
-        (x,) = inputs
-        m, rows = x.shape[:2]
-        if rows not in self._buffers:
-            self._buffers[rows] = hidden_buffers(self._tower, m, rows, x.dtype, x.device)
-        self._inputs, self._hidden = x.transpose(1, 2), self._buffers[rows]
-        forward_tower(self._weights, self._inputs, self._hidden)
-        return torch.bmm(self._head, self._hidden[-1])[None]
-
-    def compared(self) -> tuple[torch.Tensor, ...]:
-        """There is no partner to be aligned with."""
-        raise NotImplementedError
-
-    def backward(
-        self, slopes: torch.Tensor, pull: Pull | None, square: torch.Tensor | None
-    ) -> None:
-        """See `Passes.backward`."""
-        top, head = self._hidden[-1], self._tower.head
-        head.view(self._gradients).copy_(torch.bmm(slopes[0], top.transpose(1, 2)))
-        at_h = torch.bmm(self._head[:, :, :-1].transpose(1, 2), slopes[0])
-        if square is not None:
-            square.copy_(squared_norm(at_h))
-        backward_tower(
-            self._weights, self._inputs, self._hidden, at_h, self._tower.hidden, self._gradients
-        )
 
 
 def _origin(layer: torch.Tensor) -> GradientEdge:
@@ -285,10 +231,12 @@ class ByAutograd:
                 for modality, x in enumerate(inputs, start=1)
             ]
             self._ends = tuple(hidden[self._layer - 1] for hidden, _ in ran)
-            tops = [hidden[-1] for hidden, _ in ran]
-            seen = tops if self._joint else [top.detach() for top in tops]
-            fused = self._shape.fused(self._leaf, *seen)
-            self._logits = torch.stack((*(logits for _, logits in ran), fused))
+            logits = [of_head for _, of_head in ran]
+            if self._shape.fused_head is not None:
+                tops = [hidden[-1] for hidden, _ in ran]
+                seen = tops if self._joint else [top.detach() for top in tops]
+                logits.append(self._shape.fused(self._leaf, *seen))
+            self._logits = torch.stack(logits)
         return self._logits.detach()
 
     def compared(self) -> tuple[torch.Tensor, ...]:

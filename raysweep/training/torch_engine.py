@@ -7,12 +7,11 @@ from raysweep.losses import AlignmentLoss, OverPairs
 from raysweep.models.architecture import Architecture
 from raysweep.models.memory import EPOCH_BYTES, VALIDATION_ROWS
 from raysweep.models.mlp import with_ones
-from raysweep.models.shape import EncoderShape
 from raysweep.training.captured import CapturedSteps, graphs_on
 from raysweep.training.denormals import denormals
 from raysweep.training.engine import AlignedMembers, EpochLog
 from raysweep.training.epoch_sums import EpochSums
-from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
+from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.optimizer import RowAdamW, clip_rows
 from raysweep.training.passes import Passes, Pull, squared_norm
 
@@ -50,7 +49,7 @@ class TorchEngine:
         members: their seeds and hyperparameters.
         data: the datasets.
         settings: how to train.
-        loss: the alignment loss; None for encoders that are trained alone.
+        loss: the alignment loss; encoders that are trained alone, at strength 0, never ask it.
         parameters: initial parameters [m, P + alignment parameters] of the settings' dtype and
             device; changed in place.
     """
@@ -60,11 +59,11 @@ class TorchEngine:
     def __init__(
         self,
         passes: Passes,
-        shape: Architecture | EncoderShape,
+        shape: Architecture,
         members: Members,
-        data: PackData | EncoderData,
+        data: PackData,
         settings: TrainSettings,
-        loss: AlignmentLoss | None,
+        loss: AlignmentLoss,
         parameters: torch.Tensor,
     ) -> None:
         self._passes = passes
@@ -148,7 +147,7 @@ class TorchEngine:
     def _step(self, inputs: list[torch.Tensor], labels: torch.Tensor, first: bool) -> None:
         """One step on a batch (`_Split.gather`); `first` of the epoch or not."""
         squares = self._sums.squares if first else None
-        losses, slopes = _task(self._passes.forward(*inputs), labels)
+        losses, slopes = _task(self._passes.forward(*inputs), labels, len(inputs))
         pull = self._pull(losses[2], squares) if len(self._aligned.rows) else None
         self._passes.backward(slopes, pull, None if squares is None else squares[0])
         norms = clip_rows(self._gradients, self._spans, self._clip)
@@ -162,7 +161,6 @@ class TorchEngine:
         own = self.parameters[:, self._shape.parameter_count :]
         if not everyone:
             hs, own = tuple(h[rows] for h in hs), own[rows]
-        assert self._loss is not None
         output = self._aligned.evaluate(OverPairs(self._loss), hs, own)
         values[rows] = output.value
         if own.shape[1]:
@@ -188,8 +186,12 @@ class TorchEngine:
         return (correct.to(torch.float64) / split.rows).cpu()
 
 
-def _task(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _task(
+    logits: torch.Tensor, labels: torch.Tensor, modalities: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Losses of the heads' logits [heads, m, classes, b] at labels [m, 1, b].
+
+    The heads are one a modality and, of two or more, the fused one.
 
     Returns:
         Task, fused (0 without a fused head) and alignment loss [3, m], the last still NaN, and
@@ -202,10 +204,8 @@ def _task(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, tor
     slopes = log_p.exp_()
     slopes.scatter_add_(2, chosen, slopes.new_full((), -1.0).expand(chosen.shape))
     slopes *= 1 / rows
-    nothing = torch.full_like(entropy[0], torch.nan)
-    if len(entropy) == 1:
-        return torch.stack((entropy[0], torch.zeros_like(nothing), nothing)), slopes
-    task = entropy[0] + entropy[1]
-    for of_further in entropy[2:-1]:
-        task = task + of_further
-    return torch.stack((task, entropy[-1], nothing)), slopes
+    task = entropy[0]
+    for of_further in range(1, modalities):
+        task = task + entropy[of_further]
+    fused = entropy[-1] if len(entropy) > modalities else torch.zeros_like(task)
+    return torch.stack((task, fused, torch.full_like(task, torch.nan))), slopes

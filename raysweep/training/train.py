@@ -1,9 +1,8 @@
-"""Trains one pack of models, or of encoders alone; knows no Ray, MLflow or files."""
+"""Trains one pack of models; knows no Ray, MLflow or files."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,11 @@ from raysweep.errors import InputError
 from raysweep.losses import AlignmentLoss, OverPairs, build_loss
 from raysweep.models.architecture import Architecture
 from raysweep.models.initial import alignment_generator
-from raysweep.models.shape import EncoderShape, MultimodalShape
-from raysweep.models.trained import TrainedEncoders, TrainedPack
-from raysweep.training.engine import PackEngine
-from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
+from raysweep.models.trained import TrainedPack
+from raysweep.training.engines import engine_for
+from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.loop import Observe, run_epochs
 from raysweep.training.order import BatchOrder
-from raysweep.training.passes import Alone, ByAutograd, HandWritten
-from raysweep.training.torch_engine import TorchEngine
 
 
 def train_pack(
@@ -42,13 +38,16 @@ def train_pack(
     norms, so that at strength 0 a tower trains exactly as if it were alone. AdamW as torch's,
     moments per member; weight decay acts on everything but the alignment loss's parameters.
 
+    An encoder may be trained alone (one modality): there is nothing to align and nothing to fuse,
+    and its own head's validation accuracy chooses the checkpoint.
+
     A member's result depends on its own entries only. On the CPU the number of threads is the
     caller's business: one thread per worker and one worker per core
     (`torch.set_num_threads(1)`) is fastest for these sizes.
 
     Args:
         shape: the members' architecture: a `MultimodalShape` of MLPs, or an `EncoderPair` of
-            a user's own encoders.
+            a user's own encoders; of one or more modalities.
         members: seeds and hyperparameters, [m] each.
         data: the datasets, inputs already standardised.
         settings: the same for all members.
@@ -60,14 +59,15 @@ def train_pack(
         as diverged and leaves the others untouched.
 
     Raises:
-        InputError: an argument that does not fit the others.
+        InputError: an argument that does not fit the others, or an encoder alone with a strength.
     """
     started = time.perf_counter()
-    m = len(members)
-    data.check(shape, m)
-    layer = _compared_layer(shape, settings)
-    loss = build_loss(settings.loss, settings.loss_options) if loss is None else loss
+    data.check(shape, len(members))
+    if len(shape.inputs) == 1 and members.strength.any():
+        raise InputError("members: an encoder that is trained alone has no alignment: strength 0")
     device = _device(settings.device)
+    make_engine = engine_for(shape, settings)
+    loss = build_loss(settings.loss, settings.loss_options) if loss is None else loss
     parameters = torch.cat(
         (
             shape.initial_parameters(members.init_seed),
@@ -77,117 +77,15 @@ def train_pack(
     ).to(device=device, dtype=getattr(torch, settings.dtype))
     order = BatchOrder(members.order_seed, np.shape(data.y_train)[1])
     with torch.no_grad(), precision(settings.tf32):
-        engine = _engine(shape, settings, layer)(shape, members, data, settings, loss, parameters)
+        engine = make_engine(shape, members, data, settings, loss, parameters)
         outcome = run_epochs(engine, order, settings, observe)
     return TrainedPack(
         shape=shape,
         dataset=np.asarray(data.dataset, dtype=np.int64),
-        parameters=outcome.parameters,
         status=np.where(outcome.diverged_step >= 0, "diverged", "ok"),
-        diverged_step=outcome.diverged_step,
-        best_epoch=outcome.best_epoch,
-        steps=outcome.steps,
-        unforced_steps=outcome.unforced_steps,
-        history=outcome.history,
         train_seconds=time.perf_counter() - started,
-        gradient_ratio=outcome.gradient_ratio,
+        **vars(outcome),
     )
-
-
-def _compared_layer(shape: Architecture, settings: TrainSettings) -> int | None:
-    """The hidden layer that the alignment loss compares; None for the last of all encoders.
-
-    Raises:
-        InputError: an encoder has no such layer.
-    """
-    layer, depths = settings.layer, shape.depths
-    if layer is None or set(depths) == {layer}:
-        return None
-    if layer > min(depths):
-        words = " and ".join(map(str, depths))
-        raise InputError(f"layer is {layer}; all encoders need it, and their depths are {words}")
-    return layer
-
-
-def train_encoders(
-    shape: EncoderShape, members: Members, data: EncoderData, settings: TrainSettings
-) -> TrainedEncoders:
-    """Train encoders without partners, all members of a pack together.
-
-    Each member minimises the cross-entropy of its own head, as that tower of a pair does at
-    strength 0; its own head's validation accuracy chooses the checkpoint. Everything else is as
-    in `train_pack`; the settings' loss and fusion do not count here.
-
-    Raises:
-        InputError: an argument that does not fit the others, or a member with a strength.
-    """
-    started = time.perf_counter()
-    data.check(shape, len(members))
-    if members.strength.any():
-        raise InputError("members: an encoder that is trained alone has no alignment: strength 0")
-    parameters = shape.initial_parameters(members.init_seed).to(
-        device=_device(settings.device), dtype=getattr(torch, settings.dtype)
-    )
-    order = BatchOrder(members.order_seed, np.shape(data.y_train)[1])
-    with torch.no_grad(), precision(settings.tf32):
-        engine = _engine(shape, settings, None)(shape, members, data, settings, None, parameters)
-        outcome = run_epochs(engine, order, settings)
-    return TrainedEncoders(
-        shape=shape,
-        dataset=np.asarray(data.dataset, dtype=np.int64),
-        parameters=outcome.parameters,
-        status=np.where(outcome.diverged_step >= 0, "diverged", "ok"),
-        diverged_step=outcome.diverged_step,
-        best_epoch=outcome.best_epoch,
-        steps=outcome.steps,
-        history=outcome.history,
-        train_seconds=time.perf_counter() - started,
-    )
-
-
-def _engine(
-    shape: Architecture | EncoderShape, settings: TrainSettings, layer: int | None
-) -> Callable[..., PackEngine]:
-    """The engine that the settings name, or the fastest that applies.
-
-    Raises:
-        InputError: the engine that is named cannot train this.
-    """
-    named, joint = settings.engine, settings.fusion == "joint"
-    if not isinstance(shape, MultimodalShape | EncoderShape):
-        if named == "kernel":
-            raise InputError("engine is 'kernel', which trains MLP pairs only; take 'auto'")
-        return partial(TorchEngine, ByAutograd(shape, joint, layer))
-    on_cpu = torch.device(settings.device).type == "cpu"
-    several = isinstance(shape, MultimodalShape) and len(shape.inputs) > 2
-    passes = Alone(shape) if isinstance(shape, EncoderShape) else HandWritten(shape, joint, layer)
-    if named == "torch" or (named == "auto" and (not on_cpu or layer is not None or several)):
-        return partial(TorchEngine, passes)
-    if several:
-        raise InputError(
-            f"engine is 'kernel' and there are {len(shape.heads) - 1} modalities; the kernel "
-            "trains two, take engine 'torch' or 'auto'"
-        )
-    if layer is not None:
-        raise InputError(
-            f"engine is 'kernel' and layer is {layer}; the kernel aligns last layers only, take "
-            "engine 'torch' or 'auto'"
-        )
-    if not on_cpu:
-        raise InputError(
-            f"engine is 'kernel' but device is {settings.device!r}; the kernel runs on the CPU, "
-            "take engine 'torch' or 'auto'"
-        )
-    try:
-        from raysweep.training.kernel_cache import compiled_engine
-    except ImportError as error:
-        if named == "auto":
-            return partial(TorchEngine, passes)
-        raise InputError(
-            f"engine is 'kernel' but Numba cannot be imported ({error}); install it, or take "
-            "engine 'torch' or 'auto'"
-        ) from None
-    return compiled_engine
 
 
 def _alignment_parameters(

@@ -1,268 +1,144 @@
-"""The columns of the trial table: names, types, units, meanings."""
+"""The columns of the trial table: how their names are made, and what a name says.
+
+Names that vary are made by `named` and taken apart by `column_of`: here, and nowhere else. What
+columns there are is said in `raysweep.trials.column_entries`.
+"""
 
 import re
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from raysweep.trials.column_entries import COLUMNS as COLUMNS
+from raysweep.trials.column_entries import Column as Column
+from raysweep.trials.column_entries import Role as Role
+from raysweep.trials.column_entries import columns
+
+SPLITS = ("validation", "test", "population")
+MEASURED_SPLITS = ("validation", "test")
+"""Those that are made of rows; of the population performance and loss alone are known."""
+REQUIRED = ("key", "study", "cell", "draw", "seed", "strength", "arm", "stage", "status")
+TIMING_COLUMNS = tuple(column.name for column in COLUMNS if column.role is Role.TIMING)
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the trial table; ``pattern`` is a regular expression where names vary.
+# Names that an analysis makes of columns, and what part files hold beside the table.
+_FURTHER = (
+    *columns(
+        Role.OUTCOME,
+        ("regret_<1|2|3|4|fused>_<split>", "float64", "0..1", "Bayes accuracy minus accuracy"),
+    ),
+    *columns(Role.CURVE, ("curve_<metric>", "list", "", "what was seen, epoch by epoch")),
+)
+_CHARACTERISTICS = (
+    *("activation", "imbalance", "label_noise", "missing_1", "missing_2", "noise_1", "noise_2"),
+    *("nuisance", "nuisance_bits", "overlap", "prior_tolerance", "private_bits", "synergy"),
+    *("temperature", "transform", "transformed"),
+)
+_INFORMATION = [c.name for c in COLUMNS if c.role is Role.INFORMATION and "<" not in c.name]
+# What may stand in the places of a name; a name without its split is the stem of several.
+_PLACES = {
+    "_<split>": f"(?:_(?P<split>{'|'.join(SPLITS)}))?",
+    "<metric>": "(?P<metric>.+?)",
+    "<name>": "(?P<option>.+)",
+    "<a>-<b>": r"(?P<modality>\d-\d)",
+    **{f"<{some}>": f"(?P<modality>{some})" for some in ("1|2", "1|2|3|4", "1|2|3|4|fused")},
+    "<information>": f"(?P<metric>{'|'.join(_INFORMATION)})",
+    "<characteristic>": "|".join(_CHARACTERISTICS),
+}
+_PLACE = re.compile("|".join(map(re.escape, _PLACES)))
+_OF_MODALITY = re.compile(r"(?P<family>\w+)_(?P<modality>[1-4]|fused)")
+# What tables of others say of the machine.
+_OF_MACHINE = ("_seconds", "_s", "_gib", "_bytes")
 
-    ``kind`` is a type of Arrow; columns of any other kind have the type of their values.
+
+def _said(found: re.Match[str] | None) -> dict[str, Any]:
+    return found.groupdict(default="") if found else {}
+
+
+_ALL = (*COLUMNS, *_FURTHER)
+_FIXED = {
+    column.name: replace(column, **_said(_OF_MODALITY.fullmatch(column.name)))
+    for column in _ALL
+    if "<" not in column.name
+}
+_VARYING = [
+    replace(column, family=_PLACE.sub("", column.name).strip("_"))
+    for column in _ALL
+    if "<" in column.name
+]
+_PATTERNS = {
+    # The longer of two that fit comes first: chance_p before chance.
+    family.family: (
+        re.compile(_PLACE.sub(lambda at: _PLACES[at[0]], family.name), re.DOTALL),
+        family,
+    )
+    for family in sorted(_VARYING, key=lambda family: -len(family.family))
+}
+
+
+@lru_cache(maxsize=10_000)
+def column_of(name: str) -> Column:
+    """The column of that name; one that nothing describes is an outcome of unknown unit."""
+    if name in _FIXED:
+        return _FIXED[name]
+    for pattern, family in _PATTERNS.values():
+        found = pattern.fullmatch(name)
+        if found:
+            return replace(family, name=name, **_said(found))
+    role = Role.TIMING if name.endswith(_OF_MACHINE) else Role.OUTCOME
+    split = next((split for split in SPLITS if name.endswith(f"_{split}")), "")
+    column = Column(name, "as measured", "", "", role, split=split)
+    return replace(column, metric=column.stem)
+
+
+@lru_cache(maxsize=10_000)
+def named(family: str, *fields: object) -> str:
+    """The name of a column: `performance_1_test` of ``named("performance", 1, "test")``.
+
+    Args:
+        family: what such names begin with; ``estimated`` what they end with.
+        fields: what fills the places of the family's names, in their order. Without the split it
+            is the stem of several names.
+
+    Raises:
+        ValueError: there is no such column.
     """
+    values = [str(field) for field in fields]
+    left = iter(values)
 
-    name: str
-    kind: str
-    unit: str
-    meaning: str
-    pattern: str | None = None
+    def filled(place: re.Match[str]) -> str:
+        value = next(left, "")
+        return f"_{value}" if value and place[0].startswith("_") else value
 
-    def describes(self, name: str) -> bool:
-        """Whether this entry documents the column ``name``."""
-        return name == self.name if self.pattern is None else bool(re.fullmatch(self.pattern, name))
-
-
-_SPLITS = "(validation|test|population)"
-COLUMNS: tuple[Column, ...] = (
-    Column("key", "string", "", "name of the trial, made from all that its numbers depend on"),
-    Column("study", "string", "", "name of the study"),
-    Column("cell", "string", "", "data characteristics x model scale; equal content, equal id"),
-    Column("draw", "int64", "", "which draw of the dataset"),
-    Column("seed", "int64", "", "initial weights and batch order; equal seeds pair the arms"),
-    Column("strength", "float64", "", "regularization strength: weight of the alignment loss"),
-    Column("arm", "string", "none, forced, placebo", "placebo: the loss sees shuffled pairs"),
-    Column(
-        "stage",
-        "string",
-        "search, confirm; tune, measure",
-        "of a forcing study (only confirm rows are tested); of an emergence study",
-    ),
-    Column("status", "string", "ok, diverged", "diverged: a NaN or infinity in training"),
-    Column("reason", "string", "", "why a trial is not ok; empty otherwise"),
-    Column(
-        "chosen_by",
-        "string",
-        "alignment, performance",
-        "confirm: criterion that chose the strength; joined by + where both chose it",
-    ),
-    Column("generation", "int64", "", "generation of the search; -1 for strength 0 and confirm"),
-    Column("number", "int64", "", "number of the proposal in its cell; -1 as above"),
-    Column("modality", "int64", "1, 2", "tune: whose encoder is trained; 0: both"),
-    Column("objective", "string", "alignment, performance, both", "what the search maximized"),
-    Column("data", "string", "", "dataset"),
-    Column("R", "int64", "features", "redundant task features: shared by all modalities"),
-    Column("U", "int64", "features", "unique task features: seen by one modality only"),
-    Column("U1", "int64", "features", "unique task features of modality 1"),
-    Column("U2", "int64", "features", "unique task features of modality 2"),
-    Column("U3", "int64", "features", "unique task features of modality 3; empty without"),
-    Column("U4", "int64", "features", "unique task features of modality 4; empty without"),
-    Column(
-        "modalities",
-        "int64",
-        "2, 3, 4",
-        "modalities of the data; empty where the study does not say: two",
-    ),
-    Column("D_phi", "int64", "layers", "heterogeneity depth"),
-    Column("file", "string", "", "the user's own data: name of the file"),
-    Column("n_train", "int64", "rows", "training rows"),
-    Column("n_validation", "int64", "rows", "validation rows"),
-    Column("n_test", "int64", "rows", "test rows"),
-    Column("classes", "int64", "", "number of classes"),
-    Column("I1", "float64", "nats", "I(X1;Y), exact"),
-    Column("I2", "float64", "nats", "I(X2;Y), exact"),
-    Column("I3", "float64", "nats", "I(X3;Y), exact; empty without modality 3"),
-    Column("I4", "float64", "nats", "I(X4;Y), exact; empty without modality 4"),
-    Column("I12", "float64", "nats", "I(X1,X2;Y), exact; of modalities 1 and 2 alone"),
-    Column(
-        "I_all",
-        "float64",
-        "nats",
-        "I(all modalities;Y), exact; I12 of two; empty without `modalities`",
-    ),
-    Column("I_shared", "float64", "nats", "information of the shared features about Y, exact"),
-    Column("I_X1X2", "float64", "nats", "I(X1;X2), exact"),
-    Column(
-        "pid_R",
-        "float64",
-        "nats",
-        "redundancy (BROJA); this decomposition is of modalities 1 and 2, however many there are",
-    ),
-    Column("pid_U1", "float64", "nats", "uniqueness of modality 1 (BROJA)"),
-    Column("pid_U2", "float64", "nats", "uniqueness of modality 2 (BROJA)"),
-    Column("pid_S", "float64", "nats", "synergy (BROJA)"),
-    Column("bayes_1", "float64", "0..1", "accuracy of the Bayes classifier on modality 1"),
-    Column("bayes_2", "float64", "0..1", "accuracy of the Bayes classifier on modality 2"),
-    Column("bayes_3", "float64", "0..1", "accuracy of the Bayes classifier on modality 3"),
-    Column("bayes_4", "float64", "0..1", "accuracy of the Bayes classifier on modality 4"),
-    Column("bayes_fused", "float64", "0..1", "accuracy of the Bayes classifier on all modalities"),
-    Column(
-        "<information>_estimated",
-        "float64",
-        "nats or 0..1",
-        "an information column where the distribution is unknown: estimated from the rows, with "
-        "measured errors: I1, I2, I12 low by up to a third, the parts off by up to half or a "
-        "quarter nat",
-        r"(I1|I2|I12|pid_R|pid_U1|pid_U2|pid_S|bayes_1|bayes_2|bayes_fused)_estimated",
-    ),
-    Column("encoder", "string", "", "architecture of the encoders"),
-    Column(
-        "encoder_option_<name>",
-        "as the option",
-        "",
-        "option of the user's own encoder",
-        r"encoder_option_\w+",
-    ),
-    Column("depth_1", "int64", "layers", "hidden layers of encoder 1"),
-    Column("depth_2", "int64", "layers", "hidden layers of encoder 2 and of every further one"),
-    Column("width_1", "int64", "units", "width of encoder 1"),
-    Column("width_2", "int64", "units", "width of encoder 2 and of every further one"),
-    Column("parameters", "int64", "", "trained numbers: all encoders and their heads"),
-    Column("loss", "string", "", "alignment loss"),
-    Column(
-        "alignment_layer",
-        "string",
-        "last, 1, 2, ...",
-        "hidden layer of both encoders that the loss compares; last: the representation",
-    ),
-    Column(
-        "option_<name>",
-        "as the option",
-        "",
-        "option of the loss, fixed by the study or proposed by the search; empty at strength 0",
-        r"option_\w+",
-    ),
-    Column("learning_rate", "float64", "", "step size of AdamW"),
-    Column("weight_decay", "float64", "", "of AdamW, decoupled"),
-    Column(
-        "<learning_rate|weight_decay>_<1|2>",
-        "float64",
-        "",
-        "emergence: those of one modality's encoders",
-        r"(learning_rate|weight_decay)_(1|2)",
-    ),
-    Column("batch_size", "int64", "rows", "rows per step"),
-    Column("epochs", "int64", "", "passes over the training rows"),
-    Column("best_epoch", "int64", "", "epoch of the checkpoint that was measured, from 1"),
-    Column(
-        "<epochs|best_epoch>_<1|2>",
-        "int64",
-        "",
-        "emergence: passes and checkpoint of one modality's encoder",
-        r"(epochs|best_epoch)_(1|2)",
-    ),
-    Column("diverged_step", "int64", "steps", "step of the first NaN or infinity; -1 if none"),
-    Column("steps", "int64", "steps", "optimizer steps taken"),
-    Column(
-        "unforced_steps",
-        "int64",
-        "steps",
-        "steps in which nothing was forced: strength 0, or an alignment loss that was undefined or "
-        "had no gradient on the batch",
-    ),
-    Column(
-        "gradient_ratio", "float64", "", "gradient norm at what is aligned, alignment over task"
-    ),
-    Column("device", "string", "cpu, cuda", "what the pack was trained on"),
-    Column("train_seconds", "float64", "s", "training time of the pack divided by its members"),
-    Column(
-        "alignment_<metric>_<split>",
-        "float64",
-        "see metric",
-        "alignment of the two encoders, of more the mean over their pairs; empty where undefined "
-        "(a constant layer, say)",
-        rf"alignment_(?!layers_)\w+_{_SPLITS}",
-    ),
-    Column(
-        "alignment_layers_<metric>_<split>",
-        "string",
-        "",
-        "the pair of layers (1-based, modality 1-modality 2) that was measured; of more modalities "
-        "one for each of their pairs, in the order 1-2, 1-3, ..., 2-3, ...",
-        rf"alignment_layers_\w+_{_SPLITS}",
-    ),
-    Column(
-        "pair_<a>-<b>_<metric>_<split>",
-        "float64",
-        "see metric",
-        "alignment of modalities a and b, where there are more than two",
-        rf"pair_\d-\d_\w+_{_SPLITS}",
-    ),
-    Column(
-        "chance_<metric>_<split>",
-        "float64",
-        "see metric",
-        "mean alignment of shuffled pairs, the best over layers taken in each shuffle too; of more "
-        "modalities each is shuffled by itself",
-        rf"chance_(?!p_)\w+_{_SPLITS}",
-    ),
-    Column(
-        "corrected_<metric>_<split>",
-        "float64",
-        "0: chance, 1: ideal",
-        "alignment above chance, as a share of what is above chance",
-        rf"corrected_\w+_{_SPLITS}",
-    ),
-    Column(
-        "chance_p_<metric>_<split>",
-        "float64",
-        "0..1",
-        "p-value of the permutation test against shuffled pairs",
-        rf"chance_p_\w+_{_SPLITS}",
-    ),
-    Column(
-        "undefined_<split>",
-        "string",
-        "",
-        "why a metric of alignment is undefined on the split; empty where all are defined",
-        rf"undefined_{_SPLITS}",
-    ),
-    Column(
-        "distinct_rows_<1|2|3|4>_<split>",
-        "int64",
-        "rows",
-        "different rows, after preprocessing, of the layers that metrics of neighbours report (the "
-        "fewest of several metrics): with few of them neighbours are mostly ties",
-        rf"distinct_rows_(1|2|3|4)_{_SPLITS}",
-    ),
-    Column(
-        "performance_<1|2|3|4|fused>_<split>",
-        "float64",
-        "0..1",
-        "accuracy of a modality or of all together; population: exact expectation, of all together "
-        "empty with four modalities, whose joint inputs are too many",
-        rf"performance_(1|2|3|4|fused)_{_SPLITS}",
-    ),
-    Column(
-        "loss_<1|2|3|4|fused>_<split>",
-        "float64",
-        "nats",
-        "cross-entropy",
-        rf"loss_(1|2|3|4|fused)_{_SPLITS}",
-    ),
-)
-REQUIRED = (
-    "key",
-    "study",
-    "cell",
-    "draw",
-    "seed",
-    "strength",
-    "arm",
-    "stage",
-    "status",
-)
-# What a table says of time differs from run to run; everything else is reproducible.
-TIMING_COLUMNS = ("train_seconds",)
+    template = _PATTERNS[family][1].name if family in _PATTERNS else f"{family}_<1|2|3|4|fused>"
+    column = column_of(_PLACE.sub(filled, template))
+    found = [getattr(column, field) for field in _fields(family)]
+    if column.family != family or found[: len(values)] != values:
+        raise ValueError(f"no column of {family} is named by {', '.join(values) or 'nothing'}")
+    return column.name
 
 
-def columns_markdown() -> str:
-    """The documented columns as a Markdown table; characteristics of datasets are not listed."""
+@lru_cache
+def _fields(family: str) -> tuple[str, ...]:
+    """The fields that fill the places of a family's names."""
+    return tuple(_PATTERNS[family][0].groupindex) if family in _PATTERNS else ("modality",)
 
-    def cell(text: str) -> str:
-        return text.replace("|", "\\|")
 
-    lines = ["| column | type | unit or values | meaning |", "| --- | --- | --- | --- |"]
-    for column in COLUMNS:
-        name = cell(column.name)
-        lines.append(f"| `{name}` | {column.kind} | {cell(column.unit)} | {cell(column.meaning)} |")
-    return "\n".join(lines)
+def is_own_metric(name: str) -> bool:
+    """Whether only a user's own trial gives such a column: ``f1_test``, which nothing describes."""
+    column = column_of(name)
+    undescribed = column.role is Role.OUTCOME and not column.meaning
+    return undescribed and column.split in MEASURED_SPLITS and name.isidentifier()
+
+
+def beside(name: str, family: str) -> str:
+    """The name of the column of another family that is about the same as a column."""
+    return named(family, *(getattr(column_of(name), field) for field in _fields(family)))
+
+
+CURVE_EPOCHS = named("curve", "epoch")
+"""The epochs of all curves of a row, from 1."""
+PERFORMANCE = named("performance", "fused", "test")
+"""What is tested where nothing else is asked for."""
+PERFORMANCE_2 = named("performance", 2, "test")
+"""What is followed of encoders that never met: of the modality whose depth varies."""

@@ -1,5 +1,7 @@
 """What outcomes are called, and the unit in which a person reads them."""
 
+from raysweep.trials.columns import column_of
+
 _HEADS = {str(k): f"modality {k}" for k in range(1, 5)} | {"fused": "all modalities fused"}
 _KINDS = {"performance": "accuracy", "loss": "loss", "regret": "regret to the Bayes accuracy"}
 
@@ -10,9 +12,10 @@ def scale_of(outcome: str) -> tuple[float, str]:
     Accuracy and regret are read in points, of which a whole has 100; losses in nats; any other
     column as it is.
     """
-    if outcome.startswith(("performance_", "regret_")):
+    column = column_of(outcome)
+    if column.family in ("performance", "regret"):
         return 100.0, "points"
-    return 1.0, "nats" if outcome.startswith("loss_") else f"units of {outcome}"
+    return 1.0, "nats" if column.family == "loss" else f"units of {outcome}"
 
 
 def digits_of(outcome: str) -> int:
@@ -36,7 +39,7 @@ def amount(value: float, outcome: str, digits: int = 6) -> str:
 
 def outcome_words(outcome: str) -> str:
     """`performance_fused_test` -> `accuracy of all modalities fused, test`."""
-    parts = outcome.split("_")
-    if len(parts) < 3 or parts[0] not in _KINDS:
+    column = column_of(outcome)
+    if column.family not in _KINDS or not column.split:
         return outcome
-    return f"{_KINDS[parts[0]]} of {_HEADS.get(parts[1], parts[1])}, {parts[-1]}"
+    return f"{_KINDS[column.family]} of {_HEADS[column.modality]}, {column.split}"

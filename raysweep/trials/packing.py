@@ -97,6 +97,12 @@ def pack_trials(groups: Sequence[Sequence[Trial]], members_per_pack: int) -> lis
     return [Pack(tuple(pack)) for own in packs.values() for pack in own]
 
 
+def packs_left(packs: Iterable[Pack], done: Collection[str]) -> tuple[Pack, ...]:
+    """The packs without the trials whose keys are in ``done``; those with nothing left are out."""
+    left = (pack.without(done) for pack in packs)
+    return tuple(pack for pack in left if pack is not None)
+
+
 def _by_options(group: Sequence[Trial]) -> dict[Options, list[Trial]]:
     """A group's trials by their options; those without any go with the first that have some."""
     first = next((trial.options for trial in group if trial.options), ())

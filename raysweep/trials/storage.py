@@ -140,6 +140,21 @@ class Output:
             finally:
                 os.close(descriptor)
 
+    def folder(self, name: str) -> Path | None:
+        """The folder ``name``, made where it is missing; None of a remote location.
+
+        Raises:
+            InputError: it is a symbolic link, or one is on the way.
+            OSError: it cannot be made.
+        """
+        if self.local is None:
+            return None
+        path = Path(self._unlinked(name)).absolute()
+        if path.is_symlink():
+            raise InputError(f"{path}: is a link, and nothing is written through a link")
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
     def read(self, name: str) -> bytes | None:
         """The content of ``name``, or None if there is no such file."""
         path = self._path(name)

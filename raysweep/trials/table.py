@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raysweep.errors import InputError
-from raysweep.trials.columns import COLUMNS, REQUIRED
+from raysweep.trials.columns import COLUMNS, CURVE_EPOCHS, REQUIRED, Role, column_of
 from raysweep.trials.storage import Output
 from raysweep.trials.trial import Stage, Status, Trial, TrialResult
 
@@ -37,11 +37,6 @@ _NUMBERS = {pa.int64(), pa.float64()}
 _LOOKED_AT = ("key", "status", "stage")
 _TOGETHER = 128
 """Part files whose tables are joined before more are read, where few columns are wanted."""
-
-# Learning curves lie in the part files beside the columns of the table, as lists: one entry per
-# epoch that was kept, in single precision, null where nothing was seen.
-CURVE = "curve_"
-CURVE_EPOCHS = f"{CURVE}epoch"
 
 Row = Mapping[str, int | float | str | Sequence[float | None] | None]
 
@@ -136,7 +131,7 @@ def read_parts(
         if table is None:
             damaged.append(name)
         else:
-            kept = [n for n in table.column_names if curves or not n.startswith(CURVE)]
+            kept = [n for n in table.column_names if curves or not _is_curve(n)]
             tables.append(table.select(kept if searched is None else _looked_at(kept, searched)))
             if searched is not None and len(tables) == _TOGETHER:
                 # Copied, as a column that was read holds on to its whole file.
@@ -192,8 +187,10 @@ def compact(output: Output, parts: Parts, order: Mapping[str, Trial]) -> int:
     known = [c.name for c in COLUMNS if c.name in table.column_names]
     others = [name for name in table.column_names if name not in known]
     anchor = known.index("n_train") if "n_train" in known else len(known)
-    measured = [n for n in others if _family(n)]
-    data = [n for n in others if not _family(n)]
+    cells = {trial.cell.id: trial.cell for trial in planned}.values()
+    axes = {name for cell in cells for name, _ in cell.parameters}
+    data = [n for n in others if n in axes or column_of(n).role is Role.CHARACTERISTIC]
+    measured = [n for n in others if n not in data]
     table = table.select([*known[:anchor], *sorted(data), *known[anchor:], *sorted(measured)])
     if len(rows) == parts.table.num_rows:
         # Only a table without rows left out can stand for the part files (`read_searched`).
@@ -252,12 +249,18 @@ def read_table(path: str | Path) -> "pd.DataFrame":
 
 
 def _is_searched(name: str) -> bool:
-    """Whether a search reads the column."""
-    return name.endswith("_validation") and not name.startswith("alignment_layers_")
+    """Whether a search may go by the column."""
+    column = column_of(name)
+    return column.is_number and column.split in ("", "validation")
 
 
-def _family(name: str) -> bool:
-    return any(column.pattern and column.describes(name) for column in COLUMNS)
+def _is_curve(name: str) -> bool:
+    """Whether the column is a learning curve, which lies in part files beside the others.
+
+    It is a list: one entry per epoch that was kept, in single precision, null where nothing was
+    seen.
+    """
+    return column_of(name).role is Role.CURVE
 
 
 def _looked_at(names: Sequence[str], beside: Collection[str]) -> list[str]:
@@ -317,11 +320,11 @@ def _as_text(table: pa.Table, names: Collection[str]) -> pa.Table:
 
 def _array(name: str, values: Sequence[object]) -> pa.Array:
     """A column in its documented type; one that is not documented in the type of its values."""
-    known = next((column for column in COLUMNS if column.describes(name)), None)
+    kind = column_of(name).kind
     types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
-    if known is not None and known.kind in types:
-        return pa.array(values, types[known.kind])
-    if name.startswith(CURVE):
+    if kind in types:
+        return pa.array(values, types[kind])
+    if _is_curve(name):
         of = pa.int32() if name == CURVE_EPOCHS else pa.float32()
         return pa.array(values, pa.list_(of))
     if len({type(v) for v in values if v is not None}) > 1 and any(

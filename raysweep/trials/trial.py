@@ -74,6 +74,7 @@ class Trial:
         number: number of the proposal in its cell's search, -1 for strength 0 and in confirm.
         chosen_by: the criterion that chose the strength of a confirm trial, else empty.
         options: options of the loss that the search proposed; none at strength 0.
+        epochs: of a search that halves: looked at after so many, to see who goes on; 0: whole.
     """
 
     cell: Cell
@@ -87,6 +88,7 @@ class Trial:
     number: int = field(default=-1, compare=False)
     chosen_by: str = field(default="", compare=False)
     options: Options = ()
+    epochs: int = 0
 
     def own_rates(self) -> tuple[int, tuple[tuple[str, float], ...]]:
         """Of encoders trained alone: the modality that is tuned, else 0; (name, value) of rates."""
@@ -96,13 +98,15 @@ class Trial:
     def key(self) -> str:
         """The trial's name: a hash of everything its numbers depend on.
 
-        It is the `content_key` of [science, cell, draw, seed, strength, arm, stage, options], the
-        options left out where there are none; written field by field, as a large study has 100,000.
+        It is the `content_key` of [science, cell, draw, seed, strength, arm, stage, options,
+        epochs], the last two left out where there are none; written field by field, as a large
+        study has 100,000.
         """
         options = f",{canonical_text(dict(self.options))}" if self.options else ""
+        epochs = f",{self.epochs:d}" if self.epochs else ""
         return text_key(
             f"{_opening(self.science, self.cell.id)}{self.draw:d},{self.seed:d},"
-            f'"{float(self.strength).hex()}","{self.arm}","{self.stage}"{options}]'
+            f'"{float(self.strength).hex()}","{self.arm}","{self.stage}"{options}{epochs}]'
         )
 
 

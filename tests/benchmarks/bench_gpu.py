@@ -38,7 +38,7 @@ SIDES = {
 def estimate(members, depth, loss):
     """Bytes of a pack by `raysweep.models.memory`."""
     return PackSize(
-        shape=MultimodalShape(INPUTS, INPUTS, CLASSES, depth, depth, WIDTH, WIDTH),
+        shape=MultimodalShape((INPUTS,) * 2, CLASSES, (depth,) * 2, (WIDTH,) * 2),
         members=members,
         aligned=members if loss else 0,
         datasets=1,

@@ -41,12 +41,12 @@ from training_sides import (
 )
 
 from raysweep.losses import LOSSES
-from raysweep.models.shape import EncoderShape, MultimodalShape
+from raysweep.models.shape import MultimodalShape
 from raysweep.training import loop
 from raysweep.training.engine import KERNEL_LOSSES
-from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
+from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.kernel_engine import KernelEngine
-from raysweep.training.train import train_encoders, train_pack
+from raysweep.training.train import train_pack
 
 
 def against_others(rounds, jax):
@@ -187,13 +187,13 @@ def by_models(rounds, jax):
 def alone(engine, models):
     """Trains so many encoders without partners for some epochs."""
     x, y = draw(ROWS)
-    data = EncoderData(x[None], y[None], x[None, :64], y[None, :64], np.zeros(models, int))
+    data = PackData((x[None],), y[None], (x[None, :64],), y[None, :64], np.zeros(models, int))
     same = np.ones(models)
     members = Members(
         np.arange(models), np.arange(models), same * 1e-3, same * 1e-2, same * 0, same * 8, same < 0
     )
-    shape = EncoderShape(INPUTS, CLASSES, 5, WIDTH, 1)
-    return lambda epochs: train_encoders(
+    shape = MultimodalShape((INPUTS,), CLASSES, (5,), (WIDTH,))
+    return lambda epochs: train_pack(
         shape, members, data, TrainSettings(epochs, BATCH, engine=engine, evaluate_every=1000)
     )
 
@@ -270,7 +270,7 @@ def compaction(rounds):
     data = PackData((x1, x2), y, (x1, x2), y, np.zeros(pairs, int))
     rates, seeds, same = np.geomspace(1e-4, 1e-1, pairs), np.arange(pairs), np.ones(pairs)
     members = Members(seeds, seeds, rates, same * 1e-2, same * 0, same * 8, same < 0)
-    shape = MultimodalShape(INPUTS, INPUTS, CLASSES, 5, 5, WIDTH, WIDTH)
+    shape = MultimodalShape((INPUTS, INPUTS), CLASSES, depths=(5, 5), widths=(WIDTH, WIDTH))
     settings = TrainSettings(60, BATCH, engine="torch", patience=4)
     shares, given = (0.0, 0.5, 0.75, 0.9, 1.0), loop.COMPACT_BELOW
     times = {share: [] for share in shares}

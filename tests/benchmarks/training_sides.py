@@ -68,7 +68,7 @@ class Ours:
     ):
         x, y = draw(rows, 2 * inputs, learnable=learnable)
         x1, x2, y = x[None, :, :inputs], x[None, :, inputs:], y[None] % classes
-        shape = MultimodalShape(inputs, inputs, classes, depth, depth, width, width)
+        shape = MultimodalShape((inputs,) * 2, classes, (depth,) * 2, (width,) * 2)
         same = np.ones(pairs)
         members = Members(
             np.arange(pairs),

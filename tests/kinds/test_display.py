@@ -11,7 +11,7 @@ from drawn_runs import study
 from rich.console import Console, ConsoleRenderable
 from simulate_trials import simulate_forcing
 
-from raysweep.kinds.display import emergence_table, verdict_table
+from raysweep.kinds.answer_tables import emergence_table, verdict_table
 from raysweep.study.cells import expand, varying
 from raysweep_analysis import forcing_effects
 

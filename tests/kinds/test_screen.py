@@ -9,7 +9,7 @@ from rich.console import Console
 from simulate_trials import simulate_forcing
 
 from raysweep.cli.terminal import Screen
-from raysweep.kinds.display import verdict_table
+from raysweep.kinds.answer_tables import verdict_table
 from raysweep_analysis import forcing_effects
 
 MARKED = ["[bold]x[/bold]", "[/]", "[red", ":smile:", "\\[b]", "{x} %s %(y)s", "`a` | *b*", "$x$"]

@@ -10,7 +10,9 @@ import torch
 from scipy import sparse
 
 from raysweep.errors import InputError
-from raysweep.metrics import REGISTRY, distinct_rows, measure, tied_share
+from raysweep.metrics import REGISTRY, distinct_rows, measure
+from raysweep.metrics.features import as_features
+from raysweep.metrics.neighbours import Space, neighbour_weights
 
 DRAW = np.random.default_rng(0)
 X, Y = DRAW.normal(size=(30, 4)), DRAW.normal(size=(30, 4))
@@ -123,6 +125,7 @@ def test_rows_are_told_apart_by_their_numbers() -> None:
     half = X.astype(np.float16)
     near = np.concatenate([half, np.nextafter(half, np.float16(9))])
     assert distinct_rows(near) == len(near)
-    assert tied_share(near, 5) == 0
-    assert tied_share(np.concatenate([half, half, half]), 1) == 1
+    for rows, topk, tied in ((near, 5, 0), (np.concatenate([half, half, half]), 1, 3 * len(half))):
+        space = Space(as_features(rows, "rows"), "cosine")
+        assert len(neighbour_weights(space, topk, 0, len(rows)).tied) == tied
     assert distinct_rows(np.array([[0.0, 1e-310], [-0.0, 1e-310], [0.0, 0.0]])) == 2

@@ -7,19 +7,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import cosines, lcs, levenshtein, mutual_knn_over_all_tie_breaks
 
-from raysweep.errors import InputError
 from raysweep.metrics import (
     distinct_rows,
-    distinct_rows_of_layers,
     distinguishable_rows,
     distinguishable_rows_of,
     measure,
     measure_layers,
-    tied_share,
 )
 from raysweep.metrics.bits import count_common, count_common_anywhere, pack, pack_anywhere
-from raysweep.metrics.neighbours import SIMILARITIES, ordered_neighbours
+from raysweep.metrics.features import as_features
+from raysweep.metrics.neighbours import (
+    SIMILARITIES,
+    Space,
+    neighbour_weights,
+    ordered_neighbours,
+)
 from raysweep.metrics.ranked_knn import edit_distance, longest_common_subsequence
+
+
+def tied_share(x, topk):
+    """Share of the rows whose k-th neighbour is a tie."""
+    space = Space(as_features(x, "x"), "cosine")
+    return len(neighbour_weights(space, topk, 0, len(x)).tied) / len(x)
 
 
 def codes(n, bits, seed):
@@ -128,13 +137,9 @@ def test_no_ties_among_continuous_features():
     assert distinct_rows(x) == 300
 
 
-def test_distinct_rows_of_every_member_and_layer():
-    first = torch.tensor(
-        [[[1.0, 2], [1, 2], [0, -0.0], [-0.0, 0]], [[1, 2], [3, 4], [5, 6], [7, 8]]]
-    )
-    second = torch.zeros(2, 4, 3, dtype=torch.float64)
-    counts = distinct_rows_of_layers([first, second])
-    assert counts.tolist() == [[2, 1], [4, 1]]
+def test_distinct_rows_are_counted():
+    assert distinct_rows(torch.tensor([[1.0, 2], [1, 2], [0, -0.0], [-0.0, 0]])) == 2
+    assert distinct_rows(torch.zeros(4, 3, dtype=torch.float64)) == 1
     draw = np.random.default_rng(0).integers(0, 3, (500, 5))
     assert distinct_rows(draw) == len(np.unique(draw, axis=0))
 
@@ -174,18 +179,6 @@ def test_bits_count_common_members(key, rows, members):
     expected = (a & b).sum(dim=1)
     assert torch.equal(count_common(packed, pack(b)), expected)
     assert torch.equal(count_common_anywhere(packed, pack(b)), expected)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"topk": 5}, "topk: expected 1 to n - 1 = 4, got 5"),
-        ({"topk": 2, "similarity": "l1"}, "expected one of cosine, inner, euclidean, got 'l1'"),
-    ],
-)
-def test_tied_share_says_what_is_wrong(arguments, message):
-    with pytest.raises(InputError, match=message):
-        tied_share(np.eye(5), **arguments)
 
 
 @pytest.mark.parametrize("factor", [1e-200, 1.0, 1e200])

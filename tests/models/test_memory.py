@@ -14,9 +14,11 @@ from raysweep.models.shape import MultimodalShape
 MEASURE = """
 import ctypes, sys
 from tiny_two_cells import tiny
-from raysweep.kinds.forcing import run_pack as execute
+from raysweep.kinds.forcing.groups import loaded, train_settings
+from raysweep.kinds.forcing.memory import pack_bytes
 from raysweep.study.cells import expand
 from raysweep.trials.packing import Pack
+from raysweep.training.inputs import PackData
 from raysweep.training.train import train_pack
 from raysweep.trials.trial import Arm, Stage, Trial
 
@@ -48,18 +50,18 @@ def pack(loss, cells, members, train, batch, encoder="mlp"):
 
 def train(study, group):
     train_pack(
-        group.shape, execute._members(study, group.trials),
-        execute._data(group.views, group.dataset), execute.train_settings(study),
+        group.shape, group.members(study),
+        PackData.of_views(group.views, group.dataset), train_settings(study),
     )
 
 for what in sys.argv[2:]:
     loss, *sizes = (int(w) if w.isdigit() else w for w in what.split("/"))
     small, trials = pack(loss, 1, 2, 512, 512)
-    train(small, *execute._loaded(small, trials))
+    train(small, *loaded(small, trials))
     study, trials = pack(loss, *sizes)
-    [group] = execute._loaded(study, trials)
+    [group] = loaded(study, trials)
     measured = peak(lambda: train(study, group))
-    print(what, execute.pack_bytes(study, Pack(trials)) / measured, measured / 1e6)
+    print(what, pack_bytes(study, Pack(trials)) / measured, measured / 1e6)
 """
 OWN = (
     PACKS.rpartition("for what in")[0]
@@ -67,18 +69,19 @@ OWN = (
 for name in sys.argv[2:]:
     encoder = f"own_encoders:{name}"
     small, trials = pack("cka", 1, 2, 512, 512, encoder)
-    train(small, *execute._loaded(small, trials))
+    train(small, *loaded(small, trials))
     study, trials = pack("cka", 1, 2 if name == "attention" else 8, 1024, 512, encoder)
-    [group] = execute._loaded(study, trials)
+    [group] = loaded(study, trials)
     measured = peak(lambda: train(study, group))
-    print(name, execute.pack_bytes(study, Pack(trials)) / measured, measured / 1e6)
+    print(name, pack_bytes(study, Pack(trials)) / measured, measured / 1e6)
 """
 )
 FAMILY = """
 from tiny_emergence import study
 from raysweep.data.registry import load
+from raysweep.kinds.emergence.memory import family_bytes
 from raysweep.kinds.emergence.plan import EmergenceSweep
-from raysweep.kinds.emergence.run import family_bytes, run_family
+from raysweep.kinds.emergence.run import run_family
 
 def pack(train, width, rows):
     wide = study(
@@ -157,7 +160,7 @@ def test_only_losses_over_all_pairs_of_samples_have_their_matrices(loss: str) ->
 def test_the_estimate_grows_with_what_a_pack_holds() -> None:
     def size(**changed: object) -> PackSize:
         given = {
-            "shape": MultimodalShape(12, 12, 4, 2, 2, 32, 32),
+            "shape": MultimodalShape((12, 12), 4, depths=(2, 2), widths=(32, 32)),
             "members": 10,
             "aligned": 8,
             "datasets": 1,
@@ -170,7 +173,7 @@ def test_the_estimate_grows_with_what_a_pack_holds() -> None:
     for method in (PackSize.kernel_bytes, PackSize.torch_bytes):
         least = method(size())
         for changed in (
-            {"shape": MultimodalShape(12, 12, 4, 4, 2, 32, 32)},
+            {"shape": MultimodalShape((12, 12), 4, depths=(4, 2), widths=(32, 32))},
             {"members": 20},
             {"datasets": 2},
             {"orders": 40},

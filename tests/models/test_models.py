@@ -8,7 +8,7 @@ from raysweep.errors import InputError
 from raysweep.models.shape import MultimodalShape
 from raysweep.models.trained import History, TrainedPack
 
-SHAPE = MultimodalShape(d1=5, d2=4, classes=3, depth_1=2, depth_2=3, width_1=6, width_2=7)
+SHAPE = MultimodalShape((5, 4), 3, depths=(2, 3), widths=(6, 7))
 
 
 def pack(m: int, dataset: list[int], dtype: torch.dtype = torch.float64) -> TrainedPack:
@@ -40,7 +40,7 @@ def test_layers_cover_the_buffer_once_and_count_like_modules() -> None:
 
 
 def test_initial_weights_are_distributed_as_in_torch() -> None:
-    shape = MultimodalShape(12, 12, 4, 1, 1, 64, 64)
+    shape = MultimodalShape((12, 12), 4, depths=(1, 1), widths=(64, 64))
     drawn = shape.initial_parameters(range(50))
     torch.manual_seed(0)
     for layer in (shape.towers[0].hidden[0], shape.towers[1].head, shape.fused_head):
@@ -54,13 +54,25 @@ def test_initial_weights_are_distributed_as_in_torch() -> None:
 
 
 def test_a_tower_starts_alike_whatever_the_other_one_is() -> None:
-    other = MultimodalShape(5, 9, 3, 2, 1, 6, 11)
+    other = MultimodalShape((5, 9), 3, depths=(2, 1), widths=(6, 11))
     ours, theirs = SHAPE.initial_parameters([3, 8]), other.initial_parameters([3, 8])
     span = SHAPE.towers[0].span
     assert torch.equal(ours[:, span], theirs[:, span])
     again = SHAPE.initial_parameters([8])
     assert torch.equal(again[0], ours[1])
     assert not torch.equal(ours[0], ours[1])
+
+
+def test_an_encoder_alone_starts_as_that_tower_of_any_shape() -> None:
+    for number, tower in enumerate(SHAPE.towers):
+        sizes = SHAPE.inputs[number], SHAPE.depths[number], SHAPE.widths[number]
+        one, depth, width = ((size,) for size in sizes)
+        alone = MultimodalShape(one, 3, depth, width, first=number + 1)
+        assert alone.heads == (str(number + 1),)
+        assert alone.fused_head is None
+        assert alone.spans(0) == (slice(0, alone.parameter_count),)
+        drawn = SHAPE.initial_parameters([3, 8])[:, tower.span]
+        assert torch.equal(alone.initial_parameters([3, 8]), drawn)
 
 
 def test_forward_is_that_of_the_modules() -> None:
@@ -114,6 +126,8 @@ def test_wrong_inputs_are_named(modality: int, size: tuple[int, ...], message: s
 
 def test_a_shape_without_units_is_refused() -> None:
     with pytest.raises(InputError, match="depth_2 is 0; it must be at least 1"):
-        MultimodalShape(5, 4, 3, 2, 0, 6, 6)
+        MultimodalShape((5, 4), 3, depths=(2, 0), widths=(6, 6))
     with pytest.raises(InputError, match="classes is 1; it must be at least 2"):
-        MultimodalShape(5, 4, 1, 2, 2, 6, 6)
+        MultimodalShape((5, 4), 1, depths=(2, 2), widths=(6, 6))
+    with pytest.raises(InputError, match="modalities is 0; it must be at least 1"):
+        MultimodalShape((), 3, depths=(), widths=())

@@ -7,7 +7,7 @@ import torch
 from drawn_runs import study
 
 from raysweep.runners import attempt
-from raysweep.runners.ray_cluster import _fitting
+from raysweep.runners.placement import _fitting
 
 
 @pytest.mark.parametrize(

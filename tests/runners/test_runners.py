@@ -11,8 +11,9 @@ import torch
 from tiny_runs import assert_same_table, misbehaving, opened, packed, parts, study, table
 
 from raysweep.errors import InputError
+from raysweep.kinds.forcing.memory import pack_bytes
 from raysweep.kinds.forcing.plan import ForcingSweep as Sweep
-from raysweep.kinds.forcing.run_pack import pack_bytes, run_pack
+from raysweep.kinds.forcing.run_pack import run_pack
 from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.sweep import CellState
 from raysweep.models.memory import is_memory_short

@@ -16,8 +16,8 @@ from raysweep.training.inputs import Members, TrainSettings
 from raysweep.training.train import train_pack
 
 M, ROWS = 8, 40
-TWO = MultimodalShape(5, 4, 3, depth_1=2, depth_2=1, width_1=6, width_2=4)
-THREE = MultimodalShape(5, 4, 3, depth_1=1, depth_2=2, width_1=6, width_2=6, further=(7,))
+TWO = MultimodalShape((5, 4), 3, depths=(2, 1), widths=(6, 4))
+THREE = MultimodalShape((5, 4, 7), 3, depths=(1, 2, 2), widths=(6, 6, 6))
 BY_AUTOGRAD = EncoderPair(
     (
         custom_encoder("own_encoders:capturable", 5, 2, 6, {}),

@@ -8,8 +8,9 @@ import numpy as np
 from raysweep.folder.run_folder import RunFolder
 from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.sweep import Sweep
+from raysweep.trials.columns import CURVE_EPOCHS, named
 from raysweep.trials.storage import Output
-from raysweep.trials.table import CURVE, CURVE_EPOCHS, Row, results_of, write_part
+from raysweep.trials.table import Row, results_of, write_part
 from raysweep.trials.trial import Trial
 
 SPLITS = ("validation", "test", "population")
@@ -59,7 +60,7 @@ def drawn_row(planned: Study, trial: Trial, diverged: bool = False) -> Row:
         "train_seconds": 0.25,
         **{name: None if diverged else value for name, value in measured.items()},
         CURVE_EPOCHS: list(range(1, EPOCHS + 1)),
-        **{f"{CURVE}{name}": list(rng.random(EPOCHS)) for name in CURVES},
+        **{named("curve", name): list(rng.random(EPOCHS)) for name in CURVES},
     }
 
 

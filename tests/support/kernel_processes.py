@@ -24,5 +24,5 @@ def trained() -> np.ndarray:
     )
     data = PackData((x1, x2), y, (x1[:, :40], x2[:, :40]), y[:, :40], np.zeros(m))
     settings = TrainSettings(epochs=3, batch_size=64, dtype="float64", engine="kernel")
-    shape = MultimodalShape(d1=6, d2=6, classes=3, depth_1=2, depth_2=1, width_1=8, width_2=8)
+    shape = MultimodalShape((6, 6), 3, depths=(2, 1), widths=(8, 8))
     return train_pack(shape, members, data, settings).parameters.numpy()

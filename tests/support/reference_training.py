@@ -110,9 +110,9 @@ class Pair(nn.Module):
 
     def __init__(self, shape: MultimodalShape) -> None:
         super().__init__()
-        self.tower_1 = Tower(shape.d1, shape.depth_1, shape.width_1, shape.classes)
-        self.tower_2 = Tower(shape.d2, shape.depth_2, shape.width_2, shape.classes)
-        self.fused = nn.Linear(shape.width_1 + shape.width_2, shape.classes)
+        sizes = zip(shape.inputs, shape.depths, shape.widths, strict=True)
+        self.tower_1, self.tower_2 = (Tower(*size, shape.classes) for size in sizes)
+        self.fused = nn.Linear(sum(shape.widths), shape.classes)
         self.double()
 
     def load(self, flat: torch.Tensor) -> None:

@@ -9,7 +9,7 @@ from raysweep.data.views import Population, Splits, Views
 from raysweep.models.shape import MultimodalShape
 from raysweep.models.trained import History, TrainedPack
 
-SHAPE = MultimodalShape(d1=3, d2=4, classes=3, depth_1=2, depth_2=3, width_1=5, width_2=6)
+SHAPE = MultimodalShape((3, 4), 3, depths=(2, 3), widths=(5, 6))
 MEMBERS, ROWS = 7, 60
 # Three datasets, neither in order nor equally often.
 DATASET = np.array([2, 0, 1, 1, 0, 2, 1])
@@ -47,7 +47,7 @@ def views_of(draw: int, population: Population | None = None, rows: int = ROWS) 
     rng = np.random.default_rng(draw)
     order = rng.permutation(rows)
     return Views(
-        inputs=(rng.normal(size=(rows, SHAPE.d1)), rng.normal(size=(rows, SHAPE.d2))),
+        inputs=tuple(rng.normal(size=(rows, d)) for d in SHAPE.inputs),
         y=rng.integers(0, SHAPE.classes, rows),
         classes=SHAPE.classes,
         splits=Splits(order[:20], order[20:35], order[35:]),
@@ -64,7 +64,7 @@ def population_of(seed: int) -> Population:
     joint = rng.permutation(20)[:9]
     weight = rng.dirichlet(np.ones(9))
     return Population.listed(
-        (rng.normal(size=(5, SHAPE.d1)), rng.normal(size=(4, SHAPE.d2))),
+        (rng.normal(size=(5, SHAPE.inputs[0])), rng.normal(size=(4, SHAPE.inputs[1]))),
         (joint // 4, joint % 4),
         weight=weight,
         conditional=rng.dirichlet(np.full(SHAPE.classes, 0.5), size=9),
@@ -80,7 +80,7 @@ def tower(pack: TrainedPack, member: int, modality: int, x: np.ndarray) -> list[
     flat = pack.parameters[member].double().numpy()
     start = 0
     for number, (inputs, depth, width) in enumerate(
-        ((SHAPE.d1, SHAPE.depth_1, SHAPE.width_1), (SHAPE.d2, SHAPE.depth_2, SHAPE.width_2))
+        zip(SHAPE.inputs, SHAPE.depths, SHAPE.widths, strict=True)
     ):
         below, found = x, []
         sizes = [width] * depth + [SHAPE.classes]
@@ -101,7 +101,7 @@ def logits_of(pack: TrainedPack, member: int, x1: np.ndarray, x2: np.ndarray) ->
     *hidden_1, one = tower(pack, member, 1, x1)
     *hidden_2, two = tower(pack, member, 2, x2)
     flat = pack.parameters[member].double().numpy()
-    block = flat[-SHAPE.classes * (SHAPE.width_1 + SHAPE.width_2 + 1) :].reshape(SHAPE.classes, -1)
+    block = flat[-SHAPE.classes * (sum(SHAPE.widths) + 1) :].reshape(SHAPE.classes, -1)
     both = np.concatenate([hidden_1[-1], hidden_2[-1]], axis=1)
     return {"1": one, "2": two, "fused": both @ block[:, :-1].T + block[:, -1]}
 

@@ -11,7 +11,7 @@ from raysweep.models.trained import TrainedPack
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.train import train_pack
 
-SHAPE = MultimodalShape(d1=5, d2=4, classes=3, depth_1=2, depth_2=3, width_1=6, width_2=6)
+SHAPE = MultimodalShape((5, 4), 3, depths=(2, 3), widths=(6, 6))
 ROWS, BATCH = 75, 16  # the last batch has 11 rows
 EPOCHS = 18  # 5 steps each: 90 steps
 TOLERANCE = 1e-10
@@ -24,8 +24,8 @@ def make_data(
 
     def split(n: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         y = rng.integers(0, shape.classes, (datasets, n))
-        x1 = rng.normal(size=(datasets, n, shape.d1)) + y[..., None] * 0.5
-        x2 = rng.normal(size=(datasets, n, shape.d2)) - y[..., None] * 0.4
+        x1 = rng.normal(size=(datasets, n, shape.inputs[0])) + y[..., None] * 0.5
+        x2 = rng.normal(size=(datasets, n, shape.inputs[1])) - y[..., None] * 0.4
         return (x1, x2), y
 
     return PackData(*split(rows), *split(40), dataset=np.arange(m) % datasets)

@@ -3,6 +3,7 @@
 `replay` stands for CUDA graphs, by the same rules; on a GPU: test_training_cuda.py.
 """
 
+import dataclasses
 import logging
 from collections.abc import Callable
 
@@ -27,13 +28,13 @@ from tiny_training import Gap, make_members
 
 from raysweep.losses import AlignmentLoss, build_loss
 from raysweep.models.architecture import Architecture
-from raysweep.models.shape import EncoderShape
+from raysweep.models.shape import MultimodalShape
 from raysweep.training import loop, torch_engine
+from raysweep.training.engines import engine_for
 from raysweep.training.epoch_sums import EpochSums
-from raysweep.training.inputs import EncoderData
 from raysweep.training.optimizer import BETA_1, BETA_2, RowAdamW
 from raysweep.training.order import BatchOrder
-from raysweep.training.train import _engine, train_encoders
+from raysweep.training.train import train_pack
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -58,7 +59,7 @@ def test_kept_members_are_captured_anew(shape: str, monkeypatch: pytest.MonkeyPa
     ends = []
     for given in (None, graphs):
         monkeypatch.setattr(torch_engine, "graphs_on", lambda device, given=given: given)
-        engine = _engine(SHAPES[shape], settings(), None)(
+        engine = engine_for(SHAPES[shape], settings())(
             SHAPES[shape],
             members,
             data,
@@ -112,14 +113,12 @@ def test_replayed_steps_diverge_at_the_same_step(monkeypatch: pytest.MonkeyPatch
 
 def test_encoders_alone_are_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     data = make_data_of(TWO, ROWS, M)
-    one = EncoderData(
-        data.x_train[0], data.y_train, data.x_validation[0], data.y_validation, data.dataset
-    )
-    members, shape = make_members(M, strength=0.0), EncoderShape(5, 3, 2, 6, 1)
-    expected = train_encoders(shape, members, one, settings())
+    one = dataclasses.replace(data, x_train=data.x_train[:1], x_validation=data.x_validation[:1])
+    members, shape = make_members(M, strength=0.0), MultimodalShape((5,), 3, (2,), (6,))
+    expected = train_pack(shape, members, one, settings())
     graphs = Replays()
     monkeypatch.setattr(torch_engine, "graphs_on", lambda device: graphs)
-    found = train_encoders(shape, members, one, settings())
+    found = train_pack(shape, members, one, settings())
     torch.testing.assert_close(found.parameters, expected.parameters, atol=1e-12, rtol=0)
     assert graphs.replayed > graphs.warm_ups
 

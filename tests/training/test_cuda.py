@@ -13,7 +13,7 @@ from tiny_modalities import make_data
 from tiny_training import Gap, make_members
 from tiny_two_cells import StudyFactory
 
-from raysweep.kinds.forcing import run_pack as execute
+from raysweep.kinds.forcing.groups import loaded, train_settings
 from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.losses import LOSSES, build_loss
 from raysweep.models.architecture import Architecture
@@ -22,7 +22,7 @@ from raysweep.models.trained import TrainedPack
 from raysweep.runners.attempt import attempt
 from raysweep.study.cells import expand
 from raysweep.training import captured
-from raysweep.training.inputs import TrainSettings
+from raysweep.training.inputs import PackData, TrainSettings
 from raysweep.training.train import train_pack
 from raysweep.trials.packing import Pack
 from raysweep.trials.trial import Arm, Stage, Trial
@@ -160,7 +160,7 @@ def test_captured_steps_train_as_eager_ones_and_as_the_cpu(
 
 @on_a_gpu
 def test_captured_products_are_as_precise_as_asked_for() -> None:
-    shape = MultimodalShape(64, 64, 8, depth_1=2, depth_2=2, width_1=128, width_2=128)
+    shape = MultimodalShape((64, 64), 8, depths=(2, 2), widths=(128, 128))
     members, data = make_members(M), make_data(shape, 1024, M)
 
     def ratio(**given: object) -> np.ndarray:
@@ -211,10 +211,9 @@ def test_a_pack_that_fills_the_gpu_is_halved(study_of: StudyFactory) -> None:
 
     def train_piece(study: Study, piece: Pack, device: str) -> list[dict[str, int]]:
         sizes.append(len(piece.trials))
-        [group] = execute._loaded(study, piece.trials)
-        members = execute._members(study, piece.trials)
-        data, shape = execute._data(group.views, group.dataset), group.shape
-        train_pack(shape, members, data, execute.train_settings(study, device))
+        [group] = loaded(study, piece.trials)
+        data = PackData.of_views(group.views, group.dataset)
+        train_pack(group.shape, group.members(study), data, train_settings(study, device))
         return [{"seed": trial.seed} for trial in piece.trials]
 
     torch.cuda.reset_peak_memory_stats()

@@ -19,9 +19,15 @@ from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.train import train_pack
 
 TOLERANCE = 1e-10
-BUILT_IN = MultimodalShape(5, 4, 3, depth_1=2, depth_2=3, width_1=6, width_2=6)
+BUILT_IN = MultimodalShape((5, 4), 3, depths=(2, 3), widths=(6, 6))
 SHAPES = pytest.mark.parametrize(
-    "shape", [BUILT_IN, dataclasses.replace(BUILT_IN, further=(7, 3))], ids=["two", "four"]
+    "shape",
+    [
+        MultimodalShape((5,), 3, depths=(2,), widths=(6,)),
+        BUILT_IN,
+        MultimodalShape((5, 4, 7, 3), 3, depths=(2, 3, 3, 3), widths=(6, 6, 6, 6)),
+    ],
+    ids=["one", "two", "four"],
 )
 
 
@@ -39,7 +45,9 @@ def module_order(shape: MultimodalShape) -> Tensor:
         for block in (layer.view(columns)[0] for layer in tower.hidden):
             order += [block[:, :-1].flatten(), block[:, -1]]
         order.append(tower.head.view(columns).flatten())
-    return torch.cat([*order, shape.fused_head.view(columns).flatten()])
+    if shape.fused_head is not None:
+        order.append(shape.fused_head.view(columns).flatten())
+    return torch.cat(order)
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,8 @@ def settings(**given: object) -> TrainSettings:
 def test_the_same_mlp_trains_as_the_built_in_one(
     shape: MultimodalShape, how: TrainSettings
 ) -> None:
-    members, data = make_members(9), make_data(shape.inputs, 9)
+    alone = {} if len(shape.inputs) > 1 else {"strength": 0.0}
+    members, data = make_members(9, **alone), make_data(shape.inputs, 9)
     own = WithBuiltInWeights(encoders("mlp", shape).encoders, shape.classes, shape)
     found, expected = (train_pack(s, members, data, how) for s in (own, shape))
     parameters = expected.parameters[:, module_order(shape)]

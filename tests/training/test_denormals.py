@@ -15,7 +15,7 @@ from raysweep.training.denormals import are_flushed, denormals
 from raysweep.training.engine import PackEngine
 from raysweep.training.inputs import TrainSettings
 
-SHAPE = MultimodalShape(4, 4, 3, depth_1=2, depth_2=1, width_1=6, width_2=6)
+SHAPE = MultimodalShape((4, 4), 3, depths=(2, 1), widths=(6, 6))
 CALLERS = pytest.mark.parametrize("before", [False, True], ids=["kept", "flushed"])
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

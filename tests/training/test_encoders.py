@@ -1,5 +1,7 @@
 """Encoders trained without a partner: equal to the tower of a pair, and to torch itself."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,25 +9,20 @@ from reference_training import Tower, linears_of, train_tower
 from tiny_training import make_data, make_members
 
 from raysweep.errors import InputError
-from raysweep.models.shape import EncoderShape, MultimodalShape
-from raysweep.models.trained import TrainedEncoders
-from raysweep.training.inputs import EncoderData, Members, PackData, TrainSettings
-from raysweep.training.train import train_encoders, train_pack
+from raysweep.models.shape import MultimodalShape
+from raysweep.models.trained import TrainedPack
+from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.training.train import train_pack
 
-PAIR = MultimodalShape(d1=5, d2=4, classes=3, depth_1=3, depth_2=2, width_1=6, width_2=7)
-ALONE = (EncoderShape(5, 3, 3, 6, modality=1), EncoderShape(4, 3, 2, 7, modality=2))
+PAIR = MultimodalShape((5, 4), 3, depths=(3, 2), widths=(6, 7))
+ALONE = (MultimodalShape((5,), 3, (3,), (6,)), MultimodalShape((4,), 3, (2,), (7,), first=2))
 ENGINES = pytest.mark.parametrize("engine", ["torch", "kernel"])
 
 
-def side(data: PackData, modality: int) -> EncoderData:
+def side(data: PackData, modality: int) -> PackData:
     """One modality of a pair's data."""
-    return EncoderData(
-        data.x_train[modality - 1],
-        data.y_train,
-        data.x_validation[modality - 1],
-        data.y_validation,
-        data.dataset,
-    )
+    own = slice(modality - 1, modality)
+    return dataclasses.replace(data, x_train=data.x_train[own], x_validation=data.x_validation[own])
 
 
 def settings(engine: str, **changes: object) -> TrainSettings:
@@ -35,10 +32,10 @@ def settings(engine: str, **changes: object) -> TrainSettings:
 
 def trained(
     modality: int, engine: str, members: Members, **changes: object
-) -> tuple[TrainedEncoders, PackData]:
+) -> tuple[TrainedPack, PackData]:
     data = make_data(len(members), PAIR)
     shape = ALONE[modality - 1]
-    return train_encoders(shape, members, side(data, modality), settings(engine, **changes)), data
+    return train_pack(shape, members, side(data, modality), settings(engine, **changes)), data
 
 
 @ENGINES
@@ -52,6 +49,9 @@ def test_equals_the_tower_of_a_pair_at_strength_0(engine: str, modality: int) ->
     head = str(modality)
     np.testing.assert_array_equal(alone.history.performance[head], pair.history.performance[head])
     assert list(alone.history.performance) == [head]
+    np.testing.assert_array_equal(alone.unforced_steps, alone.steps)
+    assert np.isnan(alone.history.fused_loss).all()
+    assert not alone.gradient_ratio.any()
 
 
 @ENGINES
@@ -61,7 +61,7 @@ def test_the_own_heads_validation_accuracy_chooses_the_checkpoint(engine: str) -
     accuracies = alone.history.performance["2"]
     np.testing.assert_array_equal(alone.best_epoch, accuracies.argmax(axis=1))
     assert len(set(alone.best_epoch)) > 1
-    _, logits = alone.forward(data.x_validation[1])
+    _, logits = alone.forward(1, data.x_validation[1])
     hits = logits.argmax(dim=1).numpy() == data.y_validation[data.dataset]
     np.testing.assert_allclose(hits.mean(axis=1), accuracies.max(axis=1), atol=1e-12)
 
@@ -95,13 +95,13 @@ def test_a_member_that_diverges_leaves_the_others(engine: str) -> None:
     healthy, _ = trained(1, engine, members)
     data = make_data(4, PAIR)
     broken = side(data, 1)
-    x = broken.x_train.copy()
+    x = broken.x_train[0].copy()
     x[1, 3, 0] = np.nan
     members = make_members(4, strength=0.0)
-    found = train_encoders(
+    found = train_pack(
         ALONE[0],
         members,
-        EncoderData(x, broken.y_train, broken.x_validation, broken.y_validation, broken.dataset),
+        dataclasses.replace(broken, x_train=(x,)),
         settings(engine),
     )
     assert found.status.tolist() == ["ok", "diverged", "ok", "ok"]
@@ -113,6 +113,6 @@ def test_a_member_that_diverges_leaves_the_others(engine: str) -> None:
 def test_a_strength_is_refused() -> None:
     data = side(make_data(2, PAIR), 1)
     with pytest.raises(InputError, match="strength 0"):
-        train_encoders(ALONE[0], make_members(2, strength=1.0), data, settings("torch"))
-    with pytest.raises(InputError, match="modality is 3"):
-        EncoderShape(5, 3, 1, 6, modality=3)
+        train_pack(ALONE[0], make_members(2, strength=1.0), data, settings("torch"))
+    with pytest.raises(InputError, match="first is 0; it must be at least 1"):
+        MultimodalShape((5,), 3, (1,), (6,), first=0)

@@ -21,9 +21,9 @@ pytestmark = pytest.mark.usefixtures("compiled_kernel")
 
 
 SHAPES = [
-    MultimodalShape(5, 4, 3, depth_1=1, depth_2=1, width_1=6, width_2=6),
-    MultimodalShape(3, 7, 2, depth_1=4, depth_2=2, width_1=5, width_2=5),
-    MultimodalShape(12, 12, 4, depth_1=6, depth_2=3, width_1=12, width_2=12),
+    MultimodalShape((5, 4), 3, depths=(1, 1), widths=(6, 6)),
+    MultimodalShape((3, 7), 2, depths=(4, 2), widths=(5, 5)),
+    MultimodalShape((12, 12), 4, depths=(6, 3), widths=(12, 12)),
 ]
 
 
@@ -114,7 +114,7 @@ def test_gradients_at_the_kink_of_the_leaky_relu(
     make: Callable[..., PackEngine], size: float
 ) -> None:
     # Units whose input is 0, or as near as numbers go on either side, for every sample.
-    shape = MultimodalShape(4, 4, 3, depth_1=2, depth_2=1, width_1=6, width_2=6)
+    shape = MultimodalShape((4, 4), 3, depths=(2, 1), widths=(6, 6))
     data = make_data(5, shape, rows=20)
     initial = shape.initial_parameters(make_members(5).init_seed)
     for layer in (*shape.towers[0].hidden, *shape.towers[1].hidden):
@@ -132,13 +132,10 @@ def test_the_kernel_agrees_with_torch_at_any_size(seed: int) -> None:
     rng = np.random.default_rng(seed)
     width = int(rng.integers(1, 40))
     shape = MultimodalShape(
-        d1=int(rng.integers(1, 40)),
-        d2=int(rng.integers(1, 40)),
-        classes=int(rng.integers(2, 23)),
-        depth_1=int(rng.integers(1, 4)),
-        depth_2=int(rng.integers(1, 4)),
-        width_1=width,
-        width_2=width if seed % 2 else int(rng.integers(1, 40)),
+        (int(rng.integers(1, 40)), int(rng.integers(1, 40))),
+        int(rng.integers(2, 23)),
+        depths=(int(rng.integers(1, 4)), int(rng.integers(1, 4))),
+        widths=(width, width if seed % 2 else int(rng.integers(1, 40))),
     )
     data = make_data(5, shape, rows=int(rng.integers(1, 150)))
     loss = ("unbiased_cka", "infonce")[seed % 2]

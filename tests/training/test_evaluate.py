@@ -168,7 +168,7 @@ def test_the_aligned_layer_is_the_one_that_is_named() -> None:
 def test_distinct_rows_are_those_of_the_layers_that_are_reported() -> None:
     """Rows of equal direction and other lengths are equal once normalised; layer 2 has two left."""
     pack = pack_of()
-    size, columns = SHAPE.width_1, SHAPE.d1 + 1
+    size, columns = SHAPE.widths[0], SHAPE.inputs[0] + 1
     first = pack.parameters[:, : size * columns].view(MEMBERS, size, columns)
     second = pack.parameters[:, size * columns : size * (columns + size + 1)]
     second = second.view(MEMBERS, size, size + 1)
@@ -252,7 +252,7 @@ def test_samples_of_equal_inputs_have_equal_representations(dtype: str) -> None:
     pack = pack_of(dtype)
     draw = np.random.default_rng(1)
     which = np.stack([draw.integers(0, 12, 57) for _ in range(3)])
-    inputs = torch.from_numpy(draw.normal(size=(3, 12, SHAPE.d1)))
+    inputs = torch.from_numpy(draw.normal(size=(3, 12, SHAPE.inputs[0])))
     repeated = torch.stack([x[of] for x, of in zip(inputs, which, strict=True)])
     hidden, _ = pack.forward(1, repeated)
     jittered = [h * (1 + 1e-7 * torch.rand(h.shape, dtype=h.dtype)) for h in hidden]

@@ -76,7 +76,7 @@ def test_population_performance_is_of_the_members_whose_inputs_are_listed() -> N
     # Of the datasets one has no population, one no joint inputs and an input that never occurs.
     of_1 = POPULATIONS[1]
     longer = Population(
-        (np.concatenate((of_1.x1, np.full((1, SHAPE.d1), 9.0))), of_1.x2),
+        (np.concatenate((of_1.x1, np.full((1, SHAPE.inputs[0]), 9.0))), of_1.x2),
         (np.concatenate((of_1.margins[0], np.zeros((1, SHAPE.classes)))), of_1.margins[1]),
         None,
     )

@@ -44,7 +44,7 @@ from raysweep.models.shape import MultimodalShape
 from raysweep.models.trained import MultimodalForward
 from raysweep.study.spec import Evaluation
 
-shape = MultimodalShape(12, 12, 4, 5, 5, 64, 64)
+shape = MultimodalShape((12, 12), 4, (5, 5), (64, 64))
 draw = np.random.default_rng(0)
 rows = np.arange(4096)
 sides = tuple(draw.normal(size=(4096, 12)) for _ in range(2))

@@ -9,6 +9,8 @@ import pytest
 from kernel_processes import trained
 from tiny_runs import environment
 
+from raysweep.training.kernel_cache import remove_unreadable
+
 PROGRAM = """
 import sys
 from kernel_processes import trained
@@ -37,3 +39,38 @@ def test_processes_that_start_together_with_nothing_compiled_agree(tmp_path: Pat
         assert process.returncode == 0
         assert np.array_equal(np.frombuffer(output).reshape(expected.shape), expected)
     assert len(list(tmp_path.rglob("*-float64-*.compiled"))) == 2  # the step, InfoNCE
+
+
+KEPT = """
+import sys
+from collections import namedtuple
+from numba import njit
+
+{name} = namedtuple("{name}", "number")
+
+@njit(cache=True)
+def double(of):
+    return 2 * of.number
+
+print(double({name}(21)))
+"""
+
+
+def test_an_index_that_names_a_class_that_has_gone_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(name: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "kept.py").write_text(KEPT.format(name=name))
+        there = {**environment(), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        command = [sys.executable, "-c", "import kept"]
+        return subprocess.run(command, env=there, capture_output=True, text=True, cwd=tmp_path)
+
+    assert answer("Before").stdout == "42\n"
+    assert "Before" in answer("After").stderr
+    [folder] = {path.parent for path in (tmp_path / "cache").rglob("*.nbi")}
+    monkeypatch.syspath_prepend(tmp_path)
+    remove_unreadable(folder)
+    assert answer("After").stdout == "42\n"
+    remove_unreadable(folder)
+    monkeypatch.delitem(sys.modules, "kept")
+    assert len(list(folder.glob("*.nbi"))) == 1

@@ -21,8 +21,8 @@ from raysweep.training.kernel_cache import compiled_engine
 from raysweep.training.kernel_losses import KernelLoss
 
 pytestmark = pytest.mark.usefixtures("compiled_kernel")
-EQUAL = MultimodalShape(5, 4, 3, depth_1=1, depth_2=2, width_1=6, width_2=6)
-UNEQUAL = MultimodalShape(12, 7, 4, depth_1=2, depth_2=1, width_1=12, width_2=5)
+EQUAL = MultimodalShape((5, 4), 3, depths=(1, 2), widths=(6, 6))
+UNEQUAL = MultimodalShape((12, 7), 4, depths=(2, 1), widths=(12, 5))
 Definition = Callable[..., Tensor]
 
 # loss, its options, those of the definition, shape
@@ -194,7 +194,7 @@ def test_what_float32_cannot_hold_is_left_to_the_loss() -> None:
 def test_wide_layers() -> None:
     """Those of whole register tiles of inputs, whose weights' gradients go another way."""
     for width in (32, 64, 67):
-        shape = MultimodalShape(70, 64, 3, depth_1=3, depth_2=2, width_1=width, width_2=width)
+        shape = MultimodalShape((70, 64), 3, depths=(3, 2), widths=(width, width))
         data = make_data(5, shape, rows=97)
         settings = TrainSettings(1, 40, dtype="float64")
         members = make_members(5)

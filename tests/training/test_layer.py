@@ -1,7 +1,5 @@
 """The alignment loss at a hidden layer, against the slow trainer."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -9,6 +7,7 @@ from reference_training import LOSSES, train_one
 from tiny_training import BATCH, EPOCHS, SHAPE, TOLERANCE, make_data, make_members, train
 
 from raysweep.errors import InputError
+from raysweep.models.shape import MultimodalShape
 from raysweep.training.inputs import TrainSettings
 from raysweep.training.train import train_pack
 
@@ -34,8 +33,8 @@ def test_a_loss_at_a_hidden_layer_follows_the_slow_trainer(layer: int, fusion: s
 
 
 def test_a_hidden_layer_must_be_there_and_the_last_one_is_the_default() -> None:
-    members, data = make_members(3), make_data(3, dataclasses.replace(SHAPE, depth_2=2))
-    shape = dataclasses.replace(SHAPE, depth_2=2)
+    shape = MultimodalShape(SHAPE.inputs, SHAPE.classes, depths=(2, 2), widths=SHAPE.widths)
+    members, data = make_members(3), make_data(3, shape)
     last, named = (train(members, shape, data, layer=layer) for layer in (None, 2))
     torch.testing.assert_close(last.parameters, named.parameters, atol=0, rtol=0)
     with pytest.raises(InputError, match="layer is 3; all encoders need it, and their depths"):

@@ -23,8 +23,9 @@ from raysweep.training.passes import HandWritten
 from raysweep.training.torch_engine import TorchEngine
 from raysweep.training.train import train_pack
 
-THREE = MultimodalShape(5, 4, 3, depth_1=2, depth_2=3, width_1=6, width_2=6, further=(7,))
-FOUR = dataclasses.replace(THREE, further=(7, 3))
+THREE = MultimodalShape((5, 4, 7), 3, depths=(2, 3, 3), widths=(6, 6, 6))
+FOUR = MultimodalShape((5, 4, 7, 3), 3, depths=(2, 3, 3, 3), widths=(6, 6, 6, 6))
+TWO = MultimodalShape((5, 4), 3, depths=(2, 3), widths=(6, 6))
 SHAPES = pytest.mark.parametrize("shape", [THREE, FOUR], ids=["three", "four"])
 
 
@@ -162,9 +163,8 @@ def test_at_strength_0_a_tower_trains_as_in_a_pair() -> None:
     pair_data = dataclasses.replace(
         data, x_train=data.x_train[:2], x_validation=data.x_validation[:2]
     )
-    pair_shape = dataclasses.replace(FOUR, further=())
-    pair = train_pack(pair_shape, members, pair_data, settings(checkpoint="last", engine="torch"))
-    span = slice(0, pair_shape.towers[1].span.stop)
+    pair = train_pack(TWO, members, pair_data, settings(checkpoint="last", engine="torch"))
+    span = slice(0, TWO.towers[1].span.stop)
     torch.testing.assert_close(
         several.parameters[:, span], pair.parameters[:, span], atol=1e-10, rtol=0
     )
@@ -242,6 +242,6 @@ def test_the_kernel_is_for_two_modalities() -> None:
 def test_more_modalities_take_more_memory() -> None:
     sizes = [
         PackSize(shape, 20, 10, 2, 10, (1000, 500), 128).torch_bytes()
-        for shape in (dataclasses.replace(THREE, further=()), THREE, FOUR)
+        for shape in (TWO, THREE, FOUR)
     ]
     assert sizes[0] < sizes[1] < sizes[2] < 2.5 * sizes[0]

@@ -1,5 +1,6 @@
 """The columns of the trial table are those documented, in name and type."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -9,26 +10,23 @@ from write_golden import SCHEMA, schema_text
 from raysweep.data.registry import DATASETS, load
 from raysweep.kinds.forcing.plan import ForcingSweep as Sweep
 from raysweep.kinds.forcing.run_pack import run_pack
-from raysweep.trials.columns import COLUMNS, columns_markdown
+from raysweep.trials.column_entries import COLUMNS, columns_markdown
+from raysweep.trials.columns import SPLITS, Role, column_of, named
 from raysweep.trials.packing import Pack
-from raysweep.trials.table import (
-    CURVE,
-)
 
 
 def test_every_column_name_is_described_once() -> None:
     assert len({column.name for column in COLUMNS}) == len(COLUMNS)
-    names = [column.name for column in COLUMNS if column.pattern is None] + [
-        f"{what}_{head}_{split}"
-        for what in ("performance", "loss")
-        for head in ("1", "2", "fused")
-        for split in ("validation", "test", "population")
-    ]
-    names += ["alignment_mutual_knn_test", "alignment_layers_mutual_knn_test"]
-    for name in names:
-        assert len([column for column in COLUMNS if column.describes(name)]) == 1, name
-    layers = next(c for c in COLUMNS if c.describes("alignment_layers_cka_validation"))
-    assert layers.kind == "string"
+    of_name = {entry.name: entry for entry in COLUMNS}
+    for name, entry in of_name.items():
+        if "<" not in name:
+            found = column_of(name)
+            assert (found.kind, found.unit, found.role) == (entry.kind, entry.unit, entry.role)
+    for family in ("performance", "loss"):
+        entry = of_name[f"{family}_<1|2|3|4|fused>_<split>"]
+        for head, split in itertools.product((1, 2, 3, 4, "fused"), SPLITS):
+            assert column_of(named(family, head, split)).meaning == entry.meaning
+    assert column_of("alignment_layers_cka_validation").kind == "string"
 
 
 def test_the_columns_make_a_markdown_table() -> None:
@@ -60,15 +58,16 @@ def test_every_column_that_a_run_fills_is_documented(study_of: StudyFactory, dat
     assert pack is not None
     [filled] = run_pack(study, Pack(pack.trials[:1]))
     [cell] = sweep.cells
-    parameters = {parameter.name for parameter in DATASETS[cell.dataset].parameters}
-    described = [name for name in filled if any(c.describes(name) for c in COLUMNS)]
-    columns = {name for name in filled if not name.startswith(CURVE)}
-    assert columns - set(described) <= parameters
+    assert all(column_of(name).meaning for name in filled)
+    for parameter in DATASETS[cell.dataset].parameters:
+        if parameter.name in filled:
+            assert column_of(parameter.name).role.describes_cells
     assert set(load(cell.dataset, dict(cell.parameters)).characteristics) <= set(filled)
     python = {"string": str, "int64": int, "float64": float}
-    for name in described:
-        kind = next(c.kind for c in COLUMNS if c.describes(name))
-        assert filled[name] is None or isinstance(filled[name], python[kind]), name
+    for name, value in filled.items():
+        kind = python.get(column_of(name).kind)
+        assert value is None or kind is None or isinstance(value, kind), name
+        assert column_of(name).role is not Role.CURVE or isinstance(value, list)
 
 
 def test_the_schema_is_what_it_was() -> None:
@@ -81,5 +80,4 @@ def test_types_are_those_documented(tmp_path: Path) -> None:
     types = dict(line.split(": ") for line in SCHEMA.read_text().splitlines())
     arrow = {"string": "string", "int64": "int64", "float64": "double"}
     for name, found in types.items():
-        known = next((c for c in COLUMNS if c.describes(name)), None)
-        assert known is None or arrow.get(known.kind, found) == found, name
+        assert arrow.get(column_of(name).kind, found) == found, name

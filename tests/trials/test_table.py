@@ -173,14 +173,24 @@ def test_the_table_says_what_the_plan_of_now_says(tmp_path: Path) -> None:
 
 def test_columns_are_in_the_documented_order(tmp_path: Path) -> None:
     output = Output(tmp_path)
-    write_part(output, "a", [row(trial(1), zeta=1, performance_2_test=0.5, n_train=9)])
-    write_part(output, "b", [row(trial(2), alpha="x", alignment_cka_test=0.5, width_1=8)])
+    write_part(
+        output, "a", [row(trial(1), nuisance=1, mine=0.5, performance_2_test=0.5, n_train=9)]
+    )
+    write_part(output, "b", [row(trial(2), activation="x", alignment_cka_test=0.5, width_1=8)])
     compact(output, read_parts(output), plan(trial(1), trial(2)))
     names = list(read_table(tmp_path).columns)
     assert names[:3] == ["key", "study", "cell"]
-    assert names.index("number") < names.index("alpha") < names.index("zeta")
-    assert names.index("zeta") < names.index("n_train") < names.index("width_1")
-    assert names[-2:] == ["alignment_cka_test", "performance_2_test"]
+    assert names.index("number") < names.index("activation") < names.index("nuisance")
+    assert names.index("nuisance") < names.index("n_train") < names.index("width_1")
+    assert names[-3:] == ["alignment_cka_test", "mine", "performance_2_test"]
+
+
+def test_free_axes_of_cells_stand_with_the_data(tmp_path: Path) -> None:
+    output = Output(tmp_path)
+    one = trial(1, replace(CELL, parameters=(("genre", "war"),)))
+    write_part(output, "a", [row(one, genre="war", f1=0.5, n_train=9)])
+    compact(output, read_parts(output), plan(one))
+    assert list(read_table(tmp_path).columns)[-3:] == ["genre", "n_train", "f1"]
 
 
 def test_columns_of_different_types_go_together(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ OTHER_FIELDS = {
     "number": (6, False),
     "chosen_by": ("alignment", False),
     "options": ((("temperature", 0.1),), True),
+    "epochs": (5, True),
 }
 
 # Every part of a study, and whether a trial's numbers depend on it other than through the trial.

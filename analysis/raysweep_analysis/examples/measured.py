@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from raysweep.trials.columns import beside, named
 from raysweep_analysis.emergence import (
     alignment_by_draw,
     alignment_performance,
@@ -16,8 +17,9 @@ from raysweep_analysis.emergence_summary import emergence_summary
 from raysweep_analysis.examples.published import CKA, FIGURE_4, FIGURE_7
 from raysweep_analysis.figures.style import spaced
 
-CORRECTED = "corrected_unbiased_cka_test"
-KNN = "alignment_mutual_knn_test"
+CHANCE, CHANCE_P, CORRECTED = (beside(CKA, of) for of in ("chance", "chance_p", "corrected"))
+KNN = named("alignment", "mutual_knn", "test")
+PERFORMANCE = named("performance", 2, "population")
 GIVEN = "alignment-performance given depth"
 SHALLOW = 6
 """Depth up to which rates that were tuned on depths 1 to 4 still fit."""
@@ -103,11 +105,13 @@ def accuracy_against_bayes(trials: pd.DataFrame, draw: int = 0) -> pd.DataFrame:
     rows = measured(trials)
     rows = rows[rows["draw"] == draw]
     of_u = rows.groupby("U")
-    found = {"Bayes 1": of_u["bayes_1"].first()}
-    first = rows.groupby(["U", "D_phi", "depth_1", "depth_2"])["performance_1_population"].mean()
+    found = {"Bayes 1": of_u[named("bayes", 1)].first()}
+    first = rows.groupby(["U", "D_phi", "depth_1", "depth_2"])[
+        named("performance", 1, "population")
+    ].mean()
     found["accuracy 1"] = first.groupby("U").max()
-    found["Bayes 2"] = of_u["bayes_2"].first()
-    second = rows.groupby(["U", "D_phi", "depth_2"])["performance_2_population"].mean()
+    found["Bayes 2"] = of_u[named("bayes", 2)].first()
+    second = rows.groupby(["U", "D_phi", "depth_2"])[PERFORMANCE].mean()
     best = second.groupby(["U", "D_phi"]).max().unstack("D_phi")
     levels = [d for d in best.columns if d in FIGURE_4] or spaced(list(best.columns), 5)
     for level in levels:
@@ -116,7 +120,7 @@ def accuracy_against_bayes(trials: pd.DataFrame, draw: int = 0) -> pd.DataFrame:
 
 
 def accuracy_by_depth(
-    trials: pd.DataFrame, column: str = "performance_2_population", draw: int = 0
+    trials: pd.DataFrame, column: str = PERFORMANCE, draw: int = 0
 ) -> pd.DataFrame:
     """Mean over D_phi and seeds at each depth of encoder 2, beside the rates tuned at that U.
 
@@ -190,11 +194,11 @@ def chance_at(studies: Mapping[str, pd.DataFrame], u: int = 8, alpha: float = 0.
         here = here[here["U"] == u]
         if here.empty:
             continue
-        excess = here[CKA] - here[CKA.replace("alignment_", "chance_")]
+        excess = here[CKA] - here[CHANCE]
         means = excess.groupby(here["draw"]).mean().dropna()
         tested = len(means) >= 3
         p = stats.ttest_1samp(means, 0, alternative="greater").pvalue if tested else np.nan
-        small = here[CKA.replace("alignment_", "chance_p_")] <= alpha
+        small = here[CHANCE_P] <= alpha
         rows.append(
             {
                 "study": name,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from raysweep.trials.columns import named
 from raysweep_analysis.emergence import alignment_by_draw, medians
 
 FIGURE_4 = {
@@ -48,7 +49,7 @@ EXACT = {
 }
 """Information of draw 0 at U = 0 .. 8, nats, computed for this project."""
 
-CKA = "alignment_unbiased_cka_test"
+CKA = named("alignment", "unbiased_cka", "test")
 
 
 def highest_alignment(trials: pd.DataFrame, draw: int = 0) -> pd.DataFrame:
@@ -147,7 +148,9 @@ def bands(trials: pd.DataFrame, correlations: pd.DataFrame) -> pd.DataFrame:
     if len(correlations):
         rows += _correlation_bands(correlations)
     for head in (1, 2):
-        over = (trials[f"performance_{head}_population"] - trials[f"bayes_{head}"]).max()
+        over = (
+            trials[named("performance", head, "population")] - trials[named("bayes", head)]
+        ).max()
         rows.append(
             (
                 f"accuracy of modality {head} at most 0.015 above Bayes",

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from raysweep.trials.columns import named
 from raysweep_analysis.examples import measured as ours
 from raysweep_analysis.examples import published
 from raysweep_analysis.examples.markdown import section, table
@@ -60,7 +61,7 @@ def emergence_tables(
             "Mean accuracy of modality 2 over D_phi at each depth, beside the tuned rates:\n",
             table(ours.accuracy_by_depth(trials), 3),
             "Mean epoch of the checkpoint of encoder 2:\n",
-            table(ours.accuracy_by_depth(trials, "best_epoch_2"), 0),
+            table(ours.accuracy_by_depth(trials, named("best_epoch", 2)), 0),
         ),
         section(
             "Bands of an honest reimplementation",

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from raysweep.trials.columns import named
 from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.doses import dose_shapes
 from raysweep_analysis.examples.markdown import section, table
@@ -10,8 +11,8 @@ from raysweep_analysis.figures.words import value_words
 from raysweep_analysis.inference import paired_t
 from raysweep_analysis.load import axes_of, values_of
 
-PERFORMANCE = "performance_2_population"
-ALIGNMENT = "alignment_unbiased_cka_test"
+PERFORMANCE = named("performance", 2, "population")
+ALIGNMENT = named("alignment", "unbiased_cka", "test")
 PAPER = {
     8: "rises, then flat",
     6: "rises, then flat",

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy import stats
 
+from raysweep.trials.columns import PERFORMANCE_2, column_of
 from raysweep_analysis.draws import MODEL_SCALE
 from raysweep_analysis.emergence import alignment_by_draw, emergence_trends, emergent
 from raysweep_analysis.figures import style
@@ -111,7 +112,7 @@ def depth_map_figure(
         by: vertical axis.
         most: panels to draw at most.
     """
-    if outcome is None or outcome.startswith("alignment_"):
+    if outcome is None or column_of(outcome).family == "alignment":
         rows, measure = emergent(trials, None, outcome, depth)
     else:
         rows, measure = emergent(trials, outcome, None, depth)[0], outcome
@@ -210,7 +211,7 @@ def correlation_boxes_figure(
 
 def alignment_performance_figure(
     trials: pd.DataFrame,
-    performance: str = "performance_2_test",
+    performance: str = PERFORMANCE_2,
     alignment: str | None = None,
     depth: str = "depth_2",
     along: str = "U",
@@ -304,11 +305,6 @@ def _ramp_legend(figure: Figure, low: float, high: float, column: str, counts: p
     # adding zero turns a rounded -0.0 into 0.0
     labels = [f"{round(low + s * (high - low), 2) + 0.0:.2f}" for s in shares]
     labels = [label.replace("-", style.MINUS) for label in labels]
-    words = (
-        style.metric_words(column)
-        if column.startswith("alignment_")
-        else (style.outcome_words(column))
-    )
     runs = "one run each"
     if counts.max() > 1:
         mean = style.counted(counts, "runs")
@@ -319,7 +315,7 @@ def _ramp_legend(figure: Figure, low: float, high: float, column: str, counts: p
         loc="outside lower center",
         ncols=4,
         title_fontsize=7.5,
-        title=f"{words}; {runs}",
+        title=f"{style.column_words(column)}; {runs}",
     )
     legend.get_title().set_color(style.colour("muted"))
 

@@ -10,11 +10,6 @@ from raysweep_analysis.figures.words import CRITERION_WORDS
 from raysweep_analysis.load import higher_is_better
 from raysweep_analysis.verdicts import FOUND
 
-_CRITERION = {
-    "alignment": "strength that aligns most",
-    "performance": "strength that performs best",
-}
-
 
 def effect_forest(effects: pd.DataFrame, margin: float = 0.005, most: int = 40) -> Figure:
     """Draw the effect of forcing in every cell, against no forcing and against the placebo.

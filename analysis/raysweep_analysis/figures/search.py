@@ -7,16 +7,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from raysweep.trials.columns import named
 from raysweep_analysis.figures import style
 from raysweep_analysis.load import alignment_column, describe_cells, higher_is_better, values_of
 
 _MOST = 12
+_PERFORMANCE = named("performance", "fused", "validation")
 
 
 def search_figure(
     trials: pd.DataFrame,
     objective: str | None = None,
-    performance: str = "performance_fused_validation",
+    performance: str = _PERFORMANCE,
     most: int = _MOST,
 ) -> Figure:
     """Draw what every proposed strength reached, in the order of proposing, and the best so far.
@@ -49,12 +51,7 @@ def search_figure(
             if i >= len(shown) - columns:
                 axis.set_xlabel("proposal (in order)")
             if i % columns == 0:
-                words = (
-                    style.metric_words(column)
-                    if column.startswith("alignment_")
-                    else style.outcome_words(column)
-                )
-                axis.set_ylabel(words.replace(", ", ",\n"))
+                axis.set_ylabel(style.column_words(column).replace(", ", ",\n"))
         handles = [
             Line2D([], [], marker="o", markersize=5, linewidth=0.8, color=style.ramp(0.6)),
             Line2D([], [], color=style.colour("ink"), drawstyle="steps-post", linewidth=1.2),
@@ -76,7 +73,7 @@ def _objective(rows: pd.DataFrame, performance: str) -> str | None:
     aims = set(rows["objective"].dropna().astype(str)) if "objective" in rows else set()
     if aims == {"performance"} and performance in rows:
         return performance
-    return alignment_column(rows, "alignment_validation")
+    return alignment_column(rows, "validation")
 
 
 def _cell(axis: Axes, rows: pd.DataFrame, higher_better: bool) -> int:

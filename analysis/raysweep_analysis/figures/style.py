@@ -25,6 +25,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.ticker import LogFormatterSciNotation
 
 from raysweep.text import visible
+from raysweep.trials.columns import column_of
 from raysweep.trials.outcomes import digits_of as digits_of
 from raysweep.trials.outcomes import outcome_words as outcome_words
 from raysweep.trials.outcomes import scale_of as scale_of
@@ -333,12 +334,14 @@ def logarithmic(axis: Axes) -> None:
 
 def metric_words(column: str) -> str:
     """`alignment_unbiased_cka_test` -> `unbiased CKA, test`."""
-    words = column.removeprefix("alignment_").split("_")
-    name = " ".join(words[:-1]).replace("cka", "CKA").replace("knn", "kNN")
-    return f"{name}, {words[-1]}" if name else column
+    said = column_of(column)
+    name = said.metric if said.family == "alignment" else said.stem
+    name = name.replace("_", " ").replace("cka", "CKA").replace("knn", "kNN")
+    return f"{name}, {said.split}" if said.split else column
 
 
-def legend_below(figure: Figure, axes: Sequence[Axes], columns: int = 4) -> None:
-    """One legend for all axes, under them."""
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+def column_words(column: str) -> str:
+    """The words of a metric of alignment, or of any other outcome."""
+    return (
+        metric_words(column) if column_of(column).family == "alignment" else outcome_words(column)
+    )

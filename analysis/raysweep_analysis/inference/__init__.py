@@ -1,75 +1,30 @@
 """Statistical primitives: arrays in, arrays or small dataclasses out; no tables, no files."""
 
-from raysweep_analysis.inference.dose import (
-    TwoLines,
-    isotonic,
-    single_peaked,
-    two_lines,
-)
-from raysweep_analysis.inference.fieller import (
-    CrossingSet,
-    crossing,
-)
-from raysweep_analysis.inference.max_t import (
-    MaxT,
-    max_t,
-)
-from raysweep_analysis.inference.meta import (
-    MetaRegression,
-    Units,
-    meta_regression,
-    meta_regressions,
-)
-from raysweep_analysis.inference.paired import (
-    PairedT,
-    detectable_effect,
-    hedges_dz,
-    holm,
-    moments,
-    paired_t,
-    power_paired_t,
-    sign_flip,
-    tost,
-)
-from raysweep_analysis.inference.trends import (
-    Trend,
-    correlation,
-    correlation_interval,
-    correlation_p,
-    jonckheere_statistic,
-    jonckheere_terpstra,
-    partial_residuals,
-    spearman_trend,
-)
-
-__all__ = [
-    "CrossingSet",
-    "MaxT",
-    "MetaRegression",
-    "PairedT",
-    "Trend",
-    "TwoLines",
-    "Units",
-    "correlation",
-    "correlation_interval",
-    "correlation_p",
-    "crossing",
-    "detectable_effect",
-    "hedges_dz",
-    "holm",
-    "isotonic",
-    "jonckheere_statistic",
-    "jonckheere_terpstra",
-    "max_t",
-    "meta_regression",
-    "meta_regressions",
-    "moments",
-    "paired_t",
-    "partial_residuals",
-    "power_paired_t",
-    "sign_flip",
-    "single_peaked",
-    "spearman_trend",
-    "tost",
-    "two_lines",
-]
+from raysweep_analysis.inference.dose import TwoLines as TwoLines
+from raysweep_analysis.inference.dose import isotonic as isotonic
+from raysweep_analysis.inference.dose import single_peaked as single_peaked
+from raysweep_analysis.inference.dose import two_lines as two_lines
+from raysweep_analysis.inference.fieller import CrossingSet as CrossingSet
+from raysweep_analysis.inference.fieller import crossing as crossing
+from raysweep_analysis.inference.max_t import MaxT as MaxT
+from raysweep_analysis.inference.max_t import max_t as max_t
+from raysweep_analysis.inference.meta import MetaRegression as MetaRegression
+from raysweep_analysis.inference.meta import Units as Units
+from raysweep_analysis.inference.meta import meta_regression as meta_regression
+from raysweep_analysis.inference.meta import meta_regressions as meta_regressions
+from raysweep_analysis.inference.paired import PairedT as PairedT
+from raysweep_analysis.inference.paired import detectable_effect as detectable_effect
+from raysweep_analysis.inference.paired import hedges_dz as hedges_dz
+from raysweep_analysis.inference.paired import holm as holm
+from raysweep_analysis.inference.paired import moments as moments
+from raysweep_analysis.inference.paired import paired_t as paired_t
+from raysweep_analysis.inference.paired import power_paired_t as power_paired_t
+from raysweep_analysis.inference.paired import sign_flip as sign_flip
+from raysweep_analysis.inference.paired import tost as tost
+from raysweep_analysis.inference.trends import Trend as Trend
+from raysweep_analysis.inference.trends import correlation as correlation
+from raysweep_analysis.inference.trends import correlation_interval as correlation_interval
+from raysweep_analysis.inference.trends import correlation_p as correlation_p
+from raysweep_analysis.inference.trends import jonckheere_terpstra as jonckheere_terpstra
+from raysweep_analysis.inference.trends import partial_residuals as partial_residuals
+from raysweep_analysis.inference.trends import spearman_trend as spearman_trend

@@ -20,17 +20,6 @@ class Trend:
     permutations: int
 
 
-def jonckheere_statistic(x: ArrayLike, y: ArrayLike) -> float:
-    """Jonckheere and Terpstra's J: pairs with x_i < x_j in which y_i < y_j, ties counting half.
-
-    Jonckheere (1954).
-    """
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    ordered = x[:, None] < x[None, :]
-    rises = (y[:, None] < y[None, :]) + 0.5 * (y[:, None] == y[None, :])
-    return float((ordered * rises).sum())
-
-
 def jonckheere_terpstra(
     x: ArrayLike,
     y: ArrayLike,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from raysweep.trials.columns import PERFORMANCE_2, column_of, is_own_metric, named
 from raysweep_analysis.answers import Answer, answer, emergence_answer
 from raysweep_analysis.boundaries import boundary, lines_by
 from raysweep_analysis.contrasts import forcing_effects
@@ -19,6 +20,7 @@ from raysweep_analysis.load import (
     Source,
     alignment_column,
     descriptors,
+    has_outcome,
     is_information,
     load_trials,
 )
@@ -31,7 +33,7 @@ from raysweep_analysis.settings import Beside, Settings, beside, measured_alignm
 # enough for p-values to two digits; every figure and table of a large study stays a matter of
 # seconds
 _PERMUTATIONS = 999
-_KINDS = ("performance", "regret", "loss")
+_FAMILIES = ("performance", "regret", "loss")
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def find(
         correlations = alignment_performance(trials, permutations=_PERMUTATIONS)
         if along in correlations and len(correlations):
             middle = medians(correlations, along)
-    if along and alignment_column(trials, "alignment_test") is not None and not forced:
+    if along and alignment_column(trials, "test") is not None and not forced:
         trends = emergence_trends(trials, along, [n for n in ("D_phi",) if n in trials])
     confirm = trials[trials["stage"].astype(str) == "confirm"]
     plan = check(
@@ -186,14 +188,12 @@ def find(
 
 def _outcomes(trials: pd.DataFrame, primary: pd.DataFrame, asked: Settings) -> pd.DataFrame:
     """All outcomes of the primary's split, with Benjamini-Hochberg over those beside it."""
-    split = asked.performance.rsplit("_", 1)[-1]
-    names = [
-        name
-        for kind in _KINDS
-        for head in ("1", "2", "fused")
-        if (name := f"{kind}_{head}_{split}") in trials
-        or (kind == "regret" and {f"bayes_{head}", f"performance_{head}_{split}"} <= set(trials))
-    ]
+    split = column_of(asked.performance).split
+    known = [named(family, head, split) for family in _FAMILIES for head in (1, 2, "fused")]
+    names = [name for name in known if has_outcome(trials, name)]
+    names += [asked.performance] if asked.performance not in names else []
+    own = [name for name in map(str, trials) if is_own_metric(name) and name not in names]
+    names += [name for name in own if column_of(name).split == split]
     keys = ["study", "cell", "label", "chosen_by"]
     rows = confirm_rows(trials, {name: name for name in names})
     pairs = paired(rows, "forced", "none")
@@ -263,6 +263,6 @@ def _emergence(trials: pd.DataFrame) -> bool:
     return (
         "depth_2" in none
         and none["depth_2"].nunique() >= 4
-        and "performance_2_test" in trials
-        and alignment_column(trials, "performance_2_test") is not None
+        and PERFORMANCE_2 in trials
+        and alignment_column(trials, "test") is not None
     )

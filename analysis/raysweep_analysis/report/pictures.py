@@ -5,6 +5,7 @@ from functools import cached_property
 
 from matplotlib.figure import Figure
 
+from raysweep.trials.columns import column_of, named
 from raysweep.trials.outcomes import outcome_words
 from raysweep_analysis import figures
 from raysweep_analysis.figures.style import Rendered, render
@@ -98,10 +99,17 @@ def _of_forcing(found: Findings) -> list[Picture]:
                 "How the search for a strength went",
                 "Every proposal in order, on the validation split. A search that still rises at "
                 "its end had too few trials.",
-                figures.search_figure(found.trials),
+                figures.search_figure(found.trials, performance=_searched(found)),
             )
         )
     return drawn
+
+
+def _searched(found: Findings) -> str:
+    """The performance on validation that a search may have gone by."""
+    own = column_of(found.settings.performance).on("validation")
+    usual = named("performance", "fused", "validation")
+    return own if usual not in found.trials and own in found.trials else usual
 
 
 def _heads(found: Findings) -> bool:

@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from raysweep.text import visible
+from raysweep.trials.columns import column_of
 from raysweep.trials.outcomes import digits_of, outcome_words, scale_of
 from raysweep_analysis.figures.style import DASH, MINUS, signed
 
@@ -85,7 +86,7 @@ def verdict_table(effects: pd.DataFrame) -> Table:
 def outcomes_table(outcomes: pd.DataFrame, primary: str) -> Table:
     """Effects on every outcome: a row per cell, a column per outcome."""
     # regret changes as accuracy does, with the other sign: the CSV has it
-    names = [n for n in dict.fromkeys(outcomes["performance"]) if not n.startswith("regret_")]
+    names = [n for n in dict.fromkeys(outcomes["performance"]) if column_of(n).family != "regret"]
     wide = {
         (row["label"], row["chosen_by"], row["performance"]): row
         for row in outcomes.to_dict("records")

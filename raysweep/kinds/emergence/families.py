@@ -12,6 +12,7 @@ from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.seeds import content_key
 from raysweep.study.cells import Cell, expand, varying
 from raysweep.study.spec import Scalar
+from raysweep.trials.columns import named
 from raysweep.trials.trial import Trial
 
 _RATES = ("learning_rate", "weight_decay")
@@ -43,7 +44,7 @@ class EncoderTrial(Trial):
             rates = self.rates[self.modality - 1]
             return self.modality, tuple((name, getattr(rates, name)) for name in _RATES)
         both = enumerate(self.rates, 1)
-        return 0, tuple((f"{name}_{m}", getattr(of, name)) for m, of in both for name in _RATES)
+        return 0, tuple((named(name, m), getattr(of, name)) for m, of in both for name in _RATES)
 
     @cached_property
     def key(self) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.kinds.kind import Kind, StudySize
+from raysweep.trials.columns import named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +72,7 @@ class Emergence(Kind[EmergenceStudy, "EmergenceSweep"]):
 
     def pack_bytes(self, study: EmergenceStudy, pack: "Pack", device: str) -> int:
         """See `Kind.pack_bytes`."""
-        from raysweep.kinds.emergence.run import family_bytes
+        from raysweep.kinds.emergence.memory import family_bytes
 
         return family_bytes(study, pack, device)
 
@@ -95,7 +96,7 @@ class Emergence(Kind[EmergenceStudy, "EmergenceSweep"]):
 
     def answered(self, found: "Findings", sweep: "EmergenceSweep") -> int:
         """Cells that have a value of the metric."""
-        trials, column = found.trials, f"alignment_{sweep.metric}_test"
+        trials, column = found.trials, named("alignment", sweep.metric, "test")
         if column not in trials:
             return 0
         return int(trials.loc[trials[column].notna(), "cell"].nunique())
@@ -113,7 +114,7 @@ class Emergence(Kind[EmergenceStudy, "EmergenceSweep"]):
 
     def tables(self, study: EmergenceStudy, conclusion: "Conclusion") -> "list[ConsoleRenderable]":
         """Emergent alignment, one row per value of a characteristic."""
-        from raysweep.kinds.display import emergence_table
+        from raysweep.kinds.answer_tables import emergence_table
 
         return [emergence_table(conclusion.emergence)] if len(conclusion.emergence) else []
 

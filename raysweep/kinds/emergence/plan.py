@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -22,7 +22,8 @@ from raysweep.kinds.sweep import CellPlan, CellState, Sweep
 from raysweep.seeds import derive_seed
 from raysweep.study.cells import Cell
 from raysweep.study.fingerprint import science_digest
-from raysweep.trials.packing import Pack, pack_trials
+from raysweep.trials.columns import named
+from raysweep.trials.packing import Pack, pack_trials, packs_left
 from raysweep.trials.trial import Arm, Stage, Status, Trial, TrialResult
 
 Results = Mapping[str, TrialResult]
@@ -92,9 +93,9 @@ def plan_family(study: EmergenceStudy, family: Family, results: Results) -> Fami
         Pack(tuple(itertools.chain(*groups[start : start + step])))
         for start in range(0, len(groups), step)
     ]
-    packs = _missing(whole, results)
-    state = CellState.MEASURING if packs else CellState.DONE
-    return FamilyPlan(family, tuple(trials), tuple(packs), *known, state)
+    left = packs_left(whole, results)
+    state = CellState.MEASURING if left else CellState.DONE
+    return FamilyPlan(family, tuple(trials), left, *known, state)
 
 
 def measured_trials(
@@ -210,7 +211,7 @@ def _tune(
     modality: int,
     science: str,
     results: Results,
-) -> tuple[list[EncoderTrial], list[Pack], list[TunedRates]]:
+) -> tuple[list[EncoderTrial], tuple[Pack, ...], list[TunedRates]]:
     """The trials of a modality's tuning so far, the packs that are missing, what is found."""
     seed = derive_seed(study.seed, "tuning", family.key, modality)
     cells = tuning_cells(tuning, family, modality)
@@ -242,27 +243,23 @@ def _tune(
         unique = [t for t in now if fresh.get(t.key) is t]
         trials += unique
         limit = study.resources.members_per_pack
-        missing = _missing(pack_trials([[t] for t in unique], limit), results)
+        missing = packs_left(pack_trials([[t] for t in unique], limit), results)
         if missing:
             return trials, missing, outcomes
         for number, rates in enumerate(proposed, start):
             of_proposal = [t for t in now if t.number == number]
             outcomes.append(TunedRates(rates, _performance(of_proposal, modality, results)))
-    return trials, [], outcomes
+    return trials, (), outcomes
 
 
 def _performance(trials: Sequence[EncoderTrial], modality: int, results: Results) -> float:
     found = [results[trial.key] for trial in trials]
     if any(result.status is not Status.OK for result in found):
         return math.nan
-    return float(np.mean([r.number(f"performance_{modality}_validation") for r in found]))
+    performed = named("performance", modality, "validation")
+    return float(np.mean([r.number(performed) for r in found]))
 
 
 @lru_cache(maxsize=10_000)
 def _proposed(tuning: Tuning, seed: int, outcomes: tuple[TunedRates, ...]) -> tuple[Rates, ...]:
     return tuple(propose_rates(tuning, seed, outcomes))
-
-
-def _missing(packs: Iterable[Pack], results: Results) -> list[Pack]:
-    left = (pack.without(results.keys()) for pack in packs)
-    return [pack for pack in left if pack is not None]

@@ -1,26 +1,23 @@
 """Runs one pack of an emergence study: trains its encoders, aligns its pairs, makes its rows."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 from torch import Tensor
 
 from raysweep.data.facts import data_facts
 from raysweep.data.registry import load
-from raysweep.kinds.emergence.encoders import CHUNK_ROWS, MEASURED_SPLITS, Encoders, Job, Measured
+from raysweep.kinds.emergence.encoders import Encoders, Job, Measured
 from raysweep.kinds.emergence.families import EncoderTrial
 from raysweep.kinds.emergence.pairs import PairScore, align_pairs
 from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.metrics.undefined import words_of
-from raysweep.models.shape import EncoderShape
 from raysweep.study.files import check_files
 from raysweep.training.denormals import denormals
+from raysweep.trials.columns import MEASURED_SPLITS, named
 from raysweep.trials.packing import Pack
+from raysweep.trials.rows import Values, aligned, distinct, ended, modelled, planned
 from raysweep.trials.table import Row
 from raysweep.trials.trial import Status
-
-Values = dict[str, int | float | str | None]
 
 
 @denormals(flushed=False)
@@ -56,57 +53,22 @@ def run_family(
     for trial in trials:
         view = views[trial.cell.parameters, trial.draw]
         sides = (1, 2) if trial.modality == 0 else (trial.modality,)
+        trained = [encoders[encoders.job(trial, side)] for side in sides]
         rows.append(
             {
-                **_plan(study, trial),
+                **planned(study, trial),
+                "modality": trial.modality,
                 **data_facts(trial.cell, trial.draw, view, estimated),
-                **_model(trial, view.classes, view.x1.shape[1], view.x2.shape[1]),
+                **modelled(study, trial.cell),
+                "parameters": sum(side.parameters for side in trained),
                 **_settings(study, trial, sides),
-                **_training([encoders[encoders.job(trial, side)] for side in sides]),
+                **_training(trained),
                 "device": device,
                 "train_seconds": encoders.train_seconds / len(trials),
                 **aligned.get(trial.key, {}),
             }
         )
     return rows
-
-
-def family_bytes(study: EmergenceStudy, pack: Pack, device: str = "cpu") -> int:
-    """Estimated peak memory of a pack, in bytes: its data, the largest stack, all layers."""
-    trials = [trial for trial in pack.trials if isinstance(trial, EncoderTrial)]
-    cell = trials[0].cell
-    view = load(cell.dataset, dict(cell.parameters), trials[0].draw)
-    inputs = view.x1.shape[1], view.x2.shape[1]
-    size = np.dtype(study.training.dtype).itemsize
-    datasets = len({(trial.cell.parameters, trial.draw) for trial in trials})
-    # Loaded, stacked and held by the engine.
-    data = datasets * len(view.y) * sum(inputs) * (8 + 8 + 2 * size)
-    stacks: Counter[EncoderShape] = Counter()
-    layers = 0
-    for modality, d in enumerate(inputs, 1):
-        encoders = set()
-        for trial in trials:
-            if trial.modality in (0, modality):
-                own = trial.cell
-                depth = (own.depth_1, own.depth_2)[modality - 1]
-                width = (own.width_1, own.width_2)[modality - 1]
-                variant = own.parameters if modality == 2 else ()
-                encoders.add((depth, width, variant, trial.draw, trial.seed, trial.rates))
-        for depth, width, *_ in encoders:
-            stacks[EncoderShape(d, view.classes, depth, width, modality)] += 1
-            rows = min(study.evaluation.rows, len(view.splits.test))
-            # Both splits, with the bits of a metric of neighbours.
-            layers += depth * rows * (2 * width * size + rows // 8)
-    batch = min(study.training.batch_size, len(view.splits.train))
-    # Afterwards all layers of a whole chunk of rows are there at once, once each.
-    population = 0 if view.population is None else len(view.population.x1)
-    chunk = min(CHUNK_ROWS, max(len(view.y), population))
-    columns = max(3 * batch, chunk)
-    stack = max(
-        count * (10 * shape.parameter_count + columns * (shape.d + (shape.depth + 1) * shape.width))
-        for shape, count in stacks.items()
-    )
-    return data + stack * size + layers
 
 
 def _aligned(
@@ -139,15 +101,16 @@ def _aligned(
             )
             for name, of_pairs in scores.items():
                 for (trial, _, _), score in zip(usable, of_pairs, strict=True):
-                    found[trial.key].update(_columns(study, name, split, score))
+                    found[trial.key].update(_measured(study, name, split, score))
             for (trial, *pair), of_metrics in zip(
                 usable, zip(*scores.values(), strict=True), strict=True
             ):
-                found[trial.key].update(_distinct(split, of_metrics))
+                of_neighbours = distinct(split, (score.distinct for score in of_metrics))
+                found[trial.key].update((name, min(counts)) for name, counts in of_neighbours)
                 lost = [n for n, s in zip(scores, of_metrics, strict=True) if s.value is None]
                 layers = [encoders[job].layers[split] for job in pair]
                 constant = [bool(lost) and all(map(_is_constant, of)) for of in layers]
-                found[trial.key][f"undefined_{split}"] = words_of(lost, constant)
+                found[trial.key][named("undefined", split)] = words_of(lost, constant)
     return found
 
 
@@ -156,65 +119,22 @@ def _is_constant(layer: Tensor) -> bool:
     return bool((layer == layer[:1]).all())
 
 
-def _columns(
+def _measured(
     study: EmergenceStudy, name: str, split: str, score: PairScore
 ) -> Iterator[tuple[str, float | str | None]]:
-    yield f"alignment_{name}_{split}", score.value
+    of_chance = score.chance, score.corrected, score.p_value
+    yield from aligned(name, split, score.value, of_chance if study.evaluation.calibrate else None)
     if study.evaluation.layers == "best":
-        yield f"alignment_layers_{name}_{split}", score.layers
-    if study.evaluation.calibrate:
-        yield f"chance_{name}_{split}", score.chance
-        yield f"corrected_{name}_{split}", score.corrected
-        yield f"chance_p_{name}_{split}", score.p_value
-
-
-def _distinct(split: str, scores: Iterable[PairScore]) -> Values:
-    """The fewest different rows that the metrics of neighbours report."""
-    counted = [score.distinct for score in scores if score.distinct is not None]
-    return {
-        f"distinct_rows_{modality}_{split}": min(counts)
-        for modality, counts in enumerate(zip(*counted, strict=True), start=1)
-    }
-
-
-def _plan(study: EmergenceStudy, trial: EncoderTrial) -> Values:
-    return {
-        "key": trial.key,
-        "study": study.name,
-        "cell": trial.cell.id,
-        "draw": trial.draw,
-        "seed": trial.seed,
-        "strength": 0.0,
-        "arm": trial.arm.value,
-        "stage": trial.stage.value,
-        "chosen_by": "",
-        "generation": trial.generation,
-        "number": trial.number,
-        "modality": trial.modality,
-    }
-
-
-def _model(trial: EncoderTrial, classes: int, d1: int, d2: int) -> Values:
-    cell = trial.cell
-    sizes = ((d1, cell.depth_1, cell.width_1), (d2, cell.depth_2, cell.width_2))
-    counts = [EncoderShape(d, classes, depth, width).parameter_count for d, depth, width in sizes]
-    return {
-        "encoder": cell.encoder,
-        "depth_1": cell.depth_1,
-        "depth_2": cell.depth_2,
-        "width_1": cell.width_1,
-        "width_2": cell.width_2,
-        "parameters": sum(counts) if trial.modality == 0 else counts[trial.modality - 1],
-    }
+        yield named("alignment_layers", name, split), score.layers
 
 
 def _settings(study: EmergenceStudy, trial: EncoderTrial, sides: Sequence[int]) -> Values:
     found: Values = {"batch_size": study.training.batch_size}
     for side in sides:
         rates = trial.rates[side - 1]
-        found[f"learning_rate_{side}"] = rates.learning_rate
-        found[f"weight_decay_{side}"] = rates.weight_decay
-        found[f"epochs_{side}"] = int(study.training.of(side, "epochs"))
+        found[named("learning_rate", side)] = rates.learning_rate
+        found[named("weight_decay", side)] = rates.weight_decay
+        found[named("epochs", side)] = int(study.training.of(side, "epochs"))
     return found
 
 
@@ -225,9 +145,5 @@ def _training(sides: Sequence[Measured]) -> Values:
         found.update(side.columns)
         if side.status is not Status.OK:
             broken.append(side.diverged_step)
-    return {
-        "status": (Status.DIVERGED if broken else Status.OK).value,
-        "reason": f"not finite at step {min(broken)}" if broken else "",
-        "diverged_step": min(broken) if broken else -1,
-        **found,
-    }
+    status = Status.DIVERGED if broken else Status.OK
+    return {**ended(status, min(broken, default=-1)), **found}

@@ -3,28 +3,29 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag
 
-from raysweep.study.spec.base import StudyBase
+from raysweep.study.spec.base import GridStudy
 from raysweep.study.spec.fields import (
     CONFIRM_SEEDS_FROM,
     MOST_BATCH,
     MOST_EPOCHS,
     MOST_PROPOSALS,
     Clash,
+    FreshSeeds,
+    NotNegatives,
     Number,
     Part,
-    Seed,
+    Positives,
+    Seeds,
     Truth,
     Whole,
-    as_list,
-    checked_seeds,
-    count_to_seeds,
-    distinct,
+    Wholes,
     listed,
 )
 from raysweep.study.spec.grids import MLP
-from raysweep.study.spec.parts import Evaluation, Resources
+from raysweep.study.spec.parts import Evaluation, LogRange, Resources
+from raysweep.trials.columns import named
 
 
 class EncoderTraining(Part):
@@ -61,28 +62,11 @@ class EmergentEvaluation(Evaluation):
     layers: Literal["last", "best"] = "best"
 
 
-class LogRange(Part):
-    """A range of positive numbers, searched on a log scale."""
-
-    low: Number = Field(gt=0)
-    high: Number = Field(gt=0)
-
-    def clashes(self) -> Iterator[Clash]:
-        """A range that is upside down."""
-        if self.low >= self.high:
-            yield Clash(
-                f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
-                ("low",),
-                ("high",),
-            )
-
-
-Choices = Annotated[tuple[Number, ...], BeforeValidator(as_list), Field(min_length=1)]
 # The tags stand in brackets, so that messages leave them out of the place.
-ChoicesOrRange = Annotated[
-    Annotated[LogRange, Tag("[range]")] | Annotated[Choices, Tag("[list]")],
-    Discriminator(lambda value: "[range]" if isinstance(value, dict | LogRange) else "[list]"),
-]
+_TAGGED = Discriminator(lambda value: "[range]" if isinstance(value, dict | LogRange) else "[list]")
+_Range = Annotated[LogRange, Tag("[range]")]
+Rates = Annotated[_Range | Annotated[Positives, Tag("[list]")], _TAGGED]
+Decays = Annotated[_Range | Annotated[NotNegatives, Tag("[list]")], _TAGGED]
 
 
 class Tuning(Part):
@@ -93,53 +77,17 @@ class Tuning(Part):
     ``D_phi`` is given, only data of these heterogeneities are used, however many more the grid has.
     """
 
-    learning_rate: ChoicesOrRange = (1e-3, 5e-3, 1e-2, 5e-2)
-    weight_decay: ChoicesOrRange = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
+    learning_rate: Rates = (1e-3, 5e-3, 1e-2, 5e-2)
+    weight_decay: Decays = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
     trials: Whole = Field(8, ge=1, le=MOST_PROPOSALS)
     generation: Whole = Field(4, ge=1, le=MOST_PROPOSALS)
-    depths: Annotated[tuple[Whole, ...], BeforeValidator(as_list), Field(min_length=1)] = (
-        1,
-        2,
-        3,
-        4,
-    )
-    offsets: Annotated[tuple[Whole, ...], BeforeValidator(as_list), Field(min_length=1)] = (0, -1)
-    D_phi: Annotated[tuple[Whole, ...], BeforeValidator(as_list), Field(min_length=1)] | None = None
-    seeds: tuple[Seed, ...] = (CONFIRM_SEEDS_FROM,)
-
-    @field_validator("learning_rate", "weight_decay", "depths", "offsets", "D_phi")
-    @classmethod
-    def _values_distinct(
-        cls, value: LogRange | tuple[float, ...] | None
-    ) -> LogRange | tuple[float, ...] | None:
-        return distinct(value) if isinstance(value, tuple) else value
-
-    @field_validator("learning_rate")
-    @classmethod
-    def _rates_positive(cls, value: LogRange | tuple[float, ...]) -> LogRange | tuple[float, ...]:
-        if not isinstance(value, LogRange) and min(value) <= 0:
-            raise ValueError("learning rates must be above 0")
-        return value
-
-    @field_validator("weight_decay")
-    @classmethod
-    def _decays_valid(cls, value: LogRange | tuple[float, ...]) -> LogRange | tuple[float, ...]:
-        if not isinstance(value, LogRange) and min(value) < 0:
-            raise ValueError("weight decays must be at least 0")
-        return value
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_or_list(cls, value: object) -> object:
-        return count_to_seeds(value, first=CONFIRM_SEEDS_FROM)
-
-    @field_validator("seeds")
-    @classmethod
-    def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return checked_seeds(value)
+    depths: Wholes = (1, 2, 3, 4)
+    offsets: Wholes = (0, -1)
+    D_phi: Wholes | None = None
+    seeds: FreshSeeds = (CONFIRM_SEEDS_FROM,)
 
 
-class EmergenceStudy(StudyBase):
+class EmergenceStudy(GridStudy):
     """A study of the alignment that emerges between encoders that never met.
 
     ``seeds`` is a count (0, 1, ...) or a list; ``tuning`` is left out where the rates are given.
@@ -151,20 +99,10 @@ class EmergenceStudy(StudyBase):
     kind: Literal["emergence"] = "emergence"
     training: EncoderTraining = EncoderTraining()
     evaluation: EmergentEvaluation = EmergentEvaluation()
-    seeds: tuple[Seed, ...] = (0, 1, 2, 3, 4)
+    seeds: Seeds = (0, 1, 2, 3, 4)
     tuning: Tuning | None = None
     resources: Resources = Resources()
     files: dict[str, str] = Field(default_factory=dict)
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_or_list(cls, value: object) -> object:
-        return count_to_seeds(value, first=0)
-
-    @field_validator("seeds")
-    @classmethod
-    def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return checked_seeds(value)
 
     def trials_at_least(self) -> int:
         """Encoders of every cell, draw and seed, and one family's search of rates."""
@@ -198,7 +136,7 @@ class EmergenceStudy(StudyBase):
                     f"grid has {listed(sorted(there))}",
                     ("tuning", "depths"),
                     ("model", "depth"),
-                    ("model", f"depth_{modality + 1}"),
+                    ("model", named("depth", modality + 1)),
                 )
         if self.tuning.D_phi is not None:
             have = {value: None for block in self.data for value in block.axes.get("D_phi", ())}

@@ -13,9 +13,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from raysweep.kinds.emergence.families import Rates
-from raysweep.kinds.emergence.study import LogRange, Tuning
+from raysweep.kinds.emergence.study import Tuning
 from raysweep.kinds.samplers import tpe_sampler
 from raysweep.seeds import derive_seed
+from raysweep.study.spec import LogRange
 
 _NAMES = ("learning_rate", "weight_decay")
 

@@ -4,27 +4,28 @@ from collections.abc import Sequence
 
 from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.tracking.views import View, metric, parallels, param, scatter
+from raysweep.trials.columns import named
 
 
 def views(
     study: EmergenceStudy, varying: Sequence[str], axes: Sequence[Sequence[str]]
 ) -> list[View]:
     """Pairs of encoders, and what was proposed for each modality."""
-    aligned = [f"alignment_{name}_test" for name in study.evaluation.metrics]
-    performed = ["performance_1_test", "performance_2_test"]
+    aligned = [named("alignment", name, "test") for name in study.evaluation.metrics]
+    performed = [named("performance", modality, "test") for modality in (1, 2)]
     of_chance = [
-        f"{prefix}_{name}_test"
+        named(family, name, "test")
         for name in study.evaluation.metrics
-        for prefix in ("corrected", "chance", "chance_p")
+        for family in ("corrected", "chance", "chance_p")
         if study.evaluation.calibrate
     ]
     layers = [
-        f"tags.`alignment_layers_{name}_test`"
+        f"tags.`{named('alignment_layers', name, 'test')}`"
         for name in study.evaluation.metrics
         if study.evaluation.layers == "best"
     ]
     rates = ["learning_rate", "weight_decay"]
-    both = [f"{name}_{modality}" for modality in (1, 2) for name in rates]
+    both = [named(name, modality) for modality in (1, 2) for name in rates]
     found = [
         View(
             id="pairs",
@@ -53,13 +54,17 @@ def views(
                 columns=[
                     *map(param, varying),
                     *map(param, rates),
-                    *map(metric, [f"performance_{modality}_validation", "seeds", "diverged"]),
+                    *map(
+                        metric, [named("performance", modality, "validation"), "seeds", "diverged"]
+                    ),
                 ],
-                order_by=metric(f"performance_{modality}_validation"),
+                order_by=metric(named("performance", modality, "validation")),
                 ascending=False,
                 charts=[
-                    *parallels(axes, rates, [f"performance_{modality}_validation"]),
-                    scatter(f"best_epoch_{modality}", f"performance_{modality}_validation"),
+                    *parallels(axes, rates, [named("performance", modality, "validation")]),
+                    scatter(
+                        named("best_epoch", modality), named("performance", modality, "validation")
+                    ),
                 ],
             )
             for modality in (1, 2)

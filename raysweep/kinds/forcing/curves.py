@@ -10,7 +10,7 @@ from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.models.architecture import Architecture
 from raysweep.models.trained import MultimodalForward, TrainedPack
 from raysweep.training import evaluate
-from raysweep.trials.table import CURVE, CURVE_EPOCHS
+from raysweep.trials.columns import CURVE_EPOCHS, named
 
 CURVE_POINTS = 25
 # Alignment is followed, not measured: with all points and rows it cost as much as training.
@@ -37,7 +37,7 @@ class AlignmentCurve:
     ) -> None:
         self._metric, self._shape, self._views, self._dataset = study.metric, shape, views, dataset
         given = study.evaluation
-        self._aligned = aligned_layer(study)
+        self._aligned = study.aligned_layer
         self._evaluation = given.model_copy(
             update={
                 "metrics": {self._metric: given.metrics[self._metric]},
@@ -58,11 +58,6 @@ class AlignmentCurve:
         now = MultimodalForward(self._shape, self._dataset[members], parameters)
         scores = evaluate.alignment(now, self._views, "validation", self._evaluation, self._aligned)
         self.values[members, self._column[epoch]] = scores[self._metric].value
-
-
-def aligned_layer(study: ForcingStudy) -> int | None:
-    """The hidden layer that the loss compares, counted from 1; None: the representation."""
-    return None if study.alignment.layer == "last" else study.alignment.layer
 
 
 def curve_epochs(study: ForcingStudy) -> list[int]:
@@ -87,9 +82,9 @@ def learning_curves(
     seen = {name: values[member, epochs] for name, values in losses.items()}
     seen["alignment_loss"] = history.alignment_loss[member, epochs]
     for head, accuracies in history.performance.items():
-        seen[f"performance_{head}"] = accuracies[member, epochs]
+        seen[named("performance", head)] = accuracies[member, epochs]
     seen["alignment"] = alignment.values[member]
     curves: dict[str, list[float | None]] = {CURVE_EPOCHS: [epoch + 1 for epoch in epochs]}
     for name, values in seen.items():
-        curves[f"{CURVE}{name}"] = [float(v) if np.isfinite(v) else None for v in values]
+        curves[named("curve", name)] = [float(v) if np.isfinite(v) else None for v in values]
     return curves

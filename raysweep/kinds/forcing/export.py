@@ -4,8 +4,15 @@ from collections.abc import Iterator
 
 from raysweep.kinds.forcing.plan import ForcingSweep
 from raysweep.kinds.forcing.search import told
+from raysweep.study.cells import Cell
 from raysweep.study.fingerprint import science_digest
 from raysweep.tracking.optuna_export import ExportedSearch
+
+
+def _scale(cell: Cell) -> dict[str, list[int]]:
+    if not cell.scale:
+        return {}
+    return {"depth": [cell.depth_1, cell.depth_2], "width": [cell.width_1, cell.width_2]}
 
 
 def searches(sweep: ForcingSweep) -> Iterator[ExportedSearch]:
@@ -21,8 +28,7 @@ def searches(sweep: ForcingSweep) -> Iterator[ExportedSearch]:
                 "cell": cell.id,
                 "data": cell.dataset,
                 **dict(cell.parameters),
-                "depth": [cell.depth_1, cell.depth_2],
-                "width": [cell.width_1, cell.width_2],
+                **_scale(cell),
                 "loss": study.alignment.loss,
                 "metric": study.metric,
             },

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from raysweep.kinds.forcing.plan import ForcingSweep
-from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.forcing.widening import (
     proposals_begun,
     read_earlier,
@@ -14,7 +13,7 @@ from raysweep.kinds.forcing.widening import (
 )
 from raysweep.kinds.sweep import Earlier
 from raysweep.study.cells import expand
-from raysweep.study.spec import Search
+from raysweep.study.spec import Search, SearchedStudy
 from raysweep.trials.storage import Output
 from raysweep.trials.table import read_parts
 from raysweep.trials.trial import TrialResult
@@ -22,8 +21,8 @@ from raysweep.trials.trial import TrialResult
 
 def earlier(
     output: Output,
-    before: Callable[[], ForcingStudy | None],
-    study: ForcingStudy,
+    before: Callable[[], SearchedStudy | None],
+    study: SearchedStudy,
     results: dict[str, TrialResult],
 ) -> Earlier:
     """See `raysweep.kinds.kind.Kind.earlier`."""
@@ -34,7 +33,7 @@ def earlier(
     return proposals_begun(ForcingSweep(adopted, results, stored))
 
 
-def widen(output: Output, before: ForcingStudy, after: ForcingStudy) -> str:
+def widen(output: Output, before: SearchedStudy, after: SearchedStudy) -> str:
     """Write down what was proposed so far, where the search goes on in a wider range.
 
     Returns:
@@ -55,7 +54,7 @@ def widen(output: Output, before: ForcingStudy, after: ForcingStudy) -> str:
     )
 
 
-def extends(before: ForcingStudy, after: ForcingStudy) -> bool:
+def extends(before: SearchedStudy, after: SearchedStudy) -> bool:
     """See `raysweep.kinds.kind.Kind.extends`."""
     fixed = {"trials", "seeds", "draws", "strength", "options"}
     if _without(before.search, fixed) != _without(after.search, fixed):
@@ -77,7 +76,7 @@ def _search_draws_kept(before: tuple[int, ...] | None, after: tuple[int, ...] | 
     return set(before) <= set(after)
 
 
-def _goes_on_wider(before: ForcingStudy, after: ForcingStudy) -> bool:
+def _goes_on_wider(before: SearchedStudy, after: SearchedStudy) -> bool:
     """Whether what is still to be proposed is another thing than it was; a grid is known whole."""
     return after.search.sampler != "grid" and widened(before.search, after.search)
 

@@ -1,12 +1,13 @@
 """What a forcing study does at each step."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.kind import Kind, StudySize
 from raysweep.plugins.options import Option
-from raysweep.study.spec import OptionRange
+from raysweep.study.spec import OptionRange, SearchedStudy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,17 +30,24 @@ if TYPE_CHECKING:
     from raysweep_analysis.report import Findings
 
 
-class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
-    """Strengths are searched, and confirmed on fresh seeds against no forcing and a placebo."""
+S = TypeVar("S", bound=SearchedStudy)
 
-    study = ForcingStudy
+
+class Searching(Kind[S, "ForcingSweep"], Generic[S]):
+    """Strengths are searched, and confirmed on fresh seeds against no forcing and a placebo.
+
+    Whatever a trial is: who trains it is left to the kinds that derive from this.
+    """
+
     answer = "verdict"
     growth = (
         "more trials, seeds, draws or grid values, or a wider range or more choices of what is "
         "searched"
     )
 
-    def check(self, raw: Mapping[str, Any], widths: Sequence[tuple[int, int]]) -> "list[Fault]":
+    def check(
+        self, raw: Mapping[str, Any], widths: Sequence[tuple[int, int]], folder: Path
+    ) -> "list[Fault]":
         """The loss with its options, and what the search maximizes."""
         from raysweep.study.checks.evaluation import check_objective
         from raysweep.study.checks.losses import check_loss
@@ -58,7 +66,7 @@ class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
         searched = read_partial(Search, raw.get("search") or {}).part
         return () if searched is None else searched.draws or ()
 
-    def resolved(self, study: ForcingStudy) -> dict[str, Any]:
+    def resolved(self, study: S, folder: Path) -> dict[str, Any]:
         """The loss and the search with the defaults of the loss's options, in their own types."""
         from raysweep.plugins.options import resolve
         from raysweep.study.checks.losses import declared_options
@@ -79,20 +87,14 @@ class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
         return plain
 
     def sweep(
-        self, study: ForcingStudy, results: "dict[str, TrialResult]", earlier: "Earlier"
+        self, study: S, results: "dict[str, TrialResult]", earlier: "Earlier"
     ) -> "ForcingSweep":
         """See `Kind.sweep`."""
         from raysweep.kinds.forcing.plan import ForcingSweep
 
         return ForcingSweep(study, results, earlier)
 
-    def size(self, study: ForcingStudy, measure_time: bool = True) -> StudySize:
-        """See `raysweep.kinds.kind.study_size`."""
-        from raysweep.kinds.forcing.size import forcing_size
-
-        return forcing_size(study, measure_time)
-
-    def trials(self, study: ForcingStudy) -> int:
+    def trials(self, study: S) -> int:
         """See `Kind.trials`."""
         from raysweep.kinds.forcing.plan import trials_of_cell
         from raysweep.study.cells import expand
@@ -101,7 +103,7 @@ class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
 
     def plans(
         self,
-        study: ForcingStudy,
+        study: S,
         cells: Collection[str],
         results_of: "Callable[[str], dict[str, TrialResult]]",
         earlier: "Earlier",
@@ -116,23 +118,7 @@ class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
             if cell.id in cells
         }
 
-    def prepare(self) -> None:
-        """See `Kind.prepare`."""
-        import raysweep.kinds.forcing.run_pack  # noqa: F401
-
-    def run_pack(self, study: ForcingStudy, pack: "Pack", device: str) -> "list[Row]":
-        """See `Kind.run_pack`."""
-        from raysweep.kinds.forcing.run_pack import run_pack
-
-        return run_pack(study, pack, device)
-
-    def pack_bytes(self, study: ForcingStudy, pack: "Pack", device: str) -> int:
-        """See `Kind.pack_bytes`."""
-        from raysweep.kinds.forcing.run_pack import pack_bytes
-
-        return pack_bytes(study, pack, device)
-
-    def extends(self, before: ForcingStudy, after: ForcingStudy) -> bool:
+    def extends(self, before: S, after: S) -> bool:
         """See `Kind.extends`."""
         from raysweep.kinds.forcing.extension import extends
 
@@ -141,8 +127,8 @@ class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
     def earlier(
         self,
         output: "Output",
-        before: Callable[[], ForcingStudy | None],
-        study: ForcingStudy,
+        before: Callable[[], S | None],
+        study: S,
         results: "dict[str, TrialResult]",
     ) -> "Earlier":
         """See `Kind.earlier`."""
@@ -150,19 +136,19 @@ class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
 
         return earlier(output, before, study, results)
 
-    def widen(self, output: "Output", before: ForcingStudy, after: ForcingStudy) -> str:
+    def widen(self, output: "Output", before: S, after: S) -> str:
         """See `Kind.widen`."""
         from raysweep.kinds.forcing.extension import widen
 
         return widen(output, before, after)
 
-    def registered(self, study: ForcingStudy) -> "AnalysisPlan":
+    def registered(self, study: S) -> "AnalysisPlan":
         """Cells, seeds, criteria, outcome and level of the tests."""
         from raysweep.kinds.forcing.registration import analysis_plan
 
         return analysis_plan(study)
 
-    def detectable_effect(self, study: ForcingStudy, power: float = 0.8) -> float:
+    def detectable_effect(self, study: S, power: float = 0.8) -> float:
         """See `raysweep.folder.conclusion.detectable_effect`."""
         from raysweep.kinds.forcing.registration import detectable_effect
 
@@ -182,18 +168,16 @@ class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
         effects = found.effects
         return int(effects.loc[effects["verdict"] != "untested", "cell"].nunique())
 
-    def effects(
-        self, study: ForcingStudy, trials: "pd.DataFrame", **options: Any
-    ) -> "pd.DataFrame":
+    def effects(self, study: S, trials: "pd.DataFrame", **options: Any) -> "pd.DataFrame":
         """`raysweep_analysis.forcing_effects` as the study asks for it."""
         from raysweep_analysis import forcing_effects
 
         asked = study.verdict.model_dump(include={"performance", "alpha", "margin"})
         return forcing_effects(trials, **{**asked, **options})
 
-    def tables(self, study: ForcingStudy, conclusion: "Conclusion") -> "list[ConsoleRenderable]":
+    def tables(self, study: S, conclusion: "Conclusion") -> "list[ConsoleRenderable]":
         """The verdicts."""
-        from raysweep.kinds.display import verdict_table
+        from raysweep.kinds.answer_tables import verdict_table
         from raysweep.text import counted
 
         effects, tested = conclusion.effects, conclusion.tested
@@ -216,7 +200,7 @@ class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
 
         return searches(sweep)
 
-    def views(self, study: ForcingStudy, facts: "StudyFacts") -> "list[View]":
+    def views(self, study: S, facts: "StudyFacts") -> "list[View]":
         """See `Kind.views`."""
         from raysweep.kinds.forcing.views import views
 
@@ -230,6 +214,34 @@ class Forcing(Kind[ForcingStudy, "ForcingSweep"]):
             f"Chosen strength: {as_markdown(chosen) or 'none yet'}. "
             "Verdicts are in the report, not here: means of runs are not a test."
         )
+
+
+class Forcing(Searching[ForcingStudy]):
+    """Pairs of encoders that raysweep trains itself, many at a time."""
+
+    study = ForcingStudy
+
+    def size(self, study: ForcingStudy, measure_time: bool = True) -> StudySize:
+        """See `raysweep.kinds.kind.study_size`."""
+        from raysweep.kinds.forcing.size import forcing_size
+
+        return forcing_size(study, measure_time)
+
+    def prepare(self) -> None:
+        """See `Kind.prepare`."""
+        import raysweep.kinds.forcing.run_pack  # noqa: F401
+
+    def run_pack(self, study: ForcingStudy, pack: "Pack", device: str) -> "list[Row]":
+        """See `Kind.run_pack`."""
+        from raysweep.kinds.forcing.run_pack import run_pack
+
+        return run_pack(study, pack, device)
+
+    def pack_bytes(self, study: ForcingStudy, pack: "Pack", device: str) -> int:
+        """See `Kind.pack_bytes`."""
+        from raysweep.kinds.forcing.memory import pack_bytes
+
+        return pack_bytes(study, pack, device)
 
 
 def _searched(option: Option | None, wanted: OptionRange | tuple[Any, ...]) -> Any:

@@ -10,13 +10,14 @@ from typing import ClassVar
 import numpy as np
 
 from raysweep.kinds.forcing.search import Outcome, choose, propose
-from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.sweep import NONE, CellPlan, CellState, Earlier, Sweep
 from raysweep.seeds import derive_seed
 from raysweep.study.cells import Cell
 from raysweep.study.fingerprint import science_digest
-from raysweep.study.spec import Search
-from raysweep.trials.packing import Pack, cohorts, pack_trials
+from raysweep.study.spec import Search, SearchedStudy
+from raysweep.trials.columns import named
+from raysweep.trials.criteria import joined
+from raysweep.trials.packing import Pack, cohorts, pack_trials, packs_left
 from raysweep.trials.trial import Arm, Proposal, Stage, Status, Trial, TrialResult
 
 Results = Mapping[str, TrialResult]
@@ -38,17 +39,22 @@ class SearchedCell(CellPlan):
 
 @dataclass
 class _CellSearch:
-    """A cell while it is planned: its trials so far, and what came of its search."""
+    """A cell while it is planned: its trials so far, and what came of its search.
 
-    study: ForcingStudy
+    Attributes:
+        asked: the trials of the generation that is on, each as far as it went or is to go.
+    """
+
+    study: SearchedStudy
     cell: Cell
     science: str
     earlier: tuple[Proposal, ...] = ()
     trials: list[Trial] = field(default_factory=list)
+    asked: list[Trial] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def ask(self) -> list[Trial]:
-        """The trials of the next generation, the baseline beside those of the first.
+    def ask(self) -> None:
+        """Begin the next generation, the first with the baseline beside it.
 
         A generation is always proposed whole and cut to what the study asks for, so that a study
         extended by more trials keeps its proposals.
@@ -72,6 +78,7 @@ class _CellSearch:
                 done // search.generation,
                 number,
                 options=proposal.options,
+                epochs=search.rungs[0],
             )
             for number, proposal in enumerate(proposed, start=done)
             for draw, s in pairs
@@ -81,26 +88,49 @@ class _CellSearch:
                 Trial(self.cell, draw, s, 0.0, Arm.NONE, Stage.SEARCH, self.science)
                 for draw, s in pairs
             ] + asked
-        self.trials += asked
-        return asked
+        self.asked = asked
 
-    def tell(self, asked: Sequence[Trial], results: Results) -> None:
-        """Take in the results of a generation that `ask` gave."""
-        numbers = dict.fromkeys(t.number for t in asked if t.number >= 0)
-        self.outcomes += [
-            _outcome(self.study, [t for t in asked if t.number == n], results) for n in numbers
+    def go_on(self, before: int, epochs: int, results: Results) -> list[Trial]:
+        """The trials of the better half of the generation, which go on.
+
+        Args:
+            before: all were looked at after so many epochs.
+            epochs: the better half goes on to so many; 0 to its end.
+            results: with those of all of them.
+        """
+        [criterion] = self.study.criteria
+        racing = [o for o in self._outcomes(results) if o[1].stopped == before]
+        ranked = sorted(
+            (one for one in racing if one[1].reached(criterion)),
+            key=lambda one: -getattr(one[1], criterion),
+        )
+        better = {number for number, _ in ranked[: (len(racing) + 1) // 2]}
+        self.asked = [replace(t, epochs=epochs) if t.number in better else t for t in self.asked]
+        return [t for t in self.asked if t.number in better]
+
+    def tell(self, results: Results) -> None:
+        """Take in the results of the generation."""
+        self.outcomes += [outcome for _, outcome in self._outcomes(results)]
+        self.trials += self.asked
+        self.asked = []
+
+    def _outcomes(self, results: Results) -> list[tuple[int, Outcome]]:
+        numbers = dict.fromkeys(t.number for t in self.asked if t.number >= 0)
+        return [
+            (n, _outcome(self.study, [t for t in self.asked if t.number == n], results))
+            for n in numbers
         ]
 
     def plan(
         self, packs: Iterable[Pack], state: CellState, chosen: Mapping[str, Proposal] | None = None
     ) -> SearchedCell:
         """The cell's plan as far as it has come."""
-        trials, outcomes = tuple(self.trials), tuple(self.outcomes)
+        trials, outcomes = (*self.trials, *self.asked), tuple(self.outcomes)
         return SearchedCell(self.cell, trials, tuple(packs), state, chosen or {}, outcomes)
 
 
 def plan_cell(
-    study: ForcingStudy, cell: Cell, results: Results, earlier: Earlier = NONE
+    study: SearchedStudy, cell: Cell, results: Results, earlier: Earlier = NONE
 ) -> SearchedCell:
     """Plan a cell by itself; its trials are those that it has in any cohort."""
     [plan] = plan_cohort(study, [cell], results, earlier)
@@ -108,31 +138,37 @@ def plan_cell(
 
 
 def plan_cohort(
-    study: ForcingStudy, cells: Sequence[Cell], results: Results, earlier: Earlier = NONE
+    study: SearchedStudy, cells: Sequence[Cell], results: Results, earlier: Earlier = NONE
 ) -> list[SearchedCell]:
     """Plan the cells of a cohort from the results that are there.
 
     Generations of the search come one after the other, each planned from all results of those
     before; then the confirm stage with its three arms. The cells go in lockstep, so that what they
     pack together depends on the study alone; what a cell proposes depends on its own results, and
-    on its earlier proposals where it had some in a narrower range.
+    on its earlier proposals where it had some in a narrower range. Where a search halves, a
+    generation is looked at rung by rung, each when all of it is there: no decision hangs on time.
     """
     science, limit = science_digest(study), study.resources.members_per_pack
     searches = [_CellSearch(study, cell, science, earlier.get(cell.id, ())) for cell in cells]
     while len(searches[0].outcomes) < study.search.trials:
-        asked = [search.ask() for search in searches]
-        groups = [[trial] for of_cell in asked for trial in _unique(of_cell)]
-        packs = _missing(pack_trials(groups, limit), results)
-        if packs:
-            return [search.plan(packs, CellState.SEARCHING) for search in searches]
-        for search, generation in zip(searches, asked, strict=True):
-            search.tell(generation, results)
+        for search in searches:
+            search.ask()
+        asked = [search.asked for search in searches]
+        for before, epochs in itertools.pairwise((None, *study.search.rungs)):
+            if before is not None:
+                asked = [search.go_on(before, epochs or 0, results) for search in searches]
+            groups = [[trial] for of_cell in asked for trial in _unique(of_cell)]
+            packs = packs_left(pack_trials(groups, limit), results)
+            if packs:
+                return [search.plan(packs, CellState.SEARCHING) for search in searches]
+        for search in searches:
+            search.tell(results)
     chosen = [choose(study.search, search.outcomes) for search in searches]
     confirm = [
         _confirm_groups(study, cell, science, found)
         for cell, found in zip(cells, chosen, strict=True)
     ]
-    packs = _missing(pack_trials(list(itertools.chain(*confirm)), limit), results)
+    packs = packs_left(pack_trials(list(itertools.chain(*confirm)), limit), results)
     waiting: dict[str, list[Pack]] = {cell.id: [] for cell in cells}
     for pack in packs:
         for cell in pack.cells:
@@ -146,7 +182,7 @@ def plan_cohort(
     return plans
 
 
-def trials_of_cell(study: ForcingStudy, cell: Cell) -> int:
+def trials_of_cell(study: SearchedStudy, cell: Cell) -> int:
     """Trials of a cell: the search with its baseline, then the arms of the confirm stage."""
     criteria = len(study.criteria)
     searched = len(search_draws(study, cell)) * len(study.search.seeds)
@@ -154,13 +190,13 @@ def trials_of_cell(study: ForcingStudy, cell: Cell) -> int:
     return (1 + study.search.trials) * searched + (1 + 2 * criteria) * confirmed
 
 
-def search_draws(study: ForcingStudy, cell: Cell) -> tuple[int, ...]:
+def search_draws(study: SearchedStudy, cell: Cell) -> tuple[int, ...]:
     """The dataset draws that a cell's search runs on."""
     return cell.draws if study.search.draws is None else study.search.draws
 
 
 def _confirm_groups(
-    study: ForcingStudy, cell: Cell, science: str, chosen: Mapping[str, Proposal]
+    study: SearchedStudy, cell: Cell, science: str, chosen: Mapping[str, Proposal]
 ) -> list[list[Trial]]:
     proposals: dict[Proposal, list[str]] = {}
     for criterion, proposal in chosen.items():
@@ -178,7 +214,7 @@ def _confirm_groups(
                     arm,
                     Stage.CONFIRM,
                     science,
-                    chosen_by="+".join(criteria),
+                    chosen_by=joined(criteria),
                     options=proposal.options,
                 )
                 for arm in (Arm.FORCED, Arm.PLACEBO)
@@ -193,27 +229,26 @@ def _proposed(search: Search, seed: int, outcomes: tuple[Outcome, ...]) -> tuple
     return tuple(propose(search, seed, outcomes, search.generation))
 
 
-def _outcome(study: ForcingStudy, trials: Sequence[Trial], results: Results) -> Outcome:
+def _outcome(study: SearchedStudy, trials: Sequence[Trial], results: Results) -> Outcome:
     found = [results[t.key] for t in trials]
-    proposal = Proposal(trials[0].strength, trials[0].options)
+    proposal, stopped = Proposal(trials[0].strength, trials[0].options), trials[0].epochs
     if any(result.status is not Status.OK for result in found):
-        return Outcome(proposal, math.nan, math.nan)
-    alignment = [r.number(f"alignment_{study.metric}_validation") for r in found]
-    performance = [r.number(f"{study.search.performance}_validation") for r in found]
-    return Outcome(proposal, float(np.mean(alignment)), float(np.mean(performance)))
+        return Outcome(proposal, math.nan, math.nan, stopped)
+    alignment = [r.number(named("alignment", study.metric, "validation")) for r in found]
+    performance = [r.number(study.searched_performance) for r in found]
+    told = (r.values.get(study.searched_performance) is not None for r in found)
+    if "performance" not in study.criteria and not any(told):
+        performance = [0.0]  # nobody asked for it, and it decides nothing
+    sign = -1.0 if study.better_is_less else 1.0
+    return Outcome(proposal, float(np.mean(alignment)), sign * float(np.mean(performance)), stopped)
 
 
 def _unique(trials: Iterable[Trial]) -> list[Trial]:
     return list({trial.key: trial for trial in trials}.values())
 
 
-def _missing(packs: Iterable[Pack], results: Results) -> tuple[Pack, ...]:
-    left = (pack.without(results.keys()) for pack in packs)
-    return tuple(pack for pack in left if pack is not None)
-
-
 @dataclass
-class ForcingSweep(Sweep[ForcingStudy]):
+class ForcingSweep(Sweep[SearchedStudy]):
     """The plans of all cells of a forcing study.
 
     Attributes:
@@ -266,7 +301,7 @@ class ForcingSweep(Sweep[ForcingStudy]):
         return dict(self._plans)
 
     @property
-    def encoders_per_trial(self) -> float:
+    def encoders_per_trial(self) -> float | None:
         """One encoder a modality."""
         return sum(cell.modalities for cell in self.cells) / len(self.cells)
 

@@ -1,13 +1,13 @@
 """What a forcing study commits itself to before its first trial, and what it could find."""
 
-from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.study.cells import expand
 from raysweep.study.fingerprint import science_digest
+from raysweep.study.spec import SearchedStudy
 from raysweep_analysis.inference import detectable_effect as smallest
 from raysweep_analysis.preregistration import AnalysisPlan
 
 
-def analysis_plan(study: ForcingStudy) -> AnalysisPlan:
+def analysis_plan(study: SearchedStudy) -> AnalysisPlan:
     """Everything that the verdicts of a study hang on."""
     cells = expand(study)
     return AnalysisPlan(
@@ -25,7 +25,7 @@ def analysis_plan(study: ForcingStudy) -> AnalysisPlan:
     )
 
 
-def detectable_effect(study: ForcingStudy, power: float) -> float:
+def detectable_effect(study: SearchedStudy, power: float) -> float:
     """See `raysweep.folder.conclusion.detectable_effect`."""
     cells = expand(study)
     comparisons = len(cells) * len(study.criteria)

@@ -25,6 +25,7 @@ from optuna.trial import TrialState, create_trial
 from raysweep.kinds.samplers import tpe_sampler
 from raysweep.seeds import derive_seed
 from raysweep.study.spec import OptionRange, Search, StrengthRange
+from raysweep.trials.columns import named
 from raysweep.trials.trial import Proposal
 
 STRENGTH = "strength"
@@ -38,12 +39,15 @@ class Outcome:
         proposal: what was tried.
         alignment: alignment metric of the study; NaN if a pair of encoders diverged, or where the
             metric is undefined.
-        performance: accuracy in 0..1; NaN if a pair of encoders diverged.
+        performance: accuracy in 0..1, or what else is to be large; NaN if a pair of encoders
+            diverged.
+        stopped: epochs after which a search that halves stopped it; 0: it ran whole.
     """
 
     proposal: Proposal
     alignment: float
     performance: float
+    stopped: int = 0
 
     @property
     def strength(self) -> float:
@@ -51,7 +55,11 @@ class Outcome:
         return self.proposal.strength
 
     def defined(self, *criteria: str) -> bool:
-        """Whether all trained, and these criteria (``alignment``, ``performance``) have values."""
+        """Whether all ran whole, and these criteria (`alignment`, `performance`) have values."""
+        return not self.stopped and self.reached(*criteria)
+
+    def reached(self, *criteria: str) -> bool:
+        """`defined`, also of one that was stopped before its end."""
         return all(math.isfinite(getattr(self, name)) for name in ("performance", *criteria))
 
 
@@ -127,7 +135,7 @@ def _distributions(search: Search) -> dict[str, BaseDistribution]:
         )
     }
     for name, searched in sorted(search.options.items()):
-        drawn[_param(name)] = _distribution(searched)
+        drawn[named("option", name)] = _distribution(searched)
     return drawn
 
 
@@ -140,16 +148,19 @@ def _distribution(searched: OptionRange | tuple[Any, ...]) -> BaseDistribution:
     return FloatDistribution(searched.low, searched.high, log=log)
 
 
-def _param(name: str) -> str:
-    """An option's name in Optuna, where no option's own name may clash with the strength."""
-    return f"option_{name}"
-
-
 def _told(
     outcome: Outcome, search: Search, distributions: dict[str, BaseDistribution]
 ) -> optuna.trial.FrozenTrial:
-    options = {_param(name): value for name, value in outcome.proposal.options}
+    options = {named("option", name): value for name, value in outcome.proposal.options}
     params = {STRENGTH: outcome.strength, **options}
+    if outcome.stopped and outcome.reached(*search.criteria):
+        [criterion] = search.criteria
+        return create_trial(
+            state=TrialState.PRUNED,
+            params=params,
+            distributions=distributions,
+            intermediate_values={outcome.stopped: getattr(outcome, criterion)},
+        )
     if not outcome.defined(*search.criteria):
         return create_trial(state=TrialState.FAIL, params=params, distributions=distributions)
     values = [getattr(outcome, criterion) for criterion in search.criteria]
@@ -212,7 +223,7 @@ def _rounded(params: Mapping[str, Any], search: Search) -> Proposal:
     """What Optuna drew, as it is printed."""
     options = []
     for name, searched in sorted(search.options.items()):
-        drawn = params[_param(name)]
+        drawn = params[named("option", name)]
         options.append(
             (name, _number(drawn, searched) if isinstance(searched, OptionRange) else drawn)
         )

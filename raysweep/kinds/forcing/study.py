@@ -1,12 +1,12 @@
 """A forcing study: its parts together, and what they must agree on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from raysweep.study.spec.base import StudyBase
-from raysweep.study.spec.fields import Clash, listed, mapping_in
+from raysweep.study.spec.base import GridStudy
+from raysweep.study.spec.fields import Clash
 from raysweep.study.spec.grids import MLP
 from raysweep.study.spec.parts import (
     Alignment,
@@ -16,14 +16,14 @@ from raysweep.study.spec.parts import (
     Search,
     Training,
     Verdict,
-    metric_names,
 )
+from raysweep.study.spec.searched import SearchedStudy
 
 
-class ForcingStudy(StudyBase):
+class ForcingStudy(SearchedStudy, GridStudy):
     """A forcing study: pairs trained together, with and without an alignment loss."""
 
-    own_code_at: ClassVar[tuple[tuple[str, str], ...]] = (
+    own_code_at: ClassVar[tuple[tuple[str, ...], ...]] = (
         ("model", "encoder"),
         ("alignment", "loss"),
     )
@@ -39,29 +39,9 @@ class ForcingStudy(StudyBase):
     files: dict[str, str] = Field(default_factory=dict)
 
     @property
-    def metric(self) -> str:
-        """The alignment metric that the search maximizes."""
-        return self.search.metric or next(iter(self.evaluation.metrics))
-
-    @property
-    def criteria(self) -> tuple[str, ...]:
-        """See `StudyBase.criteria`."""
-        return self.search.criteria
-
-    @property
-    def loss(self) -> str:
-        """See `StudyBase.loss`."""
-        return self.alignment.loss
-
-    @property
-    def tested(self) -> Verdict:
-        """See `StudyBase.tested`."""
-        return self.verdict
-
-    def forced_with(self) -> dict[str, Any]:
-        """See `StudyBase.forced_with`."""
-        options = {f"option_{name}": value for name, value in self.alignment.options.items()}
-        return {"loss": self.alignment.loss, **options}
+    def aligned_layer(self) -> int | None:
+        """The hidden layer that the loss compares, counted from 1; None: the representation."""
+        return None if self.alignment.layer == "last" else self.alignment.layer
 
     @property
     def own_code(self) -> tuple[str, ...]:
@@ -69,58 +49,9 @@ class ForcingStudy(StudyBase):
         loss = self.alignment.loss
         return (*super().own_code, *([loss] if ":" in loss else []))
 
-    def trials_at_least(self) -> int:
-        """Trials of the search with its baseline, and of the three arms that confirm it."""
-        trials = 0
-        for block in self.data:
-            searched = len(self.search.draws or block.draws) * len(self.search.seeds)
-            confirmed = len(block.draws) * len(self.confirm.seeds)
-            per_cell = searched * (self.search.trials + 1) + confirmed * 3
-            trials += self.cells_of(block) * per_cell
-        return trials
-
-    @classmethod
-    def named_clashes(cls, given: Mapping[str, Any]) -> Iterator[Clash]:
-        """A metric that is searched and not measured; options that are fixed and searched."""
-        search, measured = mapping_in(given, "search"), metric_names(given.get("evaluation"))
-        metric = search.get("metric")
-        if isinstance(metric, str) and measured and metric not in measured:
-            yield Clash(
-                f"{metric!r} is not measured; choose one of evaluation.metrics: {listed(measured)}",
-                ("search", "metric"),
-                ("evaluation", "metrics"),
-            )
-        fixed = mapping_in(mapping_in(given, "alignment"), "options")
-        twice = [name for name in mapping_in(search, "options") if name in fixed]
-        if twice:
-            yield Clash(
-                f"options given twice: {listed(twice)} in both alignment.options and "
-                "search.options; an option is either fixed or searched",
-                *(("search", "options", name) for name in twice),
-                *(("alignment", "options", name) for name in twice),
-            )
-
     def clashes(self) -> Iterator[Clash]:
-        """Seeds and draws that are used twice, and layers that cannot be aligned."""
+        """What all searches mind, and layers that cannot be aligned."""
         yield from super().clashes()
-        shared = sorted(set(self.search.seeds) & set(self.confirm.seeds))
-        if shared:
-            yield Clash(
-                f"seeds used twice: {listed(shared)} in both search.seeds and confirm.seeds; "
-                "the confirm stage needs seeds that the search never saw",
-                ("confirm", "seeds"),
-                ("search", "seeds"),
-            )
-        for index, block in enumerate(self.data):
-            shared = sorted(set(self.search.draws or ()) & set(block.draws))
-            if shared:
-                yield Clash(
-                    f"draws used twice: {listed(shared)} in both search.draws and the draws of the "
-                    "data; give the search draws of its own, or leave search.draws out to search "
-                    "on those that are confirmed",
-                    ("search", "draws"),
-                    ("data", index, "draws"),
-                )
         layer, depths = self.alignment.layer, self.model.pairs("depth", 1)
         shallowest = min(min(pair) for pair in depths)
         if layer != "last" and layer > shallowest:

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from raysweep.data.views import Views
-from raysweep.kinds.forcing.curves import aligned_layer
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.metrics.undefined import words_of
 from raysweep.models.trained import MultimodalForward, TrainedPack
@@ -25,7 +24,7 @@ def undefined_words(
     missing = {name: ~np.isfinite(score.value) for name, score in scores.items()}
     if not any(lost.any() for lost in missing.values()):
         return [""] * len(trained.dataset)
-    constant = _constant_layers(trained, views, split, study.evaluation, aligned_layer(study))
+    constant = _constant_layers(trained, views, split, study.evaluation, study.aligned_layer)
     words = []
     for i in range(len(trained.dataset)):
         lost = [name for name, of_metric in missing.items() if of_metric[i]]

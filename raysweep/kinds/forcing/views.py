@@ -2,25 +2,33 @@
 
 from collections.abc import Sequence
 
-from raysweep.kinds.forcing.study import ForcingStudy
+from raysweep.study.spec import SearchedStudy
 from raysweep.tracking.facts import effect_names
 from raysweep.tracking.views import View, bar, curve, metric, parallels, param, scatter
+from raysweep.trials.columns import named
 
-_CURVES = ("curve_task_loss", "curve_alignment_loss", "curve_performance_fused")
+_CURVES = [
+    named("curve", seen) for seen in ("task_loss", "alignment_loss", named("performance", "fused"))
+]
 
 
-def views(study: ForcingStudy, varying: Sequence[str], axes: Sequence[Sequence[str]]) -> list[View]:
+def views(
+    study: SearchedStudy,
+    varying: Sequence[str],
+    axes: Sequence[Sequence[str]],
+    curves: Sequence[str] = _CURVES,
+) -> list[View]:
     """Cells, every strength of the search, and the arms of the confirm stage."""
-    validated = f"alignment_{study.metric}_validation"
-    aligned = f"alignment_{study.metric}_test"
+    validated = named("alignment", study.metric, "validation")
+    aligned = named("alignment", study.metric, "test")
     performance = study.verdict.performance
-    searched = f"{study.search.performance}_validation"
+    searched = study.searched_performance
     effects = [
         (names.strength, *(metric for _, _, metric in names.effects))
         for names in (effect_names(study, criterion) for criterion in study.criteria)
     ]
     cell = [param(name) for name in varying]
-    options = [f"option_{name}" for name in sorted(study.search.options)]
+    options = [named("option", name) for name in sorted(study.search.options)]
     # MLflow's charts are linear; one of logarithms leaves out strength 0.
     strength = "log10_strength" if study.search.strength.scale == "log" else "strength"
     return [
@@ -58,7 +66,7 @@ def views(study: ForcingStudy, varying: Sequence[str], axes: Sequence[Sequence[s
                 scatter(strength, validated),
                 scatter(strength, searched),
                 scatter(validated, searched),
-                *map(curve, _CURVES),
+                *map(curve, curves),
             ],
         ),
         View(
@@ -79,7 +87,7 @@ def views(study: ForcingStudy, varying: Sequence[str], axes: Sequence[Sequence[s
                 bar(aligned),
                 scatter(aligned, performance),
                 *parallels(axes, ["arm"], [aligned, performance]),
-                *map(curve, _CURVES),
+                *map(curve, curves),
             ],
         ),
     ]

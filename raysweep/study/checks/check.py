@@ -45,7 +45,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
     own, places = _own_code(raw), _places(raw, folder)
     make_importable(code_folders(own.values(), places))
     faults: list[Fault] = []
-    blocks = raw.get("data")
+    blocks = raw.get("data") if "data" in kind.study.model_fields else None
     sizes: list[BlockRows] = []
     inputs: list[tuple[int, ...]] = []
     for index, block in enumerate(blocks if isinstance(blocks, list) else [blocks]):
@@ -72,7 +72,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
     faults += check_metrics(raw.get("evaluation"), widths)
     faults += check_calibration(raw.get("evaluation"))
     faults += check_encoder(raw, inputs)
-    faults += kind.check(raw, widths)
+    faults += kind.check(raw, widths, folder)
     faults = [_with_namesake(fault, own.get(fault.location), places) for fault in faults]
     return faults + check_rows(raw, sizes)
 
@@ -97,8 +97,9 @@ def _own_code(raw: Mapping[str, Any]) -> dict[Location, str]:
     """The dotted paths of a raw study, by where they stand."""
     found: dict[Location, str] = {}
     for location in kind_named(raw.get("kind")).study.own_code_at:
-        part = raw.get(location[0])
-        path = part.get(location[1]) if isinstance(part, Mapping) else None
+        path: object = raw
+        for key in location:
+            path = path.get(key) if isinstance(path, Mapping) else None
         if isinstance(path, str) and is_dotted(path):
             found[location] = path
     return found

@@ -12,10 +12,12 @@ from raysweep.data.registry import DATASETS, load
 from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.plugins.options import Option, Value
+from raysweep.study.checks.parts import check_value
 from raysweep.study.files import resolved_path, same_files
 from raysweep.study.reader import unknown_name
 from raysweep.study.spec import DataGrid
 from raysweep.study.yaml_lines import Fault, Location, shown
+from raysweep.trials.columns import column_of, named
 
 _SPLITS = ("train", "validation", "test")
 _NOT_AXES = ("dataset", "draws")
@@ -66,17 +68,11 @@ def check_block(block: Mapping[str, Any], at: Location, folder: Path) -> list[Fa
 
 
 def _check_value(parameter: Option, value: object, at: Location, folder: Path) -> list[Fault]:
-    wrong = Fault(at, f"expected {parameter.expected}, found {shown(value)}")
-    if parameter.kind == "path" and not isinstance(value, str):
-        return [wrong]
-    try:
-        parsed = parameter.parse(value)
-    except InputError:
-        return [wrong]
-    if parameter.name in _SPLITS and isinstance(parsed, int) and parsed > _MOST_ROWS:
+    wrong = check_value(parameter, value, at)
+    if not wrong and parameter.name in _SPLITS and isinstance(value, int) and value > _MOST_ROWS:
         return [Fault(at, f"at most {_MOST_ROWS} rows, found {shown(value)}")]
-    if parameter.kind != "path":
-        return []
+    if wrong or parameter.kind != "path":
+        return wrong
     try:
         path = resolved_path(str(value), folder)
         found, there = path.is_file(), path.exists()
@@ -208,11 +204,12 @@ def check_population(verdict: object, block: Mapping[str, Any]) -> list[Fault]:
     """The faults of testing what only data whose inputs can be listed have."""
     given = verdict.get("performance") if isinstance(verdict, Mapping) else None
     grid = _grid(block)
-    if grid is None or not str(given).endswith("_population"):
+    column = column_of(str(given))
+    if grid is None or column.split != "population":
         return []
     dataset = DATASETS[grid.dataset]
     listed = dataset.listed
-    if listed is not None and given == "performance_fused_population":
+    if listed is not None and given == named("performance", "fused", "population"):
         listed += dataset.jointly
     if listed is None:
         reasons = [""]
@@ -221,12 +218,11 @@ def check_population(verdict: object, block: Mapping[str, Any]) -> list[Fault]:
         reasons = [
             f" where {message}" for rule in listed for _, message in rule.faults(axes, grid.draws)
         ]
-    instead = str(given).replace("population", "test")
     return [
         Fault(
             ("verdict", "performance"),
             f"the inputs of dataset {grid.dataset} cannot be listed{reason}, so there is no "
-            f"{given}; choose {instead}",
+            f"{given}; choose {column.on('test')}",
         )
         for reason in reasons
     ]

@@ -13,12 +13,12 @@ from raysweep.study.yaml_lines import Fault, Location
 def check_metrics(part: object, widths: Sequence[tuple[int, int]]) -> list[Fault]:
     """Faults of the metrics, their options, and the widths that they compare."""
     faults = []
-    for name, at in metric_places(part).items():
+    for name, (at, options) in named_metrics(part).items():
         if name not in REGISTRY:
             faults.append(Fault(at, unknown_name("metric", name, list(REGISTRY))))
             continue
         metric = REGISTRY[name]
-        faults += check_options(options_of(part, name), at, f"option of {name}", metric.options)
+        faults += check_options(options, at, f"option of {name}", metric.options)
         unequal = next((pair for pair in widths if pair[0] != pair[1]), None)
         if metric.equal_widths and unequal is not None:
             sizes = " and ".join(map(str, unequal))
@@ -26,34 +26,27 @@ def check_metrics(part: object, widths: Sequence[tuple[int, int]]) -> list[Fault
     return faults
 
 
-def metric_places(part: object) -> dict[str, Location]:
-    """The metrics that a raw evaluation names, or its defaults -> where."""
+def named_metrics(part: object) -> dict[str, tuple[Location, object]]:
+    """The metrics that a raw evaluation names, or its defaults -> where, and their options."""
     given = part.get("metrics") if isinstance(part, Mapping) else None
     at: Location = ("evaluation", "metrics")
     names = metric_names(part)
     if isinstance(given, list):
-        return {name: (*at, given.index(name)) for name in names}
-    return {name: (*at, name) for name in names}
-
-
-def options_of(part: object, name: str) -> object:
-    """The options of a metric as a raw evaluation gives them; none where it only names it."""
-    given = part.get("metrics") if isinstance(part, Mapping) else None
-    if given is None:
-        given = Evaluation().metrics
-    options = given.get(name) if isinstance(given, Mapping) else None
-    return {} if options is None else options
+        return {name: ((*at, given.index(name)), {}) for name in names}
+    options = given if isinstance(given, Mapping) else Evaluation().metrics
+    options = {name: {} if given is None else given for name, given in options.items()}
+    return {name: ((*at, name), options[name]) for name in names}
 
 
 def check_objective(search: object, evaluation: object) -> list[Fault]:
     """The search maximizes its metric: it must be one that grows as pairs become more alike."""
     search = search if isinstance(search, Mapping) else {}
-    measured = metric_places(evaluation)
+    measured = named_metrics(evaluation)
     name = search.get("metric")
     at: Location = ("search", "metric")
     if name is None and measured:
         name = next(iter(measured))
-        at = measured[name]
+        at, _ = measured[name]
     if not isinstance(name, str):
         return []
     metric = REGISTRY.get(name)
@@ -74,7 +67,7 @@ def check_calibration(evaluation: object) -> list[Fault]:
     if found.part is None or found.lost("calibrate") or not found.part.calibrate:
         return []
     faults = []
-    for name, at in metric_places(evaluation).items():
+    for name, (at, _) in named_metrics(evaluation).items():
         metric = REGISTRY.get(name)
         if metric is not None and (not metric.paired or metric.ideal is None):
             good = [n for n, m in REGISTRY.items() if m.paired and m.ideal is not None]

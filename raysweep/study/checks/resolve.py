@@ -37,9 +37,12 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
     plain["evaluation"]["metrics"] = {
         name: REGISTRY[name].resolve(options) for name, options in study.evaluation.metrics.items()
     }
-    plain.update(kind_of(study).resolved(study))
+    own = kind_of(study).resolved(study, folder)
+    files.update(own.pop("files", {}))
+    plain.update(own)
     # Built anew from plain values, so that every part is checked as it was when it was read.
-    return type(study).model_validate({**plain, "data": data, "files": files})
+    blocks = {"data": data} if study.data else {}
+    return type(study).model_validate({**plain, **blocks, "files": files})
 
 
 def with_code_folders(study: StudyBase, folder: Path) -> StudyBase:

@@ -7,7 +7,7 @@ from typing import Any
 from raysweep.data.registry import DATASETS
 from raysweep.errors import InputError
 from raysweep.metrics import REGISTRY
-from raysweep.study.checks.evaluation import metric_places, options_of
+from raysweep.study.checks.evaluation import named_metrics
 from raysweep.study.partial import read_partial
 from raysweep.study.spec import Evaluation, Training
 from raysweep.study.yaml_lines import Fault, Location
@@ -81,8 +81,7 @@ def _check_neighbours(evaluation: object, blocks: Sequence[BlockRows]) -> list[F
     if not limits:
         return []
     rows, bound = min(limits, key=lambda limit: limit[0])
-    for name, at in metric_places(evaluation).items():
-        options = options_of(evaluation, name)
+    for name, (at, options) in named_metrics(evaluation).items():
         try:
             topk = REGISTRY[name].resolve(options).get("topk")  # type: ignore[arg-type]
         except (KeyError, TypeError, AttributeError, InputError):

@@ -5,58 +5,31 @@ Names that depend on a registry (datasets, encoders, metrics, alignment losses) 
 layer up, in ``study.checks``; everything that can be checked without one is checked here.
 """
 
-from raysweep.study.spec.base import StudyBase
-from raysweep.study.spec.fields import (
-    CONFIRM_SEEDS_FROM,
-    FIELDS_ONLY,
-    LARGEST_SEED,
-    Clash,
-    ItemFaults,
-    Part,
-    Scalar,
-    Seed,
-)
-from raysweep.study.spec.grids import MLP, DataGrid, ModelGrid
-from raysweep.study.spec.parts import (
-    Alignment,
-    Confirm,
-    Evaluation,
-    MeasuredPerformance,
-    Objective,
-    OptionRange,
-    Preprocessing,
-    Resources,
-    Search,
-    StrengthRange,
-    Training,
-    Verdict,
-    metric_names,
-)
-
-__all__ = [
-    "CONFIRM_SEEDS_FROM",
-    "FIELDS_ONLY",
-    "LARGEST_SEED",
-    "MLP",
-    "Alignment",
-    "Clash",
-    "Confirm",
-    "DataGrid",
-    "Evaluation",
-    "ItemFaults",
-    "MeasuredPerformance",
-    "ModelGrid",
-    "Objective",
-    "OptionRange",
-    "Part",
-    "Preprocessing",
-    "Resources",
-    "Scalar",
-    "Search",
-    "Seed",
-    "StrengthRange",
-    "StudyBase",
-    "Training",
-    "Verdict",
-    "metric_names",
-]
+from raysweep.study.spec.base import GridStudy as GridStudy
+from raysweep.study.spec.base import StudyBase as StudyBase
+from raysweep.study.spec.fields import CONFIRM_SEEDS_FROM as CONFIRM_SEEDS_FROM
+from raysweep.study.spec.fields import FIELDS_ONLY as FIELDS_ONLY
+from raysweep.study.spec.fields import LARGEST_SEED as LARGEST_SEED
+from raysweep.study.spec.fields import Clash as Clash
+from raysweep.study.spec.fields import ItemFaults as ItemFaults
+from raysweep.study.spec.fields import Part as Part
+from raysweep.study.spec.fields import Scalar as Scalar
+from raysweep.study.spec.fields import Seed as Seed
+from raysweep.study.spec.grids import MLP as MLP
+from raysweep.study.spec.grids import DataGrid as DataGrid
+from raysweep.study.spec.grids import ModelGrid as ModelGrid
+from raysweep.study.spec.parts import Alignment as Alignment
+from raysweep.study.spec.parts import Confirm as Confirm
+from raysweep.study.spec.parts import Evaluation as Evaluation
+from raysweep.study.spec.parts import LogRange as LogRange
+from raysweep.study.spec.parts import MeasuredPerformance as MeasuredPerformance
+from raysweep.study.spec.parts import Objective as Objective
+from raysweep.study.spec.parts import OptionRange as OptionRange
+from raysweep.study.spec.parts import Preprocessing as Preprocessing
+from raysweep.study.spec.parts import Resources as Resources
+from raysweep.study.spec.parts import Search as Search
+from raysweep.study.spec.parts import StrengthRange as StrengthRange
+from raysweep.study.spec.parts import Training as Training
+from raysweep.study.spec.parts import Verdict as Verdict
+from raysweep.study.spec.parts import metric_names as metric_names
+from raysweep.study.spec.searched import SearchedStudy as SearchedStudy

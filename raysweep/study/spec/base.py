@@ -2,44 +2,64 @@
 
 import math
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from raysweep.study.spec.fields import MOST_CELLS, Clash, Part, Seed, as_list
+from raysweep.study.spec.fields import MOST_CELLS, Clash, Part, Scalar, Seed, as_list
 from raysweep.study.spec.grids import MLP, DataGrid, ModelGrid
 from raysweep.study.spec.parts import Evaluation, Resources, Verdict
+from raysweep.trials.columns import PERFORMANCE_2
 
 MOST_TRIALS = 10_000_000
+_BLOCK = {"dataset": "x"}
+
+
+class Block(NamedTuple):
+    """Cells of a study that have the same draws.
+
+    Attributes:
+        at: where the study says the draws.
+        cells: how many there are.
+        draws: of each.
+    """
+
+    at: tuple[str | int, ...]
+    cells: int
+    draws: tuple[int, ...]
 
 
 class StudyBase(Part):
     """The parts that every study has.
 
-    ``files`` is filled in when the study is resolved: file, or dotted path of a user's own encoder
-    or loss, -> digest of its content. So is ``code_folders``: what must be on the import path for
-    the modules of these functions.
+    ``files`` is filled in when the study is resolved: file, or dotted path of a user's own function
+    -> digest of its content. So is ``code_folders``: what must be on the import path for the
+    modules of these functions. ``training`` is None where the user's own code trains.
     """
 
     name: str
     description: str = ""
     kind: str = ""
     seed: Seed = 0
-    data: Annotated[tuple[DataGrid, ...], BeforeValidator(as_list), Field(min_length=1)]
-    model: ModelGrid = ModelGrid()
     if TYPE_CHECKING:
         # Each kind has these among its own, in the order in which a study is written.
+        data: Any = ()
+        model: Any = ModelGrid()
         training: Any = None
         evaluation: Evaluation = Evaluation()
         resources: Resources = Resources()
         files: dict[str, str] = Field(default_factory=dict)
-
-    # Only of kinds that may name code; where it lies is no part of what a study says.
-    code_folders: tuple[str, ...] | None = None
+        code_folders: tuple[str, ...] | None = None
 
     # Where a study file may name functions of the user's own.
-    own_code_at: ClassVar[tuple[tuple[str, str], ...]] = ()
+    own_code_at: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+    # Where a study says what its cells are.
+    cells_at: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+    # What stands in for a required value that is wrong, while the rest is checked.
+    stand_ins: ClassVar[Mapping[tuple[str | int, ...], Any]] = {("name",): "x"}
 
     # Whether depths and widths given for both modalities stand for all pairs of them.
     every_pair: ClassVar[bool] = False
@@ -66,7 +86,7 @@ class StudyBase(Part):
     @property
     def tested(self) -> Verdict:
         """What an analysis is about."""
-        return Verdict(performance="performance_2_test")
+        return Verdict(performance=PERFORMANCE_2)
 
     def forced_with(self) -> dict[str, Any]:
         """The alignment loss and its fixed options, by the names of their columns."""
@@ -86,27 +106,70 @@ class StudyBase(Part):
             )
         return value
 
-    def cells_of(self, block: DataGrid) -> int:
-        """Cells of one data block."""
-        points = math.prod(len(values) for values in block.axes.values())
-        return points * len(self.pairs("depth", 1)) * len(self.pairs("width", 1))
+    def free_axes(self) -> Mapping[str, tuple[Scalar, ...]] | None:
+        """The axes of cells that are no points of data grid x model grid; None where they are."""
+        return None
+
+    def blocks(self) -> list[Block]:
+        """All cells, by the draws that they have."""
+        raise NotImplementedError
 
     def trials_at_least(self) -> int:
         """A lower bound of the study's trials, by arithmetic alone."""
         raise NotImplementedError
 
     def clashes(self) -> Iterator[Clash]:
-        """More cells or trials than can be handled, and an engine that has no such device."""
-        cells, trials = sum(map(self.cells_of, self.data)), self.trials_at_least()
+        """More cells or trials than can be handled."""
+        cells, trials = sum(block.cells for block in self.blocks()), self.trials_at_least()
         if cells > MOST_CELLS:
-            yield Clash(f"{cells} cells; a study has at most {MOST_CELLS}", ("data",), ("model",))
+            yield Clash(f"{cells} cells; a study has at most {MOST_CELLS}", *self.cells_at)
         elif trials > MOST_TRIALS:
             counts = (("search", "trials"), ("tuning", "trials"), ("search", "seeds"))
             yield Clash(
                 f"{trials} trials; a study has at most {MOST_TRIALS}",
                 *counts,
-                *(("tuning", "seeds"), ("confirm", "seeds"), ("seeds",), ("data",), ("model",)),
+                *(("tuning", "seeds"), ("confirm", "seeds"), ("seeds",), *self.cells_at),
             )
+
+    def science(self) -> dict[str, Any]:
+        """What a trial's numbers depend on besides the trial itself.
+
+        Grids, trial counts, seeds and resources are left out: a study that was extended keeps every
+        result it has.
+        """
+        raise NotImplementedError
+
+
+class GridStudy(StudyBase):
+    """A study whose cells are data grid x model grid."""
+
+    cells_at: ClassVar[tuple[tuple[str, ...], ...]] = (("data",), ("model",))
+    stand_ins: ClassVar[Mapping[tuple[str | int, ...], Any]] = {
+        **StudyBase.stand_ins,
+        ("data",): [_BLOCK],
+        ("data", 0): _BLOCK,
+        ("data", 0, "dataset"): "x",
+    }
+
+    data: Annotated[tuple[DataGrid, ...], BeforeValidator(as_list), Field(min_length=1)]
+    model: ModelGrid = ModelGrid()
+
+    # Only of kinds that may name code; where it lies is no part of what a study says.
+    code_folders: tuple[str, ...] | None = None
+
+    def cells_of(self, block: DataGrid) -> int:
+        """Cells of one data block."""
+        points = math.prod(len(values) for values in block.axes.values())
+        return points * len(self.pairs("depth", 1)) * len(self.pairs("width", 1))
+
+    def blocks(self) -> list[Block]:
+        """See `StudyBase.blocks`."""
+        blocks = enumerate(self.data)
+        return [Block(("data", i, "draws"), self.cells_of(b), b.draws) for i, b in blocks]
+
+    def clashes(self) -> Iterator[Clash]:
+        """What all kinds mind, and an engine that has no such device or encoder."""
+        yield from super().clashes()
         if self.training.engine == "kernel" and self.resources.gpus_per_pack > 0:
             yield Clash(
                 "engine kernel runs on CPUs, and resources.gpus_per_pack asks for GPUs; take auto",
@@ -120,11 +183,3 @@ class StudyBase(Part):
                 ("training", "engine"),
                 ("model", "encoder"),
             )
-
-    def science(self) -> dict[str, Any]:
-        """What a trial's numbers depend on besides the trial itself.
-
-        Grids, trial counts, seeds and resources are left out: a study that was extended keeps every
-        result it has.
-        """
-        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -75,6 +76,19 @@ def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def count_to_seeds(value: object, first: int) -> object:
+    """A count as ``first``, ``first + 1`` and so on; a list as a tuple.
+
+    Raises:
+        ValueError: neither a count nor a list.
+    """
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_SEEDS:
+        raise ValueError(f"give a count of 1 to {MOST_SEEDS}, or a list of whole numbers")
+    return tuple(range(first, first + value))
+
+
 def _option(value: Any) -> Any:
     if value is not None and not isinstance(value, Scalar):
         raise ValueError("expected a number, text, true or false")
@@ -104,16 +118,17 @@ OptionValue = Annotated[Any, AfterValidator(_option)]
 # A whole number stays one, which a float field would turn into a float.
 WholeOrNumber = Annotated[Any, AfterValidator(_number)]
 Layer = Annotated[Any, AfterValidator(_layer)]
-Depths = Annotated[
-    tuple[Annotated[Whole, Field(ge=1, le=64)], ...],
-    BeforeValidator(as_list),
-    Field(min_length=1),
-]
-Widths = Annotated[
-    tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...],
-    BeforeValidator(as_list),
-    Field(min_length=1),
-]
+# One value or several, each once.
+_LISTED = (BeforeValidator(as_list), Field(min_length=1), AfterValidator(distinct))
+Wholes = Annotated[tuple[Whole, ...], *_LISTED]
+Positives = Annotated[tuple[Annotated[Number, Field(gt=0)], ...], *_LISTED]
+NotNegatives = Annotated[tuple[Annotated[Number, Field(ge=0)], ...], *_LISTED]
+Depths = Annotated[tuple[Annotated[Whole, Field(ge=1, le=64)], ...], *_LISTED]
+Widths = Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], *_LISTED]
+# Seeds or draws: a list, or a count.
+_Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)]
+Seeds = Annotated[_Seeds, BeforeValidator(partial(count_to_seeds, first=0))]
+FreshSeeds = Annotated[_Seeds, BeforeValidator(partial(count_to_seeds, first=CONFIRM_SEEDS_FROM))]
 
 
 class Part(BaseModel):
@@ -146,30 +161,6 @@ def mapping_in(given: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """A mapping of a malformed document; an empty one where there is something else."""
     found = given.get(key)
     return found if isinstance(found, Mapping) else {}
-
-
-def count_to_seeds(value: object, first: int) -> object:
-    """A count as ``first``, ``first + 1`` and so on; a list as a tuple.
-
-    Raises:
-        ValueError: neither a count nor a list.
-    """
-    if isinstance(value, list | tuple):
-        return tuple(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_SEEDS:
-        raise ValueError(f"give a count of 1 to {MOST_SEEDS}, or a list of whole numbers")
-    return tuple(range(first, first + value))
-
-
-def checked_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    """The seeds, of which there must be at least one.
-
-    Raises:
-        ValueError: none, or one that is there twice.
-    """
-    if not seeds:
-        raise ValueError("the list is empty; give a count of at least 1, or a list")
-    return distinct(seeds)
 
 
 def listed(values: Iterable[object], most: int = 20) -> str:

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from raysweep.study.spec.fields import (
     Clash,
@@ -12,12 +12,9 @@ from raysweep.study.spec.fields import (
     OptionValue,
     Part,
     Scalar,
-    Seed,
+    Seeds,
     Widths,
     as_tuple,
-    checked_seeds,
-    count_to_seeds,
-    distinct,
 )
 
 MLP = "mlp"
@@ -35,17 +32,7 @@ class DataGrid(BaseModel):
     __pydantic_extra__: dict[str, Annotated[Any, BeforeValidator(as_tuple)]]
 
     dataset: str
-    draws: tuple[Seed, ...] = (0,)
-
-    @field_validator("draws", mode="before")
-    @classmethod
-    def _count_or_list(cls, value: object) -> object:
-        return count_to_seeds(value, first=0)
-
-    @field_validator("draws")
-    @classmethod
-    def _draws_distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return checked_seeds(value)
+    draws: Seeds = (0,)
 
     @property
     def axes(self) -> dict[str, tuple[Scalar, ...]]:
@@ -71,11 +58,6 @@ class ModelGrid(Part):
     width: Widths | None = None
     width_1: Widths | None = None
     width_2: Widths | None = None
-
-    @field_validator("depth", "depth_1", "depth_2", "width", "width_1", "width_2")
-    @classmethod
-    def _values_distinct(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        return value if value is None else distinct(value)
 
     @classmethod
     def named_clashes(cls, given: Mapping[str, Any]) -> Iterator[Clash]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
@@ -14,32 +14,31 @@ from raysweep.study.spec.fields import (
     MOST_MEMBERS,
     MOST_PROPOSALS,
     Clash,
+    FreshSeeds,
     ItemFaults,
     Layer,
     Number,
     OptionValue,
     Part,
-    Seed,
+    Seeds,
     Truth,
     Whole,
     WholeOrNumber,
-    checked_seeds,
-    count_to_seeds,
     distinct,
 )
+from raysweep.trials.columns import PERFORMANCE, SPLITS, named
+from raysweep.trials.criteria import criteria_of
 
 Objective = Literal["alignment", "performance", "both"]
-MeasuredPerformance = Literal[
-    "performance_1_validation",
-    "performance_2_validation",
-    "performance_fused_validation",
-    "performance_1_test",
-    "performance_2_test",
-    "performance_fused_test",
-    "performance_1_population",
-    "performance_2_population",
-    "performance_fused_population",
-]
+_HEADS = (1, 2, "fused")
+if TYPE_CHECKING:
+    MeasuredPerformance = str
+    SearchedPerformance = str
+else:
+    MeasuredPerformance = Literal[
+        tuple(named("performance", head, split) for split in SPLITS for head in _HEADS)
+    ]
+    SearchedPerformance = Literal[tuple(named("performance", head) for head in _HEADS)]
 
 
 class Training(Part):
@@ -122,21 +121,29 @@ def metric_names(evaluation: object) -> list[str]:
     return list(dict.fromkeys(name for name in given if isinstance(name, str)))
 
 
-class StrengthRange(Part):
+def _upside_down(low: float, high: float, *keys: tuple[str, ...]) -> Iterator[Clash]:
+    if low >= high:
+        message = f"the range is upside down: low = {low:g} must be below high = {high:g}"
+        yield Clash(message, *keys)
+
+
+class LogRange(Part):
+    """A range of positive numbers, searched on a log scale."""
+
+    low: Number = Field(gt=0)
+    high: Number = Field(gt=0)
+
+    def clashes(self) -> Iterator[Clash]:
+        """A range that is upside down."""
+        yield from _upside_down(self.low, self.high, ("low",), ("high",))
+
+
+class StrengthRange(LogRange):
     """The range in which the search looks; strength 0 is always run beside it."""
 
     low: Number = Field(0.01, gt=0)
     high: Number = Field(10.0, gt=0)
     scale: Literal["log", "linear"] = "log"
-
-    def clashes(self) -> Iterator[Clash]:
-        """A range that is upside down."""
-        if self.low >= self.high:
-            yield Clash(
-                f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
-                ("low",),
-                ("high",),
-            )
 
 
 class OptionRange(Part):
@@ -163,11 +170,7 @@ class OptionRange(Part):
         if self.low is None or self.high is None:
             yield Clash("a range needs low and high", ())
             return
-        if self.low >= self.high:
-            yield Clash(
-                f"the range is upside down: low = {self.low:g} must be below high = {self.high:g}",
-                (),
-            )
+        yield from _upside_down(self.low, self.high, ())
         if self.scale == "log" and self.low <= 0:
             yield Clash(
                 f"a log scale starts above 0, low is {self.low:g}; give a higher low, or "
@@ -208,26 +211,9 @@ class Search(Part):
     sampler: Literal["tpe", "gp", "qmc", "random", "grid"] = "tpe"
     objective: Objective = "alignment"
     metric: str | None = None
-    performance: Literal["performance_1", "performance_2", "performance_fused"] = (
-        "performance_fused"
-    )
-    seeds: tuple[Seed, ...] = (0, 1)
-    draws: tuple[Seed, ...] | None = None
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_or_list(cls, value: object) -> object:
-        return count_to_seeds(value, first=0)
-
-    @field_validator("draws", mode="before")
-    @classmethod
-    def _count_or_list_of_draws(cls, value: object) -> object:
-        return None if value is None else count_to_seeds(value, first=CONFIRM_SEEDS_FROM)
-
-    @field_validator("seeds", "draws")
-    @classmethod
-    def _valid_seeds(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        return None if value is None else checked_seeds(value)
+    performance: SearchedPerformance = named("performance", "fused")
+    seeds: Seeds = (0, 1)
+    draws: FreshSeeds | None = None
 
     def clashes(self) -> Iterator[Clash]:
         """Values of an option that are there twice, and grids that do not come out even."""
@@ -258,7 +244,12 @@ class Search(Part):
     @property
     def criteria(self) -> tuple[str, ...]:
         """What is maximized: alignment, performance, or both in this order."""
-        return ("alignment", "performance") if self.objective == "both" else (self.objective,)
+        return criteria_of(self.objective)
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs after which the worse half of a generation is stopped, then 0: the whole."""
+        return (0,)
 
     @property
     def combinations(self) -> int:
@@ -274,23 +265,13 @@ class Search(Part):
 class Confirm(Part):
     """Fresh seeds for the arms none, forced and placebo; a count n means 1000 .. 1000 + n - 1."""
 
-    seeds: tuple[Seed, ...] = tuple(range(CONFIRM_SEEDS_FROM, CONFIRM_SEEDS_FROM + 12))
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_or_list(cls, value: object) -> object:
-        return count_to_seeds(value, first=CONFIRM_SEEDS_FROM)
-
-    @field_validator("seeds")
-    @classmethod
-    def _valid_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return checked_seeds(value)
+    seeds: FreshSeeds = tuple(range(CONFIRM_SEEDS_FROM, CONFIRM_SEEDS_FROM + 12))
 
 
 class Verdict(Part):
     """What is tested: the performance, the level of the test and the margin of equivalence."""
 
-    performance: MeasuredPerformance = "performance_fused_test"
+    performance: MeasuredPerformance = PERFORMANCE
     alpha: Number = Field(0.05, gt=0, lt=1)
     margin: Number = Field(0.005, gt=0, lt=1)
     hypotheses: tuple[str, ...] = ()
@@ -303,6 +284,15 @@ class Resources(Part):
     gpus_per_pack: Number = Field(0.0, ge=0)
     members_per_pack: Whole = Field(36, ge=3, le=MOST_MEMBERS)
     memory_per_pack: Number = Field(2.0, gt=0)
+
+    def needs(self) -> dict[str, float]:
+        """What Ray places a pack by, in Ray's names; memory in bytes."""
+        return {"CPU": self.cpus_per_pack, "GPU": self.gpus_per_pack}
+
+    @property
+    def placed_by(self) -> tuple[str, ...]:
+        """The keys that `needs` comes from."""
+        return ("cpus_per_pack", "gpus_per_pack")
 
 
 class CellResources(Resources):

@@ -80,7 +80,7 @@ class Scratch(NamedTuple):
     losses: Any
 
 
-class Rows(NamedTuple):
+class SplitData(NamedTuple):
     """A split: x1 [k, n d1 + slack], x2 alike (samples one after another), y [k, n] int32."""
 
     x1: Any
@@ -88,7 +88,7 @@ class Rows(NamedTuple):
     y: Any
 
 
-class Pack(NamedTuple):
+class MemberState(NamedTuple):
     """The members: parameters, last gradients and AdamW's two moments [4, m, P]; MEMBER [m]."""
 
     state: Any
@@ -101,13 +101,13 @@ WHOLE, START, FINISH = range(3)
 
 @njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _load(
-    rows: Rows, dataset: int, step: Step, mem: Any, labels: Any, order: Any, start: int, b: int
+    data: SplitData, dataset: int, step: Step, mem: Any, labels: Any, order: Any, start: int, b: int
 ) -> int:
     """Gather a batch into the arena; returns the columns in use."""
     columns = (b + step.block - 1) // step.block * step.block
-    gather(mem, rows.x1[dataset], step.d1, order, start, b, columns, step.inputs_1, step.stride)
-    gather(mem, rows.x2[dataset], step.d2, order, start, b, columns, step.inputs_2, step.stride)
-    y = rows.y[dataset]
+    gather(mem, data.x1[dataset], step.d1, order, start, b, columns, step.inputs_1, step.stride)
+    gather(mem, data.x2[dataset], step.d2, order, start, b, columns, step.inputs_2, step.stride)
+    y = data.y[dataset]
     for j in range(b):
         labels[j] = y[order[start + j]]
     return columns
@@ -233,11 +233,11 @@ def _entries(sources: str) -> tuple[Any, ...]:
 
     @njit(error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
     def advance(
-        pack: Pack,
+        pack: MemberState,
         chosen: Any,
         step: Step,
         scratch: Scratch,
-        rows: Rows,
+        data: SplitData,
         permutations: Any,
         phase: int,
         begin: int,
@@ -267,7 +267,7 @@ def _entries(sources: str) -> tuple[Any, ...]:
                 b, taken = min(batch_size, n - start), start // batch_size
                 columns = (b + step.block - 1) // step.block * step.block
                 if phase != FINISH:
-                    _load(rows, member.dataset, step, mem, labels, order, start, b)
+                    _load(data, member.dataset, step, mem, labels, order, start, b)
                     _learn(
                         step,
                         mem,
@@ -299,10 +299,10 @@ def _entries(sources: str) -> tuple[Any, ...]:
 
     @njit(error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
     def count_correct(
-        pack: Pack,
+        pack: MemberState,
         step: Step,
         scratch: Scratch,
-        rows: Rows,
+        data: SplitData,
         order: Any,
         batch_size: int,
         correct: Any,
@@ -315,7 +315,7 @@ def _entries(sources: str) -> tuple[Any, ...]:
             _take_up(pack.state, i, mem)
             for start in range(0, order.shape[0], batch_size):
                 b = min(batch_size, order.shape[0] - start)
-                columns = _load(rows, pack.members[i].dataset, step, mem, labels, order, start, b)
+                columns = _load(data, pack.members[i].dataset, step, mem, labels, order, start, b)
                 run(mem, step.score, step.stride, columns, labels, b, losses)
                 for head in range(3):
                     correct[head, i] += losses[head]

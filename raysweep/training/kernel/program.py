@@ -1,4 +1,4 @@
-"""A step of a pair, or of one encoder, as a program: shapes in Python, work in compiled code.
+"""A step of one encoder or of a pair as a program: shapes in Python, work in compiled code.
 
 One array, the arena, holds everything that a member's step touches: parameters, gradients, a
 batch with its activations, gradients at activations. A program is a table of instructions on it,
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from raysweep.models.layout import Layer, Tower
-from raysweep.models.shape import EncoderShape, MultimodalShape
+from raysweep.models.shape import MultimodalShape
 from raysweep.training.kernel import tiles
 from raysweep.training.kernel.products import TURNED_ROWS
 from raysweep.training.kernel.vectors import VECTOR_BYTES
@@ -107,12 +107,12 @@ class TowerPlaces:
 
 @dataclass(frozen=True)
 class Places:
-    """The arena of a step; an encoder that is trained alone has one tower and its logits.
+    """The arena of a step.
 
     Attributes:
         parameters, gradients: one row of the flat buffers each.
-        towers: the two towers.
-        logits: of head 1, head 2 and the fused head; after ENTROPY their gradients.
+        towers: of each modality.
+        logits: of the heads; after ENTROPY their gradients.
         spare: two matrices as large as the largest layer.
         found: three vectors that ENTROPY leaves its sums in.
         turned: room for a register tile's columns of the layer with the most inputs, turned over.
@@ -136,12 +136,12 @@ class Places:
 
 
 def lay_out(
-    shape: MultimodalShape | EncoderShape, parameter_count: int, batch_size: int, dtype: np.dtype
+    shape: MultimodalShape, parameter_count: int, batch_size: int, dtype: np.dtype
 ) -> Places:
     """Place a step in an arena.
 
     Args:
-        shape: of the pair, or of the encoder.
+        shape: of one encoder or two.
         parameter_count: of one member, alignment parameters included.
         batch_size: the most rows a batch has.
         dtype: float32 or float64.
@@ -174,7 +174,7 @@ def lay_out(
     )
 
 
-def forward_program(shape: MultimodalShape | EncoderShape, places: Places) -> np.ndarray:
+def forward_program(shape: MultimodalShape, places: Places) -> np.ndarray:
     """From the inputs to the logits of the heads."""
     lines = []
     for side, logits in zip(places.towers, places.logits, strict=False):
@@ -183,20 +183,15 @@ def forward_program(shape: MultimodalShape | EncoderShape, places: Places) -> np
         ):
             lines.append(_apply(Op.LEAKY, places, layer, below, above))
         lines.append(_apply(Op.BIAS, places, side.tower.head, side.top, logits))
-    if isinstance(shape, EncoderShape):
-        return _table(lines)
-    first, second = places.towers
-    fused, logits = shape.fused_head, places.logits[2]
-    # Modality 2 comes first: its columns are followed by the bias, as BIAS expects.
-    behind = Layer(fused.offset + first.width, fused.rows, second.width)
-    row = fused.columns + 1
-    lines.append(_apply(Op.BIAS, places, behind, second.top, logits, row))
-    before = Layer(fused.offset, fused.rows, first.width)
-    lines.append(_apply(Op.ADD, places, before, first.top, logits, row))
+    # The last modality comes first: its columns are followed by the bias, as BIAS expects.
+    op = Op.BIAS
+    for side, part, row in reversed(_fused_parts(shape, places)):
+        lines.append(_apply(op, places, part, side.top, places.logits[-1], row))
+        op = Op.ADD
     return _table(lines)
 
 
-def head_program(shape: MultimodalShape | EncoderShape, places: Places, joint: bool) -> np.ndarray:
+def head_program(shape: MultimodalShape, places: Places, joint: bool) -> np.ndarray:
     """From the logits to the losses, the heads' gradients and those at the representations."""
     lines = []
     for slot, logits in enumerate(places.logits):
@@ -214,21 +209,17 @@ def head_program(shape: MultimodalShape | EncoderShape, places: Places, joint: b
         head = side.tower.head
         lines.append(_weigh(places, head, logits, side.top))
         lines.append(_pull(Op.ZERO, places, head, logits, side.at_top))
-    if isinstance(shape, EncoderShape):
-        return _table(lines)
-    fused, logits, start = shape.fused_head, places.logits[2], 0
-    bias = places.gradients + fused.offset + fused.columns
-    for side, sums in zip(places.towers, (bias, -1), strict=True):
-        part = Layer(fused.offset + start, fused.rows, side.width)
-        row = fused.columns + 1
-        lines.append(_weigh(places, part, logits, side.top, row, sums))
+    logits = places.logits[-1]
+    for side, part, row in _fused_parts(shape, places):
+        # The first modality brings the gradient of the bias, at the end of the whole row.
+        bias = places.gradients + part.offset + row - 1 if side is places.towers[0] else -1
+        lines.append(_weigh(places, part, logits, side.top, row, bias))
         if joint:
             lines.append(_pull(Op.ADD, places, part, logits, side.at_top, row))
-        start += side.width
     return _table(lines)
 
 
-def score_program(shape: MultimodalShape | EncoderShape, places: Places) -> np.ndarray:
+def score_program(shape: MultimodalShape, places: Places) -> np.ndarray:
     """From the logits to the number of samples that each head gets right."""
     return _table(
         [
@@ -253,6 +244,15 @@ def backward_program(places: Places) -> np.ndarray:
                 lines.append(_pull(Op.SLOPE, places, layer, delta, other, extra=below))
                 delta = other
     return _table(lines)
+
+
+def _fused_parts(shape: MultimodalShape, places: Places) -> list[tuple[TowerPlaces, Layer, int]]:
+    """Each tower with its columns of the fused head, if there is one, and the length of a row."""
+    fused = shape.head_layers[-1]
+    return [
+        (side, Layer(fused.offset + part.start, fused.rows, side.width), fused.columns + 1)
+        for side, part in zip(places.towers, shape.fused_parts, strict=False)
+    ]
 
 
 def _apply(

@@ -216,7 +216,7 @@ def test_the_size_counts_what_a_sweep_runs() -> None:
         ({"seeds": [1000], "tuning": {}}, "both tuning.seeds and seeds"),
         ({"tuning": {"depths": [7]}}, "no encoder of modality 1 has one of these depths"),
         ({"tuning": {"learning_rate": {"low": 1, "high": 0.1}}}, "the range is upside down"),
-        ({"tuning": {"learning_rate": [0, 0.1]}}, "learning rates must be above 0"),
+        ({"tuning": {"learning_rate": [0, 0.1]}}, "tuning.learning_rate.0: must be greater than 0"),
         ({"tuning": {"weight_decay": [0, 0.1, 0.1]}}, "values used twice"),
         ({"tuning": {"learning_rate": "fast"}}, "tuning.learning_rate: expected a number"),
         ({"training": {"fusion": "joint"}}, "unknown key 'fusion'"),

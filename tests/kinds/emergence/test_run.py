@@ -16,7 +16,7 @@ from raysweep.kinds.emergence.plan import EmergenceSweep
 from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.kinds.sweep import CellState
 from raysweep.metrics import PAPER, calibrate_layers, measure
-from raysweep.models.shape import EncoderShape
+from raysweep.models.shape import MultimodalShape
 from raysweep.runners import local
 from raysweep.runners.attempt import attempt
 from raysweep.seeds import derive_seed
@@ -50,7 +50,7 @@ class Slow:
         view, row, training = self.view, self.row, self.wanted.training
         x, y = torch.as_tensor((view.x1, view.x2)[modality - 1]), torch.as_tensor(view.y)
         seeds = int(row["draw"]), int(row["seed"])
-        shape = EncoderShape(12, 4, depth, 6, modality)
+        shape = MultimodalShape((12,), 4, (depth,), (6,), first=modality)
         init, order = (derive_seed(self.wanted.seed, name, *seeds) for name in ("init", "order"))
         held = view.splits.validation
         best: list[tuple[float, dict]] = [(-1.0, {})]

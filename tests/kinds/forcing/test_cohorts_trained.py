@@ -13,8 +13,9 @@ from tiny_runs import opened, parts, raysweep, study, table
 
 from raysweep.data import registry
 from raysweep.folder.stored_study import extends
+from raysweep.kinds.forcing.memory import pack_bytes
 from raysweep.kinds.forcing.plan import ForcingSweep as Sweep
-from raysweep.kinds.forcing.run_pack import pack_bytes, run_pack
+from raysweep.kinds.forcing.run_pack import run_pack
 from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.kinds.sweep import CellState
 from raysweep.runners import local

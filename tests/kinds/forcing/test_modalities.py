@@ -11,9 +11,9 @@ import yaml
 from tiny_evaluation import pack_of
 from tiny_runs import assert_same_table, opened, study, table
 
-from raysweep.data.registry import load
 from raysweep.data.views import Population, Splits, Views
-from raysweep.kinds.forcing.run_pack import pack_bytes, run_pack
+from raysweep.kinds.forcing.memory import pack_bytes
+from raysweep.kinds.forcing.run_pack import run_pack
 from raysweep.kinds.sweep import science_digest
 from raysweep.metrics import Preprocessing, measure
 from raysweep.models.shape import MultimodalShape
@@ -24,11 +24,11 @@ from raysweep.study.cells import expand
 from raysweep.study.reader import StudyFileError, parse_study
 from raysweep.study.spec import Evaluation
 from raysweep.training import evaluate
-from raysweep.trials.columns import COLUMNS
+from raysweep.trials.columns import column_of
 from raysweep.trials.packing import Pack
 from raysweep.trials.trial import Arm, Stage, Trial
 
-SHAPE = MultimodalShape(3, 4, 3, depth_1=2, depth_2=1, width_1=5, width_2=5, further=(2,))
+SHAPE = MultimodalShape((3, 4, 2), 3, depths=(2, 1, 1), widths=(5, 5, 5))
 DATA = {"dataset": "synthetic", "U": 6, "train": 64, "validation": 32, "test": 64}
 
 
@@ -180,14 +180,8 @@ def test_rows_of_two_three_and_four_modalities() -> None:
     assert differ <= {"key", "cell", "modalities", "I_all", "train_seconds"}
     for row in rows:
         modalities = int(str(row["modalities"]))
-        undocumented = {
-            name
-            for name in row
-            if not name.startswith("curve_") and not any(c.describes(name) for c in COLUMNS)
-        }
-        assert undocumented <= {p for p in load("synthetic", {"U": 1}).characteristics} | {
-            "prior_tolerance"
-        }
+        undocumented = {name for name in row if not column_of(name).meaning}
+        assert undocumented == set()
         numbers = range(1, modalities + 1)
         heads = [*map(str, numbers), "fused"]
         for head, split in itertools.product(heads, ("validation", "test", "population")):
@@ -209,7 +203,8 @@ def test_rows_of_two_three_and_four_modalities() -> None:
             k <= modalities for k in range(1, 5)
         ]
         assert row["I_all"] == pytest.approx(rows[0]["I12"], abs=1e-9)
-        shape = MultimodalShape(12, 12, 4, 1, 1, 8, 8, further=(12,) * (modalities - 2))
+        sizes = [(n,) * modalities for n in (12, 1, 8)]
+        shape = MultimodalShape(sizes[0], 4, sizes[1], sizes[2])
         assert row["parameters"] == shape.parameter_count
 
 

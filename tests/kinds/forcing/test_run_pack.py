@@ -109,7 +109,10 @@ def test_rows_are_complete(mixed: tuple[Study, list[Trial], list[Row]]) -> None:
             assert 0 <= value <= 1
         if name.endswith(("_1_test", "_2_test", "_fused_test")) and name.startswith("performance"):
             assert value * 32 == pytest.approx(round(value * 32))
-    assert MultimodalShape(12, 12, 4, 2, 2, 8, 8).parameter_count == facts["parameters"]
+    assert (
+        MultimodalShape((12, 12), 4, depths=(2, 2), widths=(8, 8)).parameter_count
+        == facts["parameters"]
+    )
 
 
 @pytest.mark.parametrize("tf32", [False, True])

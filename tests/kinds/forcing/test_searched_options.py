@@ -17,7 +17,7 @@ from tiny_runs import assert_same_table, opened, study, table
 from tiny_two_cells import StudyFactory
 
 from raysweep.folder.run_folder import extends
-from raysweep.kinds.display import verdict_table
+from raysweep.kinds.answer_tables import verdict_table
 from raysweep.kinds.forcing.plan import ForcingSweep as Sweep
 from raysweep.kinds.forcing.run_pack import run_pack
 from raysweep.kinds.forcing.search import Outcome, choose, propose

@@ -1,0 +1,100 @@
+"""The trials of a pack with their data, in groups that train as one stacked computation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raysweep.data.registry import load_together
+from raysweep.data.views import Views
+from raysweep.kinds.forcing.study import ForcingStudy
+from raysweep.models.architecture import Architecture
+from raysweep.models.named import named_architecture
+from raysweep.study.files import check_files
+from raysweep.training.inputs import Members, TrainSettings
+from raysweep.trials.trial import Arm, Options, Trial
+
+
+@dataclass(frozen=True)
+class Group:
+    """Trials of a pack whose data have equal sizes, so that they train as one stacked computation.
+
+    Attributes:
+        places: where the m trials are in the pack.
+        trials: the trials.
+        views: the k draws of cells that they learn from.
+        dataset: int64 [m], each trial's among the views.
+        shape: of every member.
+    """
+
+    places: Sequence[int]
+    trials: Sequence[Trial]
+    views: Sequence[Views]
+    dataset: np.ndarray
+    shape: Architecture
+
+    def members(self, study: ForcingStudy) -> Members:
+        """The trials in the trainer's terms."""
+        return Members.of_draws(
+            study.seed,
+            [(trial.draw, trial.seed) for trial in self.trials],
+            learning_rate=study.training.learning_rate,
+            weight_decay=study.training.weight_decay,
+            clip_norm=study.training.clip_norm,
+            strength=[trial.strength for trial in self.trials],
+            placebo=[trial.arm is Arm.PLACEBO for trial in self.trials],
+        )
+
+
+def loaded(study: ForcingStudy, trials: Sequence[Trial]) -> list[Group]:
+    """The trials with their data, which are loaded once each, in groups of equal sizes."""
+    draws = {(trial.cell.id, trial.draw): trial.cell for trial in trials}
+    for cell in {cell.id: cell for cell in draws.values()}.values():
+        check_files(study, cell)
+    wanted = ((cell.dataset, dict(cell.parameters), draw) for (_, draw), cell in draws.items())
+    views = dict(zip(draws, load_together(wanted), strict=True))
+    places: dict[tuple[int, ...], list[int]] = {}
+    for place, trial in enumerate(trials):
+        places.setdefault(_sizes(views[trial.cell.id, trial.draw]), []).append(place)
+    return [_group(study, of_group, trials, views) for of_group in places.values()]
+
+
+def _sizes(view: Views) -> tuple[int, ...]:
+    splits = (view.splits.train, view.splits.validation, view.splits.test)
+    return (view.classes, *map(len, splits), *(x.shape[1] for x in view.inputs))
+
+
+def _group(
+    study: ForcingStudy,
+    places: Sequence[int],
+    of_pack: Sequence[Trial],
+    views_of: Mapping[tuple[str, int], Views],
+) -> Group:
+    trials = [of_pack[place] for place in places]
+    number: dict[tuple[str, int], int] = {}
+    dataset = [number.setdefault((t.cell.id, t.draw), len(number)) for t in trials]
+    views, cell = [views_of[draw] for draw in number], trials[0].cell
+    inputs = [x.shape[1] for x in views[0].inputs]
+    shape = named_architecture(study.model, cell, inputs, views[0].classes)
+    return Group(places, trials, views, np.array(dataset), shape)
+
+
+def train_settings(
+    study: ForcingStudy, device: str = "cpu", options: Options = ()
+) -> TrainSettings:
+    """What the study says of training, in the trainer's terms.
+
+    Args:
+        study: the study.
+        device: a torch device.
+        options: searched options of the loss, beside those that the study fixes.
+    """
+    return TrainSettings.of_study(
+        study.training,
+        device,
+        epochs=study.training.epochs,
+        fusion=study.training.fusion,
+        loss=study.alignment.loss,
+        loss_options={**study.alignment.options, **dict(options)},
+        layer=study.aligned_layer,
+    )

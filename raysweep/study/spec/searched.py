@@ -1,0 +1,115 @@
+"""What studies have in common that search a strength and confirm it."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from raysweep.study.spec.base import StudyBase
+from raysweep.study.spec.fields import Clash, listed, mapping_in
+from raysweep.study.spec.parts import (
+    Alignment,
+    CellResources,
+    Confirm,
+    Search,
+    Verdict,
+    metric_names,
+)
+from raysweep.trials.columns import column_of, named
+
+
+class SearchedStudy(StudyBase):
+    """A study that searches a strength in every cell, and confirms it on fresh seeds."""
+
+    if TYPE_CHECKING:
+        alignment: Alignment = Alignment()
+        search: Search = Search()
+        confirm: Confirm = Confirm()
+        verdict: Verdict = Verdict()
+        resources: CellResources = CellResources()
+
+    @property
+    def metric(self) -> str:
+        """The alignment metric that the search maximizes."""
+        return self.search.metric or next(iter(self.evaluation.metrics))
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """See `StudyBase.criteria`."""
+        return self.search.criteria
+
+    @property
+    def loss(self) -> str:
+        """See `StudyBase.loss`."""
+        return self.alignment.loss
+
+    @property
+    def searched_performance(self) -> str:
+        """The column that the search goes by where its objective is performance."""
+        return column_of(self.search.performance).on("validation")
+
+    @property
+    def better_is_less(self) -> bool:
+        """Whether less of that column is better."""
+        return False
+
+    @property
+    def tested(self) -> Verdict:
+        """See `StudyBase.tested`."""
+        return self.verdict
+
+    def forced_with(self) -> dict[str, Any]:
+        """See `StudyBase.forced_with`."""
+        options = {named("option", name): value for name, value in self.alignment.options.items()}
+        return {"loss": self.alignment.loss, **options}
+
+    def trials_at_least(self) -> int:
+        """Trials of the search with its baseline, and of the three arms that confirm it."""
+        trials = 0
+        for block in self.blocks():
+            searched = len(self.search.draws or block.draws) * len(self.search.seeds)
+            confirmed = len(block.draws) * len(self.confirm.seeds)
+            per_cell = searched * (self.search.trials + 1) + confirmed * 3
+            trials += block.cells * per_cell
+        return trials
+
+    @classmethod
+    def named_clashes(cls, given: Mapping[str, Any]) -> Iterator[Clash]:
+        """A metric that is searched and not measured; options that are fixed and searched."""
+        search, measured = mapping_in(given, "search"), metric_names(given.get("evaluation"))
+        metric = search.get("metric")
+        if isinstance(metric, str) and measured and metric not in measured:
+            yield Clash(
+                f"{metric!r} is not measured; choose one of evaluation.metrics: {listed(measured)}",
+                ("search", "metric"),
+                ("evaluation", "metrics"),
+            )
+        fixed = mapping_in(mapping_in(given, "alignment"), "options")
+        twice = [name for name in mapping_in(search, "options") if name in fixed]
+        if twice:
+            yield Clash(
+                f"options given twice: {listed(twice)} in both alignment.options and "
+                "search.options; an option is either fixed or searched",
+                *(("search", "options", name) for name in twice),
+                *(("alignment", "options", name) for name in twice),
+            )
+
+    def clashes(self) -> Iterator[Clash]:
+        """Seeds and draws that are used twice."""
+        yield from super().clashes()
+        shared = sorted(set(self.search.seeds) & set(self.confirm.seeds))
+        if shared:
+            yield Clash(
+                f"seeds used twice: {listed(shared)} in both search.seeds and confirm.seeds; "
+                "the confirm stage needs seeds that the search never saw",
+                ("confirm", "seeds"),
+                ("search", "seeds"),
+            )
+        for block in self.blocks():
+            shared = sorted(set(self.search.draws or ()) & set(block.draws))
+            if shared:
+                yield Clash(
+                    f"draws used twice: {listed(shared)} in both search.draws and the draws of the "
+                    "data; give the search draws of its own, or leave search.draws out to search "
+                    "on those that are confirmed",
+                    ("search", "draws"),
+                    block.at,
+                )

@@ -1,0 +1,341 @@
+"""What columns the trial table has: names, types, units, meanings."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a column is for."""
+
+    IDENTITY = "identity"  # which trial the row is, and why it was run
+    CHARACTERISTIC = "characteristic"  # of the data
+    INFORMATION = "information"  # what the modalities tell of the label
+    SCALE = "scale"  # of the models
+    SETTING = "setting"  # how a trial was trained, the same in all of a cell
+    CHOICE = "choice"  # how a trial was trained, as a search may choose it
+    COURSE = "course"  # how training went
+    OUTCOME = "outcome"  # what was measured afterwards
+    TIMING = "timing"  # differs from run to run, unlike everything else
+    CURVE = "curve"  # what was seen, epoch by epoch
+
+    @property
+    def describes_cells(self) -> bool:
+        """Whether such columns say what a cell is."""
+        return self in (Role.CHARACTERISTIC, Role.INFORMATION, Role.SCALE, Role.SETTING)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the trial table, or all those whose names fill the places of a name.
+
+    Attributes:
+        name: of a column, or with places such as ``<split>``.
+        kind: a type of Arrow; columns of any other kind have the type of their values.
+        unit: of the values, or what they may be.
+        meaning: in a line; empty for a column that nothing describes.
+        role: what it is for.
+        family: what names of its kind begin with: ``alignment``, ``option``, ``width``.
+        metric: what is measured; of a column that nothing describes its name without the split.
+        split: on what it is measured.
+        modality: ``1``, ``fused``, or ``1-2`` of a pair.
+        option: name of an option.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    meaning: str
+    role: Role
+    family: str = ""
+    metric: str = ""
+    split: str = ""
+    modality: str = ""
+    option: str = ""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is an outcome with a mean over seeds, as far as its kind tells."""
+        return self.role is Role.OUTCOME and self.kind not in ("string", "int64")
+
+    @property
+    def better_is_less(self) -> bool:
+        """Whether less of it is better: of losses, also of a user's own by their name."""
+        own = not self.meaning and re.match("loss(_|$)", self.metric)
+        return bool(own) or self.family in ("loss", "regret")
+
+    @property
+    def stem(self) -> str:
+        """Its name without the split."""
+        return self.name.removesuffix(f"_{self.split}") if self.split else self.name
+
+    def on(self, split: str) -> str:
+        """The name of the same column of another split."""
+        return f"{self.stem}_{split}"
+
+
+def columns(role: Role, *rows: tuple[str, str, str, str]) -> list[Column]:
+    """Columns of one role, from (name, kind, unit, meaning)."""
+    return [Column(*row, role) for row in rows]
+
+
+COLUMNS: tuple[Column, ...] = (
+    *columns(
+        Role.IDENTITY,
+        ("key", "string", "", "name of the trial, made from all that its numbers depend on"),
+        ("study", "string", "", "name of the study"),
+        ("cell", "string", "", "data characteristics x model scale; equal content, equal id"),
+        ("draw", "int64", "", "which draw of the dataset"),
+        ("seed", "int64", "", "initial weights and batch order; equal seeds pair the arms"),
+        ("strength", "float64", "", "regularization strength: weight of the alignment loss"),
+        ("arm", "string", "none, forced, placebo", "placebo: the loss sees shuffled pairs"),
+        (
+            "stage",
+            "string",
+            "search, confirm; tune, measure",
+            "of a forcing study (only confirm rows are tested); of an emergence study",
+        ),
+    ),
+    *columns(
+        Role.COURSE,
+        ("status", "string", "ok, diverged", "diverged: a NaN or infinity in training"),
+        ("reason", "string", "", "why a trial is not ok; empty otherwise"),
+    ),
+    *columns(
+        Role.IDENTITY,
+        (
+            "chosen_by",
+            "string",
+            "alignment, performance",
+            "confirm: criterion that chose the strength; joined by + where both chose it",
+        ),
+        ("generation", "int64", "", "generation of the search; -1 for strength 0 and confirm"),
+        ("number", "int64", "", "number of the proposal in its cell; -1 as above"),
+        ("modality", "int64", "1, 2", "tune: whose encoder is trained; 0: both"),
+        ("objective", "string", "alignment, performance, both", "what the search maximized"),
+    ),
+    *columns(
+        Role.CHARACTERISTIC,
+        ("data", "string", "", "dataset"),
+        ("R", "int64", "features", "redundant task features: shared by all modalities"),
+        ("U", "int64", "features", "unique task features: seen by one modality only"),
+        ("U1", "int64", "features", "unique task features of modality 1"),
+        ("U2", "int64", "features", "unique task features of modality 2"),
+        ("U3", "int64", "features", "unique task features of modality 3; empty without"),
+        ("U4", "int64", "features", "unique task features of modality 4; empty without"),
+        (
+            "modalities",
+            "int64",
+            "2, 3, 4",
+            "modalities of the data; empty where the study does not say: two",
+        ),
+        ("D_phi", "int64", "layers", "heterogeneity depth"),
+        ("file", "string", "", "the user's own data: name of the file"),
+        ("n_train", "int64", "rows", "training rows"),
+        ("n_validation", "int64", "rows", "validation rows"),
+        ("n_test", "int64", "rows", "test rows"),
+        ("classes", "int64", "", "number of classes"),
+        (
+            "<characteristic>",
+            "as given",
+            "",
+            "any other characteristic of the dataset",
+        ),
+    ),
+    *columns(
+        Role.INFORMATION,
+        ("I1", "float64", "nats", "I(X1;Y), exact"),
+        ("I2", "float64", "nats", "I(X2;Y), exact"),
+        ("I3", "float64", "nats", "I(X3;Y), exact; empty without modality 3"),
+        ("I4", "float64", "nats", "I(X4;Y), exact; empty without modality 4"),
+        ("I12", "float64", "nats", "I(X1,X2;Y), exact; of modalities 1 and 2 alone"),
+        (
+            "I_all",
+            "float64",
+            "nats",
+            "I(all modalities;Y), exact; I12 of two; empty without `modalities`",
+        ),
+        ("I_shared", "float64", "nats", "information of the shared features about Y, exact"),
+        ("I_X1X2", "float64", "nats", "I(X1;X2), exact"),
+        (
+            "pid_R",
+            "float64",
+            "nats",
+            "redundancy (BROJA); this decomposition is of modalities 1 and 2, however many there "
+            "are",
+        ),
+        ("pid_U1", "float64", "nats", "uniqueness of modality 1 (BROJA)"),
+        ("pid_U2", "float64", "nats", "uniqueness of modality 2 (BROJA)"),
+        ("pid_S", "float64", "nats", "synergy (BROJA)"),
+        ("bayes_1", "float64", "0..1", "accuracy of the Bayes classifier on modality 1"),
+        ("bayes_2", "float64", "0..1", "accuracy of the Bayes classifier on modality 2"),
+        ("bayes_3", "float64", "0..1", "accuracy of the Bayes classifier on modality 3"),
+        ("bayes_4", "float64", "0..1", "accuracy of the Bayes classifier on modality 4"),
+        ("bayes_fused", "float64", "0..1", "accuracy of the Bayes classifier on all modalities"),
+        (
+            "<information>_estimated",
+            "float64",
+            "nats or 0..1",
+            "an information column where the distribution is unknown: estimated from the rows, "
+            "with measured errors: I1, I2, I12 low by up to a third, the parts off by up to half "
+            "or a quarter nat",
+        ),
+    ),
+    *columns(
+        Role.SCALE,
+        ("encoder", "string", "", "architecture of the encoders"),
+        ("encoder_option_<name>", "as the option", "", "option of the user's own encoder"),
+        ("depth_1", "int64", "layers", "hidden layers of encoder 1"),
+        ("depth_2", "int64", "layers", "hidden layers of encoder 2 and of every further one"),
+        ("width_1", "int64", "units", "width of encoder 1"),
+        ("width_2", "int64", "units", "width of encoder 2 and of every further one"),
+        ("parameters", "int64", "", "trained numbers: all encoders and their heads"),
+    ),
+    *columns(
+        Role.SETTING,
+        ("loss", "string", "", "alignment loss"),
+    ),
+    *columns(
+        Role.CHOICE,
+        (
+            "alignment_layer",
+            "string",
+            "last, 1, 2, ...",
+            "hidden layer of both encoders that the loss compares; last: the representation",
+        ),
+        (
+            "option_<name>",
+            "as the option",
+            "",
+            "option of the loss, fixed by the study or proposed by the search; empty at strength 0",
+        ),
+    ),
+    *columns(
+        Role.SETTING,
+        ("learning_rate", "float64", "", "step size of AdamW"),
+        ("weight_decay", "float64", "", "of AdamW, decoupled"),
+    ),
+    *columns(
+        Role.CHOICE,
+        ("learning_rate_<1|2>", "float64", "", "emergence: that of one modality's encoders"),
+        ("weight_decay_<1|2>", "float64", "", "emergence: that of one modality's encoders"),
+    ),
+    *columns(
+        Role.SETTING,
+        ("batch_size", "int64", "rows", "rows per step"),
+        ("epochs", "int64", "", "passes over the training rows"),
+    ),
+    *columns(
+        Role.COURSE,
+        ("best_epoch", "int64", "", "epoch of the checkpoint that was measured, from 1"),
+    ),
+    *columns(
+        Role.SETTING,
+        ("epochs_<1|2>", "int64", "", "emergence: passes of one modality's encoder"),
+    ),
+    *columns(
+        Role.COURSE,
+        ("best_epoch_<1|2>", "int64", "", "emergence: checkpoint of one modality's encoder"),
+        ("trained_epochs", "int64", "", "trial: epochs that it logged"),
+        (
+            "stopped_after",
+            "int64",
+            "epochs",
+            "trial: where a search that halves stopped it; empty of a whole one",
+        ),
+        ("diverged_step", "int64", "steps", "step of the first NaN or infinity; -1 if none"),
+        ("steps", "int64", "steps", "optimizer steps taken"),
+        (
+            "unforced_steps",
+            "int64",
+            "steps",
+            "steps in which nothing was forced: strength 0, or an alignment loss that was "
+            "undefined or had no gradient on the batch",
+        ),
+        ("gradient_ratio", "float64", "", "gradient norm at what is aligned, alignment over task"),
+    ),
+    *columns(
+        Role.SETTING,
+        ("device", "string", "cpu, cuda", "what the pack was trained on"),
+    ),
+    *columns(
+        Role.TIMING,
+        ("train_seconds", "float64", "s", "training time of the pack divided by its members"),
+    ),
+    *columns(
+        Role.OUTCOME,
+        (
+            "alignment_<metric>_<split>",
+            "float64",
+            "see metric",
+            "alignment of the two encoders, of more the mean over their pairs; empty where "
+            "undefined (a constant layer, say)",
+        ),
+        (
+            "alignment_layers_<metric>_<split>",
+            "string",
+            "",
+            "the pair of layers (1-based, modality 1-modality 2) that was measured; of more "
+            "modalities one for each of their pairs, in the order 1-2, 1-3, ..., 2-3, ...",
+        ),
+        (
+            "pair_<a>-<b>_<metric>_<split>",
+            "float64",
+            "see metric",
+            "alignment of modalities a and b, where there are more than two",
+        ),
+        (
+            "chance_<metric>_<split>",
+            "float64",
+            "see metric",
+            "mean alignment of shuffled pairs, the best over layers taken in each shuffle too; of "
+            "more modalities each is shuffled by itself",
+        ),
+        (
+            "corrected_<metric>_<split>",
+            "float64",
+            "0: chance, 1: ideal",
+            "alignment above chance, as a share of what is above chance",
+        ),
+        (
+            "chance_p_<metric>_<split>",
+            "float64",
+            "0..1",
+            "p-value of the permutation test against shuffled pairs",
+        ),
+        (
+            "undefined_<split>",
+            "string",
+            "",
+            "why a metric of alignment is undefined on the split; empty where all are defined",
+        ),
+        (
+            "distinct_rows_<1|2|3|4>_<split>",
+            "int64",
+            "rows",
+            "different rows, after preprocessing, of the layers that metrics of neighbours report "
+            "(the fewest of several metrics): with few of them neighbours are mostly ties",
+        ),
+        (
+            "performance_<1|2|3|4|fused>_<split>",
+            "float64",
+            "0..1",
+            "accuracy of a modality or of all together; population: exact expectation, of all "
+            "together empty with four modalities, whose joint inputs are too many",
+        ),
+        ("loss_<1|2|3|4|fused>_<split>", "float64", "nats", "cross-entropy"),
+    ),
+)
+
+
+def columns_markdown() -> str:
+    """The documented columns as a Markdown table."""
+
+    def cell(text: str) -> str:
+        return text.replace("|", "\\|")
+
+    lines = ["| column | type | unit or values | meaning |", "| --- | --- | --- | --- |"]
+    for column in COLUMNS:
+        name = cell(column.name)
+        lines.append(f"| `{name}` | {column.kind} | {cell(column.unit)} | {cell(column.meaning)} |")
+    return "\n".join(lines)
