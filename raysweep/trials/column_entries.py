@@ -61,8 +61,16 @@ class Column:
     @property
     def better_is_less(self) -> bool:
         """Whether less of it is better: of losses, also of a user's own by their name."""
-        own = not self.meaning and re.match("loss(_|$)", self.metric)
-        return bool(own) or self.family in ("loss", "regret")
+        return self.family in ("loss", "regret") or self._is_own("loss")
+
+    @property
+    def is_share(self) -> bool:
+        """Whether a whole of it is 1: of accuracy, also of a user's own by its name."""
+        return self.family in ("performance", "regret") or self._is_own("performance")
+
+    def _is_own(self, kind: str) -> bool:
+        """Whether it is a user's own metric, named as such a kind."""
+        return not self.meaning and re.match(f"{kind}(_|$)", self.metric) is not None
 
     @property
     def stem(self) -> str:

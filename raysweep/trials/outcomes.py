@@ -9,11 +9,11 @@ _KINDS = {"performance": "accuracy", "loss": "loss", "regret": "regret to the Ba
 def scale_of(outcome: str) -> tuple[float, str]:
     """Factor and unit in which a person reads an outcome.
 
-    Accuracy and regret are read in points, of which a whole has 100; losses in nats; any other
-    column as it is.
+    Accuracy and regret are read in points, of which a whole has 100, and so is what a user's own
+    trial calls ``performance``; losses in nats; any other column as it is.
     """
     column = column_of(outcome)
-    if column.family in ("performance", "regret"):
+    if column.is_share:
         return 100.0, "points"
     return 1.0, "nats" if column.family == "loss" else f"units of {outcome}"
 

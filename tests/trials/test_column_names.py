@@ -21,6 +21,7 @@ from raysweep.metrics import REGISTRY
 from raysweep.tracking import sync
 from raysweep.trials import column_entries, columns
 from raysweep.trials.columns import MEASURED_SPLITS, SPLITS, Role, beside, column_of, named
+from raysweep.trials.outcomes import scale_of
 from raysweep.trials.table import results_of, write_part
 from raysweep_analysis.load import alignment_column, descriptors
 
@@ -209,3 +210,22 @@ def _literals(tree: ast.AST, as_users_write: bool) -> Iterator[tuple[int, str]]:
             parted = node.func.attr in ("split", "rsplit", "partition", "rpartition")
             if parted and node.args and ast.unparse(node.args[0]) == "'_'":
                 yield node.lineno, ast.unparse(node)
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "less"),
+    [
+        ("performance_fused_test", "points", False),
+        ("performance_test", "points", False),
+        ("performance_dev_test", "points", False),
+        ("regret_1_test", "points", True),
+        ("loss_2_validation", "nats", True),
+        ("loss_mine_test", "units of loss_mine_test", True),
+        ("loss_test", "units of loss_test", True),
+        ("lossless_test", "units of lossless_test", False),
+        ("performances_test", "units of performances_test", False),
+    ],
+)
+def test_outcomes_of_ones_own_are_read_by_their_names(name: str, unit: str, less: bool) -> None:
+    assert scale_of(name) == (100.0 if unit == "points" else 1.0, unit)
+    assert column_of(name).better_is_less is less
