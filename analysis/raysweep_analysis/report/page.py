@@ -108,15 +108,13 @@ def _tables(found: Findings) -> Iterator[_Part]:
             ),
         )
     if len(found.moderators):
-        yield _Part(
-            "What the effect depends on",
-            tables.moderator_table(found.moderators),
-            (
-                "Exploratory. Alone: one covariate at a time. Jointly: those that these cells can "
-                "tell apart.",
-                *tables.not_fitted(found.moderators),
-            ),
+        fitted = tables.moderator_table(found.moderators)
+        how = (
+            "Exploratory. Alone: one covariate at a time. Jointly: those that these cells can tell "
+            "apart.",
         )
+        notes = (*(how if fitted else ()), *tables.not_fitted(found.moderators))
+        yield _Part("What the effect depends on", fitted, notes)
     if len(found.boundaries):
         by = list(found.boundaries.columns[3 : found.boundaries.columns.get_loc("performance")])
         columns = ["data", "chosen_by", *by, "along", "statement", "boundary", "set", "low", "high"]
