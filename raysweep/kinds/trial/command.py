@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from raysweep.kinds.trial.context import TrialContext
 from raysweep.kinds.trial.study import TrialCode
 from raysweep.kinds.trial.told import TrialError, is_metric
 from raysweep.trials.columns import named
+
+if TYPE_CHECKING:
+    from raysweep.kinds.trial.context import TrialContext
 
 VARIABLE = "RAYSWEEP_TRIAL"
 """Names the file with the facts of the trial, in the environment of its command."""
@@ -33,7 +35,7 @@ def placeholders(axes: Mapping[str, object], options: Mapping[str, object]) -> l
     return [*_PLAIN, "facts", *axes, *(named("option", name) for name in options)]
 
 
-def run_command(code: TrialCode, context: TrialContext) -> dict[str, object]:
+def run_command(code: TrialCode, context: "TrialContext") -> dict[str, object]:
     """Run a trial's command to its end.
 
     Args:
@@ -78,7 +80,7 @@ def run_command(code: TrialCode, context: TrialContext) -> dict[str, object]:
     return _told(context, results)
 
 
-def _facts_of(context: TrialContext) -> dict[str, Any]:
+def _facts_of(context: "TrialContext") -> dict[str, Any]:
     """What a command is told of its trial, as JSON holds it."""
     return {
         "cell": dict(context.cell),
@@ -126,7 +128,7 @@ def program(word: str, folder: Path) -> str:
     return str(own) if os.sep in word and own.is_file() else shutil.which(word) or word
 
 
-def _told(context: TrialContext, results: Path) -> dict[str, object]:
+def _told(context: "TrialContext", results: Path) -> dict[str, object]:
     """Take in what the command wrote: points of the curves, then its metrics."""
     try:
         lines = results.read_text(errors="replace").splitlines()
