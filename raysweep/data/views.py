@@ -138,6 +138,9 @@ class Views:
         characteristics: columns of the trial table that describe the data (U, D_phi, ...).
         information: exact where the distribution is known, None otherwise.
         population: every input, where they can be listed; None otherwise.
+        groups: [n] int64, equal for rows that belong together (captions of one image, visits of one
+            patient); None where every row stands alone.
+        resplit: whether other draws are other splits of the same rows.
     """
 
     inputs: tuple[Floats, ...]
@@ -147,6 +150,8 @@ class Views:
     characteristics: dict[str, int | float | str] = field(default_factory=dict)
     information: Information | None = None
     population: Population | None = None
+    groups: Integers | None = None
+    resplit: bool = False
 
     @property
     def x1(self) -> Floats:
