@@ -197,7 +197,7 @@ def analyze(folder: FolderArgument) -> None:
 
     place = RunFolder(Output(folder))
     study = adopted_study(place)
-    terminal = _Terminal(study)
+    terminal = Terminal(study)
     with writable(place):
         # The parts are what is true: some may have come since the table was made.
         lost = place.renew_table(study)
@@ -219,7 +219,7 @@ def _run(study: StudyBase, folder: RunFolder, manner: "Manner") -> None:
     from raysweep.runners.study_run import Stopped, run_study
 
     try:
-        outcome = run_study(study, folder, manner, _Terminal(study))
+        outcome = run_study(study, folder, manner, Terminal(study))
     except Stopped as stopped:
         fail(str(stopped), INTERRUPTED)
     except RunnerLost as error:
@@ -231,10 +231,14 @@ def _run(study: StudyBase, folder: RunFolder, manner: "Manner") -> None:
 
 
 @dataclass(frozen=True)
-class _Terminal:
-    """Shows a run where it was started."""
+class Terminal:
+    """Shows a run where it was started.
 
-    study: StudyBase
+    Attributes:
+        study: whose conclusion is printed; None where it is told in other words.
+    """
+
+    study: StudyBase | None
 
     def say(self, line: str) -> None:
         """Print a line beside what is the command's output."""
@@ -248,6 +252,8 @@ class _Terminal:
 
     def concluded(self, conclusion: "Conclusion") -> None:
         """Print what the run says."""
+        if self.study is None:
+            return
         for table in kind_of(self.study).tables(self.study, conclusion):
             stdout.print(table)
         for sentence in conclusion.sentences:

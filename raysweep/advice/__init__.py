@@ -1,0 +1,1 @@
+"""From a data file to a study, and to advice: what `raysweep init` and `advise` do."""

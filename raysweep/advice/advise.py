@@ -1,0 +1,305 @@
+"""Advice on somebody's data: force alignment or not, which loss, how hard, within a budget.
+
+What is tried on the way (rates of the baseline, losses, strengths) is tried on draws that only
+search; the answer is tested on others.
+"""
+
+import _thread
+import contextlib
+import json
+import math
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raysweep.advice.answer import Advice, Evidence
+from raysweep.advice.budget import Budget
+from raysweep.advice.information import Part, decomposition
+from raysweep.advice.linear_theory import Regime, regime
+from raysweep.advice.study_file import Rates, study_file
+from raysweep.advice.subject import DEFAULT_RATES, Looked, study_of
+from raysweep.advice.tuning import STRENGTHS, Tried, try_losses, tune_baseline
+from raysweep.errors import InputError
+from raysweep.folder.conclusion import conclude
+from raysweep.folder.run_folder import RunFolder
+from raysweep.kinds.forcing.study import ForcingStudy
+from raysweep.runners.study_run import Listener, Manner, Stopped, run_study
+from raysweep.study.cells import expand
+from raysweep.study.spec.fields import CONFIRM_SEEDS_FROM
+
+if TYPE_CHECKING:
+    from raysweep.folder.conclusion import Conclusion
+
+STATE_NAME = "advice.json"
+LOSSES = ("infonce", "cka")
+_SEARCH_DRAWS = 2
+_MOST_DRAWS = 15
+"""More splits of the same rows add next to nothing: they share their rows."""
+_MOST_SEEDS = 64
+_LEAST_SEEDS = 3
+_ARMS = 5  # none, and forced and placebo at either end of the search
+_OVERHEAD = 1.5  # measuring and writing, beside training
+_CONCLUDING_S = 8.0
+_SHARE_OF_INFORMATION = 0.15
+"""Of the budget, for the intervals of the information's parts."""
+_SPENT = (
+    "the budget is spent before anything could be tested; what was tried is kept: give more, and "
+    "the same --out"
+)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What was tried before the study, kept in the folder so that it is not tried again.
+
+    Attributes:
+        rates, losses: ways of training that were tried, without forcing and with.
+        member_seconds: to train one model.
+        information: parts of the label's information; empty where they cannot be estimated.
+        draws, seeds: of the confirm stage so far.
+    """
+
+    rates: tuple[Tried, ...]
+    losses: tuple[Tried, ...]
+    member_seconds: float
+    information: dict[str, Part]
+    draws: int = 0
+    seeds: int = 0
+
+
+def advise(
+    looked: Looked,
+    folder: RunFolder,
+    seconds: float,
+    manner: Manner,
+    listener: Listener,
+) -> Advice:
+    """Advice on one data file.
+
+    Args:
+        looked: the file, as it was looked at.
+        folder: where the runs go; one that advice was given from before goes on.
+        seconds: wall-clock time that it may take, from now on.
+        manner: by what the study is run.
+        listener: told what happens.
+
+    Raises:
+        InputError: the data cannot be advised on, or the folder is another study's.
+        KeyboardInterrupt: interrupted; what is finished is kept.
+    """
+    budget = Budget(seconds)
+    say = listener.say
+    plain = study_of(_text(looked, DEFAULT_RATES, "the default"), Path.cwd())
+    tuned = _kept(folder)
+    if tuned is None:
+        tuned = _tune(
+            looked, plain, _information(looked, _SHARE_OF_INFORMATION * seconds, say), say
+        )
+    study = _study(looked, plain, tuned)
+    study, tuned = _sized(looked, study, tuned, budget.left - _CONCLUDING_S, _workers(manner))
+    _keep(folder, tuned)
+    if budget.left <= _CONCLUDING_S:
+        raise InputError(_SPENT)
+    say(
+        f"testing {tuned.losses and _best(tuned.losses).loss} on {tuned.draws} "
+        f"{'splits' if looked.seen.resplit else 'split'} with {tuned.seeds} seeds each"
+    )
+    conclusion = _run(study, folder, manner, listener, budget.left - _CONCLUDING_S)
+    evidence = Evidence(
+        looked=looked,
+        rates=_best(tuned.rates),
+        losses=tuned.losses,
+        information=tuned.information,
+        regime=_regime(looked),
+        seconds_per_unit=_seconds_per_draw(tuned) * tuned.seeds / _workers(manner),
+    )
+    return Advice.of(study, conclusion, evidence)
+
+
+def _text(looked: Looked, rates: Rates, reason: str) -> str:
+    return study_file(looked.subject, looked.seen, looked.chosen, rates, reason)
+
+
+def _best(tried: tuple[Tried, ...]) -> Tried:
+    usable = [one for one in tried if one.performance == one.performance]
+    return max(usable or tried, key=lambda one: one.performance)
+
+
+def _tune(
+    looked: Looked, study: ForcingStudy, information: dict[str, Part], say: Callable[[str], None]
+) -> Tuned:
+    cell = expand(study)[0]
+    draws = _search_draws(looked)
+    say("trying learning rates, weight decays and fused heads without forcing")
+    rates = tune_baseline(study, cell, draws)
+    if not any(one.performance == one.performance for one in rates.tried):
+        raise InputError("every model without forcing diverged, at all rates that were tried")
+    say(f"trying {' and '.join(LOSSES)} at {len(STRENGTHS)} strengths")
+    losses = try_losses(_at(study, rates.best), cell, draws, LOSSES)
+    return Tuned(rates.tried, losses.tried, rates.member_seconds, information)
+
+
+def _search_draws(looked: Looked) -> tuple[int, ...]:
+    if not looked.seen.resplit:
+        return (0,)
+    return tuple(range(CONFIRM_SEEDS_FROM, CONFIRM_SEEDS_FROM + _SEARCH_DRAWS))
+
+
+def _at(study: ForcingStudy, best: Tried) -> ForcingStudy:
+    given = {name: getattr(best, name) for name in ("learning_rate", "weight_decay", "fusion")}
+    return study.model_copy(update={"training": study.training.model_copy(update=given)})
+
+
+def _study(looked: Looked, plain: ForcingStudy, tuned: Tuned) -> ForcingStudy:
+    study = _at(plain, _best(tuned.rates))
+    loss = {"loss": _best(tuned.losses).loss, "options": {}}
+    search = {"trials": 8, "seeds": (0,)}
+    if looked.seen.resplit:
+        search["draws"] = _search_draws(looked)
+    return study.model_copy(
+        update={
+            "alignment": study.alignment.model_copy(update=loss),
+            "search": study.search.model_copy(update=search),
+        }
+    )
+
+
+def _seconds_per_draw(tuned: Tuned) -> float:
+    """Of one seed in one draw: all arms of the confirm stage, on one worker."""
+    return _ARMS * _OVERHEAD * tuned.member_seconds
+
+
+def _sized(
+    looked: Looked, study: ForcingStudy, tuned: Tuned, seconds: float, workers: int
+) -> tuple[ForcingStudy, Tuned]:
+    """The study as large as fits into the time, and never smaller than it was."""
+    spent = len(_search_draws(looked)) * (1 + study.search.trials) * tuned.member_seconds
+    left = seconds - (0.0 if tuned.draws else spent * _OVERHEAD / workers)
+    fits = max(0, int(left * workers / _seconds_per_draw(tuned))) + tuned.draws * tuned.seeds
+    if looked.seen.resplit:
+        draws = min(_MOST_DRAWS, max(looked.subject.draws, fits // 2))
+        seeds = fits // draws
+    else:
+        draws, seeds = 1, max(fits, _LEAST_SEEDS)
+    draws = max(draws, tuned.draws)
+    seeds = min(_MOST_SEEDS, max(1, seeds, tuned.seeds))
+    block = study.data[0].model_copy(update={"draws": tuple(range(draws))})
+    confirm = {"seeds": tuple(range(CONFIRM_SEEDS_FROM, CONFIRM_SEEDS_FROM + seeds))}
+    sized = study.model_copy(
+        update={"data": (block,), "confirm": study.confirm.model_copy(update=confirm)}
+    )
+    return sized, replace(tuned, draws=draws, seeds=seeds)
+
+
+def _workers(manner: Manner) -> int:
+    return 1 if manner.runner == "local" else manner.workers or os.cpu_count() or 1
+
+
+def _run(
+    study: ForcingStudy, folder: RunFolder, manner: Manner, listener: Listener, seconds: float
+) -> "Conclusion":
+    """Run the study until its end, or that of the time; what is there is concluded."""
+    alarm = _Alarm(seconds)
+    try:
+        with alarm:
+            outcome = run_study(study, folder, manner, listener)
+            if outcome.conclusion is not None:
+                return outcome.conclusion
+    except KeyboardInterrupt as stopped:
+        if not alarm.rang:
+            raise
+        if not isinstance(stopped, Stopped):
+            raise InputError(_SPENT) from None
+        if not folder.left(study).results:
+            raise InputError(_SPENT) from None
+        listener.say("the budget is spent; what follows is from what is finished")
+    return conclude(folder, study)
+
+
+class _Alarm:
+    """Interrupts its block after so long, as Ctrl-C would.
+
+    Attributes:
+        rang: whether it did.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.rang = False
+        self._over = False
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(seconds, self._ring)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *raised: object) -> None:
+        self._timer.cancel()
+        # One that rings now has interrupted this block, or will not interrupt at all.
+        with self._lock:
+            self._over = True
+
+    def _ring(self) -> None:
+        with self._lock:
+            if not self._over:
+                self.rang = True
+                _thread.interrupt_main()
+
+
+def _information(
+    looked: Looked, most_seconds: float, say: Callable[[str], None]
+) -> dict[str, Part]:
+    say("estimating what each modality tells of the label")
+    with contextlib.suppress(InputError):  # more than two modalities, or too few rows
+        return decomposition(looked.views, most_seconds)
+    return {}
+
+
+def _regime(looked: Looked) -> Regime | None:
+    with contextlib.suppress(InputError):  # more than two modalities, or too few rows
+        return regime(looked.views)
+    return None
+
+
+def _kept(folder: RunFolder) -> Tuned | None:
+    """What was tried by earlier advice from this folder.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    content = folder.output.read(STATE_NAME)
+    if content is None:
+        return None
+    try:
+        stored: Mapping[str, Any] = json.loads(content)
+        read: dict[str, Any] = {f.name: stored[f.name] for f in fields(Tuned)}
+        for name in ("rates", "losses"):
+            read[name] = tuple(Tried(**_numbers(one)) for one in read[name])
+        parts = read["information"].items()
+        read["information"] = {name: Part(**_numbers(part)) for name, part in parts}
+        return Tuned(**read)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder.output.place(STATE_NAME)}: damaged ({error}); remove it to try anew, or give "
+            "another folder"
+        ) from error
+
+
+def _numbers(stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: float("nan") if value is None else value for name, value in stored.items()}
+
+
+def _keep(folder: RunFolder, tuned: Tuned) -> None:
+    folder.output.write(STATE_NAME, json.dumps(_plain(asdict(tuned)), indent=1).encode())
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: what is no number is null."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,242 @@
+"""Advice in words: what was measured, and what else speaks for it or against it."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from raysweep.advice.information import Part
+from raysweep.advice.linear_theory import Regime
+from raysweep.advice.subject import Looked
+from raysweep.advice.tuning import Tried
+from raysweep.kinds.forcing.study import ForcingStudy
+from raysweep.text import counted
+from raysweep.trials.columns import named
+from raysweep.trials.outcomes import amount, digits_of, outcome_words, scale_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from raysweep.folder.conclusion import Conclusion
+
+DECISIONS = ("force", "do not force", "no difference", "not known")
+_OF_VERDICT = {"helps": "force", "hurts": "do not force", "equivalent": "no difference"}
+_PERFORMANCE, _ALIGNMENT = "performance", "alignment"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks beside the test.
+
+    Attributes:
+        looked: the data.
+        rates: the best way of training without forcing.
+        losses: what was tried with forcing.
+        information: parts of the label's information by name; empty where not estimated.
+        regime: where a linear theory places the data, if it can.
+        seconds_per_unit: wall-clock time of one more unit of the test.
+    """
+
+    looked: Looked
+    rates: Tried
+    losses: tuple[Tried, ...]
+    information: dict[str, Part]
+    regime: Regime | None
+    seconds_per_unit: float
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do, and why.
+
+    Attributes:
+        decision: `force`, `do not force`, `no difference` or `not known`.
+        sentences: in plain words, the answer first.
+        effects: the tests, as from `raysweep.analysis.forcing_effects`.
+        report: where the report is.
+    """
+
+    decision: str
+    sentences: tuple[str, ...]
+    effects: "pd.DataFrame"
+    report: str
+
+    @classmethod
+    def of(cls, study: ForcingStudy, conclusion: "Conclusion", evidence: Evidence) -> "Advice":
+        """Advice from a study's conclusion and what speaks beside it."""
+        effects = conclusion.effects
+        rows: dict[str, dict[str, Any]] = {
+            str(row["chosen_by"]): {str(k): v for k, v in row.items()}
+            for row in effects.to_dict("records")
+        }
+        row = rows.get(_PERFORMANCE)
+        verdict = "untested" if row is None else str(row["verdict"])
+        decision = _OF_VERDICT.get(verdict, "not known")
+        said = [_first(row, decision, study)]
+        if row is not None and verdict != "untested":
+            said += _tested(row, evidence)
+            said += _beside(row, rows.get(_ALIGNMENT))
+        said += _baseline(conclusion.findings.trials, study, evidence)
+        if decision == "not known" and row is not None:
+            said += _surer(row, conclusion, evidence)
+        said += _data(evidence, decision)
+        return cls(decision, tuple(said), effects, conclusion.report)
+
+
+def _first(row: dict[str, Any] | None, decision: str, study: ForcingStudy) -> str:
+    loss = study.alignment.loss
+    if row is None or row["verdict"] == "untested":
+        why = row["reason"] if row is not None else "nothing was tested"
+        return f"Not known whether to force alignment: {why}."
+    effect, strength = _effect(row), f"{row['strength']:.3g}"
+    if decision == "force":
+        if row["verdict_vs_placebo"] == "helps":
+            return f"Force alignment: {loss} at strength {strength} gains {effect}."
+        return (
+            f"{loss} at strength {strength} gains {effect}, but no more than the same loss on "
+            "shuffled pairs is shown: it may be regularisation, not alignment."
+        )
+    if decision == "do not force":
+        return f"Do not force alignment: at its best strength, {strength}, {loss} costs {effect}."
+    if decision == "no difference":
+        return (
+            f"Forcing alignment makes no difference: {loss} at its best strength, {strength}, "
+            f"changes {effect}."
+        )
+    return (
+        f"Not known whether to force alignment: {loss} at its best strength, {strength}, changes "
+        f"{effect}."
+    )
+
+
+def _effect(
+    row: dict[str, Any], names: tuple[str, str, str] = ("effect", "ci_low", "ci_high")
+) -> str:
+    factor, unit = scale_of(row["performance"])
+    digits = digits_of(row["performance"])
+    effect, low, high = (f"{row[name] * factor:+.{digits}f}" for name in names)
+    return f"{effect} {unit} ({low} to {high}) of {outcome_words(row['performance'])}"
+
+
+def _tested(row: dict[str, Any], evidence: Evidence) -> Iterator[str]:
+    train, _, test = evidence.looked.seen.splits
+    rows = evidence.looked.seen.rows
+    if evidence.looked.seen.resplit:
+        what = f"{counted(int(row['n']), 'split')} of the same {rows} rows"
+    else:
+        what = f"{counted(int(row['n']), 'seed')} on the one split of the file"
+    yield f"Tested on {what}, {train} rows to train and {test} to test; the interval is of 95 %."
+
+
+def _beside(row: dict[str, Any], aligned: dict[str, Any] | None) -> Iterator[str]:
+    if row["verdict_vs_placebo"]:
+        names = ("effect_vs_placebo", "placebo_ci_low", "placebo_ci_high")
+        yield f"Against the placebo (shuffled pairs): {_effect(row, names)}."
+    if aligned is not None and aligned["verdict"] != "untested":
+        yield (
+            f"At the strength that aligns most, {aligned['strength']:.3g}: {_effect(aligned)}; "
+            f"{aligned['verdict']}."
+        )
+
+
+def _baseline(trials: "pd.DataFrame", study: ForcingStudy, evidence: Evidence) -> Iterator[str]:
+    rates = evidence.rates
+    yield (
+        f"Both arms train at learning rate {rates.learning_rate:g}, weight decay "
+        f"{rates.weight_decay:g} with the {rates.fusion} head: best without forcing of all that "
+        "were tried, on other splits."
+        if evidence.looked.seen.resplit
+        else f"Both arms train at learning rate {rates.learning_rate:g}, weight decay "
+        f"{rates.weight_decay:g} with the {rates.fusion} head: best without forcing of all that "
+        "were tried, on validation."
+    )
+    none = trials[
+        (trials["stage"].astype(str) == "confirm") & (trials["arm"].astype(str) == "none")
+    ]
+    if none.empty:
+        return
+    modalities = len(evidence.looked.seen.modalities)
+    alone = [
+        f"modality {k} alone {100 * none[named('performance', k, 'test')].mean():.1f} %"
+        for k in range(1, modalities + 1)
+    ]
+    fused = 100 * none[named("performance", "fused", "test")].mean()
+    guess = 100 * evidence.looked.seen.majority
+    yield (
+        f"Without forcing: {', '.join(alone)}, all fused {fused:.1f} %; the commonest class is "
+        f"{guess:.1f} %."
+    )
+    best: dict[str, Tried] = {}
+    for tried in evidence.losses:
+        if math.isfinite(tried.performance):
+            before = best.get(tried.loss)
+            if before is None or tried.performance > before.performance:
+                best[tried.loss] = tried
+    if len(best) > 1:
+        seen = ", ".join(f"{t.loss} {100 * t.performance:.1f} %" for t in best.values())
+        yield f"The loss was chosen on validation, at its best of 5 strengths: {seen}."
+
+
+def _surer(row: dict[str, Any], conclusion: "Conclusion", evidence: Evidence) -> Iterator[str]:
+    needs = conclusion.findings.needs
+    if not len(needs):
+        return
+    here = needs[(needs["cell"] == row["cell"]) & (needs["chosen_by"] == _PERFORMANCE)]
+    if here.empty or not math.isfinite(float(here["n_more"].iloc[0])):
+        return
+    more = int(here["n_more"].iloc[0])
+    size = amount(float(here["effect"].iloc[0]), row["performance"])
+    minutes = max(1, round(more * evidence.seconds_per_unit / 60))
+    yield (
+        f"About {counted(more, str(row['unit']))} more, {counted(minutes, 'minute')}, would find a "
+        f"true effect of {size}: give a larger --budget and the same --out."
+    )
+
+
+def _data(evidence: Evidence, decision: str) -> Iterator[str]:
+    parts = evidence.information
+    if parts:
+        words = {
+            "pid_R": "shared by both",
+            "pid_U1": "only in modality 1",
+            "pid_U2": "only in modality 2",
+            "pid_S": "only in both together",
+        }
+        told = ", ".join(f"{words[name]} {_nats(part)}" for name, part in parts.items())
+        yield f"What the data tell of the label, estimated in nats: {told}."
+        yield _by_information(parts, decision)
+    place = evidence.regime
+    if place is not None and place.name:
+        aligns = place.name in ("both", "align only")
+        says = "finds" if aligns else "does not find"
+        yield (
+            f"A linear theory (arXiv 2606.11190) places the data in its regime '{place.name}': "
+            f"alignment {says} what tells of the label (correlation {place.aligned_signal:.2f} "
+            f"across the modalities, nuisance {place.aligned_nuisance:.2f})"
+            f"{_agrees(aligns, decision)}."
+        )
+
+
+def _nats(part: Part) -> str:
+    if not math.isfinite(part.low):
+        return f"{part.estimate:.2f}"
+    return f"{part.estimate:.2f} ({part.low:.2f} to {part.high:.2f})"
+
+
+def _by_information(parts: dict[str, Part], decision: str) -> str:
+    shared = parts["pid_R"].estimate
+    unique = parts["pid_U1"].estimate + parts["pid_U2"].estimate
+    aligns = shared > unique
+    leans = "more is shared than unique, where alignment costs least"
+    if not aligns:
+        leans = "more is unique than shared, which alignment would push out of the representations"
+    return f"By that, {leans}{_agrees(aligns, decision)}."
+
+
+def _agrees(aligns: bool, decision: str) -> str:
+    """Whether an expectation and the measured answer are at odds."""
+    if decision == "force" and not aligns:
+        return "; the measurement says otherwise, and is what counts here"
+    if decision == "do not force" and aligns:
+        return "; the measurement says otherwise, and is what counts here"
+    return ""

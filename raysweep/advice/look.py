@@ -1,0 +1,146 @@
+"""What is seen in somebody's data before anything is trained."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from raysweep.data.views import Floats, Integers, Views
+
+SUSPICIOUS = 0.98
+"""Accuracy, 0..1, from which a feature that tells the label alone is suspected to be the label."""
+
+_BINS = 64
+_MOST_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class SeenModality:
+    """One modality.
+
+    Attributes:
+        features: how many it has.
+        constant: the features (from 0) that do not vary in the training split.
+        counting: the features that go up or down by the same step from row to row.
+    """
+
+    features: int
+    constant: tuple[int, ...]
+    counting: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A feature that may be the label in disguise.
+
+    Attributes:
+        modality: from 1.
+        feature: from 0.
+        accuracy: 0..1 on the test split, of the commonest training label in each of 64 ranges of
+            the feature's values.
+    """
+
+    modality: int
+    feature: int
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is seen in one draw of data.
+
+    Attributes:
+        modalities: each of them.
+        counts: rows of each class.
+        splits: rows for training, validation and test.
+        resplit: whether the splits are drawn, anew in every draw.
+        groups: how many groups the rows are in, as many as rows where each stands alone.
+        largest_group: rows of the largest.
+        leaks: suspected ones, the most accurate first.
+    """
+
+    modalities: tuple[SeenModality, ...]
+    counts: tuple[int, ...]
+    splits: tuple[int, int, int]
+    resplit: bool
+    groups: int
+    largest_group: int
+    leaks: tuple[Leak, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return sum(self.counts)
+
+    @property
+    def majority(self) -> float:
+        """Share of the commonest class, 0..1: what guessing it gets right."""
+        return max(self.counts) / self.rows
+
+
+def look(views: Views) -> Seen:
+    """Look at one draw of data.
+
+    Args:
+        views: as `raysweep.data.registry.load` makes them.
+
+    Example:
+        >>> from raysweep.advice.look import look
+        >>> from raysweep.data.registry import load
+        >>> seen = look(load("digits", {"overlap": 0}))
+        >>> seen.rows, len(seen.counts), [m.features for m in seen.modalities]
+        (1797, 10, [32, 32])
+    """
+    splits = views.splits
+    modalities = tuple(_modality(x, splits.train) for x in views.inputs)
+    sizes = [1] if views.groups is None else np.unique(views.groups, return_counts=True)[1]
+    return Seen(
+        modalities=modalities,
+        counts=tuple(np.bincount(views.y, minlength=views.classes).tolist()),
+        splits=(len(splits.train), len(splits.validation), len(splits.test)),
+        resplit=views.resplit,
+        groups=len(views.y) if views.groups is None else len(sizes),
+        largest_group=int(max(sizes)),
+        leaks=tuple(sorted(_leaks(views), key=lambda leak: -leak.accuracy)),
+    )
+
+
+def _modality(x: Floats, train: Integers) -> SeenModality:
+    varies = np.ptp(x[train], axis=0) > 0
+    steps = np.diff(x, axis=0)
+    step = steps[:1]
+    # The inputs are scaled, so that what goes up by one goes up by some step.
+    counts = np.all(np.abs(steps - step) <= 1e-6 * np.abs(step), axis=0) & (step[0] != 0)
+    return SeenModality(
+        x.shape[1],
+        tuple(np.flatnonzero(~varies).tolist()),
+        tuple(np.flatnonzero(counts & varies).tolist()),
+    )
+
+
+def _leaks(views: Views) -> Iterator[Leak]:
+    train, test = views.splits.train[:_MOST_ROWS], views.splits.test[:_MOST_ROWS]
+    y = views.y
+    guess = np.bincount(y[train], minlength=views.classes).argmax()
+    if np.mean(y[test] == guess) >= SUSPICIOUS:
+        return  # of so rare classes every feature would be suspected
+    for number, x in enumerate(views.inputs, start=1):
+        for feature, column in enumerate(x.T):
+            accuracy = _alone(column[train], y[train], column[test], y[test], views.classes)
+            if accuracy >= SUSPICIOUS:
+                yield Leak(number, feature, accuracy)
+
+
+def _alone(
+    trained: Floats, labels: Integers, tested: Floats, wanted: Integers, classes: int
+) -> float:
+    """Accuracy of one feature: the commonest label in each range of its values."""
+    values = np.unique(trained)
+    if len(values) > _BINS:
+        values = np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1])
+    # Ranges end halfway between values, so that a value not seen goes with its nearest.
+    edges = (values[1:] + values[:-1]) / 2
+    table = np.zeros((len(edges) + 1, classes), dtype=np.int64)
+    np.add.at(table, (np.searchsorted(edges, trained), labels), 1)
+    best = np.where(table.any(axis=1), table.argmax(axis=1), np.bincount(labels).argmax())
+    return float(np.mean(best[np.searchsorted(edges, tested)] == wanted))

@@ -1,0 +1,64 @@
+"""A study that fits somebody's data: numbers, each with the reason for it."""
+
+import math
+from dataclasses import dataclass
+
+from raysweep.advice.look import Seen
+
+_STEPS = 1000
+"""Steps of training that a study aims at: fewer leave encoders unfinished."""
+_FEW_ROWS = 1000
+_MARGINS = (0.005, 0.01, 0.02, 0.05)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value of a study file.
+
+    Attributes:
+        value: what is written.
+        reason: why, for the comment beside it.
+    """
+
+    value: int | float | str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a study of the data says where it differs from the defaults of a study file."""
+
+    depth: Choice
+    width: Choice
+    batch_size: Choice
+    epochs: Choice
+    fusion: Choice
+    confirm_seeds: Choice
+    margin: Choice
+
+
+def propose(seen: Seen) -> Proposal:
+    """A study that fits the data.
+
+    Args:
+        seen: as `raysweep.advice.look.look` says.
+    """
+    train, _, test = seen.splits
+    batch = min(128, max(16, 2 ** int(math.log2(max(train / 8, 1)))))
+    per_epoch = math.ceil(train / batch)
+    epochs = min(300, max(20, 10 * math.ceil(_STEPS / per_epoch / 10)))
+    few = train < _FEW_ROWS
+    margin = next((m for m in _MARGINS if m >= 0.5 / test), _MARGINS[-1])
+    seeds = 4 if seen.resplit else 12
+    unit = "splits count, seeds only steady them" if seen.resplit else "seeds are what is counted"
+    return Proposal(
+        depth=Choice(1 if few else 2, f"hidden layers; {train} training rows"),
+        width=Choice(64, "units a hidden layer; a list is an axis: [32, 128]"),
+        batch_size=Choice(batch, f"{per_epoch} steps an epoch"),
+        epochs=Choice(epochs, f"{epochs * per_epoch:,} steps"),
+        fusion=Choice("joint", "the fused head trains the encoders, as you would; or probe"),
+        confirm_seeds=Choice(seeds, unit),
+        margin=Choice(
+            margin, f"{100 * margin:g} points; one row of a test split is {100 / test:.2g}"
+        ),
+    )

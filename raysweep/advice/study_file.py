@@ -1,0 +1,111 @@
+"""The study file that `raysweep init` writes: commented, and valid as it is."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from raysweep.advice.look import Seen
+from raysweep.advice.proposal import Proposal
+from raysweep.study.spec.fields import Scalar
+from raysweep.text import counted, visible
+
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How fast both encoders learn, and how strongly their weights decay; as `Training` says."""
+
+    learning_rate: float
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a study is about.
+
+    Attributes:
+        name: of the study.
+        source: the data file, as people know it.
+        data: the keys of the data block but for ``dataset`` and ``draws``.
+        draws: how many.
+    """
+
+    name: str
+    source: str
+    data: Mapping[str, Scalar]
+    draws: int
+
+
+def study_file(
+    subject: Subject, seen: Seen, chosen: Proposal, rates: Rates, rates_reason: str
+) -> str:
+    """The text of a study file.
+
+    Args:
+        subject: what it is about.
+        seen: what was seen of its data, for the comment at its top.
+        chosen: the values that fit the data.
+        rates: learning rate and weight decay.
+        rates_reason: how they were chosen.
+    """
+    environment = Environment(
+        loader=PackageLoader("raysweep.advice"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # YAML: every value of a user's goes through one of these
+    )
+    environment.filters["yaml"] = _yaml
+    environment.filters["words"] = visible
+    return environment.get_template("study.yaml.j2").render(
+        name=subject.name,
+        source=subject.source,
+        data=subject.data,
+        draws=subject.draws,
+        seen=seen,
+        sights=list(sights(seen)),
+        chosen=chosen,
+        rates=rates,
+        rates_reason=rates_reason,
+    )
+
+
+def sights(seen: Seen) -> Iterator[str]:
+    """What was seen, in plain words, a line each."""
+    for number, modality in enumerate(seen.modalities, start=1):
+        yield f"modality {number}: {counted(modality.features, 'feature')}"
+        if modality.constant:
+            yield (
+                f"modality {number}: {counted(len(modality.constant), 'feature')} that never "
+                f"{'vary' if len(modality.constant) > 1 else 'varies'}: {_some(modality.constant)}"
+            )
+        for feature in modality.counting:
+            yield (f"modality {number}: feature {feature} counts the rows: an id? Leave it out")
+    classes = f"{len(seen.counts)} classes, of {min(seen.counts)} to {max(seen.counts)} rows"
+    yield f"{classes}; always the commonest is right in {100 * seen.majority:.3g} %"
+    if seen.largest_group > 1:
+        yield f"{seen.groups} groups of rows that belong together, up to {seen.largest_group} rows"
+    train, validation, test = seen.splits
+    drawn = "drawn anew in every draw" if seen.resplit else "as the file says"
+    yield f"splits {drawn}: {train} rows train, {validation} validate, {test} test"
+    for leak in seen.leaks[:_MOST_NAMED]:
+        yield (
+            f"feature {leak.feature} of modality {leak.modality} alone tells "
+            f"{100 * leak.accuracy:.3g} % of the labels: is it the label itself?"
+        )
+    if len(seen.leaks) > _MOST_NAMED:
+        yield f"and {len(seen.leaks) - _MOST_NAMED} features more that do"
+
+
+def _some(numbers: tuple[int, ...]) -> str:
+    named = ", ".join(map(str, numbers[:_MOST_NAMED]))
+    return named if len(numbers) <= _MOST_NAMED else f"{named}, ..."
+
+
+def _yaml(value: object) -> str:
+    """The value as YAML on one line; a string is quoted, which holds for any."""
+    return json.dumps(value, ensure_ascii=True)

@@ -1,0 +1,83 @@
+"""A data file as the subject of a study: what it is called, and what was seen of it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raysweep.advice.look import Seen, look
+from raysweep.advice.proposal import Proposal, propose
+from raysweep.advice.study_file import Rates, Subject
+from raysweep.data.registry import load
+from raysweep.data.views import Views
+from raysweep.errors import InputError
+from raysweep.kinds.forcing.study import ForcingStudy
+from raysweep.study import checks
+from raysweep.study.reader import checked_study
+from raysweep.study.spec import Training
+from raysweep.study.spec.fields import Scalar
+from raysweep.study.yaml_lines import read_document
+
+_DATASET = "arrays"
+DRAWS = 5
+DEFAULT_RATES = Rates(Training().learning_rate, Training().weight_decay)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A data file that was looked at.
+
+    Attributes:
+        subject: as the study says it.
+        views: its first draw.
+        seen: what was seen of it.
+        chosen: values of a study that fit it.
+    """
+
+    subject: Subject
+    views: Views
+    seen: Seen
+    chosen: Proposal
+
+
+def look_at(path: str | Path, given: Mapping[str, Scalar], name: str | None = None) -> Looked:
+    """Read a data file, and look at it.
+
+    Args:
+        path: of the file.
+        given: other parameters of the dataset, such as the column of the labels.
+        name: of the study; by default made from the file's.
+
+    Raises:
+        InputError: the file cannot be read, or is not what was said; lists all its faults.
+    """
+    where = Path(path)
+    data = {"path": str(where), **given}
+    views = load(_DATASET, {**data, "path": str(where.absolute())}, 0)
+    seen = look(views)
+    subject = Subject(name or _name(where), where.name, data, DRAWS if seen.resplit else 1)
+    return Looked(subject, views, seen, propose(seen))
+
+
+def _name(path: Path) -> str:
+    """A name that a study may have, as like the file's as can be."""
+    made = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.name.split(".")[0]).strip("-.")
+    return made or "study"
+
+
+def study_of(text: str, folder: Path) -> ForcingStudy:
+    """The study in the text of a study file, checked.
+
+    Args:
+        text: of the file.
+        folder: what its paths are relative to.
+
+    Raises:
+        InputError: it has faults; lists them all.
+    """
+    document = read_document(text)
+    study: Any = checked_study(document, "study", folder, checks.check, checks.resolve_files)
+    if not isinstance(study, ForcingStudy):
+        raise InputError(f"expected a forcing study, found one of kind {study.kind}")
+    return study

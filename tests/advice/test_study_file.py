@@ -1,0 +1,82 @@
+"""The study that `raysweep init` writes is valid as it is, whatever the file is called."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from raysweep.advice.budget import seconds_of
+from raysweep.advice.study_file import study_file
+from raysweep.advice.subject import DEFAULT_RATES, look_at, study_of
+from raysweep.cli import app
+from raysweep.errors import InputError
+
+
+def write(path, rows=120, classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(rows) % classes
+    np.savez(path, x1=rng.normal(size=(rows, 4)), x2=rng.normal(size=(rows, 3)), y=y)
+    return Path(path)
+
+
+def text_for(path):
+    looked = look_at(path, {})
+    return study_file(looked.subject, looked.seen, looked.chosen, DEFAULT_RATES, "the default")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plain.npz",
+        "with space.npz",
+        "café: #1.npz",
+        "010.npz",
+        "{{ 7*7 }}.npz",
+        "'\"\\ &a.npz",
+        "-.npz",
+    ],
+)
+def test_the_study_is_valid_and_names_the_file(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / name)
+    study = study_of(text_for(path), tmp_path)
+    assert study.data[0].axes["path"] == (str(path),)
+
+
+@pytest.mark.parametrize(("rows", "classes"), [(90, 2), (800, 5), (6000, 10)])
+def test_the_numbers_fit_the_rows(tmp_path, rows, classes):
+    study = study_of(text_for(write(tmp_path / "d.npz", rows, classes)), tmp_path)
+    train = round(0.7 * rows)
+    steps = study.training.epochs * -(-train // study.training.batch_size)
+    assert study.training.batch_size <= train
+    assert steps >= 1000
+    assert study.verdict.margin >= 0.5 / round(0.15 * rows)
+
+
+def test_init_writes_it_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "mine.npz")
+    run = CliRunner()
+    first = run.invoke(app, ["init", "mine.npz"])
+    assert first.exit_code == 0
+    assert "120 rows" in first.output
+    assert yaml.safe_load(Path("mine.yaml").read_text())["name"] == "mine"
+    assert run.invoke(app, ["validate", "mine.yaml"]).exit_code == 0
+    again = run.invoke(app, ["init", "mine.npz"])
+    assert isinstance(again.exception, InputError)
+    assert "mine.yaml: is there already" in str(again.exception)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("45", 45)]
+)
+def test_budgets(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5m", "ten", "10 minutes", "1d", "nan"])
+def test_no_budgets(text):
+    with pytest.raises(InputError, match="expected a duration, such as 90s, 10m or 1h"):
+        seconds_of(text)
