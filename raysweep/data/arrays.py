@@ -1,19 +1,18 @@
 """The user's own data: an ``.npz`` file with two modalities, labels and optionally the splits."""
 
-import contextlib
-import lzma
-import pickle
-import re
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from raysweep.data.dtypes import Array
+from raysweep.data.dtypes import as_text as _text
+from raysweep.data.dtypes import check_dtype as _check_dtype
+from raysweep.data.dtypes import check_modality as _check_modality
+from raysweep.data.dtypes import noted as _noted
+from raysweep.data.files.npz import read as _read
+from raysweep.data.labels import check_labels as _check_labels
 from raysweep.data.stratify import stratified_splits
 from raysweep.data.streams import stream
 from raysweep.data.views import Floats, Integers, Splits, Views, z_scaling
@@ -25,7 +24,6 @@ from raysweep.text import counted
 SPLIT_NAMES = ("train", "validation", "test")
 LEAST_ROWS_PER_CLASS = 10
 LEAST_ROWS_PER_SPLIT = 8
-MOST = 1e150  # squares, for the sd, stay finite
 
 PARAMETERS = (
     Option(
@@ -36,157 +34,6 @@ PARAMETERS = (
         required=True,
     ),
 )
-
-Array = NDArray[Any]
-
-
-UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    MemoryError,  # a damaged header asks for any size
-    RuntimeError,  # a zip with a password, or compressed in a way that Python does not know
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
-
-TEXT = ("y", "split")
-_UNKNOWN_DTYPE = re.compile(r"not a valid dtype descriptor: '(.*)'")
-
-
-def _read(path: str, faults: list[str]) -> dict[str, Array]:
-    """The arrays x1, x2, y and, if there, split, where readable. Pickles are refused."""
-    if not Path(path).is_file():
-        raise InputError("no such file, expected an .npz file (numpy.savez)")
-    with Path(path).open("rb") as file:
-        try:
-            archive = np.load(file, allow_pickle=False)
-        except (*UNREADABLE, pickle.UnpicklingError):
-            archive = None
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InputError("not an .npz file, expected one written by numpy.savez")
-        missing = [name for name in ("x1", "x2", "y") if name not in archive.files]
-        if missing:
-            faults.append(
-                f"no array {', '.join(missing)}; "
-                f"found {', '.join(archive.files) or 'none'}, expected x1 [n, d1], x2 [n, d2], "
-                "y [n] and, if wanted, split [n]"
-            )
-        found: dict[str, Array] = {}
-        for name in ("x1", "x2", "y", "split"):
-            if name in archive.files:
-                with _noted(faults):
-                    found[name] = _read_array(name, archive)
-        return found
-
-
-@contextlib.contextmanager
-def _noted(faults: list[str]) -> Iterator[None]:
-    """Note a fault and go on, so that all of a file's faults are told at once."""
-    try:
-        yield
-    except InputError as error:
-        faults.append(str(error))
-
-
-def _read_array(name: str, archive: np.lib.npyio.NpzFile) -> Array:
-    try:
-        array: Array = archive[name]
-    except UNREADABLE as error:
-        kind = "plain numbers or strings" if name in TEXT else "plain numbers"
-        if "allow_pickle" in str(error):
-            way = f"numpy.array(list({name}), dtype={'str' if name in TEXT else 'float'})"
-            raise InputError(
-                f"{name} is an object array (pickles are refused), expected {kind}; save {way}"
-            ) from error
-        unknown = _UNKNOWN_DTYPE.search(str(error))
-        if unknown:
-            raise InputError(f"{name} {_not_numpys(name, unknown[1])}") from error
-        raise InputError(f"{name} is unreadable, expected {kind}") from error
-    if not isinstance(array, np.ndarray):  # numpy hands out the bytes of what is no array
-        raise InputError(f"{name} is unreadable: no array of numpy, expected one (numpy.savez)")
-    return array
-
-
-def _not_numpys(name: str, dtype: object) -> str:
-    """What is wrong with an array of a type that another package has brought to numpy."""
-    way = {"y": "numpy.int64", "split": "str"}.get(name, "numpy.float32")
-    return (
-        f"has dtype {dtype}, bytes whose meaning the file does not say (bfloat16, float8 and int4 "
-        f"are stored so), expected {_EXPECTED[name]}; save {name}.astype({way})"
-    )
-
-
-_EXPECTED = {
-    "x1": "real numbers",
-    "x2": "real numbers",
-    "y": "integers or strings",
-    "split": "strings",
-}
-
-
-def _check_dtype(name: str, array: Array, kinds: str) -> None:
-    """An InputError that says how to save the array otherwise, unless it is of these kinds."""
-    if array.dtype.kind in kinds:
-        return
-    if array.dtype.kind == "V" and array.dtype.names is None:
-        raise InputError(f"{name} {_not_numpys(name, array.dtype)}")
-    way = ""
-    if array.dtype.names is not None and name not in TEXT:
-        way = f"; save numpy.lib.recfunctions.structured_to_unstructured({name})"
-    elif name == "y" and array.dtype.kind == "f" and np.equal(array, np.rint(array)).all():
-        way = "; save y.astype(int)"
-    raise InputError(f"{name} has dtype {array.dtype}, expected {_EXPECTED[name]}{way}")
-
-
-def _text(name: str, array: Array) -> Array:
-    """The array, its bytes read as UTF-8."""
-    if array.dtype.kind != "S":
-        return array
-    try:
-        return np.strings.decode(array, "utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{name} has bytes that are no text in UTF-8 ({error.object!r}), expected strings; "
-            f"save numpy.strings.decode({name}, ENCODING)"
-        ) from error
-
-
-def _check_modality(name: str, array: Array) -> Floats:
-    """The modality as float64, or an InputError that names what is wrong."""
-    _check_dtype(name, array, "fiub")
-    if array.ndim != 2 or 0 in array.shape:
-        raise InputError(
-            f"{name} has shape {array.shape}, expected 2-D [rows, features], none empty"
-        )
-    with np.errstate(over="ignore"):  # a long double that float64 has no number for is infinite
-        values = array.astype(np.float64)
-    if np.abs(values).max(initial=0.0, where=np.isfinite(values)) > MOST:
-        raise InputError(f"{name} has magnitudes above {MOST:g}, expected smaller ones")
-    faulty = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if faulty.size:
-        raise InputError(
-            f"{name} has NaN or infinity in {faulty.size} of {counted(len(values), 'row')}, "
-            f"first in row {faulty[0]}; expected finite numbers"
-        )
-    return values
-
-
-def _check_labels(labels: Array, rows: int) -> tuple[Integers, Array]:
-    """Labels as int64 0..c-1, and the c names in sorted order."""
-    if labels.ndim != 1 or len(labels) != rows:
-        raise InputError(
-            f"y has shape {labels.shape}, expected ({rows},), one label for each row of x1"
-        )
-    _check_dtype("y", labels, "iubUS")
-    labels = _text("y", labels)
-    if not rows:
-        raise InputError("y is empty, expected one label per row")
-    names, y = np.unique(labels, return_inverse=True)
-    if len(names) < 2:
-        raise InputError(f"y has one class ({names[0]!s}), expected at least two")
-    return y.reshape(-1).astype(np.int64), names
 
 
 def _given_splits(split: Array, rows: int | None, faults: list[str]) -> Splits:
