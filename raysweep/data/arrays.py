@@ -1,4 +1,4 @@
-"""The user's own data: an ``.npz`` file with two modalities, labels and optionally the splits."""
+"""The user's own data: a file with two to four modalities, labels and optionally the splits."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from raysweep.data.chosen import MODALITIES, USUAL, Wanted
+from raysweep.data.content import Content, read_content
 from raysweep.data.dtypes import Array
 from raysweep.data.dtypes import as_text as _text
 from raysweep.data.dtypes import check_dtype as _check_dtype
-from raysweep.data.dtypes import check_modality as _check_modality
 from raysweep.data.dtypes import noted as _noted
-from raysweep.data.files.npz import read as _read
 from raysweep.data.labels import check_labels as _check_labels
 from raysweep.data.stratify import stratified_splits
 from raysweep.data.streams import stream
-from raysweep.data.views import Floats, Integers, Splits, Views, z_scaling
+from raysweep.data.views import SCALINGS, Floats, Integers, Splits, Views, z_scaling
 from raysweep.errors import InputError
 from raysweep.plugins.options import Option
 from raysweep.study.spec.fields import listed
@@ -29,9 +29,53 @@ PARAMETERS = (
     Option(
         "path",
         None,
-        "an .npz file with x1 [n, d1], x2 [n, d2], y [n]",
+        "a file with x1 [n, d1], x2 [n, d2], y [n], or any other names; see docs/own_data.md",
         kind="path",
         required=True,
+    ),
+    *(
+        Option(
+            name,
+            None,
+            f"what is modality {k}: an array, or columns as names between commas or a pattern such "
+            f"as img_*; left out: {'x' + str(k) if k < 3 else f'x{k} if it is there'}",
+            kind="text",
+            optional=True,
+        )
+        for k, name in enumerate(MODALITIES, start=1)
+    ),
+    Option(
+        "modalities",
+        None,
+        "how many; left out: all that are named, or that the file has",
+        kind="int",
+        low=2,
+        high=4,
+        optional=True,
+    ),
+    Option("label", None, "the label; left out: y, or label", kind="text", optional=True),
+    Option(
+        "split",
+        None,
+        "words train, validation and test; left out: split if it is there",
+        kind="text",
+        optional=True,
+    ),
+    Option(
+        "groups",
+        None,
+        "ids, equal for rows that belong together; left out: groups if it is there",
+        kind="text",
+        optional=True,
+    ),
+    Option(
+        "scale",
+        None,
+        "of every feature, fitted on the training split: standard by mean and sd, robust by median "
+        "and quartiles; left out: standard",
+        kind="choice",
+        choices=tuple(SCALINGS),
+        optional=True,
     ),
 )
 
@@ -92,45 +136,75 @@ def _drawn_splits(y: Integers, names: Array, draw: int) -> Splits:
     return stratified_splits(y, len(y) - 2 * held_out, held_out, held_out, source)
 
 
-def arrays(*, path: str, draw: int = 0) -> Views:
-    """Read an ``.npz`` file with x1 [n, d1], x2 [n, d2], labels y [n] and, if wanted, split [n].
+def arrays(
+    *,
+    path: str,
+    modality_1: str | None = None,
+    modality_2: str | None = None,
+    modality_3: str | None = None,
+    modality_4: str | None = None,
+    modalities: int | None = None,
+    label: str | None = None,
+    split: str | None = None,
+    groups: str | None = None,
+    scale: str | None = None,
+    draw: int = 0,
+) -> Views:
+    """Read a file with two to four modalities [n, d], labels [n] and, if wanted, splits [n].
 
-    Labels are integers or strings; classes are numbered in sorted order. ``split`` holds the words
-    train, validation and test; without it the rows are split 70 / 15 / 15, stratified by class,
-    anew in every draw. Bytes are read as UTF-8. Features are z-scored with the training split's
-    statistics.
+    Labels may have any usual form (`raysweep.data.labels`); classes are numbered in sorted order.
+    ``split`` holds the words train, validation and test; without it the rows are split 70 / 15 /
+    15, stratified by class, anew in every draw. Bytes are read as UTF-8. Features are scaled with
+    the training split's statistics.
+
+    Args:
+        path: of a file or folder that `raysweep.data.files.opened` knows.
+        modality_1: what is modality 1, and so on; see PARAMETERS.
+        modality_2: what is modality 2.
+        modality_3: what is modality 3.
+        modality_4: what is modality 4.
+        modalities: how many, 2 to 4; all that are named or found by default.
+        label: what is the label.
+        split: what the splits are.
+        groups: what says which rows belong together.
+        scale: ``standard`` (by default), ``robust`` or ``none``.
+        draw: which splits.
 
     Raises:
         InputError: one message with the file and all its faults: the array, what it holds and what
             would be right.
     """
+    named = (modality_1, modality_2, modality_3, modality_4)
+    wanted = Wanted(named, modalities, label, split, groups)
     faults: list[str] = []
     views = None
     with _noted(faults):
-        views = _views(_read(path, faults), draw, faults)
+        views = _views(read_content(path, wanted, faults), draw, scale, faults)
     if views is None:
         raise InputError(f"{path}: {'; '.join(faults)}")
-    return replace(views, characteristics={"file": Path(path).name})
+    facts: dict[str, int | float | str] = {"file": Path(path).name}
+    if not wanted.named and views.names != USUAL[: len(views.names)]:
+        facts |= dict(zip(MODALITIES, views.names, strict=False))
+    return replace(views, characteristics=facts)
 
 
-def still_draws(path: str, draws: Iterable[int]) -> list[str]:
+def still_draws(parameters: Mapping[str, object], draws: Iterable[int]) -> list[str]:
     """What is wrong with draws in whose training split a modality does not vary.
 
     Args:
-        path: a file that `arrays` takes in another draw.
+        parameters: those of a file that `arrays` takes in another draw.
         draws: those to look at.
     """
-    content = _read(path, [])
-    if "split" in content:
+    content = read_content(str(parameters["path"]), Wanted.of(parameters), [])
+    if content.has_split or content.label is None:
         return []
-    y, names = _check_labels(content["y"], len(content["x1"]))
-    sides = {name: _check_modality(name, content[name]) for name in ("x1", "x2")}
+    y, names = _check_labels(content.label, len(next(iter(content.modalities.values()))))
     trained = {draw: _drawn_splits(y, names, draw).train for draw in draws}
     still = {
         name: [draw for draw, train in trained.items() if not _varies(x, train)]
-        for name, x in sides.items()
+        for name, x in content.modalities.items()
     }
-    return [f"{path}: {_still(name, of)}" for name, of in still.items() if of]
+    return [f"{parameters['path']}: {_still(name, of)}" for name, of in still.items() if of]
 
 
 def _varies(x: Floats, train: Integers) -> bool:
@@ -148,53 +222,46 @@ def _still(name: str, draws: Sequence[int]) -> str:
     )
 
 
-def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> Views | None:
+def _views(content: Content, draw: int, scale: str | None, faults: list[str]) -> Views | None:
     """The views, or None where faults are noted.
 
     Raises:
         InputError: a fault behind which no others can be found.
     """
-    sides: dict[str, Floats] = {}
-    for name in ("x1", "x2"):
-        if name in content:
-            with _noted(faults):
-                sides[name] = _check_modality(name, content[name])
-    lengths = {k: len(x) for k, x in content.items() if k in ("x1", "x2") and x.ndim}
-    if len(set(lengths.values())) > 1:
-        faults.append(
-            f"x1 has {counted(lengths['x1'], 'row')} and x2 {lengths['x2']}, "
-            "expected as many of both"
-        )
     y: Integers | None = None
     names: Array | None = None
     splits: Splits | None = None
-    rows = next(iter(lengths.values()), None)
+    rows = next(iter(content.lengths.values()), None)
     with _noted(faults):
-        if rows is not None and "y" in content:
-            y, names = _check_labels(content["y"], rows)
+        if rows is not None and content.label is not None:
+            y, names = _check_labels(
+                content.label, rows, content.label_name, next(iter(content.lengths))
+            )
     with _noted(faults):
-        if "split" in content:
+        if content.split is not None:
             if draw > 0:
                 faults.append(
                     f"has its own splits, so draw is {draw} but expected 0 (one draw); "
                     "leave out the array split to draw splits"
                 )
-            splits = _given_splits(content["split"], rows, faults)
-        elif y is not None and names is not None:
+            splits = _given_splits(content.split, rows, faults)
+        elif y is not None and names is not None and not content.has_split:
             splits = _drawn_splits(y, names, draw)
     with _noted(faults):
-        if "split" in content and splits is not None and y is not None and names is not None:
+        if content.has_split and splits is not None and y is not None and names is not None:
             _check_classes(y, names, splits.train)
     # Splits that a fault was found in may not fit the rows.
     if splits is not None and not faults:
-        draws = () if "split" in content else (draw,)
-        still = [name for name, x in sides.items() if not _varies(x, splits.train)]
+        draws = () if content.has_split else (draw,)
+        still = [name for name, x in content.modalities.items() if not _varies(x, splits.train)]
         faults += [_still(name, draws) for name in still]
     if faults or y is None or names is None or splits is None:
         return None
+    scaling = SCALINGS[scale or "standard"]
     return Views(
-        inputs=tuple(z_scaling(x[splits.train])(x) for x in (sides["x1"], sides["x2"])),
+        inputs=tuple(scaling(x[splits.train])(x) for x in content.modalities.values()),
         y=y,
         classes=len(names),
         splits=splits,
+        names=content.names,
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,31 @@ from raysweep.text import counted
 Array = NDArray[Any]
 
 MOST = 1e150  # squares, for the sd, stay finite
-TEXT = ("y", "split")
 
-_EXPECTED = {
-    "x1": "real numbers",
-    "x2": "real numbers",
-    "y": "integers or strings",
-    "split": "strings",
-}
+
+class Role(Enum):
+    """What an array is for: what it may hold, and the type to save it with where it does not."""
+
+    FEATURES = "real numbers", "numpy.float32"
+    LABEL = "integers or strings", "numpy.int64"
+    TEXT = "strings", "str"
+
+    @property
+    def expected(self) -> str:
+        """What it may hold, in words."""
+        return self.value[0]
+
+    @property
+    def dtype(self) -> str:
+        """The type to save it with, as Python."""
+        return self.value[1]
+
+    @classmethod
+    def of(cls, kinds: str) -> "Role":
+        """The role of what may be of these kinds of NumPy."""
+        if "U" not in kinds:
+            return cls.FEATURES
+        return cls.LABEL if "i" in kinds else cls.TEXT
 
 
 @contextlib.contextmanager
@@ -33,27 +51,34 @@ def noted(faults: list[str]) -> Iterator[None]:
         faults.append(str(error))
 
 
-def not_numpys(name: str, dtype: object) -> str:
+def not_numpys(name: str, dtype: object, role: Role) -> str:
     """What is wrong with an array of a type that another package has brought to numpy."""
-    way = {"y": "numpy.int64", "split": "str"}.get(name, "numpy.float32")
     return (
-        f"has dtype {dtype}, bytes whose meaning the file does not say (bfloat16, float8 and int4 "
-        f"are stored so), expected {_EXPECTED[name]}; save {name}.astype({way})"
+        f"{name} has dtype {dtype}, bytes whose meaning the file does not say (bfloat16, float8 "
+        f"and int4 are stored so), expected {role.expected}; save {name}.astype({role.dtype})"
     )
 
 
 def check_dtype(name: str, array: Array, kinds: str) -> None:
-    """An InputError that says how to save the array otherwise, unless it is of these kinds."""
+    """Whether the array is of these kinds.
+
+    Args:
+        name: of the array, for messages.
+        array: any.
+        kinds: letters of `numpy.dtype.kind`.
+
+    Raises:
+        InputError: it is not; the message says how to save it otherwise.
+    """
     if array.dtype.kind in kinds:
         return
+    role = Role.of(kinds)
     if array.dtype.kind == "V" and array.dtype.names is None:
-        raise InputError(f"{name} {not_numpys(name, array.dtype)}")
+        raise InputError(not_numpys(name, array.dtype, role))
     way = ""
-    if array.dtype.names is not None and name not in TEXT:
+    if array.dtype.names is not None and role is Role.FEATURES:
         way = f"; save numpy.lib.recfunctions.structured_to_unstructured({name})"
-    elif name == "y" and array.dtype.kind == "f" and np.equal(array, np.rint(array)).all():
-        way = "; save y.astype(int)"
-    raise InputError(f"{name} has dtype {array.dtype}, expected {_EXPECTED[name]}{way}")
+    raise InputError(f"{name} has dtype {array.dtype}, expected {role.expected}{way}")
 
 
 def as_text(name: str, array: Array) -> Array:
@@ -74,14 +99,19 @@ def as_text(name: str, array: Array) -> Array:
 
 
 def check_modality(name: str, array: Array) -> Floats:
-    """The modality as float64, or an InputError that names what is wrong."""
+    """The modality as [n, d] float64.
+
+    Raises:
+        InputError: what is wrong with it.
+    """
     check_dtype(name, array, "fiub")
     if array.ndim != 2 or 0 in array.shape:
         raise InputError(
             f"{name} has shape {array.shape}, expected 2-D [rows, features], none empty"
         )
     with np.errstate(over="ignore"):  # a long double that float64 has no number for is infinite
-        values = array.astype(np.float64)
+        # In one order in memory, on which the rounding of sums depends.
+        values = array.astype(np.float64, order="C")
     if np.abs(values).max(initial=0.0, where=np.isfinite(values)) > MOST:
         raise InputError(f"{name} has magnitudes above {MOST:g}, expected smaller ones")
     faulty = np.flatnonzero(~np.isfinite(values).all(axis=1))

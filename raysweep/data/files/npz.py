@@ -1,15 +1,17 @@
-"""Archives that ``numpy.savez`` wrote."""
+"""Archives that ``numpy.savez`` wrote, and folders of files that ``numpy.save`` wrote."""
 
 import lzma
 import pickle
 import re
 import zipfile
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from raysweep.data.dtypes import TEXT, Array, not_numpys, noted
+from raysweep.data.dtypes import Array, Role, not_numpys, noted
 from raysweep.errors import InputError
 
 UNREADABLE = (
@@ -24,52 +26,110 @@ UNREADABLE = (
 )
 
 _UNKNOWN_DTYPE = re.compile(r"not a valid dtype descriptor: '(.*)'")
+_OBJECTS = ("allow_pickle", "Python objects")
 
 
-def read(path: str, faults: list[str]) -> dict[str, Array]:
-    """The arrays x1, x2, y and, if there, split, where readable. Pickles are refused.
+@dataclass(frozen=True)
+class Npz:
+    """An ``.npz`` file, whose arrays are read one by one."""
 
-    Raises:
-        InputError: no such archive.
-    """
-    if not Path(path).is_file():
-        raise InputError("no such file, expected an .npz file (numpy.savez)")
-    with Path(path).open("rb") as file:
+    path: str
+    names: tuple[str, ...]
+    noun: str = "array"
+
+    @classmethod
+    def open(cls, path: str) -> "Npz":
+        """The archive at a path.
+
+        Raises:
+            InputError: there is none.
+        """
+        if not Path(path).is_file():
+            raise InputError("no such file, expected an .npz file (numpy.savez)")
         try:
-            archive = np.load(file, allow_pickle=False)
+            archive = np.load(path, allow_pickle=False)
         except (*UNREADABLE, pickle.UnpicklingError):
             archive = None
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise InputError("not an .npz file, expected one written by numpy.savez")
-        missing = [name for name in ("x1", "x2", "y") if name not in archive.files]
-        if missing:
-            faults.append(
-                f"no array {', '.join(missing)}; "
-                f"found {', '.join(archive.files) or 'none'}, expected x1 [n, d1], x2 [n, d2], "
-                "y [n] and, if wanted, split [n]"
-            )
+        with archive:
+            return cls(path, tuple(archive.files))
+
+    def dimensions(self, name: str) -> int | None:
+        """See `Source.dimensions`."""
+        with np.load(self.path, allow_pickle=False) as archive:
+            try:
+                with archive.zip.open(f"{name}.npy") as member:
+                    version = np.lib.format.read_magic(member)
+                    if version == (1, 0):
+                        return len(np.lib.format.read_array_header_1_0(member)[0])
+                    return len(np.lib.format.read_array_header_2_0(member)[0])
+            except (*UNREADABLE, KeyError):
+                return None
+
+    def read(self, names: Sequence[str], role: Role, faults: list[str]) -> dict[str, Array]:
+        """See `Source.read`."""
         found: dict[str, Array] = {}
-        for name in ("x1", "x2", "y", "split"):
-            if name in archive.files:
+        with np.load(self.path, allow_pickle=False) as archive:
+            for name in names:
                 with noted(faults):
-                    found[name] = _read_array(name, archive)
+                    try:
+                        found[name] = _array(name, archive[name])
+                    except UNREADABLE as error:
+                        raise _fault(name, error, role) from error
         return found
 
 
-def _read_array(name: str, archive: np.lib.npyio.NpzFile) -> Array:
-    try:
-        array: Array = archive[name]
-    except UNREADABLE as error:
-        kind = "plain numbers or strings" if name in TEXT else "plain numbers"
-        if "allow_pickle" in str(error):
-            way = f"numpy.array(list({name}), dtype={'str' if name in TEXT else 'float'})"
-            raise InputError(
-                f"{name} is an object array (pickles are refused), expected {kind}; save {way}"
-            ) from error
-        unknown = _UNKNOWN_DTYPE.search(str(error))
-        if unknown:
-            raise InputError(f"{name} {not_numpys(name, unknown[1])}") from error
-        raise InputError(f"{name} is unreadable, expected {kind}") from error
-    if not isinstance(array, np.ndarray):  # numpy hands out the bytes of what is no array
+@dataclass(frozen=True)
+class NpyFolder:
+    """A folder of ``.npy`` files, each mapped into memory; ``x1.npy`` is the array x1."""
+
+    path: str
+    names: tuple[str, ...]
+    noun: str = "array"
+
+    @classmethod
+    def open(cls, path: str) -> "NpyFolder":
+        """The files of a folder, by name."""
+        return cls(path, tuple(sorted(file.stem for file in Path(path).glob("*.npy"))))
+
+    def dimensions(self, name: str) -> int | None:
+        """See `Source.dimensions`."""
+        try:
+            return self._mapped(name).ndim
+        except (*UNREADABLE, InputError):
+            return None
+
+    def read(self, names: Sequence[str], role: Role, faults: list[str]) -> dict[str, Array]:
+        """See `Source.read`."""
+        found: dict[str, Array] = {}
+        for name in names:
+            with noted(faults):
+                try:
+                    found[name] = self._mapped(name)
+                except (*UNREADABLE, pickle.UnpicklingError) as error:
+                    raise _fault(name, error, role) from error
+        return found
+
+    def _mapped(self, name: str) -> Array:
+        file = Path(self.path) / f"{name}.npy"
+        return _array(name, np.load(file, mmap_mode="r", allow_pickle=False))
+
+
+def _array(name: str, found: object) -> Array:
+    if not isinstance(found, np.ndarray):  # numpy hands out the bytes of what is no array
         raise InputError(f"{name} is unreadable: no array of numpy, expected one (numpy.savez)")
-    return array
+    return found
+
+
+def _fault(name: str, error: BaseException, role: Role) -> InputError:
+    kind = "plain numbers" if role is Role.FEATURES else "plain numbers or strings"
+    if any(words in str(error) for words in _OBJECTS):
+        way = f"numpy.array(list({name}), dtype={'float' if role is Role.FEATURES else 'str'})"
+        return InputError(
+            f"{name} is an object array (pickles are refused), expected {kind}; save {way}"
+        )
+    unknown = _UNKNOWN_DTYPE.search(str(error))
+    if unknown:
+        return InputError(not_numpys(name, unknown[1], role))
+    return InputError(f"{name} is unreadable, expected {kind}")
