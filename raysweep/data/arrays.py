@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from raysweep.data.chosen import MODALITIES, USUAL, Wanted
-from raysweep.data.content import Content, read_content
+from raysweep.data.content import Content, read_content, uneven
 from raysweep.data.dtypes import Array
 from raysweep.data.dtypes import as_text as _text
 from raysweep.data.dtypes import check_dtype as _check_dtype
@@ -207,6 +207,14 @@ def still_draws(parameters: Mapping[str, object], draws: Iterable[int]) -> list[
     return [f"{parameters['path']}: {_still(name, of)}" for name, of in still.items() if of]
 
 
+def unusable(content: Content) -> list[str]:
+    """What is wrong with content for any study, as far as it can be read."""
+    faults: list[str] = []
+    with _noted(faults):
+        _views(content, 0, None, faults)
+    return faults
+
+
 def _varies(x: Floats, train: Integers) -> bool:
     """Whether anything of the modality is left once it is scaled."""
     # Mostly the first few rows tell, which is much less to look at.
@@ -232,6 +240,8 @@ def _views(content: Content, draw: int, scale: str | None, faults: list[str]) ->
     names: Array | None = None
     splits: Splits | None = None
     rows = next(iter(content.lengths.values()), None)
+    if len(set(content.lengths.values())) > 1:
+        faults.append(uneven(content.lengths))
     with _noted(faults):
         if rows is not None and content.label is not None:
             y, names = _check_labels(

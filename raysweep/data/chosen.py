@@ -114,7 +114,7 @@ def choose(source: Source, wanted: Wanted, faults: list[str]) -> Chosen:
     missing = [n for n in USUAL[:2] if not (named or modalities) and n not in source.names]
     if label is None and wanted.label is None:
         missing.append(LABELS[0])
-    if missing and named:
+    if missing and (named or (modalities and source.noun == "column")):
         found = listed(prefixes(source.names))
         faults.append(f"no {source.noun} y or label; found {found}, expected label: NAME")
     elif missing:
@@ -230,10 +230,12 @@ def _members(source: Source, key: str, text: str) -> tuple[str, ...]:
 
 
 def _unknown(source: Source, key: str, word: str) -> str:
-    close = difflib.get_close_matches(word, source.names, n=1)
-    meant = f"did you mean {close[0]}? " if close else ""
+    lower = {name.lower(): name for name in source.names}
+    close = difflib.get_close_matches(word.lower(), lower, n=1)
+    meant = f"did you mean {lower[close[0]]}? " if close else ""
     what = f"no {source.noun} is called {word}" if word else "a name is empty"
-    return f"{key}: {what} ({meant}found {listed(prefixes(source.names)) or 'none'})"
+    found = source.names if source.noun == "array" else prefixes(source.names)
+    return f"{key}: {what} ({meant}found {listed(found) or 'none'})"
 
 
 def _nothing(source: Source, missing: Sequence[str], taken: set[str]) -> str:

@@ -59,14 +59,17 @@ def read_content(path: str, wanted: Wanted, faults: list[str]) -> Content:
     lengths: dict[str, int] = {}
     for part in chosen.modalities:
         with noted(faults):
-            arrays = source.read(part.members, Role.FEATURES, faults)
+            found: list[str] = []
+            arrays = source.read(part.members, Role.FEATURES, found)
+            faults += found[:_MOST_TOLD]
+            if len(found) > _MOST_TOLD:
+                more = counted(len(found) - _MOST_TOLD, f"more {source.noun}")
+                faults.append(f"and {more} of {part.name} cannot be read")
             if len(arrays) == len(part.members):
                 joined = _joined(source, part, arrays)
                 if joined.ndim:
                     lengths[part.name] = len(joined)
                 modalities[part.name] = _checked(part, joined)
-    if len(set(lengths.values())) > 1:
-        faults.append(_uneven(lengths))
     label = None
     if chosen.label is not None:
         arrays = source.read(chosen.label.members, Role.LABEL, faults)
@@ -113,7 +116,7 @@ def _joined(source: Source, part: Part, arrays: dict[str, Array]) -> Array:
         )
     rows = {name: len(arrays[name]) for name in part.members}
     if len(set(rows.values())) > 1:
-        raise InputError(f"{part.name}: {_uneven(rows)}")
+        raise InputError(f"{part.name}: {uneven(rows)}")
     return np.concatenate([x[:, None] if x.ndim == 1 else x for x in columns], axis=1)
 
 
@@ -132,7 +135,7 @@ def _checked(part: Part, joined: Array) -> Floats:
         raise InputError(f"{error} (in {noun} {listed(faulty, _MOST_TOLD)})") from error
 
 
-def _uneven(rows: dict[str, int]) -> str:
+def uneven(rows: dict[str, int]) -> str:
     """What is wrong with arrays of different lengths."""
     names = list(rows)
     # Those that are as long as the first are no news.

@@ -65,7 +65,7 @@ def _whole(name: str, labels: Array) -> Integers:
             f"classes; save numpy.digitize({name}, numpy.quantile({name}, [0.33, 0.67])) to "
             "predict thirds"
         )
-    if np.abs(labels).max() > MOST_WHOLE:
+    if np.abs(labels).astype(np.float64).max() > MOST_WHOLE:
         raise InputError(
             f"{name} has floats above 2**53, of which not all integers can be told apart; save "
             f"{name}.astype(str)"

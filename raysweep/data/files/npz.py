@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,13 +47,13 @@ class Npz:
         """
         if not Path(path).is_file():
             raise InputError("no such file, expected an .npz file (numpy.savez)")
-        try:
-            archive = np.load(path, allow_pickle=False)
-        except (*UNREADABLE, pickle.UnpicklingError):
-            archive = None
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InputError("not an .npz file, expected one written by numpy.savez")
-        with archive:
+        with Path(path).open("rb") as file:
+            try:
+                archive = np.load(file, allow_pickle=False)
+            except (*UNREADABLE, pickle.UnpicklingError):
+                archive = None
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError("not an .npz file, expected one written by numpy.savez")
             return cls(path, tuple(archive.files))
 
     def dimensions(self, name: str) -> int | None:
@@ -74,9 +75,10 @@ class Npz:
             for name in names:
                 with noted(faults):
                     try:
-                        found[name] = _array(name, archive[name])
+                        array = archive[name]
                     except UNREADABLE as error:
                         raise _fault(name, error, role) from error
+                    found[name] = _array(name, array)
         return found
 
 
@@ -96,8 +98,8 @@ class NpyFolder:
     def dimensions(self, name: str) -> int | None:
         """See `Source.dimensions`."""
         try:
-            return self._mapped(name).ndim
-        except (*UNREADABLE, InputError):
+            return int(self._mapped(name).ndim)
+        except (*UNREADABLE, pickle.UnpicklingError, AttributeError):
             return None
 
     def read(self, names: Sequence[str], role: Role, faults: list[str]) -> dict[str, Array]:
@@ -106,14 +108,14 @@ class NpyFolder:
         for name in names:
             with noted(faults):
                 try:
-                    found[name] = self._mapped(name)
+                    array = self._mapped(name)
                 except (*UNREADABLE, pickle.UnpicklingError) as error:
                     raise _fault(name, error, role) from error
+                found[name] = _array(name, array)
         return found
 
-    def _mapped(self, name: str) -> Array:
-        file = Path(self.path) / f"{name}.npy"
-        return _array(name, np.load(file, mmap_mode="r", allow_pickle=False))
+    def _mapped(self, name: str) -> Any:
+        return np.load(Path(self.path) / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
 
 def _array(name: str, found: object) -> Array:

@@ -51,7 +51,7 @@ def open_source(path: str) -> Source:
         return _BY_SUFFIX[suffix](path)
     with place.open("rb") as file:
         start = file.read(4)
-    if start in _BY_MAGIC:
+    if start in _BY_MAGIC and suffix not in _WAYS:
         return _BY_MAGIC[start](path)
     what = f"an unknown kind of file ({suffix})" if suffix else "an unknown kind of file"
     way = _WAYS.get(suffix, "")

@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,13 @@ _MOST_HEADER = 2**24
 
 @dataclass(frozen=True)
 class Csv:
-    """A table of text: its first line names the columns. It is read as a whole, when first asked.
+    """A table of text, read as a whole: its first line names the columns.
 
     The types of columns are inferred from all of their rows. Text is UTF-8.
     """
 
-    path: str
+    table: Any
     header: tuple[str, ...]
-    delimiter: str
     noun: str = "column"
 
     @classmethod
@@ -43,7 +41,7 @@ class Csv:
         """The table at a path.
 
         Raises:
-            InputError: its first line does not name columns.
+            InputError: its first line does not name columns, or it is no table.
         """
         try:
             with pa.input_stream(path) as stream:
@@ -62,7 +60,7 @@ class Csv:
                 f"its first line holds numbers ({listed(header, 5)}), expected the names of the "
                 "columns; save with DataFrame.to_csv(..., header=[...], index=False)"
             )
-        return cls(path, header, delimiter)
+        return cls(_parsed(path, delimiter).rename_columns(list(header)), header)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,29 +73,8 @@ class Csv:
 
     def read(self, names: Sequence[str], role: Role, faults: list[str]) -> dict[str, Array]:
         """See `Source.read`."""
-        chosen = self._table.select([self.header.index(name) for name in names])
+        chosen = self.table.select([self.header.index(name) for name in names])
         return read_columns(chosen, names, role, faults, "empty or NA")
-
-    @cached_property
-    def _table(self) -> Any:
-        try:
-            table = pa.csv.read_csv(
-                self.path,
-                parse_options=pa.csv.ParseOptions(
-                    delimiter=self.delimiter, newlines_in_values=True
-                ),
-                convert_options=pa.csv.ConvertOptions(
-                    null_values=list(MISSING),
-                    strings_can_be_null=True,
-                    quoted_strings_can_be_null=False,
-                ),
-            )
-        except (pa.ArrowException, OSError) as error:
-            words = " ".join(str(error).split())
-            raise InputError(
-                f"is no CSV table ({words}), expected as many values in every line"
-            ) from (error)
-        return table.rename_columns(list(self.header))
 
 
 @dataclass(frozen=True)
@@ -158,3 +135,20 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _parsed(path: str, delimiter: str) -> Any:
+    try:
+        return pa.csv.read_csv(
+            path,
+            parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(
+                null_values=list(MISSING),
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+    except (pa.ArrowException, OSError) as error:
+        words = " ".join(str(error).split())
+        message = f"is no CSV table ({words}), expected as many values in every line"
+        raise InputError(message) from error
