@@ -25,6 +25,13 @@ SPLIT_NAMES = ("train", "validation", "test")
 LEAST_ROWS_PER_CLASS = 10
 LEAST_ROWS_PER_SPLIT = 8
 
+_MEANINGS = (
+    "what is modality 1: an array, or columns, as names between commas or a pattern such as img_*; "
+    "left out: x1",
+    "what is modality 2; left out: x2",
+    "what is modality 3; left out: x3 if it is there",
+    "what is modality 4; left out: x4 if it is there",
+)
 PARAMETERS = (
     Option(
         "path",
@@ -37,12 +44,11 @@ PARAMETERS = (
         Option(
             name,
             None,
-            f"what is modality {k}: an array, or columns as names between commas or a pattern such "
-            f"as img_*; left out: {'x' + str(k) if k < 3 else f'x{k} if it is there'}",
+            meaning,
             kind="text",
             optional=True,
         )
-        for k, name in enumerate(MODALITIES, start=1)
+        for name, meaning in zip(MODALITIES, _MEANINGS, strict=True)
     ),
     Option(
         "modalities",
@@ -185,6 +191,8 @@ def arrays(
     facts: dict[str, int | float | str] = {"file": Path(path).name}
     if not wanted.named and views.names != USUAL[: len(views.names)]:
         facts |= dict(zip(MODALITIES, views.names, strict=False))
+    if label is not None:
+        facts["target"] = label
     return replace(views, characteristics=facts)
 
 

@@ -17,6 +17,8 @@ MODALITIES = tuple(f"modality_{k}" for k in range(1, 5))
 USUAL = ("x1", "x2", "x3", "x4")
 LABELS = ("y", "label")
 SPLIT, GROUPS = "split", "groups"
+PLACES = ("label", SPLIT, GROUPS)
+"""Parameters that say where something stands in a file, and nothing of the data themselves."""
 
 
 @dataclass(frozen=True)
