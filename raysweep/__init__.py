@@ -27,6 +27,7 @@ __all__ = [
     "metrics",
     "open_run",
     "run",
+    "save_data",
     "seed_everything",
 ]
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import raysweep.losses as losses
     import raysweep.metrics as metrics
     import raysweep_analysis as analysis
+    from raysweep.api.own_data import save_data
     from raysweep.api.run import Run, open_run, run
     from raysweep.api.study import Study, load_study
     from raysweep.errors import InputError
@@ -52,6 +54,7 @@ _MEMBERS = {
     "measure": "raysweep.metrics.measurement",
     "open_run": "raysweep.api.run",
     "run": "raysweep.api.run",
+    "save_data": "raysweep.api.own_data",
     "seed_everything": "raysweep.kinds.trial.seeding",
 }
 

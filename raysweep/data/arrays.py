@@ -1,22 +1,21 @@
-"""The user's own data: an ``.npz`` file with two modalities, labels and optionally the splits."""
+"""The user's own data: a file with two to four modalities, labels and optionally the splits."""
 
-import contextlib
-import lzma
-import pickle
-import re
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from raysweep.data.chosen import MODALITIES, USUAL, Wanted
+from raysweep.data.content import Content, read_content, uneven
+from raysweep.data.dtypes import Array
+from raysweep.data.dtypes import as_text as _text
+from raysweep.data.dtypes import check_dtype as _check_dtype
+from raysweep.data.dtypes import noted as _noted
+from raysweep.data.labels import check_labels as _check_labels
 from raysweep.data.stratify import stratified_splits
 from raysweep.data.streams import stream
-from raysweep.data.views import Floats, Integers, Splits, Views, z_scaling
+from raysweep.data.views import SCALINGS, Floats, Integers, Splits, Views, z_scaling
 from raysweep.errors import InputError
 from raysweep.plugins.options import Option
 from raysweep.study.spec.fields import listed
@@ -25,168 +24,66 @@ from raysweep.text import counted
 SPLIT_NAMES = ("train", "validation", "test")
 LEAST_ROWS_PER_CLASS = 10
 LEAST_ROWS_PER_SPLIT = 8
-MOST = 1e150  # squares, for the sd, stay finite
 
+_MEANINGS = (
+    "what is modality 1: an array, or columns, as names between commas or a pattern such as img_*; "
+    "left out: x1",
+    "what is modality 2; left out: x2",
+    "what is modality 3; left out: x3 if it is there",
+    "what is modality 4; left out: x4 if it is there",
+)
 PARAMETERS = (
     Option(
         "path",
         None,
-        "an .npz file with x1 [n, d1], x2 [n, d2], y [n]",
+        "a file with x1 [n, d1], x2 [n, d2], y [n], or any other names; see docs/own_data.md",
         kind="path",
         required=True,
     ),
+    *(
+        Option(
+            name,
+            None,
+            meaning,
+            kind="text",
+            optional=True,
+        )
+        for name, meaning in zip(MODALITIES, _MEANINGS, strict=True)
+    ),
+    Option(
+        "modalities",
+        None,
+        "how many; left out: all that are named, or that the file has",
+        kind="int",
+        low=2,
+        high=4,
+        optional=True,
+    ),
+    Option("label", None, "the label; left out: y, or label", kind="text", optional=True),
+    Option(
+        "split",
+        None,
+        "words train, validation and test; left out: split if it is there",
+        kind="text",
+        optional=True,
+    ),
+    Option(
+        "groups",
+        None,
+        "ids, equal for rows that belong together; left out: groups if it is there",
+        kind="text",
+        optional=True,
+    ),
+    Option(
+        "scale",
+        None,
+        "of every feature, fitted on the training split: standard by mean and sd, robust by median "
+        "and quartiles; left out: standard",
+        kind="choice",
+        choices=tuple(SCALINGS),
+        optional=True,
+    ),
 )
-
-Array = NDArray[Any]
-
-
-UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    MemoryError,  # a damaged header asks for any size
-    RuntimeError,  # a zip with a password, or compressed in a way that Python does not know
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
-
-TEXT = ("y", "split")
-_UNKNOWN_DTYPE = re.compile(r"not a valid dtype descriptor: '(.*)'")
-
-
-def _read(path: str, faults: list[str]) -> dict[str, Array]:
-    """The arrays x1, x2, y and, if there, split, where readable. Pickles are refused."""
-    if not Path(path).is_file():
-        raise InputError("no such file, expected an .npz file (numpy.savez)")
-    with Path(path).open("rb") as file:
-        try:
-            archive = np.load(file, allow_pickle=False)
-        except (*UNREADABLE, pickle.UnpicklingError):
-            archive = None
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InputError("not an .npz file, expected one written by numpy.savez")
-        missing = [name for name in ("x1", "x2", "y") if name not in archive.files]
-        if missing:
-            faults.append(
-                f"no array {', '.join(missing)}; "
-                f"found {', '.join(archive.files) or 'none'}, expected x1 [n, d1], x2 [n, d2], "
-                "y [n] and, if wanted, split [n]"
-            )
-        found: dict[str, Array] = {}
-        for name in ("x1", "x2", "y", "split"):
-            if name in archive.files:
-                with _noted(faults):
-                    found[name] = _read_array(name, archive)
-        return found
-
-
-@contextlib.contextmanager
-def _noted(faults: list[str]) -> Iterator[None]:
-    """Note a fault and go on, so that all of a file's faults are told at once."""
-    try:
-        yield
-    except InputError as error:
-        faults.append(str(error))
-
-
-def _read_array(name: str, archive: np.lib.npyio.NpzFile) -> Array:
-    try:
-        array: Array = archive[name]
-    except UNREADABLE as error:
-        kind = "plain numbers or strings" if name in TEXT else "plain numbers"
-        if "allow_pickle" in str(error):
-            way = f"numpy.array(list({name}), dtype={'str' if name in TEXT else 'float'})"
-            raise InputError(
-                f"{name} is an object array (pickles are refused), expected {kind}; save {way}"
-            ) from error
-        unknown = _UNKNOWN_DTYPE.search(str(error))
-        if unknown:
-            raise InputError(f"{name} {_not_numpys(name, unknown[1])}") from error
-        raise InputError(f"{name} is unreadable, expected {kind}") from error
-    if not isinstance(array, np.ndarray):  # numpy hands out the bytes of what is no array
-        raise InputError(f"{name} is unreadable: no array of numpy, expected one (numpy.savez)")
-    return array
-
-
-def _not_numpys(name: str, dtype: object) -> str:
-    """What is wrong with an array of a type that another package has brought to numpy."""
-    way = {"y": "numpy.int64", "split": "str"}.get(name, "numpy.float32")
-    return (
-        f"has dtype {dtype}, bytes whose meaning the file does not say (bfloat16, float8 and int4 "
-        f"are stored so), expected {_EXPECTED[name]}; save {name}.astype({way})"
-    )
-
-
-_EXPECTED = {
-    "x1": "real numbers",
-    "x2": "real numbers",
-    "y": "integers or strings",
-    "split": "strings",
-}
-
-
-def _check_dtype(name: str, array: Array, kinds: str) -> None:
-    """An InputError that says how to save the array otherwise, unless it is of these kinds."""
-    if array.dtype.kind in kinds:
-        return
-    if array.dtype.kind == "V" and array.dtype.names is None:
-        raise InputError(f"{name} {_not_numpys(name, array.dtype)}")
-    way = ""
-    if array.dtype.names is not None and name not in TEXT:
-        way = f"; save numpy.lib.recfunctions.structured_to_unstructured({name})"
-    elif name == "y" and array.dtype.kind == "f" and np.equal(array, np.rint(array)).all():
-        way = "; save y.astype(int)"
-    raise InputError(f"{name} has dtype {array.dtype}, expected {_EXPECTED[name]}{way}")
-
-
-def _text(name: str, array: Array) -> Array:
-    """The array, its bytes read as UTF-8."""
-    if array.dtype.kind != "S":
-        return array
-    try:
-        return np.strings.decode(array, "utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{name} has bytes that are no text in UTF-8 ({error.object!r}), expected strings; "
-            f"save numpy.strings.decode({name}, ENCODING)"
-        ) from error
-
-
-def _check_modality(name: str, array: Array) -> Floats:
-    """The modality as float64, or an InputError that names what is wrong."""
-    _check_dtype(name, array, "fiub")
-    if array.ndim != 2 or 0 in array.shape:
-        raise InputError(
-            f"{name} has shape {array.shape}, expected 2-D [rows, features], none empty"
-        )
-    with np.errstate(over="ignore"):  # a long double that float64 has no number for is infinite
-        values = array.astype(np.float64)
-    if np.abs(values).max(initial=0.0, where=np.isfinite(values)) > MOST:
-        raise InputError(f"{name} has magnitudes above {MOST:g}, expected smaller ones")
-    faulty = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if faulty.size:
-        raise InputError(
-            f"{name} has NaN or infinity in {faulty.size} of {counted(len(values), 'row')}, "
-            f"first in row {faulty[0]}; expected finite numbers"
-        )
-    return values
-
-
-def _check_labels(labels: Array, rows: int) -> tuple[Integers, Array]:
-    """Labels as int64 0..c-1, and the c names in sorted order."""
-    if labels.ndim != 1 or len(labels) != rows:
-        raise InputError(
-            f"y has shape {labels.shape}, expected ({rows},), one label for each row of x1"
-        )
-    _check_dtype("y", labels, "iubUS")
-    labels = _text("y", labels)
-    if not rows:
-        raise InputError("y is empty, expected one label per row")
-    names, y = np.unique(labels, return_inverse=True)
-    if len(names) < 2:
-        raise InputError(f"y has one class ({names[0]!s}), expected at least two")
-    return y.reshape(-1).astype(np.int64), names
 
 
 def _given_splits(split: Array, rows: int | None, faults: list[str]) -> Splits:
@@ -245,45 +142,85 @@ def _drawn_splits(y: Integers, names: Array, draw: int) -> Splits:
     return stratified_splits(y, len(y) - 2 * held_out, held_out, held_out, source)
 
 
-def arrays(*, path: str, draw: int = 0) -> Views:
-    """Read an ``.npz`` file with x1 [n, d1], x2 [n, d2], labels y [n] and, if wanted, split [n].
+def arrays(
+    *,
+    path: str,
+    modality_1: str | None = None,
+    modality_2: str | None = None,
+    modality_3: str | None = None,
+    modality_4: str | None = None,
+    modalities: int | None = None,
+    label: str | None = None,
+    split: str | None = None,
+    groups: str | None = None,
+    scale: str | None = None,
+    draw: int = 0,
+) -> Views:
+    """Read a file with two to four modalities [n, d], labels [n] and, if wanted, splits [n].
 
-    Labels are integers or strings; classes are numbered in sorted order. ``split`` holds the words
-    train, validation and test; without it the rows are split 70 / 15 / 15, stratified by class,
-    anew in every draw. Bytes are read as UTF-8. Features are z-scored with the training split's
-    statistics.
+    Labels may have any usual form (`raysweep.data.labels`); classes are numbered in sorted order.
+    ``split`` holds the words train, validation and test; without it the rows are split 70 / 15 /
+    15, stratified by class, anew in every draw. Bytes are read as UTF-8. Features are scaled with
+    the training split's statistics.
+
+    Args:
+        path: of a file or folder that `raysweep.data.files.opened` knows.
+        modality_1: what is modality 1, and so on; see PARAMETERS.
+        modality_2: what is modality 2.
+        modality_3: what is modality 3.
+        modality_4: what is modality 4.
+        modalities: how many, 2 to 4; all that are named or found by default.
+        label: what is the label.
+        split: what the splits are.
+        groups: what says which rows belong together.
+        scale: ``standard`` (by default), ``robust`` or ``none``.
+        draw: which splits.
 
     Raises:
         InputError: one message with the file and all its faults: the array, what it holds and what
             would be right.
     """
+    named = (modality_1, modality_2, modality_3, modality_4)
+    wanted = Wanted(named, modalities, label, split, groups)
     faults: list[str] = []
     views = None
     with _noted(faults):
-        views = _views(_read(path, faults), draw, faults)
+        views = _views(read_content(path, wanted, faults), draw, scale, faults)
     if views is None:
         raise InputError(f"{path}: {'; '.join(faults)}")
-    return replace(views, characteristics={"file": Path(path).name})
+    facts: dict[str, int | float | str] = {"file": Path(path).name}
+    if not wanted.named and views.names != USUAL[: len(views.names)]:
+        facts |= dict(zip(MODALITIES, views.names, strict=False))
+    if label is not None:
+        facts["target"] = label
+    return replace(views, characteristics=facts)
 
 
-def still_draws(path: str, draws: Iterable[int]) -> list[str]:
+def still_draws(parameters: Mapping[str, object], draws: Iterable[int]) -> list[str]:
     """What is wrong with draws in whose training split a modality does not vary.
 
     Args:
-        path: a file that `arrays` takes in another draw.
+        parameters: those of a file that `arrays` takes in another draw.
         draws: those to look at.
     """
-    content = _read(path, [])
-    if "split" in content:
+    content = read_content(str(parameters["path"]), Wanted.of(parameters), [])
+    if content.has_split or content.label is None:
         return []
-    y, names = _check_labels(content["y"], len(content["x1"]))
-    sides = {name: _check_modality(name, content[name]) for name in ("x1", "x2")}
+    y, names = _check_labels(content.label, len(next(iter(content.modalities.values()))))
     trained = {draw: _drawn_splits(y, names, draw).train for draw in draws}
     still = {
         name: [draw for draw, train in trained.items() if not _varies(x, train)]
-        for name, x in sides.items()
+        for name, x in content.modalities.items()
     }
-    return [f"{path}: {_still(name, of)}" for name, of in still.items() if of]
+    return [f"{parameters['path']}: {_still(name, of)}" for name, of in still.items() if of]
+
+
+def unusable(content: Content) -> list[str]:
+    """What is wrong with content for any study, as far as it can be read."""
+    faults: list[str] = []
+    with _noted(faults):
+        _views(content, 0, None, faults)
+    return faults
 
 
 def _varies(x: Floats, train: Integers) -> bool:
@@ -301,53 +238,48 @@ def _still(name: str, draws: Sequence[int]) -> str:
     )
 
 
-def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> Views | None:
+def _views(content: Content, draw: int, scale: str | None, faults: list[str]) -> Views | None:
     """The views, or None where faults are noted.
 
     Raises:
         InputError: a fault behind which no others can be found.
     """
-    sides: dict[str, Floats] = {}
-    for name in ("x1", "x2"):
-        if name in content:
-            with _noted(faults):
-                sides[name] = _check_modality(name, content[name])
-    lengths = {k: len(x) for k, x in content.items() if k in ("x1", "x2") and x.ndim}
-    if len(set(lengths.values())) > 1:
-        faults.append(
-            f"x1 has {counted(lengths['x1'], 'row')} and x2 {lengths['x2']}, "
-            "expected as many of both"
-        )
     y: Integers | None = None
     names: Array | None = None
     splits: Splits | None = None
-    rows = next(iter(lengths.values()), None)
+    rows = next(iter(content.lengths.values()), None)
+    if len(set(content.lengths.values())) > 1:
+        faults.append(uneven(content.lengths))
     with _noted(faults):
-        if rows is not None and "y" in content:
-            y, names = _check_labels(content["y"], rows)
+        if rows is not None and content.label is not None:
+            y, names = _check_labels(
+                content.label, rows, content.label_name, next(iter(content.lengths))
+            )
     with _noted(faults):
-        if "split" in content:
+        if content.split is not None:
             if draw > 0:
                 faults.append(
                     f"has its own splits, so draw is {draw} but expected 0 (one draw); "
                     "leave out the array split to draw splits"
                 )
-            splits = _given_splits(content["split"], rows, faults)
-        elif y is not None and names is not None:
+            splits = _given_splits(content.split, rows, faults)
+        elif y is not None and names is not None and not content.has_split:
             splits = _drawn_splits(y, names, draw)
     with _noted(faults):
-        if "split" in content and splits is not None and y is not None and names is not None:
+        if content.has_split and splits is not None and y is not None and names is not None:
             _check_classes(y, names, splits.train)
     # Splits that a fault was found in may not fit the rows.
     if splits is not None and not faults:
-        draws = () if "split" in content else (draw,)
-        still = [name for name, x in sides.items() if not _varies(x, splits.train)]
+        draws = () if content.has_split else (draw,)
+        still = [name for name, x in content.modalities.items() if not _varies(x, splits.train)]
         faults += [_still(name, draws) for name in still]
     if faults or y is None or names is None or splits is None:
         return None
+    scaling = SCALINGS[scale or "standard"]
     return Views(
-        inputs=tuple(z_scaling(x[splits.train])(x) for x in (sides["x1"], sides["x2"])),
+        inputs=tuple(scaling(x[splits.train])(x) for x in content.modalities.values()),
         y=y,
         classes=len(names),
         splits=splits,
+        names=content.names,
     )

@@ -24,6 +24,7 @@ from raysweep.data.transforms import PARAMETERS as TRANSFORM_PARAMETERS
 from raysweep.data.views import Information, Views
 from raysweep.errors import InputError
 from raysweep.plugins.options import Option, Value, resolve
+from raysweep.study.files import data_files
 
 HETEROGENEITY = tuple(parameter.name for parameter in TRANSFORM_PARAMETERS)
 
@@ -93,14 +94,14 @@ DATASETS: dict[str, Dataset] = {
         Dataset(
             "arrays",
             arrays,
-            "your own two modalities and labels, from an .npz file",
+            "your own two to four modalities and labels, from a file",
             ARRAYS_PARAMETERS,
         ),
     )
 }
 
 
-Asked = tuple[str, tuple[tuple[str, Value], ...], int, tuple[int, int] | None]
+Asked = tuple[str, tuple[tuple[str, Value], ...], int, tuple[int, ...] | None]
 """What is loaded: a dataset, all its parameters, a draw, and the state of its file."""
 
 _together: dict[Asked, Views] = {}
@@ -179,13 +180,17 @@ def _estimate(asked: Asked) -> Information:
     return estimated_information(_together.get(asked) or _load(asked))
 
 
-def _file_stamp(path: str) -> tuple[int, int] | None:
-    """Time and size of a file, so that a changed file is read again."""
+def _file_stamp(path: str) -> tuple[int, ...] | None:
+    """Times and sizes of a file, or of those of a folder, so that what changed is read again."""
+    place = Path(path)
+    stamp: list[int] = []
     try:
-        status = Path(path).stat()
+        for file in data_files(place) or [place]:
+            status = file.stat()
+            stamp += [status.st_mtime_ns, status.st_size]
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size
+    return tuple(stamp)
 
 
 @lru_cache(maxsize=8)

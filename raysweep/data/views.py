@@ -141,6 +141,7 @@ class Views:
         groups: [n] int64, equal for rows that belong together (captions of one image, visits of one
             patient); None where every row stands alone.
         resplit: whether other draws are other splits of the same rows.
+        names: of the modalities, where the user's own data name them.
     """
 
     inputs: tuple[Floats, ...]
@@ -152,6 +153,7 @@ class Views:
     population: Population | None = None
     groups: Integers | None = None
     resplit: bool = False
+    names: tuple[str, ...] = ()
 
     @property
     def x1(self) -> Floats:
@@ -168,7 +170,13 @@ class Views:
         at, population = modality - 1, self.population
         if population is not None:
             population = Population((population.inputs[at],), (population.margins[at],), None)
-        return replace(self, inputs=(self.inputs[at],), information=None, population=population)
+        return replace(
+            self,
+            inputs=(self.inputs[at],),
+            information=None,
+            population=population,
+            names=self.names[at : at + 1],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,3 +201,26 @@ def z_scaling(train: Floats) -> Scaling:
     sd = train.std(axis=0)
     rounding = 1e-12 * np.abs(train).max(axis=0)
     return Scaling(mean, np.where(sd > rounding, sd, 0.0))
+
+
+def robust_scaling(train: Floats) -> Scaling:
+    """Scaling to median 0 and distance 1 between the quartiles of the [n, d] training rows.
+
+    As scikit-learn's RobustScaler. A feature more than half of whose rows are equal, so that the
+    quartiles are, too, is centred alone; one that is constant but for rounding becomes 0.
+    """
+    constant = z_scaling(train).sd == 0
+    low, median, high = np.percentile(train, (25, 50, 75), axis=0)
+    spread = high - low
+    # As there: a distance of rounding alone is none.
+    spread = np.where(spread < 10 * np.finfo(np.float64).eps, 1.0, spread)
+    return Scaling(median, np.where(constant, 0.0, spread))
+
+
+def no_scaling(train: Floats) -> Scaling:
+    """Features as they are."""
+    return Scaling(np.zeros(train.shape[1]), np.ones(train.shape[1]))
+
+
+SCALINGS = {"standard": z_scaling, "robust": robust_scaling, "none": no_scaling}
+"""The ways to scale a user's own features, by name."""

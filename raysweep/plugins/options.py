@@ -63,7 +63,9 @@ class Option:
         elif self.kind == "choice":
             words = "one of " + ", ".join(self.choices)
         else:
-            words = {"bool": "true or false", "path": "the path of a file"}.get(self.kind, "text")
+            words = {"bool": "true or false", "path": "the path of a file or folder"}.get(
+                self.kind, "text"
+            )
         return words + (" or none" if self.optional and self.default is not None else "")
 
     def parse(self, value: object) -> Value:

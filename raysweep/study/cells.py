@@ -41,8 +41,13 @@ class Cell:
 
     @property
     def modalities(self) -> int:
-        """How many modalities the data have, and so encoders a trial: two unless it is said."""
-        given = dict(self.parameters).get("modalities", 2)
+        """How many modalities the data have, and so encoders a trial: two unless it is said.
+
+        Of the user's own data it is said where the study is resolved.
+        """
+        parameters = dict(self.parameters)
+        named = sum(f"modality_{k}" in parameters for k in range(1, 5))
+        given = parameters.get("modalities", named or 2)
         return given if isinstance(given, int) else 2
 
     @property

@@ -7,8 +7,11 @@ from pathlib import Path
 
 from raysweep.errors import InputError
 from raysweep.plugins.user_code import source_of
+from raysweep.seeds import content_key
 from raysweep.study.cells import Cell
 from raysweep.study.spec import StudyBase
+
+_STATES = ("state.json", "dataset_dict.json")
 
 
 def check_files(study: StudyBase, cell: Cell) -> None:
@@ -45,17 +48,43 @@ def check_digests(used: Mapping[str, str]) -> None:
             )
 
 
+def data_files(folder: Path) -> list[Path]:
+    """The files of a folder of data, in the order of their names; of anything else none.
+
+    A folder of ``.npy`` files has these and no others; one that Hugging Face's ``save_to_disk``
+    wrote has ``.arrow`` and ``.json`` files, or folders of them.
+    """
+    if not folder.is_dir():
+        return []
+    arrays = sorted(folder.glob("*.npy"))
+    if arrays and not any((folder / name).is_file() for name in _STATES):
+        return arrays
+    found = [*folder.glob("*.arrow"), *folder.glob("*/*.arrow")]
+    found += [*folder.glob("*.json"), *folder.glob("*/*.json")]
+    return sorted(found) if any(path.suffix == ".arrow" for path in found) else []
+
+
+def has_data(folder: Path) -> bool:
+    """Whether a path is a folder of data."""
+    return bool(data_files(folder))
+
+
 def file_digest(path: str | Path) -> str:
-    """Digest of a file's content, 20 hexadecimal digits.
+    """Digest of what a file holds, or a folder of data with the names in it: 20 hexadecimal digits.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: it cannot be read.
     """
-    status = Path(path).stat()
+    place = Path(path)
+    within = data_files(place)
+    if within:
+        held = [[str(file.relative_to(place)), file_digest(file)] for file in within]
+        return content_key(held, 20)
+    status = place.stat()
     return _digest(str(path), status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)
 def _digest(path: str, changed_ns: int, size: int) -> str:
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:20]

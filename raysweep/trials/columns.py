@@ -30,9 +30,10 @@ _FURTHER = (
     *columns(Role.CURVE, ("curve_<metric>", "list", "", "what was seen, epoch by epoch")),
 )
 _CHARACTERISTICS = (
-    *("activation", "imbalance", "label_noise", "missing_1", "missing_2", "noise_1", "noise_2"),
+    *("activation", "imbalance", "label_noise", "missing_1", "missing_2", "modality_1"),
+    *("modality_2", "modality_3", "modality_4", "noise_1", "noise_2"),
     *("nuisance", "nuisance_bits", "overlap", "prior_tolerance", "private_bits", "synergy"),
-    *("temperature", "transform", "transformed"),
+    *("scale", "temperature", "transform", "transformed"),
 )
 _INFORMATION = [c.name for c in COLUMNS if c.role is Role.INFORMATION and "<" not in c.name]
 # What may stand in the places of a name; a name without its split is the stem of several.

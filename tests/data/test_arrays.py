@@ -127,9 +127,10 @@ def with_hole(name, row, value):
         ({"x1": np.zeros((120, 0))}, r"x1 has shape \(120, 0\), expected 2-D"),
         ({"x2": np.zeros((2, 3, 4))}, r"x2 has shape \(2, 3, 4\), expected 2-D"),
         ({"x2": np.zeros((119, 3))}, r"x1 has 120 rows and x2 119"),
-        ({"y": np.zeros((120, 1))}, r"y has shape \(120, 1\), expected \(120,\)"),
+        ({"y": np.zeros((120, 1))}, r"y has one class \(0\), expected at least two"),
+        ({"y": np.zeros((1, 120))}, r"y has shape \(1, 120\), expected \(120,\)"),
         ({"y": np.zeros(7, dtype=int)}, r"y has shape \(7,\), expected \(120,\)"),
-        ({"y": np.linspace(0, 1, 120)}, r"y has dtype float64, expected integers or strings"),
+        ({"y": np.linspace(0, 1, 120)}, r"y has 120 different values that are not whole"),
         ({"n": 0}, r"x1 has shape \(0, 5\), .* y is empty, expected one label per row"),
         ({"y": np.full(120, 4)}, r"y has one class \(4\), expected at least two"),
         ({"y": np.arange(120) // 60 + (np.arange(120) > 116)}, r"class 2 has 3 rows, expected at"),
@@ -158,7 +159,6 @@ def with_hole(name, row, value):
         ({"x1": np.zeros(120, [("a", "f4")])}, r"x1 has dtype \[\('a', '<f4'\)\], expected real"),
         ({"x1": np.zeros((120, 2), "M8[s]")}, r"x1 has dtype datetime64\[s\], expected real"),
         ({"y": np.zeros(120, "M8[D]")}, r"y has dtype datetime64\[D\], expected integers or str"),
-        ({"y": np.arange(120) % 3 * 1.0}, r"y has dtype float64, .*; save y\.astype\(int\)"),
         (
             {"y": np.array([b"\xff", b"a"] * 60)},
             r"y has bytes that are no text in UTF-8 \(b'\\xff'\)",
@@ -299,10 +299,10 @@ def test_all_faults_are_told_at_once(tmp_path):
             ["no array x1, x2", "split has dtype int64"],
         ),
         (
-            {"split": np.array(["train"] * 118 + ["validation", "test"]), "y": np.zeros((120, 1))},
+            {"split": np.array(["train"] * 118 + ["validation", "test"]), "y": np.zeros((1, 120))},
             0,
             [
-                "y has shape (120, 1)",
+                "y has shape (1, 120)",
                 "split validation has 1 row, expected at least 8",
                 "split test has 1 row,",
             ],
@@ -336,14 +336,14 @@ def test_a_modality_has_to_vary_in_the_training_split(tmp_path, given):
 def test_every_draw_that_leaves_out_what_varies_is_found(tmp_path):
     x2 = np.zeros((120, 3))
     x2[5] = 1.0
-    path = saved(tmp_path, x2=x2)["path"]
+    parameters = saved(tmp_path, x2=x2)
     (tmp_path / "whole").mkdir()
     whole = saved(tmp_path / "whole", x2=np.arange(120.0)[:, None])["path"]
     kept = [d for d in range(8) if 5 in load("arrays", {"path": whole}, d).splits.train]
     lost = [draw for draw in range(8) if draw not in kept]
     assert kept
     assert lost
-    [said] = still_draws(path, range(8))
+    [said] = still_draws(parameters, range(8))
     assert f"x2 does not vary in the training split of draw{'s' if len(lost) > 1 else ''} " in said
     assert f" {', '.join(map(str, lost))}: " in said
-    assert still_draws(path, kept) == []
+    assert still_draws(parameters, kept) == []

@@ -64,7 +64,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
                 found, loaded = check_loading(sound, at, folder, kind.searched_draws(raw))
             rows = smallest_splits(sound, loaded) or rows
             faults += check_population(raw.get("verdict"), sound)
-            faults += check_several(raw, loaded)
+            faults += check_several(raw, loaded, at)
             inputs += [tuple(x.shape[1] for x in view.inputs) for view in loaded]
         sizes += [BlockRows(at, known) for known in rows]
         faults += found

@@ -11,9 +11,10 @@ from raysweep.data.arrays import still_draws
 from raysweep.data.registry import DATASETS, load
 from raysweep.data.views import Views
 from raysweep.errors import InputError
+from raysweep.kinds.kind import kind_named
 from raysweep.plugins.options import Option, Value
 from raysweep.study.checks.parts import check_value
-from raysweep.study.files import resolved_path, same_files
+from raysweep.study.files import has_data, resolved_path, same_files
 from raysweep.study.reader import unknown_name
 from raysweep.study.spec import DataGrid
 from raysweep.study.yaml_lines import Fault, Location, shown
@@ -75,13 +76,19 @@ def _check_value(parameter: Option, value: object, at: Location, folder: Path) -
         return wrong
     try:
         path = resolved_path(str(value), folder)
-        found, there = path.is_file(), path.exists()
+        found, there = path.is_file() or has_data(path), path.exists()
     except (OSError, RuntimeError, ValueError) as error:
         return [
             Fault(at, f"{shown(value)} is not a path ({getattr(error, 'strerror', None) or error})")
         ]
     if there and not found:
-        return [Fault(at, f"{path} is not a file; give the path of one")]
+        return [
+            Fault(
+                at,
+                f"{path} is not a file; give the path of one, or of a folder of .npy files or one "
+                "that datasets' save_to_disk wrote",
+            )
+        ]
     if not found:
         return [Fault(at, f"there is no file {path}; give a path relative to the study file")]
     return []
@@ -153,7 +160,9 @@ def check_pairs(block: Mapping[str, Any], at: Location) -> list[Fault]:
 def check_loading(
     block: Mapping[str, Any], at: Location, folder: Path, searched: Collection[int] = ()
 ) -> tuple[list[Fault], list[Views]]:
-    """Load the first cell of a block, and one for each of its files and numbers of modalities.
+    """Load the first cell of a block, and one for each number of modalities.
+
+    Of the user's own files every cell is loaded, as each may name what the file does not have.
 
     Every draw of a file is looked at, which splits it anew.
 
@@ -173,7 +182,7 @@ def check_loading(
     draws = {*grid.draws, *searched}
     draw = max(draws) if files else grid.draws[0]
     faults, views = [], []
-    varied = [*files, *(["modalities"] if "modalities" in axes else [])]
+    varied = [n for n in axes if n in (*files, "modalities") or grid.dataset == "arrays"]
     for given in itertools.product(*(axes[name] for name in varied)):
         first = {name: values[0] for name, values in axes.items()}
         first.update(zip(varied, given, strict=True))
@@ -182,7 +191,7 @@ def check_loading(
             views.append(load(grid.dataset, first, draw))
             others = sorted(draws - {draw})
             if grid.dataset == "arrays" and others:
-                still = still_draws(str(first["path"]), others)
+                still = still_draws(first, others)
                 faults += [Fault((*at, *files[:1]), message) for message in still]
         except InputError as error:
             faults.append(Fault((*at, *files[:1]), str(error)))
@@ -228,11 +237,17 @@ def check_population(verdict: object, block: Mapping[str, Any]) -> list[Fault]:
     ]
 
 
-def check_several(raw: Mapping[str, Any], views: Sequence[Views]) -> list[Fault]:
-    """The fault of an engine that cannot train as many modalities as the data have."""
+def check_several(raw: Mapping[str, Any], views: Sequence[Views], at: Location) -> list[Fault]:
+    """The faults of an engine, or a kind, that takes fewer modalities than the data have."""
     training = raw.get("training")
     engine = training.get("engine") if isinstance(training, Mapping) else None
     most = max((len(view.inputs) for view in views), default=0)
+    if most > 2 and kind_named(raw.get("kind")).study.every_pair:
+        message = (
+            f"emergence studies compare the two encoders of a pair, and the data have {most} "
+            "modalities; give modality_1 and modality_2, or modalities: 2"
+        )
+        return [Fault(at, message)]
     if engine != "kernel" or most <= 2:
         return []
     message = f"engine kernel trains two modalities, and the data have {most}; take auto"

@@ -1,8 +1,10 @@
 """Fills in what a study file leaves out."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
+from raysweep.data.chosen import MODALITIES, Wanted, modalities_of
 from raysweep.data.registry import DATASETS
 from raysweep.kinds.kind import kind_of
 from raysweep.metrics import REGISTRY
@@ -18,7 +20,8 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
     after a default has changed. A file is known by what it holds, not by where it lies: a changed
     file is new data.
     """
-    data, files = [], {}
+    data: list[dict[str, Any]] = []
+    files: dict[str, str] = {}
     for block in study.data:
         values: dict[str, Any] = dict(block.axes)
         for parameter in DATASETS[block.dataset].parameters:
@@ -30,7 +33,7 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
                 values[parameter.name] = axis[0] if len(axis) == 1 else axis
             elif parameter.default is not None:
                 values[parameter.name] = parameter.default
-        data.append({"dataset": block.dataset, "draws": block.draws, **values})
+        data += _by_modalities({"dataset": block.dataset, "draws": block.draws, **values})
     study = with_code_folders(study, folder)
     files.update({path: file_digest(source_of(path)) for path in study.own_code})
     plain = study.model_dump()
@@ -43,6 +46,25 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
     # Built anew from plain values, so that every part is checked as it was when it was read.
     blocks = {"data": data} if study.data else {}
     return type(study).model_validate({**plain, **blocks, "files": files})
+
+
+def _by_modalities(block: dict[str, Any]) -> list[dict[str, Any]]:
+    """A resolved block, saying of files with more than two modalities how many they have.
+
+    Files that have as many stay together, in the order of the block.
+    """
+    wanted = Wanted.of(block)
+    if block["dataset"] != "arrays" or wanted.count is not None or wanted.named:
+        return [block]
+    if "modalities" in block or any(name in block for name in MODALITIES):
+        return [block]  # an axis, which says it of every cell
+    paths = block["path"] if isinstance(block["path"], list) else [block["path"]]
+    parts = []
+    for count, run in itertools.groupby(paths, key=lambda path: modalities_of(path, wanted)):
+        alike = list(run)
+        said = {"modalities": count} if count > 2 else {}
+        parts.append({**block, "path": alike[0] if len(alike) == 1 else alike, **said})
+    return parts
 
 
 def with_code_folders(study: StudyBase, folder: Path) -> StudyBase:

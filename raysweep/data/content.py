@@ -1,0 +1,146 @@
+"""What a file of the user's own holds: its modalities, checked, and what goes with them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from raysweep.data.chosen import Part, Wanted, choose
+from raysweep.data.dtypes import Array, Role, check_modality, noted
+from raysweep.data.files.opened import open_source
+from raysweep.data.files.source import Source
+from raysweep.data.views import Floats
+from raysweep.errors import InputError
+from raysweep.study.spec.fields import listed
+from raysweep.text import counted
+
+_MOST_TOLD = 5
+"""Columns of one modality that are told to be faulty, each by itself."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is read of a file; without what faults were noted of.
+
+    Attributes:
+        names: of all modalities that the file has, in their order.
+        modalities: by name, [n, d] finite float64.
+        lengths: rows by name, also of modalities that have faults.
+        label, split, groups: as they stand in the file; None without.
+        label_name: what the label is called.
+        has_split: whether the file has splits, also where they cannot be read.
+        unused: names of the file that are none of these.
+    """
+
+    names: tuple[str, ...] = ()
+    modalities: dict[str, Floats] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
+    label: Array | None = None
+    split: Array | None = None
+    groups: Array | None = None
+    label_name: str = "y"
+    has_split: bool = False
+    unused: tuple[str, ...] = ()
+
+
+def read_content(path: str, wanted: Wanted, faults: list[str]) -> Content:
+    """Read what a study wants of a file.
+
+    Args:
+        path: of the file or folder.
+        wanted: which of its names are what.
+        faults: where to note what is wrong with it.
+
+    Raises:
+        InputError: a fault behind which no others can be found.
+    """
+    source = open_source(path)
+    chosen = choose(source, wanted, faults)
+    modalities: dict[str, Floats] = {}
+    lengths: dict[str, int] = {}
+    for part in chosen.modalities:
+        with noted(faults):
+            found: list[str] = []
+            arrays = source.read(part.members, Role.FEATURES, found)
+            faults += found[:_MOST_TOLD]
+            if len(found) > _MOST_TOLD:
+                more = counted(len(found) - _MOST_TOLD, f"more {source.noun}")
+                faults.append(f"and {more} of {part.name} cannot be read")
+            if len(arrays) == len(part.members):
+                joined = _joined(source, part, arrays)
+                if joined.ndim:
+                    lengths[part.name] = len(joined)
+                modalities[part.name] = _checked(part, joined)
+    label = None
+    if chosen.label is not None:
+        arrays = source.read(chosen.label.members, Role.LABEL, faults)
+        with noted(faults):
+            if len(arrays) == len(chosen.label.members):
+                label = _joined(source, chosen.label, arrays)
+    text = [name for name in (chosen.split,) if name]
+    ids = [name for name in (chosen.groups,) if name]
+    others = {
+        **source.read(text, Role.TEXT, faults),
+        **source.read(ids, Role.LABEL, faults),
+    }
+    return Content(
+        names=tuple(part.name for part in chosen.modalities),
+        modalities=modalities,
+        lengths=lengths,
+        label=label,
+        split=others.get(chosen.split or ""),
+        groups=others.get(chosen.groups or ""),
+        label_name=chosen.label.name if chosen.label else "y",
+        has_split=chosen.split is not None,
+        unused=chosen.unused(source.names),
+    )
+
+
+def _joined(source: Source, part: Part, arrays: dict[str, Array]) -> Array:
+    """The members of a part side by side; one that is alone as it is.
+
+    A column is a feature, and so is an array of one axis that a study names.
+
+    Raises:
+        InputError: they do not go beside each other.
+    """
+    columns = [arrays[name] for name in part.members]
+    if len(columns) == 1:
+        alone = columns[0]
+        flat = alone.ndim == 1 and (source.noun == "column" or part.said)
+        return alone[:, None] if flat else alone
+    wrong = [name for name in part.members if arrays[name].ndim not in (1, 2)]
+    if wrong:
+        shape = arrays[wrong[0]].shape
+        raise InputError(
+            f"{part.name}: {listed(wrong, _MOST_TOLD)} has shape {shape}, expected 1-D or 2-D"
+        )
+    rows = {name: len(arrays[name]) for name in part.members}
+    if len(set(rows.values())) > 1:
+        raise InputError(f"{part.name}: {uneven(rows)}")
+    return np.concatenate([x[:, None] if x.ndim == 1 else x for x in columns], axis=1)
+
+
+def _checked(part: Part, joined: Array) -> Floats:
+    """The modality as float64, or an InputError that says which of its columns is faulty."""
+    try:
+        return check_modality(part.name, joined)
+    except InputError as error:
+        if len(part.members) == 1 or len(part.members) != joined.shape[1]:
+            raise
+        finite = np.isfinite(joined.astype(np.float64)).all(axis=0)
+        faulty = [part.members[at] for at in np.flatnonzero(~finite)]
+        if not faulty:
+            raise
+        noun = "column" if len(faulty) == 1 else "columns"
+        raise InputError(f"{error} (in {noun} {listed(faulty, _MOST_TOLD)})") from error
+
+
+def uneven(rows: dict[str, int]) -> str:
+    """What is wrong with arrays of different lengths."""
+    names = list(rows)
+    # Those that are as long as the first are no news.
+    other = next(name for name in names if rows[name] != rows[names[0]])
+    return (
+        f"{names[0]} has {counted(rows[names[0]], 'row')} and {other} {rows[other]}, "
+        f"expected as many of {'both' if len(names) == 2 else 'all'}"
+    )

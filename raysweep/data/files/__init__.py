@@ -1,0 +1,1 @@
+"""Files of the user's own: named arrays or columns, read one by one; none of their code runs."""
