@@ -20,6 +20,7 @@ __all__ = [
     "Run",
     "Study",
     "TrialContext",
+    "advise",
     "analysis",
     "load_study",
     "losses",
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     import raysweep.losses as losses
     import raysweep.metrics as metrics
     import raysweep_analysis as analysis
+    from raysweep.api.advising import advise
     from raysweep.api.own_data import save_data
     from raysweep.api.run import Run, open_run, run
     from raysweep.api.study import Study, load_study
@@ -50,6 +52,7 @@ _MEMBERS = {
     "Run": "raysweep.api.run",
     "Study": "raysweep.api.study",
     "TrialContext": "raysweep.kinds.trial.context",
+    "advise": "raysweep.api.advising",
     "load_study": "raysweep.api.study",
     "measure": "raysweep.metrics.measurement",
     "open_run": "raysweep.api.run",

@@ -61,6 +61,9 @@ class Advice:
     effects: "pd.DataFrame"
     report: str
 
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
+
     @classmethod
     def of(cls, study: ForcingStudy, conclusion: "Conclusion", evidence: Evidence) -> "Advice":
         """Advice from a study's conclusion and what speaks beside it."""

@@ -19,11 +19,13 @@ class SeenModality:
     """One modality.
 
     Attributes:
+        name: as the data file calls it; empty where it does not.
         features: how many it has.
         constant: the features (from 0) that do not vary in the training split.
         counting: the features that go up or down by the same step from row to row.
     """
 
+    name: str
     features: int
     constant: tuple[int, ...]
     counting: tuple[int, ...]
@@ -92,7 +94,10 @@ def look(views: Views) -> Seen:
         (1797, 10, [32, 32])
     """
     splits = views.splits
-    modalities = tuple(_modality(x, splits.train) for x in views.inputs)
+    names = views.names or ("",) * len(views.inputs)
+    modalities = tuple(
+        _modality(name, x, splits.train) for name, x in zip(names, views.inputs, strict=True)
+    )
     sizes = [1] if views.groups is None else np.unique(views.groups, return_counts=True)[1]
     return Seen(
         modalities=modalities,
@@ -105,13 +110,14 @@ def look(views: Views) -> Seen:
     )
 
 
-def _modality(x: Floats, train: Integers) -> SeenModality:
+def _modality(name: str, x: Floats, train: Integers) -> SeenModality:
     varies = np.ptp(x[train], axis=0) > 0
     steps = np.diff(x, axis=0)
     step = steps[:1]
     # The inputs are scaled, so that what goes up by one goes up by some step.
     counts = np.all(np.abs(steps - step) <= 1e-6 * np.abs(step), axis=0) & (step[0] != 0)
     return SeenModality(
+        name,
         x.shape[1],
         tuple(np.flatnonzero(~varies).tolist()),
         tuple(np.flatnonzero(counts & varies).tolist()),

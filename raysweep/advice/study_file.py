@@ -77,7 +77,8 @@ def study_file(
 def sights(seen: Seen) -> Iterator[str]:
     """What was seen, in plain words, a line each."""
     for number, modality in enumerate(seen.modalities, start=1):
-        yield f"modality {number}: {counted(modality.features, 'feature')}"
+        called = f" = {modality.name}" if modality.name else ""
+        yield f"modality {number}{called}: {counted(modality.features, 'feature')}"
         if modality.constant:
             yield (
                 f"modality {number}: {counted(len(modality.constant), 'feature')} that never "

@@ -15,13 +15,26 @@ if TYPE_CHECKING:
     from raysweep.advice.subject import Looked
 
 DataArgument = Annotated[
-    str, typer.Argument(metavar="DATA", help="An .npz file with x1, x2 and y.")
+    str, typer.Argument(metavar="DATA", help="A file with modalities and labels (own_data.md).")
 ]
+ModalityOption = Annotated[
+    list[str] | None,
+    typer.Option("--modality", metavar="COLUMNS", help="One modality, as a name or img_*; repeat."),
+]
+LabelOption = Annotated[str | None, typer.Option(help="The column of the labels.")]
+SplitOption = Annotated[str | None, typer.Option(help="The column with train, validation, test.")]
+GroupsOption = Annotated[str | None, typer.Option(help="The column of rows that belong together.")]
+ScaleOption = Annotated[str | None, typer.Option(help="standard, robust or none.")]
 
 
 @app.command()
 def init(
     data: DataArgument,
+    modality: ModalityOption = None,
+    label: LabelOption = None,
+    split: SplitOption = None,
+    groups: GroupsOption = None,
+    scale: ScaleOption = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The study file; by default NAME.yaml.")
     ] = None,
@@ -30,7 +43,7 @@ def init(
     from raysweep.advice.study_file import sights, study_file
     from raysweep.advice.subject import DEFAULT_RATES
 
-    looked = _looked(data)
+    looked = _looked(data, modality, label=label, split=split, groups=groups, scale=scale)
     file = out or Path(f"{looked.subject.name}.yaml")
     if file.exists():
         raise InputError(f"{file}: is there already, and may be yours; give another with --out")
@@ -46,6 +59,11 @@ def init(
 @app.command()
 def advise(
     data: DataArgument,
+    modality: ModalityOption = None,
+    label: LabelOption = None,
+    split: SplitOption = None,
+    groups: GroupsOption = None,
+    scale: ScaleOption = None,
     budget: Annotated[
         str, typer.Option(metavar="TIME", help="Time it may take, such as 90s, 10m or 1h.")
     ] = "10m",
@@ -64,7 +82,7 @@ def advise(
     from raysweep.runners.study_run import Manner
 
     seconds = seconds_of(budget)
-    looked = _looked(data)
+    looked = _looked(data, modality, label=label, split=split, groups=groups, scale=scale)
     for line in (f"{looked.seen.rows} rows", *sights(looked.seen)):
         stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     folder = RunFolder(Output(out or f"results/{looked.subject.name}-advice"))
@@ -75,7 +93,15 @@ def advise(
     stdout.print(f"Report: {advice.report}", highlight=False, soft_wrap=True)
 
 
-def _looked(data: str) -> "Looked":
+def _looked(data: str, modalities: list[str] | None, **columns: str | None) -> "Looked":
     from raysweep.advice.subject import look_at
+    from raysweep.data.chosen import MODALITIES
 
-    return look_at(data, {})
+    if modalities and not 2 <= len(modalities) <= len(MODALITIES):
+        raise InputError(
+            f"--modality is given {len(modalities)} times; expected 2 to {len(MODALITIES)} times, "
+            "once for each"
+        )
+    given = dict(zip(MODALITIES, modalities or (), strict=False))
+    given.update({name: column for name, column in columns.items() if column is not None})
+    return look_at(data, given)

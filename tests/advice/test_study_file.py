@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -67,6 +68,20 @@ def test_init_writes_it_once(tmp_path, monkeypatch):
     again = run.invoke(app, ["init", "mine.npz"])
     assert isinstance(again.exception, InputError)
     assert "mine.yaml: is there already" in str(again.exception)
+
+
+def test_columns_of_a_table_are_said_in_the_study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(90, 5)), columns=["a_0", "a_1", "b_0", "b_1", "b_2"])
+    table.assign(kind=["x", "y", "z"] * 30).to_csv("t.csv", index=False)
+    columns = ["--modality", "a_*", "--modality", "b_*", "--label", "kind"]
+    shown = CliRunner().invoke(app, ["init", "t.csv", *columns])
+    assert shown.exit_code == 0, shown.exception
+    assert "modality 2 = b_*: 3 features" in shown.output
+    block = yaml.safe_load(Path("t.yaml").read_text())["data"]
+    assert (block["modality_1"], block["modality_2"], block["label"]) == ("a_*", "b_*", "kind")
+    assert CliRunner().invoke(app, ["validate", "t.yaml"]).exit_code == 0
 
 
 @pytest.mark.parametrize(

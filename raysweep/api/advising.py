@@ -1,0 +1,62 @@
+"""Advice in Python: whether to force alignment on one's own data."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from raysweep.advice.answer import Advice
+
+
+def advise(
+    data: str | Path,
+    budget: str | float = "10m",
+    out: str | Path | None = None,
+    runner: str = "ray",
+    workers: int | None = None,
+    progress: bool = True,
+    **columns: str,
+) -> "Advice":
+    """Whether to force alignment on these data, which loss and how hard, within a budget of time.
+
+    The baseline is tuned first: learning rate, weight decay and fused head are tried without
+    forcing, then losses at a few strengths. The best of both become a small study, whose verdict is
+    the answer. Called again with the same ``out`` it goes on from there.
+
+    Args:
+        data: the file; see `save_data` for data that are in memory.
+        budget: wall-clock time, such as ``90s``, ``10m`` or ``1h``, or a number of seconds.
+        out: the output folder; by default ``results/NAME-advice``.
+        runner: ``ray``, or ``local``: in this process.
+        workers: CPUs of a Ray that is started; all by default.
+        progress: show how far it is.
+        **columns: which columns are what, as a data block says it: ``modality_1``, ``label``,
+            ``split``, ``groups``, ``scale``.
+
+    Raises:
+        InputError: the data cannot be read, or the budget is too small to test anything.
+
+    Example:
+        >>> import numpy as np
+        >>> import raysweep
+        >>> rng = np.random.default_rng(0)
+        >>> label = np.arange(120) % 2
+        >>> text, image = (rng.normal(size=(120, 4)) + label[:, None] for _ in range(2))
+        >>> path = raysweep.save_data("advised.npz", {"text": text, "image": image}, y=label)
+        >>> advice = raysweep.advise(path, budget="30s", runner="local", progress=False)
+        >>> advice.decision in ("force", "do not force", "no difference", "not known")
+        True
+    """
+    from raysweep.advice.advise import advise as advised
+    from raysweep.advice.budget import seconds_of
+    from raysweep.advice.subject import look_at
+    from raysweep.api.progress import listener
+    from raysweep.api.run import RESULTS
+    from raysweep.folder.run_folder import RunFolder
+    from raysweep.runners.study_run import Manner
+    from raysweep.trials.storage import Output
+
+    seconds = seconds_of(str(budget))
+    looked = look_at(data, columns)
+    folder = RunFolder(Output(out or f"{RESULTS}/{looked.subject.name}-advice"))
+    manner = Manner(runner, workers=workers, mlflow=False)
+    return advised(looked, folder, seconds, manner, listener(progress))
