@@ -93,6 +93,19 @@ def test_what_a_name_holds_is_text_and_not_html():
     assert "a&amp;b&lt;c&gt;" in text
 
 
+def test_own_data_are_said_as_they_were_read():
+    trials = study()
+    assert "Your own data" not in page(find(trials), [])
+    trials["file"], trials["modality_1"], trials["scale"] = "mine.csv", "<b>img_*</b>", "robust"
+    trials["modalities"] = np.where(trials["U"] > 0, 3.0, np.nan)
+    text = page(find(trials), [])
+    table = text[text.index("Your own data") :]
+    table = table[: table.index("</table>")]
+    assert table.count("<tr") == 4  # a row for each U
+    for words in ("mine.csv", "modality 1", "&lt;b&gt;img_*&lt;/b&gt;", "robust"):
+        assert words in table
+
+
 def test_lost_runs_are_counted_on_the_page():
     trials = study()
     lost = (trials["arm"] == "forced") & (trials["seed"] == 1003)

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from raysweep.text import counted, visible
+from raysweep.trials.columns import Role, column_of
 from raysweep.trials.outcomes import amount, outcome_words, scale_of
 from raysweep_analysis.figures.style import css
 from raysweep_analysis.report import tables
@@ -15,6 +17,7 @@ from raysweep_analysis.report.findings import Findings
 from raysweep_analysis.report.pictures import Picture
 from raysweep_analysis.report.tables import Table
 
+DATA, FILE = "data", "file"
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -155,5 +158,23 @@ def _tables(found: Findings) -> Iterator[_Part]:
                 "and permutation p-values are in the CSV.",
             ),
         )
+    own = _own_data(found.trials)
+    if len(own):
+        yield _Part("Your own data", tables.plain_table(own, list(own.columns)))
     counts = tables.plain_table(found.counts, list(found.counts.columns), 2)
     yield _Part("What was run", counts)
+
+
+def _own_data(trials: pd.DataFrame) -> pd.DataFrame:
+    """What each file was read as, one row for each; empty without files."""
+    if FILE not in trials:
+        return trials.iloc[:0]
+    of_files = trials[trials[FILE].notna()]
+    shown = [
+        column.name
+        for column in map(column_of, map(str, trials.columns))
+        if column.role is Role.CHARACTERISTIC and of_files[column.name].notna().any()
+    ]
+    first = [FILE, *(name for name in shown if name not in (FILE, DATA))]
+    rows = of_files[first].drop_duplicates().astype(object)
+    return rows.where(rows.notna(), "")
