@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raysweep.data.stratify import stratified_splits
-from raysweep.data.streams import stream
+from raysweep.data.resplits import CROSSED, crossed_splits, held_out_rows
 from raysweep.data.views import Floats, Integers, Splits, Views, z_scaling
 from raysweep.errors import InputError
 from raysweep.plugins.options import Option
@@ -235,23 +234,22 @@ def _drawn_splits(y: Integers, names: Array, draw: int) -> Splits:
             f"class {names[rarest]!s} has {counted(counts[rarest], 'row')}, expected at least "
             f"{LEAST_ROWS_PER_CLASS} of each class, or an array split"
         )
-    held_out = round(0.15 * len(y))
+    held_out = held_out_rows(len(y))
     if held_out < LEAST_ROWS_PER_SPLIT:
         raise InputError(
             f"{len(y)} rows leave {held_out} for validation, "
             f"expected at least {LEAST_ROWS_PER_SPLIT} (15 percent)"
         )
-    source = stream("arrays", draw, "splits")
-    return stratified_splits(y, len(y) - 2 * held_out, held_out, held_out, source)
+    return crossed_splits(y, draw)
 
 
 def arrays(*, path: str, draw: int = 0) -> Views:
     """Read an ``.npz`` file with x1 [n, d1], x2 [n, d2], labels y [n] and, if wanted, split [n].
 
     Labels are integers or strings; classes are numbered in sorted order. ``split`` holds the words
-    train, validation and test; without it the rows are split 70 / 15 / 15, stratified by class,
-    anew in every draw. Bytes are read as UTF-8. Features are z-scored with the training split's
-    statistics.
+    train, validation and test; without it every draw splits the same rows 70 / 15 / 15, stratified
+    by class (`raysweep.data.resplits`). Bytes are read as UTF-8. Features are z-scored with the
+    training split's statistics.
 
     Raises:
         InputError: one message with the file and all its faults: the array, what it holds and what
@@ -263,7 +261,10 @@ def arrays(*, path: str, draw: int = 0) -> Views:
         views = _views(_read(path, faults), draw, faults)
     if views is None:
         raise InputError(f"{path}: {'; '.join(faults)}")
-    return replace(views, characteristics={"file": Path(path).name})
+    facts: dict[str, int | float | str] = {"file": Path(path).name}
+    if views.resplit:
+        facts["resplit"] = CROSSED
+    return replace(views, characteristics=facts)
 
 
 def still_draws(path: str, draws: Iterable[int]) -> list[str]:
@@ -350,4 +351,5 @@ def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> Views 
         y=y,
         classes=len(names),
         splits=splits,
+        resplit="split" not in content,
     )

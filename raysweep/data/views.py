@@ -141,6 +141,7 @@ class Views:
         groups: [n] int64, equal for rows that belong together (captions of one image, visits of one
             patient); None where every row stands alone.
         resplit: whether other draws are other splits of the same rows.
+        notes: what people should know of the rows and how they were split, a sentence each.
     """
 
     inputs: tuple[Floats, ...]
@@ -152,6 +153,7 @@ class Views:
     population: Population | None = None
     groups: Integers | None = None
     resplit: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def x1(self) -> Floats:

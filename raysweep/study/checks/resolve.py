@@ -1,14 +1,15 @@
 """Fills in what a study file leaves out."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
-from raysweep.data.registry import DATASETS
+from raysweep.data.registry import DATASETS, default_draws
 from raysweep.kinds.kind import kind_of
 from raysweep.metrics import REGISTRY
 from raysweep.plugins.user_code import code_folders, make_importable, search_folders, source_of
 from raysweep.study.files import file_digest, resolved_path
-from raysweep.study.spec import StudyBase
+from raysweep.study.spec import DataGrid, SearchedStudy, StudyBase
 
 
 def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
@@ -18,7 +19,8 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
     after a default has changed. A file is known by what it holds, not by where it lies: a changed
     file is new data.
     """
-    data, files = [], {}
+    data: list[dict[str, Any]] = []
+    files: dict[str, str] = {}
     for block in study.data:
         values: dict[str, Any] = dict(block.axes)
         for parameter in DATASETS[block.dataset].parameters:
@@ -30,7 +32,7 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
                 values[parameter.name] = axis[0] if len(axis) == 1 else axis
             elif parameter.default is not None:
                 values[parameter.name] = parameter.default
-        data.append({"dataset": block.dataset, "draws": block.draws, **values})
+        data += _by_draws(study, block, values)
     study = with_code_folders(study, folder)
     files.update({path: file_digest(source_of(path)) for path in study.own_code})
     plain = study.model_dump()
@@ -43,6 +45,24 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
     # Built anew from plain values, so that every part is checked as it was when it was read.
     blocks = {"data": data} if study.data else {}
     return type(study).model_validate({**plain, **blocks, "files": files})
+
+
+def _by_draws(study: StudyBase, block: DataGrid, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """A resolved block with its draws: one for each run of files that have the same by default."""
+    plain = {"dataset": block.dataset, "draws": block.draws, **values}
+    path = next((p.name for p in DATASETS[block.dataset].parameters if p.kind == "path"), "")
+    given = "draws" in block.model_fields_set or path not in values
+    if given or not isinstance(study, SearchedStudy):
+        return [plain]
+    paths = values[path] if isinstance(values[path], list) else [values[path]]
+    first = {name: v[0] if isinstance(v, list) else v for name, v in values.items()}
+    taken = study.search.draws or ()
+    found = [default_draws(block.dataset, {**first, path: one}, taken) for one in paths]
+    blocks = []
+    for draws, run in itertools.groupby(zip(found, paths, strict=True), key=lambda of: of[0]):
+        alike = [one for _, one in run]
+        blocks.append({**plain, "draws": draws, path: alike[0] if len(alike) == 1 else alike})
+    return blocks
 
 
 def with_code_folders(study: StudyBase, folder: Path) -> StudyBase:
