@@ -113,9 +113,17 @@ def validate(
     """Check a study file and try the code that it names; list all its faults at once."""
     resolved = load(study, overrides, _tell_code)
     stdout.print(f"{study}: a valid study ({resolved.name})", highlight=False)
+    _tell_data(resolved, closely=True)
     if try_out:
         for line in kind_of(resolved).try_out(resolved):
             stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _tell_data(study: StudyBase, closely: bool = False) -> None:
+    from raysweep.data.own_notes import own_notes
+
+    for line in own_notes(study, closely):
+        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _tell_code(line: str) -> None:
@@ -162,6 +170,7 @@ def plan(
 
     resolved = load(study, overrides)
     stdout.print(dump_study(resolved), highlight=False, markup=False)
+    _tell_data(resolved)
     size = study_size(resolved, measure_time=timing)
     lines = [
         f"cells             {size.cells}",

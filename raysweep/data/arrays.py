@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raysweep.data.groups import Belonging, belonging, parted, unsplittable
+from raysweep.data.own_arrays import USED, given_groups, unused, weights_refused
 from raysweep.data.resplits import CROSSED, crossed_splits, held_out_rows
 from raysweep.data.views import Floats, Integers, Splits, Views, z_scaling
 from raysweep.errors import InputError
@@ -50,12 +52,12 @@ UNREADABLE = (
     lzma.LZMAError,
 )
 
-TEXT = ("y", "split")
+TEXT = ("y", "split", "groups")
 _UNKNOWN_DTYPE = re.compile(r"not a valid dtype descriptor: '(.*)'")
 
 
 def _read(path: str, faults: list[str]) -> dict[str, Array]:
-    """The arrays x1, x2, y and, if there, split, where readable. Pickles are refused."""
+    """The arrays that are used, where readable, and empty ones for others. Pickles are refused."""
     if not Path(path).is_file():
         raise InputError("no such file, expected an .npz file (numpy.savez)")
     with Path(path).open("rb") as file:
@@ -70,13 +72,13 @@ def _read(path: str, faults: list[str]) -> dict[str, Array]:
             faults.append(
                 f"no array {', '.join(missing)}; "
                 f"found {', '.join(archive.files) or 'none'}, expected x1 [n, d1], x2 [n, d2], "
-                "y [n] and, if wanted, split [n]"
+                "y [n] and, if wanted, split [n] and groups [n]"
             )
         found: dict[str, Array] = {}
-        for name in ("x1", "x2", "y", "split"):
-            if name in archive.files:
-                with _noted(faults):
-                    found[name] = _read_array(name, archive)
+        faults += weights_refused(archive.files)
+        for name in archive.files:
+            with _noted(faults):
+                found[name] = _read_array(name, archive) if name in USED else np.empty(0)
         return found
 
 
@@ -110,7 +112,7 @@ def _read_array(name: str, archive: np.lib.npyio.NpzFile) -> Array:
 
 def _not_numpys(name: str, dtype: object) -> str:
     """What is wrong with an array of a type that another package has brought to numpy."""
-    way = {"y": "numpy.int64", "split": "str"}.get(name, "numpy.float32")
+    way = {"y": "numpy.int64", "split": "str", "groups": "str"}.get(name, "numpy.float32")
     return (
         f"has dtype {dtype}, bytes whose meaning the file does not say (bfloat16, float8 and int4 "
         f"are stored so), expected {_EXPECTED[name]}; save {name}.astype({way})"
@@ -122,6 +124,7 @@ _EXPECTED = {
     "x2": "real numbers",
     "y": "integers or strings",
     "split": "strings",
+    "groups": "integers or strings",
 }
 
 
@@ -225,8 +228,8 @@ def _check_classes(y: Integers, names: Array, train: Integers) -> None:
         )
 
 
-def _drawn_splits(y: Integers, names: Array, draw: int) -> Splits:
-    """70 / 15 / 15 percent of the rows, stratified by class."""
+def _drawn_splits(y: Integers, names: Array, draw: int, groups: Integers | None) -> Splits:
+    """70 / 15 / 15 percent of the rows, stratified by class; groups stay together."""
     counts = np.bincount(y)
     rarest = int(counts.argmin())
     if counts[rarest] < LEAST_ROWS_PER_CLASS:
@@ -240,7 +243,19 @@ def _drawn_splits(y: Integers, names: Array, draw: int) -> Splits:
             f"{len(y)} rows leave {held_out} for validation, "
             f"expected at least {LEAST_ROWS_PER_SPLIT} (15 percent)"
         )
-    return crossed_splits(y, draw)
+    faults = [] if groups is None else unsplittable(y, list(names), groups)
+    if faults:
+        raise InputError("; ".join(faults))
+    splits = crossed_splits(y, draw, groups)
+    if groups is not None:
+        for name in ("validation", "test"):
+            if len(getattr(splits, name)) < LEAST_ROWS_PER_SPLIT:
+                raise InputError(
+                    f"groups of rows that belong together leave {len(getattr(splits, name))} rows "
+                    f"for {name}, expected at least {LEAST_ROWS_PER_SPLIT}; or give an array split"
+                )
+        _check_classes(y, names, splits.train)
+    return splits
 
 
 def arrays(*, path: str, draw: int = 0) -> Views:
@@ -248,8 +263,9 @@ def arrays(*, path: str, draw: int = 0) -> Views:
 
     Labels are integers or strings; classes are numbered in sorted order. ``split`` holds the words
     train, validation and test; without it every draw splits the same rows 70 / 15 / 15, stratified
-    by class (`raysweep.data.resplits`). Bytes are read as UTF-8. Features are z-scored with the
-    training split's statistics.
+    by class (`raysweep.data.resplits`). Rows that belong together, by the array ``groups`` or as
+    equal rows of a modality (`raysweep.data.groups`), stay in one split. Bytes are read as UTF-8.
+    Features are z-scored with the training split's statistics.
 
     Raises:
         InputError: one message with the file and all its faults: the array, what it holds and what
@@ -279,12 +295,19 @@ def still_draws(path: str, draws: Iterable[int]) -> list[str]:
         return []
     y, names = _check_labels(content["y"], len(content["x1"]))
     sides = {name: _check_modality(name, content[name]) for name in ("x1", "x2")}
-    trained = {draw: _drawn_splits(y, names, draw).train for draw in draws}
+    tied = _tied(content, sides, len(y))
+    trained = {draw: _drawn_splits(y, names, draw, tied.groups).train for draw in draws}
     still = {
         name: [draw for draw, train in trained.items() if not _varies(x, train)]
         for name, x in sides.items()
     }
     return [f"{path}: {_still(name, of)}" for name, of in still.items() if of]
+
+
+def _tied(content: Mapping[str, Array], sides: Mapping[str, Floats], rows: int) -> Belonging:
+    """Which rows belong together."""
+    given = given_groups(content["groups"], rows) if "groups" in content else None
+    return belonging(tuple(sides), tuple(sides.values()), given)
 
 
 def _varies(x: Floats, train: Integers) -> bool:
@@ -326,6 +349,10 @@ def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> Views 
     with _noted(faults):
         if rows is not None and "y" in content:
             y, names = _check_labels(content["y"], rows)
+    tied = Belonging(None)
+    with _noted(faults):
+        if rows is not None and not faults:
+            tied = _tied(content, sides, rows)
     with _noted(faults):
         if "split" in content:
             if draw > 0:
@@ -335,7 +362,7 @@ def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> Views 
                 )
             splits = _given_splits(content["split"], rows, faults)
         elif y is not None and names is not None:
-            splits = _drawn_splits(y, names, draw)
+            splits = _drawn_splits(y, names, draw, tied.groups)
     with _noted(faults):
         if "split" in content and splits is not None and y is not None and names is not None:
             _check_classes(y, names, splits.train)
@@ -346,10 +373,13 @@ def _views(content: Mapping[str, Array], draw: int, faults: list[str]) -> Views 
         faults += [_still(name, draws) for name in still]
     if faults or y is None or names is None or splits is None:
         return None
+    cut = parted(tied.groups, splits) if "split" in content and tied.groups is not None else []
     return Views(
         inputs=tuple(z_scaling(x[splits.train])(x) for x in (sides["x1"], sides["x2"])),
         y=y,
         classes=len(names),
         splits=splits,
+        groups=tied.groups,
         resplit="split" not in content,
+        notes=(*filter(None, (tied.found,)), *cut, *tied.told, *unused(tuple(content))),
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from raysweep.data.arrays import PARAMETERS as ARRAYS_PARAMETERS
 from raysweep.data.arrays import arrays
 from raysweep.data.channels import PARAMETERS as CHANNELS_PARAMETERS
@@ -179,7 +181,8 @@ def default_draws(
     if not first.resplit:
         return (0,)
     free = (draw for draw in itertools.count() if draw not in taken)
-    return tuple(itertools.islice(free, draws_for(len(first.splits.test))))
+    tested = first.splits.test if first.groups is None else first.groups[first.splits.test]
+    return tuple(itertools.islice(free, draws_for(len(np.unique(tested)))))
 
 
 def load_estimate(dataset: str, parameters: Mapping[str, object], draw: int = 0) -> Information:

@@ -71,7 +71,7 @@ def _grouped(y: Integers, draw: int, groups: Integers) -> Splits:
 
 
 def draws_for(tested: int) -> int:
-    """How many splits a verdict takes by default, where each tests so many rows."""
+    """How many splits a verdict takes by default, where each tests so many rows, or groups."""
     return next(draws for draws, rows in _DRAWS if tested >= rows)
 
 
