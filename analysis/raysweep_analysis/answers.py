@@ -13,6 +13,7 @@ from raysweep_analysis.contrasts import cell_columns
 from raysweep_analysis.figures.style import signed
 from raysweep_analysis.figures.words import value_words
 from raysweep_analysis.load import axes_of
+from raysweep_analysis.resplits import SPLIT, basis
 from raysweep_analysis.verdicts import PENDING
 
 _NAMED = 6
@@ -27,6 +28,7 @@ class Answer:
     Attributes:
         headline: one sentence.
         parts: (heading, sentences) per criterion that chose a strength.
+        basis: what a verdict on own data is over: splits, and the rows tested in each.
         beyond: what the effect depends on and where it turns.
         limits: what the study cannot say.
     """
@@ -35,10 +37,11 @@ class Answer:
     parts: tuple[tuple[str, tuple[str, ...]], ...]
     beyond: tuple[str, ...]
     limits: tuple[str, ...]
+    basis: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """All sentences as plain text."""
-        text = [self.headline]
+        text = [self.headline, *(f"- {s}" for s in self.basis)]
         for heading, sentences in self.parts:
             text += [heading, *(f"- {s}" for s in sentences)]
         return text + [f"- {s}" for s in (*self.beyond, *self.limits)]
@@ -77,6 +80,7 @@ def answer(
         tuple(parts),
         tuple(beyond),
         tuple(_limits(effects)),
+        tuple(basis(tested)),
     )
 
 
@@ -180,9 +184,15 @@ def _net_of_placebo(here: pd.DataFrame, verdict: str, factor: float, unit: str) 
 
 def _more(unknown: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
     keys = ["study", "cell", "chosen_by"]
-    needed = (
-        unknown[[*keys, "performance"]].merge(needs, on=keys, how="left").dropna(subset=["n_more"])
-    )
+    needed = unknown[[*keys, "performance"]].merge(needs, on=keys, how="left")
+    never = needed["n_more"].isna() & (needed["unit"] == SPLIT) & (needed["sd"] > 0)
+    if never.any():
+        effect = amount(float(needed["effect"].iloc[0]), needed["performance"].iloc[0])
+        yield (
+            f"In {_named(needed.loc[never, 'label'])} no number of splits of these rows would "
+            f"find a true effect of {effect} with 80 % power: that takes more rows."
+        )
+    needed = needed.dropna(subset=["n_more"])
     for kind, rows in needed.groupby("unit"):
         low, high = int(rows["n_more"].min()), int(rows["n_more"].max())
         many = str(low) if low == high else f"{low} to {high}"

@@ -21,6 +21,7 @@ from raysweep_analysis.inference import (
     meta_regressions,
 )
 from raysweep_analysis.load import axes_of, describe_cells, higher_is_better
+from raysweep_analysis.resplits import is_resplit
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -177,7 +178,13 @@ class _Line:
 
     @property
     def is_fitted(self) -> bool:
-        return len(self.x) >= 4 and len(np.unique(self.x)) >= 3
+        enough = len(self.x) >= 4 and len(np.unique(self.x)) >= 3
+        return enough and not self.is_one_dataset
+
+    @property
+    def is_one_dataset(self) -> bool:
+        """Whether all units are models of the same rows, split anew: their errors are shared."""
+        return is_resplit(self.units) and self.units["dataset"].nunique() < 2
 
     @property
     def may_be_curved(self) -> bool:
@@ -268,6 +275,8 @@ def _of_line(
     }
     if fit is None:
         why = f"not fitted: {len(x)} units at {len(np.unique(x))} values of {along}"
+        if line.is_one_dataset:
+            why = "not fitted: all units are models of one dataset, split anew"
         return result | {"set": "none", "crosses": "unknown", "statement": why}
     a, b = fit.coefficients
     found = zero_crossing(fit, x, alpha)

@@ -25,6 +25,7 @@ from raysweep_analysis.load import (
     plain,
 )
 from raysweep_analysis.pairs import GROUP, PLACE, Unit, confirm_rows, paired, units
+from raysweep_analysis.resplits import check_unit
 from raysweep_analysis.verdicts import reasons, verdicts
 
 
@@ -40,7 +41,9 @@ def forcing_effects(
     """Test in every cell whether forcing alignment changed the performance.
 
     Only confirm rows with status ok count, paired by (cell, draw, seed). The unit is the dataset
-    draw where a cell has several (a draw's value is the mean over its seeds), else the seed.
+    draw where a cell has several (a draw's value is the mean over its seeds), else the seed. Draws
+    that are splits of the same rows (column `resplit`) share them, and all tests and intervals
+    allow for it (`raysweep_analysis.inference.shared_variance`); the unit is then called `split`.
     The primary test is the paired t, its p-values Holm-adjusted over all rows of a study. Verdict:
     `helps` or `hurts` if the adjusted p is below alpha, by sign; else `equivalent` if two
     one-sided t tests place the effect within the margin (not adjusted: an error of at most alpha
@@ -68,7 +71,8 @@ def forcing_effects(
           accuracy and regret a share (0.01 is a point), of losses nats;
         - in the same unit `effect` = forced - none, `ci_low ci_high` (1 - alpha, not adjusted),
           `sd` over units; without a unit, 0..1 but for `d_z`:
-          `p_value` (paired t), `p_adjusted` (Holm), `p_signflip` (exact), `d_z`
+          `p_value` (paired t), `p_adjusted` (Holm), `p_signflip` (exact; empty over splits of the
+          same rows, whose signs are not independent), `d_z`
           (Hedges-corrected), `p_equivalence` (TOST), `within_margin` (p_equivalence < alpha);
         - `verdict`, `reason` (what limits the verdict; empty when nothing does);
         - `smallest_detectable_effect`: found with 80 % power at this n and spread, at the level of
@@ -98,6 +102,7 @@ def forcing_effects(
         raise InputError(f"margin is {margin!r}; expected 0 or more, in the unit of {performance}")
     trials = plain(trials)
     check_seeds(trials)
+    check_unit(trials, unit)
     measure = alignment_column(trials, column_of(performance).split, alignment)
     rows = confirm_rows(trials, {"y": performance} | ({"a": measure} if measure else {}))
     cells = describe_cells(trials)
@@ -202,22 +207,24 @@ def _contrast(
 ) -> pd.DataFrame:
     """Everything that the differences `d` of the groups say; one row per group."""
     d = units(pairs, groups, "d", unit)
-    test = paired_t(d.values, alpha)
-    equivalence = tost(d.values, margin)
+    test = paired_t(d.values, alpha, d.shared)
+    equivalence = tost(d.values, margin, d.shared)
     adjusted = np.full(len(groups), np.nan)
     first_step = np.full(len(groups), alpha)
     for places in groups.groupby("study", sort=False).indices.values():
         adjusted[places] = holm(test.p_value[places])
         first_step[places] = alpha / max(1, int((~np.isnan(test.p_value[places])).sum()))
     detectable = [
-        detectable_effect(int(n), float(a)) for n, a in zip(test.n, first_step, strict=True)
+        detectable_effect(int(n), float(a), shared=float(share))
+        for n, a, share in zip(test.n, first_step, d.shared, strict=True)
     ]
+    flipped = (test.n >= 2) & ~d.resplit
     sign = 1 if higher_is_better(performance) else -1
     spread = np.where(test.sd > 0, test.sd, np.nan)
     return pd.DataFrame(
         {
             "n": test.n,
-            "unit": np.where(d.by_draw, "draw", "seed"),
+            "unit": d.kind,
             "n_pairs": d.n_pairs,
             "n_draws": d.n_draws,
             "effect": test.mean,
@@ -226,8 +233,8 @@ def _contrast(
             "sd": test.sd,
             "p_value": test.p_value,
             "p_adjusted": adjusted,
-            "p_signflip": np.where(test.n >= 2, sign_flip(d.values), np.nan),
-            "d_z": hedges_dz(d.values),
+            "p_signflip": np.where(flipped, sign_flip(d.values), np.nan),
+            "d_z": hedges_dz(d.values, d.shared),
             "p_equivalence": equivalence,
             "within_margin": equivalence < alpha,
             "verdict": verdicts(sign * test.mean, adjusted, equivalence, alpha),
@@ -246,7 +253,8 @@ def _alignment(
         return table
     pairs = paired(rows, "forced", "none")
     pairs["d"] = pairs["a"] - pairs["a_reference"]
-    gain = paired_t(units(pairs, groups, "d", unit).values, alpha)
+    d = units(pairs, groups, "d", unit)
+    gain = paired_t(d.values, alpha, d.shared)
     complete = pairs[pairs["d"].notna()]
     table["alignment_none"] = _by_group(groups, complete, "a_reference", "mean")
     table["alignment_forced"] = _by_group(groups, complete, "a", "mean")

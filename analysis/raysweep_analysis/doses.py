@@ -19,6 +19,7 @@ from raysweep_analysis.load import (
     values_of,
 )
 from raysweep_analysis.pairs import PLACE
+from raysweep_analysis.resplits import SPLIT, shared_among, tested_share
 
 Floats = NDArray[np.float64]
 
@@ -57,7 +58,8 @@ def dose_response(
     Returns:
         One row per (study, cell, strength > 0): `n` (units: draws if several, else seeds),
         `effect ci_low ci_high p_value` (paired t), `p_maxt` (sign-flip over all strengths of the
-        cell that all units have), `fit` (closest single-peaked curve), `alignment_mean`,
+        cell that all units have; empty over splits of the same rows), `fit` (closest single-peaked
+        curve), `alignment_mean`,
         `alignment_gain alignment_ci_low alignment_ci_high`, `alignment_fit` (isotonic),
         `best_for` (`performance`, `alignment`, both joined by `+`, or empty). `effect`, its ends
         and `fit` are in the outcome's unit: of accuracy and regret a share (0.01 is a point), of
@@ -119,6 +121,7 @@ def doses(
         y=values_of(trials, performance)[use],
         a=values_of(trials, measure)[use] if measure else np.nan,
     )
+    rows["tested"] = tested_share(trials)[use]
     rows["place"] = rows.groupby(PLACE, sort=False).ngroup()
     names = rows.drop_duplicates("place")[PLACE].reset_index(drop=True)
     names = names.merge(describe_cells(trials)[[*PLACE, "label"]], on=PLACE, how="left")
@@ -132,6 +135,8 @@ def doses(
     table = _placed(curves, names).assign(alignment=measure or "", stage=stage)
     return table[CURVE_COLUMNS], _placed(shapes, names).reindex(columns=SHAPE_COLUMNS)
 
+
+_NOT_INDEPENDENT = "units are splits of the same rows: tests by flipping signs do not hold for them"
 
 _NO_CURVES = pd.DataFrame({name: [] for name in ("place", *CURVE_COLUMNS[6:])})
 _NO_SHAPES = pd.DataFrame({"place": []})
@@ -155,19 +160,29 @@ class _Cells:
         place: [c] which cells.
         strengths: [c, k] rising.
         draws: [r] the draw of each run, the same in all cells.
+        resplit: whether draws are splits of the same rows, the same in all cells.
+        shared: what such draws share, the same in all cells.
         y, a: [c, r, k] performance and alignment, NaN where missing.
     """
 
     place: NDArray[np.int64]
     strengths: Floats
     draws: NDArray[np.int64]
+    resplit: bool
+    shared: float
     y: Floats
     a: Floats
 
 
 def _alike(rows: pd.DataFrame) -> Iterator[_Cells]:
     """The cells of rows `place draw seed strength y a`, in groups that one computation serves."""
-    rows = rows.groupby(["place", "draw", "seed", "strength"], as_index=False)[["y", "a"]].mean()
+    measured = ["y", "a", "tested"]
+    rows = rows.groupby(["place", "draw", "seed", "strength"], as_index=False)[measured].mean()
+    shares, resplit = (np.zeros(rows["place"].nunique(), kind) for kind in (float, bool))
+    for at in rows.loc[rows["tested"].notna(), "place"].unique():
+        of_cell = rows[rows["place"] == at]
+        resplit[at] = True
+        shares[at] = shared_among(of_cell["draw"], float(of_cell["tested"].mean()))
     place = rows["place"].to_numpy()
     run = rows.groupby(["place", "draw", "seed"]).ngroup().to_numpy()
     level = rows.groupby(["place", "strength"]).ngroup().to_numpy()
@@ -193,13 +208,18 @@ def _alike(rows: pd.DataFrame) -> Iterator[_Cells]:
         y, a = (np.full((runs[cell], levels[cell]), np.nan) for _ in range(2))
         y[run[own], level[own]] = columns["y"][own]
         a[run[own], level[own]] = columns["a"][own]
+        share = float(shares[cell])
         key = (
             y.shape,
             of_run.tobytes(),
+            bool(resplit[cell]),
+            share,
             strengths[0] == 0,
             *(np.isnan(v).tobytes() for v in (y, a)),
         )
-        one = _Cells(np.array([cell]), strengths[None], of_run, y[None], a[None])
+        one = _Cells(
+            np.array([cell]), strengths[None], of_run, bool(resplit[cell]), share, y[None], a[None]
+        )
         groups.setdefault(key, []).append(one)
     for alike in groups.values():
         stacked = (
@@ -207,7 +227,8 @@ def _alike(rows: pd.DataFrame) -> Iterator[_Cells]:
             for name in ("place", "strengths", "y", "a")
         )
         places, strengths, y, a = stacked
-        yield _Cells(places, strengths, alike[0].draws, y, a)
+        first = alike[0]
+        yield _Cells(places, strengths, first.draws, first.resplit, first.shared, y, a)
 
 
 def _first_of(place: NDArray[Any], code: NDArray[Any], cells: int) -> NDArray[np.int64]:
@@ -228,16 +249,18 @@ def _of_cells(cells: _Cells, sign: int, alpha: float) -> tuple[pd.DataFrame, pd.
         return _NO_CURVES, pd.DataFrame(shape)
     count, k = strengths.shape
     by_draw = len(np.unique(cells.draws)) >= 2
+    resplit, shared = cells.resplit and by_draw, cells.shared
     effect = _units(cells.y[..., 1:] - cells.y[..., :1], cells.draws, by_draw)
-    test = paired_t(effect.swapaxes(1, 2), alpha)
+    test = paired_t(effect.swapaxes(1, 2), alpha, shared)
     # Which strengths all units have is the same in all cells.
     complete = test.n[0] == test.n[0].max()
     family = max_t(effect[..., complete])
     p_maxt = np.full((count, k), np.nan)
-    p_maxt[:, complete] = family.p_adjusted
+    if not resplit:  # signs flip independently for independent units alone
+        p_maxt[:, complete] = family.p_adjusted
     weights = np.maximum(test.n, 1).astype(float)
     gains = _units(cells.a[..., 1:] - cells.a[..., :1], cells.draws, by_draw)
-    gain = paired_t(gains.swapaxes(1, 2), alpha)
+    gain = paired_t(gains.swapaxes(1, 2), alpha, shared)
     known = np.isfinite(gain.mean).all(axis=1, keepdims=True)
     best = {"performance": _best(sign * test.mean), "alignment": _best(gain.mean)}
     at = {purpose: np.arange(k) == which[:, None] for purpose, which in best.items()}
@@ -245,7 +268,7 @@ def _of_cells(cells: _Cells, sign: int, alpha: float) -> tuple[pd.DataFrame, pd.
         "place": np.repeat(cells.place, k),
         "strength": strengths,
         "n": test.n,
-        "unit": "draw" if by_draw else "seed",
+        "unit": SPLIT if resplit else "draw" if by_draw else "seed",
         "effect": test.mean,
         "ci_low": test.ci_low,
         "ci_high": test.ci_high,
@@ -267,7 +290,7 @@ def _of_cells(cells: _Cells, sign: int, alpha: float) -> tuple[pd.DataFrame, pd.
         "place": cells.place,
         "n": int(test.n[0].max()),
         "n_strengths": k,
-        "p_any": family.p_any,
+        "p_any": np.nan if resplit else family.p_any,
     }
     for purpose, value in (
         ("performance", "effect_there"),
@@ -277,7 +300,10 @@ def _of_cells(cells: _Cells, sign: int, alpha: float) -> tuple[pd.DataFrame, pd.
         shape[f"best_for_{purpose}"] = np.where(there, _at(strengths, best[purpose]), np.nan)
         shape[value] = np.where(there, _at(test.mean, best[purpose]), np.nan)
     curves = _units(cells.y, cells.draws, by_draw)[..., np.append(True, complete)]
-    shape |= _shape(curves, strengths[:, complete], sign, alpha, family.p_any)
+    if resplit:
+        shape |= {"shape": "unknown", "note": _NOT_INDEPENDENT}
+    else:
+        shape |= _shape(curves, strengths[:, complete], sign, alpha, family.p_any)
     flat = {name: np.ravel(v) if isinstance(v, np.ndarray) else v for name, v in curve.items()}
     return pd.DataFrame(flat), pd.DataFrame(shape)
 

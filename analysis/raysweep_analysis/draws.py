@@ -5,7 +5,8 @@ import pandas as pd
 
 from raysweep.trials.columns import named
 from raysweep_analysis.load import check_seeds, descriptors, plain
-from raysweep_analysis.pairs import GROUP, PAIR, confirm_rows, paired
+from raysweep_analysis.pairs import GROUP, PAIR, PLACE, confirm_rows, paired
+from raysweep_analysis.resplits import shared_among, tested_share
 
 MODEL_SCALE = ("encoder", "depth_1", "depth_2", "width_1", "width_2", "parameters")
 # How many degrees of freedom the study-wide spread counts for beside a cell's own: seeds are few,
@@ -26,8 +27,10 @@ def draw_effects(trials: pd.DataFrame, performance: str, reference: str = "none"
         those keys and `data`, `effect` (mean over seeds), `variance` (of that mean: the spread
         over seeds pooled over the draws of the cell, shrunk towards the study's), `n_seeds`,
         `dataset` (a label shared by units trained on the very same data), and the descriptors of
-        the cell at this draw. `effect` is in the outcome's unit (of accuracy and regret a share,
-        0.01 is a point; of losses nats), `variance` in its square.
+        the cell at this draw. Draws that are splits of the same rows are one dataset, and one row:
+        the mean over splits, with its corrected variance and the first draw's number. `effect` is
+        in the outcome's unit (of accuracy and regret a share, 0.01 is a point; of losses nats),
+        `variance` in its square.
 
     Example:
         >>> from raysweep import analysis
@@ -50,15 +53,40 @@ def draw_effects(trials: pd.DataFrame, performance: str, reference: str = "none"
     overall = (study["squares"] / study["df"].where(study["df"] > 0)).fillna(0.0)
     spread = (cell["squares"] + _PRIOR_DF * overall) / (cell["df"] + _PRIOR_DF)
     units["variance"] = spread / units["n_seeds"]
+    units = _datasets(units.drop(columns=["var", "squares", "df"]), trials)
     names = descriptors(trials)
     place = ["study", "cell", "draw"]
     described = trials.drop_duplicates(place)[[*place, *names]]
-    units = units.drop(columns=["var", "squares", "df"]).merge(described, on=place, how="left")
+    units = units.merge(described, on=place, how="left")
     if "data" not in units:
         units["data"] = ""
     shared = [n for n in ["study", *names, "draw"] if n not in MODEL_SCALE]
     units["dataset"] = units.groupby(shared, dropna=False, sort=False).ngroup()
     return units
+
+
+def _datasets(units: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """The units, of splits of the same rows one for all of them."""
+    place = [*PLACE, "draw"]
+    tested = trials.assign(tested=tested_share(trials)).drop_duplicates(place)[[*place, "tested"]]
+    units = units.merge(tested, on=place, how="left")
+    split = units["tested"].notna()
+    if not split.any():
+        return units.drop(columns="tested")
+    of_splits = units[split].groupby(GROUP, sort=False)
+    merged = of_splits.agg(
+        draw=("draw", "min"),
+        effect=("effect", "mean"),
+        n_seeds=("n_seeds", "sum"),
+        own=("variance", "mean"),
+        between=("effect", "var"),
+        splits=("effect", "size"),
+    ).reset_index()
+    shared = [shared_among(g["draw"], float(g["tested"].mean())) for _, g in of_splits]
+    several = merged["between"] * (1 / merged["splits"] + shared)
+    merged["variance"] = several.where(merged["splits"] > 1, merged["own"])
+    merged = merged.drop(columns=["own", "between", "splits"])
+    return pd.concat([units[~split].drop(columns="tested"), merged], ignore_index=True)
 
 
 def paired_differences(

@@ -13,6 +13,7 @@ from raysweep.trials.columns import PERFORMANCE, named
 from raysweep_analysis.draws import draw_effects, numeric_covariate, paired_differences
 from raysweep_analysis.inference import MetaRegression, meta_regression
 from raysweep_analysis.load import descriptors, is_information, plain
+from raysweep_analysis.resplits import is_resplit
 
 _DERIVED = ("width", "depth", "redundancy - uniqueness")
 _MAX_INFLATION = 10.0
@@ -173,6 +174,8 @@ def _joint(
                 "inflation": inflations[i - 1],
                 "note": ""
                 if mixed is not None
+                else "no mixed model: splits of the same rows are no independent pairs"
+                if is_resplit(units)
                 else f"no mixed model: more than {_MIXED_ROWS} pairs, or no fit",
             }
             if mixed is not None:
@@ -258,7 +261,7 @@ def _mixed(
 
     keys = ["study", "cell", "chosen_by", "draw"]
     joined = pairs.merge(units[[*keys, "dataset"]].assign(unit=np.arange(len(units))), on=keys)
-    if len(joined) > _MIXED_ROWS or len(joined) <= len(units):
+    if len(joined) > _MIXED_ROWS or len(joined) <= len(units) or is_resplit(units):
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

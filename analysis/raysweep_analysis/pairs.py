@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from raysweep.errors import InputError
 from raysweep.trials.criteria import CRITERIA, chosen_by
 from raysweep_analysis.load import searched_options, values_of
+from raysweep_analysis.resplits import SPLIT, shared_among, tested_share
 
 Unit = Literal["auto", "seed", "draw"]
 PLACE = ["study", "cell"]
@@ -19,12 +20,27 @@ PAIR = [*GROUP, "draw", "seed"]
 
 @dataclass(frozen=True)
 class Units:
-    """Differences of groups, one row each: [groups, most units in a group], NaN as missing."""
+    """Differences of groups, one row each: [groups, most units in a group], NaN as missing.
+
+    Attributes:
+        values: the differences.
+        n_pairs, n_draws: [groups] pairs and draws that they come from.
+        by_draw: [groups] whether units are draws; else they are seeds.
+        resplit: [groups] whether units are draws that are splits of the same rows.
+        shared: [groups] what such draws share (`shared_variance`); 0 of others.
+    """
 
     values: NDArray[np.float64]
     n_pairs: NDArray[np.int64]
     n_draws: NDArray[np.int64]
     by_draw: NDArray[np.bool_]
+    resplit: NDArray[np.bool_]
+    shared: NDArray[np.float64]
+
+    @property
+    def kind(self) -> NDArray[np.str_]:
+        """[groups] what a unit is: `seed`, `draw`, or `split` of the same rows."""
+        return np.where(self.resplit, SPLIT, np.where(self.by_draw, "draw", "seed"))
 
 
 def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame:
@@ -39,7 +55,8 @@ def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame
             something was forced in it if it was to be.
 
     Returns:
-        Columns `study cell chosen_by draw seed arm status strength options` and the outcomes.
+        Columns `study cell chosen_by draw seed arm status strength options tested` (as
+        `tested_share`) and the outcomes.
 
     Raises:
         InputError: two rows of one arm in the same place.
@@ -53,6 +70,7 @@ def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame
             "chosen_by": chosen.astype("object").where(chosen.notna(), "").astype(str),
             "arm": trials["arm"].astype(str),
             "status": trials["status"].astype(str),
+            "tested": tested_share(trials),
             **{new: values_of(trials, column).where(usable) for new, column in outcomes.items()},
         }
     )[trials["stage"].astype(str) == "confirm"]
@@ -98,7 +116,8 @@ def units(pairs: pd.DataFrame, groups: pd.DataFrame, difference: str, unit: Unit
     The unit of a claim about a cell's data is the dataset draw: seeds of one draw share its data,
     its test rows and its best strength, and count as replicates of the draw only. So with two
     draws or more (`auto`) the units are the means of draws, each draw counting once; with one draw
-    they are its seeds, and the claim is about that dataset.
+    they are its seeds, and the claim is about that dataset. Draws that split the same rows anew
+    are units, too, and share what `Units.shared` says.
 
     Args:
         pairs: as from `paired`, with the column `difference` (NaN where a side is missing).
@@ -107,17 +126,25 @@ def units(pairs: pd.DataFrame, groups: pd.DataFrame, difference: str, unit: Unit
         unit: `auto`, or `seed` or `draw` for all groups.
     """
     n_groups = len(groups)
-    frame = pairs[[*GROUP, "draw", difference]].dropna(subset=[difference])
+    frame = pairs[[*GROUP, "draw", difference, "tested"]].dropna(subset=[difference])
     frame = frame.merge(groups[GROUP].assign(code=np.arange(n_groups)), on=GROUP, how="inner")
     means = frame.groupby(["code", "draw"], sort=True)[difference].mean().reset_index()
     n_draws = np.bincount(means["code"], minlength=n_groups)
     by_draw = n_draws >= 2 if unit == "auto" else np.full(n_groups, unit == "draw")
+    shared, resplit = np.zeros(n_groups), np.zeros(n_groups, dtype=bool)
+    of_splits = frame[frame["tested"].notna() & by_draw[frame["code"]]]
+    for code in of_splits["code"].unique():
+        rows = of_splits[of_splits["code"] == code]
+        resplit[code] = True
+        shared[code] = shared_among(rows["draw"], float(rows["tested"].mean()))
     chosen = pd.concat([frame[~by_draw[frame["code"]]], means[by_draw[means["code"]]]])
     return Units(
         padded(chosen["code"], chosen[difference], n_groups),
         np.bincount(frame["code"], minlength=n_groups),
         n_draws,
         by_draw,
+        resplit,
+        shared,
     )
 
 

@@ -10,9 +10,10 @@ from scipy import stats
 from raysweep.errors import InputError
 from raysweep.trials.columns import PERFORMANCE
 from raysweep_analysis.contrasts import forcing_effects
-from raysweep_analysis.inference import power_paired_t
+from raysweep_analysis.inference import independent_units, power_paired_t, shared_variance
 from raysweep_analysis.load import plain, searched_options, usable, values_of
 from raysweep_analysis.pairs import PLACE
+from raysweep_analysis.resplits import SPLIT, tested_share
 
 _MOST = 100_000
 _STRIDE = 16
@@ -23,19 +24,22 @@ COLUMNS = [
 ]
 
 
-def units_needed(d_z: ArrayLike, alpha: ArrayLike = 0.05, power: float = 0.8) -> NDArray[np.int64]:
+def units_needed(
+    d_z: ArrayLike, alpha: ArrayLike = 0.05, power: float = 0.8, shared: ArrayLike = 0.0
+) -> NDArray[np.int64]:
     """Paired units (seeds, or draws) for a two-sided t test to find a standardised effect.
 
     Args:
         d_z: [...] true mean difference over its standard deviation, not 0.
         alpha: [...] level; alpha / m for the worst of m tests under Holm.
         power: wanted probability of finding it.
+        shared: [...] what units share that are splits of the same rows, see `shared_variance`.
 
     Returns:
-        [...] the smallest n >= 2; at most 100,000.
+        [...] the smallest n >= 2; at most 100,000, which also stands for never.
     """
-    given = np.broadcast_arrays(np.asarray(d_z, float), np.asarray(alpha, float))
-    effect, level = (np.ravel(one) for one in given)
+    given = np.broadcast_arrays(*(np.asarray(one, float) for one in (d_z, alpha, shared)))
+    effect, level, share = (np.ravel(one) for one in given)
     impossible = ~np.isfinite(effect) | (effect == 0)
     if impossible.any():
         raise InputError(
@@ -43,12 +47,17 @@ def units_needed(d_z: ArrayLike, alpha: ArrayLike = 0.05, power: float = 0.8) ->
         )
     # The normal approximation is a little low, so the answer is at it or soon after.
     z = stats.norm.ppf(1 - level / 2) + stats.norm.ppf(power)
-    start = np.clip((z / effect) ** 2, 2, _MOST).astype(np.int64)
+    independent = (z / effect) ** 2
+    with np.errstate(divide="ignore"):
+        least = np.where(independent * share < 1, independent / (1 - independent * share), _MOST)
+    start = np.clip(least, 2, _MOST).astype(np.int64)
     found = np.full(effect.shape, _MOST)
     left = start < _MOST
     while left.any():
         n = start[left][:, None] + np.arange(_STRIDE)
-        enough = power_paired_t(effect[left][:, None], n, level[left][:, None]) >= power
+        of_each = (one[left][:, None] for one in (effect, level, share))
+        d, a, c = of_each
+        enough = power_paired_t(d, n, a, c) >= power
         first = np.take_along_axis(n, enough.argmax(axis=1)[:, None], axis=1)[:, 0]
         found[left] = np.where(enough.any(axis=1), first, _MOST)
         start[left] += _STRIDE
@@ -58,7 +67,11 @@ def units_needed(d_z: ArrayLike, alpha: ArrayLike = 0.05, power: float = 0.8) ->
 
 
 def units_for_equivalence(
-    margin: float, sd: ArrayLike, alpha: float = 0.05, power: float = 0.8
+    margin: float,
+    sd: ArrayLike,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    shared: ArrayLike = 0.0,
 ) -> NDArray[np.int64]:
     """Paired units for two one-sided t tests to show a true difference of 0 to be within a margin.
 
@@ -69,15 +82,17 @@ def units_for_equivalence(
         sd: [...] of paired differences, in the same unit.
         alpha: level.
         power: wanted probability of showing it.
+        shared: [...] as `units_needed`.
 
     Returns:
-        [...] the smallest n >= 2; at most 100,000.
+        [...] the smallest n >= 2; at most 100,000, which also stands for never.
     """
-    spread = np.asarray(sd, dtype=float)
+    spread, share = np.broadcast_arrays(np.asarray(sd, float), np.asarray(shared, float))
 
     def enough(n: NDArray[np.int64]) -> NDArray[np.bool_]:
         with np.errstate(divide="ignore"):
-            limit = margin * np.sqrt(n) / spread - stats.t.ppf(1 - alpha, n - 1)
+            steady = margin * np.sqrt(independent_units(n, share)) / spread
+            limit = steady - stats.t.ppf(1 - alpha, n - 1)
         return np.asarray(2 * stats.t.cdf(limit, n - 1) - 1 >= power)
 
     low, high = np.full(spread.shape, 2), np.full(spread.shape, _MOST)
@@ -116,8 +131,9 @@ def power(
         guess of a spread), `effect`; `n_needed` for one test, `n_needed_family` as Holm's worst
         over the study's cells, `n_needed_safe` (the latter at sd_high), `n_for_equivalence` if
         there is no difference, `n_more` (n_needed_family less what is there). NaN where no spread
-        is known. `sd`, `sd_high` and `effect` are in the outcome's unit (of accuracy and regret a
-        share, 0.01 is a point; of losses nats), the others count units.
+        is known, and where no number of splits of the same rows would do. `sd`, `sd_high` and
+        `effect` are in the outcome's unit (of accuracy and regret a share, 0.01 is a point; of
+        losses nats), the others count units.
 
     Example:
         >>> from raysweep import analysis
@@ -140,26 +156,41 @@ def power(
     spread = pd.DataFrame([from_search.get(place, (np.nan, 0)) for place in places])
     table.loc[few, ["sd", "n_seen"]] = spread[few].to_numpy()
     table["source"] = np.where(few, np.where(table["n_seen"] >= 2, "search", "none"), "confirm")
+    share = _shared(seen, table["unit"])
     table["unit"] = table["unit"].where(~few, "seed")
     table["n_seen"] = table["n_seen"].astype(np.int64)
     tests = table.groupby("study")["study"].transform("size").to_numpy(float)
     known = (table["sd"] > 0).to_numpy() & (table["n_seen"] >= 2).to_numpy() & (wanted_effect != 0)
     sd, n = table["sd"].to_numpy(float)[known], table["n_seen"].to_numpy()[known]
     sd_high = sd * np.sqrt((n - 1) / stats.chi2.ppf(0.2, n - 1))
-    worst = alpha / tests[known]
-    family = units_needed(wanted_effect / sd, worst, wanted)
+    worst, shared = alpha / tests[known], np.where(few, 0.0, share)[known]
+    family = units_needed(wanted_effect / sd, worst, wanted, shared)
     needs = {
         "sd_high": sd_high,
-        "n_needed": units_needed(wanted_effect / sd, alpha, wanted),
+        "n_needed": units_needed(wanted_effect / sd, alpha, wanted, shared),
         "n_needed_family": family,
-        "n_needed_safe": units_needed(wanted_effect / sd_high, worst, wanted),
-        "n_for_equivalence": units_for_equivalence(margin, sd, alpha, wanted) if margin else np.nan,
+        "n_needed_safe": units_needed(wanted_effect / sd_high, worst, wanted, shared),
+        "n_for_equivalence": units_for_equivalence(margin, sd, alpha, wanted, shared)
+        if margin
+        else np.full(len(sd), np.nan),
         "n_more": np.maximum(0, family - n),
     }
+    never = (shared > 0) & (family >= _MOST)
+    needs["n_more"] = np.where(never, np.nan, needs["n_more"])
     for name, values in needs.items():
+        # Splits share rows: some answers no number of them gives.
+        beyond = (shared > 0) & (np.asarray(values, dtype=float) >= _MOST)
         table[name] = np.nan
-        table.loc[known, name] = values
+        table.loc[known, name] = np.where(beyond, np.nan, values)
     return table[COLUMNS]
+
+
+def _shared(effects: pd.DataFrame, unit: pd.Series) -> NDArray[np.float64]:
+    """What the units of each row share: 0 but for many splits of the same rows."""
+    if not (unit == SPLIT).any():
+        return np.zeros(len(effects))
+    # Of many turns hardly any two splits are of one.
+    return np.where(unit == SPLIT, shared_variance(tested_share(effects)), 0.0)
 
 
 def _search_spread(

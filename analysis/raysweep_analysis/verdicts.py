@@ -11,6 +11,7 @@ from raysweep.folder.causes import FAILED, LIMITS, WAITING, cause, columns, limi
 from raysweep.trials.columns import column_of
 from raysweep.trials.outcomes import amount
 from raysweep_analysis.pairs import GROUP, PLACE
+from raysweep_analysis.resplits import SPLIT
 
 FOUND = ("helps", "hurts", "equivalent")
 PENDING = ("no confirm stage", "no forced runs in the confirm stage", "no runs", WAITING, FAILED)
@@ -138,8 +139,9 @@ def _of_row(
             f"{row['n_dropped']} of {row['n_dropped'] + row['n_pairs']} pairs "
             f"are missing ({row['n_diverged']} runs diverged, {row['n_failed']} failed)"
         )
-    if 2 <= n_draws < 5 and row["unit"] == "draw":
-        said.append(f"{n_draws} dataset draws are few: plan 5 or more")
+    if 2 <= n_draws < 5 and row["unit"] != "seed":
+        what = "splits" if row["unit"] == SPLIT else "dataset draws"
+        said.append(f"{n_draws} {what} are few: plan 5 or more")
     if not placebo:
         said.append("no placebo arm: the effect may be plain regularisation")
     unknown = any(part.startswith(LIMITS[1]) for part in told)

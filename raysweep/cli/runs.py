@@ -118,9 +118,17 @@ def validate(
     stdout.print(f"{study}: a valid study ({resolved.name})", highlight=False)
     for line in own_data(expand(resolved)):
         stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+    _tell_data(resolved, closely=True)
     if try_out:
         for line in kind_of(resolved).try_out(resolved):
             stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _tell_data(study: StudyBase, closely: bool = False) -> None:
+    from raysweep.data.own_notes import own_notes
+
+    for line in own_notes(study, closely):
+        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _tell_code(line: str) -> None:
@@ -167,6 +175,7 @@ def plan(
 
     resolved = load(study, overrides)
     stdout.print(dump_study(resolved), highlight=False, markup=False)
+    _tell_data(resolved)
     size = study_size(resolved, measure_time=timing)
     lines = [
         f"cells             {size.cells}",

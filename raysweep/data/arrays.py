@@ -12,9 +12,10 @@ from raysweep.data.dtypes import Array
 from raysweep.data.dtypes import as_text as _text
 from raysweep.data.dtypes import check_dtype as _check_dtype
 from raysweep.data.dtypes import noted as _noted
+from raysweep.data.groups import Belonging, belonging, parted, unsplittable
 from raysweep.data.labels import check_labels as _check_labels
-from raysweep.data.stratify import stratified_splits
-from raysweep.data.streams import stream
+from raysweep.data.own_arrays import given_groups, unused, weights_refused
+from raysweep.data.resplits import CROSSED, crossed_splits, held_out_rows
 from raysweep.data.views import SCALINGS, Floats, Integers, Splits, Views, z_scaling
 from raysweep.errors import InputError
 from raysweep.plugins.options import Option
@@ -123,8 +124,8 @@ def _check_classes(y: Integers, names: Array, train: Integers) -> None:
         )
 
 
-def _drawn_splits(y: Integers, names: Array, draw: int) -> Splits:
-    """70 / 15 / 15 percent of the rows, stratified by class."""
+def _drawn_splits(y: Integers, names: Array, draw: int, groups: Integers | None) -> Splits:
+    """70 / 15 / 15 percent of the rows, stratified by class; groups stay together."""
     counts = np.bincount(y)
     rarest = int(counts.argmin())
     if counts[rarest] < LEAST_ROWS_PER_CLASS:
@@ -132,14 +133,25 @@ def _drawn_splits(y: Integers, names: Array, draw: int) -> Splits:
             f"class {names[rarest]!s} has {counted(counts[rarest], 'row')}, expected at least "
             f"{LEAST_ROWS_PER_CLASS} of each class, or an array split"
         )
-    held_out = round(0.15 * len(y))
+    held_out = held_out_rows(len(y))
     if held_out < LEAST_ROWS_PER_SPLIT:
         raise InputError(
             f"{len(y)} rows leave {held_out} for validation, "
             f"expected at least {LEAST_ROWS_PER_SPLIT} (15 percent)"
         )
-    source = stream("arrays", draw, "splits")
-    return stratified_splits(y, len(y) - 2 * held_out, held_out, held_out, source)
+    faults = [] if groups is None else unsplittable(y, list(names), groups)
+    if faults:
+        raise InputError("; ".join(faults))
+    splits = crossed_splits(y, draw, groups)
+    if groups is not None:
+        for name in ("validation", "test"):
+            if len(getattr(splits, name)) < LEAST_ROWS_PER_SPLIT:
+                raise InputError(
+                    f"groups of rows that belong together leave {len(getattr(splits, name))} rows "
+                    f"for {name}, expected at least {LEAST_ROWS_PER_SPLIT}; or give an array split"
+                )
+        _check_classes(y, names, splits.train)
+    return splits
 
 
 def arrays(
@@ -159,9 +171,10 @@ def arrays(
     """Read a file with two to four modalities [n, d], labels [n] and, if wanted, splits [n].
 
     Labels may have any usual form (`raysweep.data.labels`); classes are numbered in sorted order.
-    ``split`` holds the words train, validation and test; without it the rows are split 70 / 15 /
-    15, stratified by class, anew in every draw. Bytes are read as UTF-8. Features are scaled with
-    the training split's statistics.
+    ``split`` holds the words train, validation and test; without it every draw splits the same rows
+    70 / 15 / 15, stratified by class (`raysweep.data.resplits`). Rows that belong together, by
+    ``groups`` or as equal rows of a modality (`raysweep.data.groups`), stay in one split. Bytes are
+    read as UTF-8. Features are scaled with the training split's statistics.
 
     Args:
         path: of a file or folder that `raysweep.data.files.opened` knows.
@@ -185,7 +198,10 @@ def arrays(
     faults: list[str] = []
     views = None
     with _noted(faults):
-        views = _views(read_content(path, wanted, faults), draw, scale, faults)
+        content = read_content(path, wanted, faults)
+        if not wanted.named:  # who names columns has seen what is left out
+            faults += weights_refused(content.unused)
+        views = _views(content, draw, scale, faults)
     if views is None:
         raise InputError(f"{path}: {'; '.join(faults)}")
     facts: dict[str, int | float | str] = {"file": Path(path).name}
@@ -193,6 +209,8 @@ def arrays(
         facts |= dict(zip(MODALITIES, views.names, strict=False))
     if label is not None:
         facts["target"] = label
+    if views.resplit:
+        facts["resplit"] = CROSSED
     return replace(views, characteristics=facts)
 
 
@@ -206,8 +224,10 @@ def still_draws(parameters: Mapping[str, object], draws: Iterable[int]) -> list[
     content = read_content(str(parameters["path"]), Wanted.of(parameters), [])
     if content.has_split or content.label is None:
         return []
-    y, names = _check_labels(content.label, len(next(iter(content.modalities.values()))))
-    trained = {draw: _drawn_splits(y, names, draw).train for draw in draws}
+    rows = len(next(iter(content.modalities.values())))
+    y, names = _check_labels(content.label, rows)
+    tied = _tied(content, rows)
+    trained = {draw: _drawn_splits(y, names, draw, tied.groups).train for draw in draws}
     still = {
         name: [draw for draw, train in trained.items() if not _varies(x, train)]
         for name, x in content.modalities.items()
@@ -221,6 +241,13 @@ def unusable(content: Content) -> list[str]:
     with _noted(faults):
         _views(content, 0, None, faults)
     return faults
+
+
+def _tied(content: Content, rows: int) -> Belonging:
+    """Which rows belong together."""
+    given = None if content.groups is None else given_groups(content.groups, rows)
+    sides = content.modalities
+    return belonging(tuple(sides), tuple(sides.values()), given)
 
 
 def _varies(x: Floats, train: Integers) -> bool:
@@ -255,6 +282,10 @@ def _views(content: Content, draw: int, scale: str | None, faults: list[str]) ->
             y, names = _check_labels(
                 content.label, rows, content.label_name, next(iter(content.lengths))
             )
+    tied = Belonging(None)
+    with _noted(faults):
+        if rows is not None and not faults:
+            tied = _tied(content, rows)
     with _noted(faults):
         if content.split is not None:
             if draw > 0:
@@ -264,7 +295,7 @@ def _views(content: Content, draw: int, scale: str | None, faults: list[str]) ->
                 )
             splits = _given_splits(content.split, rows, faults)
         elif y is not None and names is not None and not content.has_split:
-            splits = _drawn_splits(y, names, draw)
+            splits = _drawn_splits(y, names, draw, tied.groups)
     with _noted(faults):
         if content.has_split and splits is not None and y is not None and names is not None:
             _check_classes(y, names, splits.train)
@@ -276,10 +307,14 @@ def _views(content: Content, draw: int, scale: str | None, faults: list[str]) ->
     if faults or y is None or names is None or splits is None:
         return None
     scaling = SCALINGS[scale or "standard"]
+    cut = parted(tied.groups, splits) if content.has_split and tied.groups is not None else []
     return Views(
         inputs=tuple(scaling(x[splits.train])(x) for x in content.modalities.values()),
         y=y,
         classes=len(names),
         splits=splits,
         names=content.names,
+        groups=tied.groups,
+        resplit=not content.has_split,
+        notes=(*filter(None, (tied.found,)), *cut, *tied.told, *unused(content.unused)),
     )

@@ -19,18 +19,26 @@ class Estimable:
     Attributes:
         x1, x2: [n, d1] and [n, d2] float64.
         y: [n] int64 labels, every number from 0 to the largest occurs.
+        groups: [n] int64, equal for rows that no fold parts; None where every row stands alone.
     """
 
     x1: Floats
     x2: Floats
     y: Integers
+    groups: Integers | None = None
+
+    @property
+    def units(self) -> int:
+        """How many rows, or groups of rows, tell something of their own."""
+        return len(self.y) if self.groups is None else len(np.unique(self.groups))
 
 
 def estimable(views: Views) -> Estimable:
     """At most MOST_ROWS random rows of the splits, of classes that every fold can hold.
 
     Raises:
-        InputError: fewer than two classes with at least three rows, or more than two modalities.
+        InputError: fewer than two classes with at least three rows, or groups of rows, or more than
+            two modalities.
     """
     if len(views.inputs) > 2:
         raise InputError(
@@ -41,11 +49,17 @@ def estimable(views: Views) -> Estimable:
     rows = np.concatenate([splits.train, splits.validation, splits.test])
     rows = stream("estimate", 0, "rows").permutation(rows)[:MOST_ROWS]
     counts = np.bincount(views.y[rows], minlength=views.classes)
+    what = "rows"
+    if views.groups is not None:
+        # Of each class as many as the groups that it occurs in.
+        pairs = np.unique(np.stack([views.y[rows], views.groups[rows]], axis=1), axis=0)
+        counts, what = np.bincount(pairs[:, 0], minlength=views.classes), "groups of rows"
     usable = rows[counts[views.y[rows]] >= FOLDS]
     if len(np.unique(views.y[usable])) < 2:
         raise InputError(
-            f"estimated information: fewer than two classes have {FOLDS} rows or more "
-            f"(rows per class: {', '.join(map(str, counts[:20]))})"
+            f"estimated information: fewer than two classes have {FOLDS} {what} or more "
+            f"({what} per class: {', '.join(map(str, counts[:20]))})"
         )
     _, y = np.unique(views.y[usable], return_inverse=True)
-    return Estimable(views.x1[usable], views.x2[usable], y.reshape(-1).astype(np.int64))
+    groups = None if views.groups is None else views.groups[usable]
+    return Estimable(views.x1[usable], views.x2[usable], y.reshape(-1).astype(np.int64), groups)

@@ -28,6 +28,7 @@ Limits, which are why such numbers carry ``_estimated`` in their name:
 """
 
 import warnings
+from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -35,7 +36,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -83,9 +84,16 @@ def _cross_entropy(predicted: Floats, y: Integers) -> float:
     return float(-np.mean(np.log(np.clip(predicted[np.arange(len(y)), y], 1e-3, 1.0))))
 
 
-def _predictions(x: Floats, y: Integers) -> Floats:
+def _folds(rows: Estimable) -> Any:
+    """What decides who predicts a row: models fitted on rows that do not belong to it."""
+    if rows.groups is None:
+        return StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    whole = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    return list(whole.split(rows.x1, rows.y, rows.groups))
+
+
+def _predictions(x: Floats, y: Integers, folds: Any) -> Floats:
     """p(y | x) of the best learner: [n, c], each row by models fitted on other rows."""
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     rows = len(y) - len(y) // FOLDS
     candidates = [
         cross_val_predict(learner, x, y, cv=folds, method="predict_proba")
@@ -94,11 +102,11 @@ def _predictions(x: Floats, y: Integers) -> Floats:
     return min(candidates, key=lambda predicted: _cross_entropy(predicted, y))
 
 
-def _cell_table(predicted: Floats, y: Integers) -> Floats:
+def _cell_table(predicted: Floats, y: Integers, units: int) -> Floats:
     """Shares of the rows by cell of the predictions and label: [cells, c], sum 1."""
     classes = predicted.shape[1]
-    # Ten rows or more for each entry of the table, and no more cells than predictions.
-    cells = int(np.clip(len(y) // (10 * classes), 2, 4 * classes))
+    # Ten rows, or groups, or more for each entry, and no more cells than predictions.
+    cells = int(np.clip(units // (10 * classes), 2, 4 * classes))
     cells = min(cells, len(np.unique(np.round(predicted, 6), axis=0)))
     logarithms = np.log(predicted + 0.02)
     cell = KMeans(cells, n_init=3, random_state=0).fit_predict(logarithms)
@@ -139,20 +147,20 @@ def estimate_information(views: Views) -> Information:
 
 def estimate_from(rows: Estimable) -> Information:
     """`estimate_information` of rows that are chosen already."""
-    x1, x2, y = rows.x1, rows.x2, rows.y
+    x1, x2, y, folds = rows.x1, rows.x2, rows.y, _folds(rows)
+    n = rows.units  # rows of a group repeat each other
     with warnings.catch_warnings():
         # A fit that stops early only lowers an estimate that is a lower one anyway.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        predicted_1 = _predictions(x1, y)
-        predicted_2 = _predictions(x2, y)
-        fused = _predictions(np.concatenate([x1, x2], axis=1), y)
+        predicted_1 = _predictions(x1, y, folds)
+        predicted_2 = _predictions(x2, y, folds)
+        fused = _predictions(np.concatenate([x1, x2], axis=1), y, folds)
         # Both modalities together cannot know less than the better of them.
         predicted = min(
             (fused, predicted_1, predicted_2), key=lambda candidate: _cross_entropy(candidate, y)
         )
-        table_1, table_2 = _cell_table(predicted_1, y), _cell_table(predicted_2, y)
-        table = _cell_table(predicted, y)
-    n = len(y)
+        table_1, table_2 = _cell_table(predicted_1, y, n), _cell_table(predicted_2, y, n)
+        table = _cell_table(predicted, y, n)
     counted_1, counted_2 = _counted(table_1, n), _counted(table_2, n)
     information_1 = max(counted_1, _gained(predicted_1, y))
     information_2 = max(counted_2, _gained(predicted_2, y))

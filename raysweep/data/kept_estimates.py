@@ -68,7 +68,8 @@ def _folder() -> Path:
 
 def _name(rows: Estimable) -> str:
     digest = hashlib.sha256(_maker().encode())
-    for array in (rows.x1, rows.x2, rows.y):
+    arrays = (rows.x1, rows.x2, rows.y)
+    for array in arrays if rows.groups is None else (*arrays, rows.groups):
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(array.tobytes())
     return f"{digest.hexdigest()[:40]}.json"

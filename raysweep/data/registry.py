@@ -1,9 +1,12 @@
 """The datasets by name, and the one way to load them."""
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
 
 from raysweep.data.arrays import PARAMETERS as ARRAYS_PARAMETERS
 from raysweep.data.arrays import arrays
@@ -15,6 +18,7 @@ from raysweep.data.digits import PARAMETERS as DIGITS_PARAMETERS
 from raysweep.data.digits import RULES as DIGITS_RULES
 from raysweep.data.digits import digits
 from raysweep.data.kept_estimates import estimated_information
+from raysweep.data.resplits import draws_for
 from raysweep.data.synthetic import JOINTLY as SYNTHETIC_JOINTLY
 from raysweep.data.synthetic import LISTED as SYNTHETIC_LISTED
 from raysweep.data.synthetic import PARAMETERS as SYNTHETIC_PARAMETERS
@@ -38,7 +42,7 @@ class Dataset:
     ``rules`` say which parameters go together, ``listed`` what the inputs can be listed with (None:
     never), ``jointly`` what all modalities together can; all say so without drawing a row, and the
     loader holds to them. ``exact`` says that the distribution is known, so that ``information`` of
-    two modalities is never estimated.
+    two modalities is never estimated. ``own`` says that its rows are the user's.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Dataset:
     listed: tuple[Rule, ...] | None = None
     jointly: tuple[Rule, ...] = ()
     exact: bool = False
+    own: bool = False
 
     def check(self, given: Mapping[str, object]) -> dict[str, Value]:
         """All parameters, checked and with defaults filled in.
@@ -96,6 +101,7 @@ DATASETS: dict[str, Dataset] = {
             arrays,
             "your own two to four modalities and labels, from a file",
             ARRAYS_PARAMETERS,
+            own=True,
         ),
     )
 }
@@ -154,6 +160,32 @@ def load_together(wanted: Iterable[tuple[str, Mapping[str, object], int]]) -> li
     return [_together[key] for key in asked]
 
 
+def default_draws(
+    dataset: str, parameters: Mapping[str, object], taken: Collection[int] = ()
+) -> tuple[int, ...]:
+    """The draws of a study that has a verdict and gives none: the first, or several splits.
+
+    Rows that are given once are split several times (`raysweep.data.resplits.draws_for`): a verdict
+    from one split is about the few rows that it happens to test.
+
+    Args:
+        dataset: a name in DATASETS.
+        parameters: as `load`.
+        taken: draws that serve for something else.
+
+    Raises:
+        InputError: as `load`.
+    """
+    if not find_dataset(dataset).own:
+        return (0,)
+    first = load(dataset, parameters)
+    if not first.resplit:
+        return (0,)
+    free = (draw for draw in itertools.count() if draw not in taken)
+    tested = first.splits.test if first.groups is None else first.groups[first.splits.test]
+    return tuple(itertools.islice(free, draws_for(len(np.unique(tested)))))
+
+
 def load_estimate(dataset: str, parameters: Mapping[str, object], draw: int = 0) -> Information:
     """Estimated information of a dataset (``estimate.estimate_information``), kept.
 
@@ -163,7 +195,11 @@ def load_estimate(dataset: str, parameters: Mapping[str, object], draw: int = 0)
     Raises:
         InputError: as ``load``, or too few rows to estimate from.
     """
-    return _estimate(_asked(dataset, parameters, draw))
+    asked = _asked(dataset, parameters, draw)
+    if draw and find_dataset(dataset).own:
+        # The rows of all its draws are the same, and so is what they tell.
+        asked = _asked(dataset, parameters, 0)
+    return _estimate(asked)
 
 
 def _asked(dataset: str, parameters: Mapping[str, object], draw: int) -> Asked:

@@ -1,5 +1,7 @@
 """Splits with the same class proportions."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from raysweep.data.views import Floats, Integers, Splits
@@ -19,6 +21,37 @@ def class_counts(proportions: Floats, rows: int) -> Integers:
     return counts
 
 
+def stratified_parts(
+    y: Integers, sizes: Sequence[int], source: np.random.Generator
+) -> list[Integers]:
+    """Disjoint random rows for parts of these sizes, each in the class proportions of ``y``.
+
+    Parts are taken one after the other, so that what comes later leaves the earlier ones as they
+    are. Rows beyond the sizes stay unused.
+
+    Args:
+        y: [n] int64 labels 0..c-1.
+        sizes: rows of each part; they sum to at most n.
+        source: where the randomness comes from.
+    """
+    available = np.bincount(y)
+    by_class = [source.permutation(np.flatnonzero(y == label)) for label in range(len(available))]
+    rank = source.random(len(y))
+    used = np.zeros_like(available)
+    chosen: list[Integers] = []
+    for rows in sizes:
+        counts = class_counts((available - used).astype(np.float64), rows)
+        picked = np.concatenate(
+            [
+                order[start : start + count]
+                for order, start, count in zip(by_class, used, counts, strict=True)
+            ]
+        )
+        chosen.append(picked[np.argsort(rank[picked])])
+        used = used + counts
+    return chosen
+
+
 def stratified_splits(
     y: Integers, train: int, validation: int, test: int, source: np.random.Generator
 ) -> Splits:
@@ -34,19 +67,5 @@ def stratified_splits(
         test: rows of the test split.
         source: where the randomness comes from.
     """
-    available = np.bincount(y)
-    by_class = [source.permutation(np.flatnonzero(y == label)) for label in range(len(available))]
-    rank = source.random(len(y))
-    used = np.zeros_like(available)
-    chosen: list[Integers] = []
-    for rows in (test, validation, train):
-        counts = class_counts((available - used).astype(np.float64), rows)
-        picked = np.concatenate(
-            [
-                order[start : start + count]
-                for order, start, count in zip(by_class, used, counts, strict=True)
-            ]
-        )
-        chosen.append(picked[np.argsort(rank[picked])])
-        used = used + counts
-    return Splits(train=chosen[2], validation=chosen[1], test=chosen[0])
+    tested, validated, trained = stratified_parts(y, (test, validation, train), source)
+    return Splits(train=trained, validation=validated, test=tested)

@@ -142,6 +142,7 @@ class Views:
             patient); None where every row stands alone.
         resplit: whether other draws are other splits of the same rows.
         names: of the modalities, where the user's own data name them.
+        notes: what people should know of the rows and how they were split, a sentence each.
     """
 
     inputs: tuple[Floats, ...]
@@ -154,6 +155,7 @@ class Views:
     groups: Integers | None = None
     resplit: bool = False
     names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def x1(self) -> Floats:

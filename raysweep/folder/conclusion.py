@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from raysweep.data.own_notes import own_notes
 from raysweep.folder.causes import WAITING, given_up
 from raysweep.folder.run_folder import RunFolder
 from raysweep.kinds.kind import kind_of
@@ -133,7 +134,7 @@ def judge(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) -> Co
     waiting.update((cell, given_up(why)) for cell, why in sweep.given_up().items())
     kind = kind_of(study)
     notes = _without(kind.answer, kind.unanswered(folder, sweep, waiting), sweep.labels)
-    notes += kind.remarks(sweep)
+    notes += [*kind.remarks(sweep), *own_notes(study)]
     found = find(folder.output.location, waiting=waiting, notes=notes)
     lines = found.answer.lines() if found.answer is not None else found.emergence
     effects = found.effects

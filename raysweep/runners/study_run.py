@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from raysweep.data.own_notes import own_notes
 from raysweep.errors import InputError, RunnerLost
 from raysweep.folder.conclusion import Conclusion, conclude, register_plan
 from raysweep.folder.run_folder import STUDY_NAME, RunFolder
@@ -206,6 +207,8 @@ class _Course:
             yield ray_here
 
     def _adopt(self) -> None:
+        for note in own_notes(self._study):
+            self._listener.say(note)
         for step in (
             self._folder.restore_study,
             lambda: self._folder.adopt(self._study),

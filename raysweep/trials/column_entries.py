@@ -140,6 +140,13 @@ COLUMNS: tuple[Column, ...] = (
         ("D_phi", "int64", "layers", "heterogeneity depth"),
         ("file", "string", "", "the user's own data: name of the file"),
         ("target", "string", "", "the user's own data: what the label is, where a study says it"),
+        (
+            "resplit",
+            "string",
+            "crossed",
+            "the user's own data without a split of its own: draws are splits of the same rows, "
+            "and share them; empty of other data",
+        ),
         ("n_train", "int64", "rows", "training rows"),
         ("n_validation", "int64", "rows", "validation rows"),
         ("n_test", "int64", "rows", "test rows"),

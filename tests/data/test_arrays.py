@@ -43,7 +43,8 @@ def test_reads_and_splits(tmp_path):
     np.testing.assert_allclose(views.x1, (original["x1"] - mean) / sd)
     assert (views.x2.dtype, views.y.dtype, views.classes) == (np.float64, np.int64, 3)
     assert (views.information, views.population) == (None, None)
-    assert views.characteristics == {"file": "own.npz"}
+    assert views.characteristics == {"file": "own.npz", "resplit": "crossed"}
+    assert views.resplit
     other = load("arrays", saved(tmp_path), draw=1)
     assert set(other.splits.test) != set(views.splits.test)
 
@@ -334,12 +335,13 @@ def test_a_modality_has_to_vary_in_the_training_split(tmp_path, given):
 
 
 def test_every_draw_that_leaves_out_what_varies_is_found(tmp_path):
-    x2 = np.zeros((120, 3))
-    x2[5] = 1.0
-    parameters = saved(tmp_path, x2=x2)
     (tmp_path / "whole").mkdir()
     whole = saved(tmp_path / "whole", x2=np.arange(120.0)[:, None])["path"]
-    kept = [d for d in range(8) if 5 in load("arrays", {"path": whole}, d).splits.train]
+    row = load("arrays", {"path": whole}).splits.test[0]
+    x2 = np.zeros((120, 3))
+    x2[row] = 1.0
+    parameters = saved(tmp_path, x2=x2)
+    kept = [d for d in range(8) if row in load("arrays", {"path": whole}, d).splits.train]
     lost = [draw for draw in range(8) if draw not in kept]
     assert kept
     assert lost

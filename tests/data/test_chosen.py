@@ -31,7 +31,7 @@ def test_the_usual_names(tmp_path: Path, count: int) -> None:
     found = views(tmp_path, of)
     assert found.names == ("x1", "x2", "x3", "x4")[:count]
     assert [x.shape[1] for x in found.inputs] == [5, 3, 2, 3][:count]
-    assert found.characteristics == {"file": "mine.npz"}
+    assert found.characteristics == {"file": "mine.npz", "resplit": "crossed"}
     assert modalities_of(str(tmp_path / "mine.npz"), Wanted()) == count
     two = views(tmp_path, of, modalities=2)
     assert len(two.inputs) == 2
@@ -52,6 +52,7 @@ def test_two_to_four_arrays_of_other_names_are_taken_in_their_order(tmp_path: Pa
         "modality_1": "video",
         "modality_2": "audio",
         "modality_3": "text",
+        "resplit": "crossed",
     }
 
 

@@ -225,7 +225,7 @@ def _legend(
     legend.get_title().set_color(style.colour("muted"))
 
 
-def count_words(effects: pd.DataFrame, most: Sequence[str] = ("seed", "draw")) -> str:
+def count_words(effects: pd.DataFrame, most: Sequence[str] = ("seed", "draw", "split")) -> str:
     """`n = 12 seeds per cell`, or the range where cells differ."""
     parts = []
     for unit in most:

@@ -16,11 +16,14 @@ from raysweep_analysis.inference.paired import PairedT as PairedT
 from raysweep_analysis.inference.paired import detectable_effect as detectable_effect
 from raysweep_analysis.inference.paired import hedges_dz as hedges_dz
 from raysweep_analysis.inference.paired import holm as holm
+from raysweep_analysis.inference.paired import independent_units as independent_units
 from raysweep_analysis.inference.paired import moments as moments
 from raysweep_analysis.inference.paired import paired_t as paired_t
 from raysweep_analysis.inference.paired import power_paired_t as power_paired_t
 from raysweep_analysis.inference.paired import sign_flip as sign_flip
 from raysweep_analysis.inference.paired import tost as tost
+from raysweep_analysis.inference.resampled import overlap_of as overlap_of
+from raysweep_analysis.inference.resampled import shared_variance as shared_variance
 from raysweep_analysis.inference.trends import Trend as Trend
 from raysweep_analysis.inference.trends import correlation as correlation
 from raysweep_analysis.inference.trends import correlation_interval as correlation_interval

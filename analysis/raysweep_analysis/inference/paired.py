@@ -2,6 +2,9 @@
 
 Everywhere: differences [..., n] float64, one row per cell, the last axis its units (seeds or draw
 means), NaN where a unit is missing. Results have shape [...].
+
+``shared`` [...] is what units that share data add to the variance of their mean, as a share of the
+variance between them: that is sd^2 (1 / n + shared). 0 for independent units; see `resampled`.
 """
 
 from dataclasses import dataclass
@@ -35,47 +38,57 @@ class PairedT:
     ci_high: Floats
 
 
-def paired_t(differences: ArrayLike, alpha: float = 0.05) -> PairedT:
+def paired_t(differences: ArrayLike, alpha: float = 0.05, shared: ArrayLike = 0.0) -> PairedT:
     """Student's t on paired differences, with the 1 - alpha interval of their mean.
 
     Rows with fewer than two units have NaN for all but `n` and `mean`.
     """
     d = np.asarray(differences, dtype=float)
     n, mean, sd = moments(d)
-    se = sd / np.sqrt(np.maximum(n, 1))
+    independent = independent_units(n, shared)
+    se = sd / np.sqrt(independent)
     df = np.maximum(n - 1, 1)
     flat = (n >= 2) & (sd == 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * stats.t.sf(np.abs(mean / se), df)
-    p = np.where(flat, np.where(mean == 0, 1.0, 2.0 ** (1 - n.astype(float))), p)
+    p = np.where(flat, np.where(mean == 0, 1.0, 2.0 ** (1 - independent)), p)
     half = np.where(flat & (mean != 0), np.nan, stats.t.ppf(1 - alpha / 2, df) * se)
     return PairedT(n, mean, sd, np.where(n >= 2, p, np.nan), mean - half, mean + half)
 
 
-def tost(differences: ArrayLike, margin: float) -> Floats:
+def independent_units(n: ArrayLike, shared: ArrayLike = 0.0) -> Floats:
+    """How many independent units would know their mean as well as n that share data; at least 1."""
+    count = np.maximum(np.asarray(n, dtype=float), 1)
+    return np.asarray(count / (1 + count * np.asarray(shared, dtype=float)))
+
+
+def tost(differences: ArrayLike, margin: float, shared: ArrayLike = 0.0) -> Floats:
     """P-value of two one-sided t tests that the mean lies within (-margin, margin).
 
     Schuirmann (1987). Without spread the t statistic does not exist; the exact sign-flip test at
     each bound takes its place.
     """
     n, mean, sd = moments(np.asarray(differences, dtype=float))
-    se = sd / np.sqrt(np.maximum(n, 1))
+    independent = independent_units(n, shared)
+    se = sd / np.sqrt(independent)
     df = np.maximum(n - 1, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         low = stats.t.sf((mean + margin) / se, df)
         high = stats.t.cdf((mean - margin) / se, df)
     p = np.maximum(low, high)
-    p = np.where(sd == 0, np.where(np.abs(mean) < margin, 0.5 ** n.astype(float), 1.0), p)
+    p = np.where(sd == 0, np.where(np.abs(mean) < margin, 0.5**independent, 1.0), p)
     return np.where(n >= 2, p, np.nan)
 
 
-def hedges_dz(differences: ArrayLike) -> Floats:
+def hedges_dz(differences: ArrayLike, shared: ArrayLike = 0.0) -> Floats:
     """Standardised mean difference d_z = mean / sd, times Hedges' exact small-sample factor.
 
     Hedges (1981): gamma(df / 2) / (sqrt(df / 2) gamma((df - 1) / 2)). NaN below three units (the
-    factor has no value at df = 1) and where there is no spread.
+    factor has no value at df = 1) and where there is no spread. Units that share data differ by
+    less than independent ones would, whose spread is sd sqrt(1 + shared).
     """
     n, mean, sd = moments(np.asarray(differences, dtype=float))
+    sd = sd * np.sqrt(1 + np.asarray(shared, dtype=float))
     df = np.where(n >= 3, n - 1, 2).astype(float)
     factor = np.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / np.sqrt(df / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -116,18 +129,25 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
-def power_paired_t(d_z: ArrayLike, n: ArrayLike, alpha: float = 0.05) -> Floats:
+def power_paired_t(
+    d_z: ArrayLike, n: ArrayLike, alpha: ArrayLike = 0.05, shared: ArrayLike = 0.0
+) -> Floats:
     """Power of the two-sided paired t test at a true standardised effect d_z.
 
     As the square of a noncentral t, a noncentral F: scipy's noncentral t is NaN in its far tail.
     """
     n = np.asarray(n, dtype=float)
-    limit = stats.t.ppf(1 - alpha / 2, n - 1) ** 2
-    return np.asarray(stats.ncf.sf(limit, 1, n - 1, n * np.asarray(d_z, dtype=float) ** 2))
+    limit = stats.t.ppf(1 - np.asarray(alpha) / 2, n - 1) ** 2
+    independent = independent_units(n, shared)
+    return np.asarray(
+        stats.ncf.sf(limit, 1, n - 1, independent * np.asarray(d_z, dtype=float) ** 2)
+    )
 
 
 @lru_cache(maxsize=4096)
-def detectable_effect(n: int, alpha: float = 0.05, power: float = 0.8) -> float:
+def detectable_effect(
+    n: int, alpha: float = 0.05, power: float = 0.8, shared: float = 0.0
+) -> float:
     """The smallest true d_z that a paired t test on n units finds with the given power.
 
     NaN below two units.
@@ -135,9 +155,13 @@ def detectable_effect(n: int, alpha: float = 0.05, power: float = 0.8) -> float:
     if n < 2:
         return float("nan")
     top = 1.0
-    while power_paired_t(top, n, alpha) < power:
+    while power_paired_t(top, n, alpha, shared) < power:
         top *= 2
-    return float(optimize.brentq(lambda d: float(power_paired_t(d, n, alpha)) - power, 0.0, top))
+
+    def missing(d_z: float) -> float:
+        return float(power_paired_t(d_z, n, alpha, shared)) - power
+
+    return float(optimize.brentq(missing, 0.0, top))
 
 
 def moments(d: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:

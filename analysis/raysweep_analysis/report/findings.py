@@ -201,11 +201,11 @@ def _outcomes(trials: pd.DataFrame, primary: pd.DataFrame, asked: Settings) -> p
     for name in names:
         pairs["d"] = pairs[name] - pairs[f"{name}_reference"]
         d = units(pairs, primary, "d", asked.unit)
-        test = paired_t(d.values, asked.alpha)
+        test = paired_t(d.values, asked.alpha, d.shared)
         values = {
             "performance": name,
             "n": test.n,
-            "unit": np.where(d.by_draw, "draw", "seed"),
+            "unit": d.kind,
             "effect": test.mean,
             "ci_low": test.ci_low,
             "ci_high": test.ci_high,

@@ -16,6 +16,7 @@ from raysweep_analysis.report import tables
 from raysweep_analysis.report.findings import Findings
 from raysweep_analysis.report.pictures import Picture
 from raysweep_analysis.report.tables import Table
+from raysweep_analysis.resplits import SPLIT
 
 DATA, FILE = "data", "file"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -57,6 +58,7 @@ def page(found: Findings, drawn: Iterable[Picture]) -> str:
         plan=found.plan,
         registered=found.beside.plan,
         said=said,
+        splits=bool(len(found.effects) and (found.effects["unit"] == SPLIT).any()),
         study=str(found.trials["study"].iloc[0]),
         study_file=found.beside.study,
         style=Markup(css() + (_TEMPLATES / "page.css").read_text(encoding="utf-8")),
@@ -74,6 +76,8 @@ def _answers(found: Findings) -> Iterator[tuple[str, Iterable[str]]]:
     """Headings, some of them empty, and the sentences below."""
     said = found.answer
     if said is not None:
+        if said.basis:
+            yield "", said.basis
         yield from said.parts
         if said.beyond:
             yield "What it depends on", said.beyond

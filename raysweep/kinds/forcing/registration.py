@@ -1,16 +1,27 @@
 """What a forcing study commits itself to before its first trial, and what it could find."""
 
-from raysweep.study.cells import expand
+from dataclasses import replace
+
+import numpy as np
+
+from raysweep.data.registry import DATASETS
+from raysweep.data.resplits import HELD_OUT, TURN
+from raysweep.study.cells import Cell, expand
 from raysweep.study.fingerprint import science_digest
 from raysweep.study.spec import SearchedStudy
 from raysweep_analysis.inference import detectable_effect as smallest
+from raysweep_analysis.inference import overlap_of, shared_variance
 from raysweep_analysis.preregistration import AnalysisPlan
+
+RESAMPLED = (
+    "paired t, two-sided; over splits of the same rows with what they share added to its variance"
+)
 
 
 def analysis_plan(study: SearchedStudy) -> AnalysisPlan:
     """Everything that the verdicts of a study hang on."""
     cells = expand(study)
-    return AnalysisPlan(
+    plan = AnalysisPlan(
         study=study.name,
         cells=tuple(cell.id for cell in cells),
         draws={cell.id: cell.draws for cell in cells},
@@ -23,12 +34,23 @@ def analysis_plan(study: SearchedStudy) -> AnalysisPlan:
         hypotheses=study.verdict.hypotheses,
         science=science_digest(study),
     )
+    return replace(plan, test=RESAMPLED) if any(map(_splits_anew, cells)) else plan
+
+
+def _splits_anew(cell: Cell) -> bool:
+    """Whether a cell's draws are several splits of the same rows."""
+    # Rows that come with their split have one draw.
+    return len(cell.draws) > 1 and cell.dataset in DATASETS and DATASETS[cell.dataset].own
 
 
 def detectable_effect(study: SearchedStudy, power: float) -> float:
     """See `raysweep.folder.conclusion.detectable_effect`."""
     cells = expand(study)
     comparisons = len(cells) * len(study.criteria)
-    draws = min(len(cell.draws) for cell in cells)
-    units = draws if draws > 1 else len(study.confirm.seeds)
-    return smallest(units, study.verdict.alpha / comparisons, power)
+    found = []
+    for cell in cells:
+        units = len(cell.draws) if len(cell.draws) > 1 else len(study.confirm.seeds)
+        overlap = overlap_of(cell.draws, TURN, HELD_OUT / (1 - HELD_OUT))
+        shared = float(shared_variance(overlap)) if _splits_anew(cell) else 0.0
+        found.append(smallest(units, study.verdict.alpha / comparisons, power, shared))
+    return float(np.max(found))  # NaN where one of them is

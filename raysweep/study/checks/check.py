@@ -27,7 +27,7 @@ from raysweep.study.checks.evaluation import check_calibration, check_metrics
 from raysweep.study.checks.parts import pairs_of
 from raysweep.study.checks.rows import BlockRows, check_rows, written_rows
 from raysweep.study.partial import read_partial
-from raysweep.study.spec import DataGrid
+from raysweep.study.spec import DataGrid, SearchedStudy
 from raysweep.study.yaml_lines import Fault, Location, joined
 
 
@@ -61,7 +61,8 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
             found += kind.check_data(block, at)
             loaded: list[Views] = []
             if not found:
-                found, loaded = check_loading(sound, at, folder, kind.searched_draws(raw))
+                searched, judged = kind.searched_draws(raw), issubclass(kind.study, SearchedStudy)
+                found, loaded = check_loading(sound, at, folder, searched, judged)
             rows = smallest_splits(sound, loaded) or rows
             faults += check_population(raw.get("verdict"), sound)
             faults += check_several(raw, loaded, at)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from raysweep.data.arrays import still_draws
-from raysweep.data.registry import DATASETS, load
+from raysweep.data.registry import DATASETS, default_draws, load
 from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.kinds.kind import kind_named
@@ -158,7 +158,11 @@ def check_pairs(block: Mapping[str, Any], at: Location) -> list[Fault]:
 
 
 def check_loading(
-    block: Mapping[str, Any], at: Location, folder: Path, searched: Collection[int] = ()
+    block: Mapping[str, Any],
+    at: Location,
+    folder: Path,
+    searched: Collection[int] = (),
+    judged: bool = False,
 ) -> tuple[list[Fault], list[Views]]:
     """Load the first cell of a block, and one for each number of modalities.
 
@@ -171,6 +175,7 @@ def check_loading(
         at: where it stands.
         folder: what paths are relative to.
         searched: draws that only search.
+        judged: whether the study has a verdict, for which a file is split several times.
     """
     grid = _grid(block)
     if grid is None:
@@ -178,9 +183,6 @@ def check_loading(
     dataset = DATASETS[grid.dataset]
     axes = dict(grid.axes)
     files = [p.name for p in dataset.parameters if p.kind == "path" and p.name in axes]
-    # A file may bring its splits along, and then there is no other draw than the first.
-    draws = {*grid.draws, *searched}
-    draw = max(draws) if files else grid.draws[0]
     faults, views = [], []
     varied = [n for n in axes if n in (*files, "modalities") or grid.dataset == "arrays"]
     for given in itertools.product(*(axes[name] for name in varied)):
@@ -188,6 +190,12 @@ def check_loading(
         first.update(zip(varied, given, strict=True))
         first.update({name: str(resolved_path(str(first[name]), folder)) for name in files})
         try:
+            planned = grid.draws
+            if judged and "draws" not in grid.model_fields_set:
+                planned = default_draws(grid.dataset, first, searched)
+            draws = {*planned, *searched}
+            # A file may bring its splits along, and then there is no other draw than the first.
+            draw = max(draws) if files else planned[0]
             views.append(load(grid.dataset, first, draw))
             others = sorted(draws - {draw})
             if grid.dataset == "arrays" and others:

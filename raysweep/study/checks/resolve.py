@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.data.chosen import MODALITIES, Wanted, modalities_of
-from raysweep.data.registry import DATASETS
+from raysweep.data.registry import DATASETS, default_draws
 from raysweep.kinds.kind import kind_of
 from raysweep.metrics import REGISTRY
 from raysweep.plugins.user_code import code_folders, make_importable, search_folders, source_of
 from raysweep.study.files import file_digest, resolved_path
-from raysweep.study.spec import StudyBase
+from raysweep.study.spec import DataGrid, SearchedStudy, StudyBase
 
 
 def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
@@ -33,7 +33,8 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
                 values[parameter.name] = axis[0] if len(axis) == 1 else axis
             elif parameter.default is not None:
                 values[parameter.name] = parameter.default
-        data += _by_modalities({"dataset": block.dataset, "draws": block.draws, **values})
+        for part in _by_modalities({"dataset": block.dataset, "draws": block.draws, **values}):
+            data += _by_draws(study, block, part)
     study = with_code_folders(study, folder)
     files.update({path: file_digest(source_of(path)) for path in study.own_code})
     plain = study.model_dump()
@@ -65,6 +66,24 @@ def _by_modalities(block: dict[str, Any]) -> list[dict[str, Any]]:
         said = {"modalities": count} if count > 2 else {}
         parts.append({**block, "path": alike[0] if len(alike) == 1 else alike, **said})
     return parts
+
+
+def _by_draws(study: StudyBase, block: DataGrid, plain: dict[str, Any]) -> list[dict[str, Any]]:
+    """A resolved block with its draws: one for each run of files that have the same by default."""
+    path = next((p.name for p in DATASETS[block.dataset].parameters if p.kind == "path"), "")
+    given = "draws" in block.model_fields_set or path not in plain
+    if given or not isinstance(study, SearchedStudy):
+        return [plain]
+    paths = plain[path] if isinstance(plain[path], list) else [plain[path]]
+    parameters = {name: v for name, v in plain.items() if name not in ("dataset", "draws")}
+    first = {name: v[0] if isinstance(v, list) else v for name, v in parameters.items()}
+    taken = study.search.draws or ()
+    found = [default_draws(block.dataset, {**first, path: one}, taken) for one in paths]
+    blocks = []
+    for draws, run in itertools.groupby(zip(found, paths, strict=True), key=lambda of: of[0]):
+        alike = [one for _, one in run]
+        blocks.append({**plain, "draws": draws, path: alike[0] if len(alike) == 1 else alike})
+    return blocks
 
 
 def with_code_folders(study: StudyBase, folder: Path) -> StudyBase:

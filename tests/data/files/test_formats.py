@@ -72,7 +72,7 @@ def test_files_of_arrays(
     path = write(tmp_path / name, arrays())
     views = load("arrays", {"path": str(path)})
     assert_same(views, npz(tmp_path))
-    assert views.characteristics == {"file": name}
+    assert views.characteristics == {"file": name, "resplit": "crossed"}
 
 
 @pytest.mark.parametrize(
