@@ -11,7 +11,8 @@ from raysweep.seeds import content_key
 from raysweep.study.cells import Cell
 from raysweep.study.spec import StudyBase
 
-_STATES = ("state.json", "dataset_dict.json")
+_LIST = "dataset_dict.json"
+_STATES = ("state.json", _LIST)
 
 
 def check_files(study: StudyBase, cell: Cell) -> None:
@@ -51,8 +52,9 @@ def check_digests(used: Mapping[str, str]) -> None:
 def data_files(folder: Path) -> list[Path]:
     """The files of a folder of data, in the order of their names; of anything else none.
 
-    A folder of ``.npy`` files has these and no others; one that Hugging Face's ``save_to_disk``
-    wrote has ``.arrow`` and ``.json`` files, or folders of them.
+    A folder of ``.npy`` files has these and no others. One that Hugging Face's ``save_to_disk``
+    wrote has ``.arrow`` files, or folders of them and their list; what else it writes beside them
+    differs from one time to the next, and files of its cache are none of the data.
     """
     if not folder.is_dir():
         return []
@@ -60,8 +62,9 @@ def data_files(folder: Path) -> list[Path]:
     if arrays and not any((folder / name).is_file() for name in _STATES):
         return arrays
     found = [*folder.glob("*.arrow"), *folder.glob("*/*.arrow")]
-    found += [*folder.glob("*.json"), *folder.glob("*/*.json")]
-    return sorted(found) if any(path.suffix == ".arrow" for path in found) else []
+    found = [path for path in found if not path.name.startswith("cache-")]
+    listed = folder / _LIST
+    return sorted([*found, *([listed] if listed.is_file() else [])]) if found else []
 
 
 def has_data(folder: Path) -> bool:

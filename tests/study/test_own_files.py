@@ -62,14 +62,16 @@ def test_a_folder_is_known_by_what_it_holds(tmp_path: Path, kind: str) -> None:
     # A file that is no data, and another place, make no other data.
     (tmp_path / "mine" / "notes.txt").write_text("seen")
     (tmp_path / "mine" / ".DS_Store").write_text("seen")
+    if kind == "saved":
+        (tmp_path / "mine" / "cache-0123456789abcdef.arrow").write_bytes(b"of a map")
+        state = tmp_path / "mine" / "state.json"
+        state.write_text(state.read_text().replace("0123456789abcdef", "fedcba9876543210"))
     check_files(study, before)
     (tmp_path / "mine").rename(tmp_path / "moved")
     [same] = expand(load(file, "data.path=moved"))
     assert same.id == before.id
     (tmp_path / "moved").rename(tmp_path / "mine")
-    member = next(
-        p for p in sorted((tmp_path / "mine").iterdir()) if p.suffix in (".npy", ".arrow")
-    )
+    member = min((tmp_path / "mine").glob("x1.npy" if kind == "npy" else "data-*.arrow"))
     content, stamp = bytearray(member.read_bytes()), member.stat().st_mtime_ns
     content[content.index(arrays()["x1"][3].tobytes())] ^= 1
     member.write_bytes(content)
