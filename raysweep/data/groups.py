@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from raysweep.data.resplits import HELD_OUT
 from raysweep.data.streams import stream
 from raysweep.data.views import Floats, Integers, Splits
