@@ -18,8 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from raysweep.data.resplits import HELD_OUT
 from raysweep.data.streams import stream
@@ -163,6 +161,10 @@ def _joined(n: int, ties: Sequence[Integers]) -> Integers:
     """[n] int64 from 0: rows that any of the ties, or a chain of them, has in common."""
     if not ties:
         return np.arange(n)
+    # Late, as SciPy takes a while to import.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     firsts = []
     for code in ties:
         _, first, inverse = np.unique(code, return_index=True, return_inverse=True)

@@ -51,8 +51,8 @@ def test_the_variance_knows_what_splits_share(draws):
     row = forcing_effects(trials).iloc[0]
     wide = trials.pivot(index=["draw", "seed"], columns="arm", values="performance_fused_test")
     d = (wide["forced"] - wide["none"]).groupby("draw").mean()
-    across = {5: 0.0, 10: 25 / 45}[draws] * 27 / 152
-    variance = d.var(ddof=1) * (1 / draws + 0.03 + across / (1 - across))
+    rho = {5: 0.03, 10: 25 / 45 * 27 / 152}[draws]
+    variance = d.var(ddof=1) * (1 / draws + rho / (1 - rho))
     t = stats.t(draws - 1)
     assert (row["n"], row["unit"], row["n_draws"]) == (draws, "split", draws)
     assert row["p_value"] == pytest.approx(2 * t.sf(abs(d.mean()) / variance**0.5))

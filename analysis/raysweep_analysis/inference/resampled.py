@@ -6,8 +6,9 @@ two splits to be as correlated as the share of test rows that they have in commo
 which is n_test / n for splits drawn at random: the variance is then that between splits times
 1 / J + rho / (1 - rho), whose last term is their n_test / n_train. Here the splits are not drawn at
 random: within a turn no row is tested twice, so that rho is what splits of different turns share.
-What training rows have in common is left out of rho; ``TRAINING`` stands for it, which is what
-learners took in a simulation that fit 50 features to 105 rows (tests/benchmarks/bench_resplits.py).
+What training rows have in common is left out of that rho, so that it is ``LEAST`` or more: five
+splits took it where learners fitted 50 features to 105 rows, and ten took less than their rho
+(tests/benchmarks/bench_resplits.py).
 """
 
 from collections.abc import Iterable
@@ -15,7 +16,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-TRAINING = 0.03
+LEAST = 0.03
+"""The correlation of splits that have no test row in common."""
 
 
 def shared_variance(overlap: ArrayLike) -> NDArray[np.float64]:
@@ -27,8 +29,8 @@ def shared_variance(overlap: ArrayLike) -> NDArray[np.float64]:
         overlap: [...] the share of its test rows that a split has in common with another one, on
             average; below 1.
     """
-    rho = np.asarray(overlap, dtype=float)
-    return np.asarray(TRAINING + rho / (1 - rho))
+    rho = np.maximum(np.asarray(overlap, dtype=float), LEAST)
+    return np.asarray(rho / (1 - rho))
 
 
 def overlap_of(draws: Iterable[int], turn: int, share: float) -> float:
