@@ -154,6 +154,11 @@ class Views:
     resplit: bool = False
 
     @property
+    def in_groups(self) -> bool:
+        """Whether there are rows that belong together."""
+        return self.groups is not None and len(np.unique(self.groups)) < len(self.groups)
+
+    @property
     def x1(self) -> Floats:
         """Modality 1, [n, d1]."""
         return self.inputs[0]

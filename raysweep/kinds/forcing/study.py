@@ -79,6 +79,8 @@ class ForcingStudy(SearchedStudy, GridStudy):
         # Results from before there was a choice keep their keys.
         if alignment["layer"] == "last":
             del alignment["layer"]
+        if alignment["negatives"] == "other_groups":
+            del alignment["negatives"]
         if not evaluation["calibrate"]:
             del evaluation["calibrate"]
         science: dict[str, Any] = {

@@ -59,11 +59,15 @@ class Training(Part):
 
 
 class Alignment(Part):
-    """The alignment loss that is forced; its weight, the strength, is what the search varies."""
+    """The alignment loss that is forced; its weight, the strength, is what the search varies.
+
+    ``negatives``: which rows a loss with negatives tells a sample from.
+    """
 
     loss: str = "infonce"
     options: dict[str, OptionValue] = Field(default_factory=dict)
     layer: Layer = "last"
+    negatives: Literal["other_groups", "all"] = "other_groups"
 
 
 class Preprocessing(Part):
