@@ -15,6 +15,7 @@ from raysweep.metrics import (
     distinguishable_rows_of,
     measure_modalities,
 )
+from raysweep.metrics.best_pair import BestPair
 from raysweep.metrics.groups import ALL_SIZES_DIFFER, can_be_shuffled
 from raysweep.metrics.measurement import why_apart
 from raysweep.metrics.modalities import Layers, PairwiseScore
@@ -74,13 +75,12 @@ def layer_scores(
     scores = {}
     shuffles = evaluation.calibrate if can_be_shuffled(groups) else 0
     for name, options in evaluation.metrics.items():
-        apart = why_apart(name, options, groups)
+        apart, calibration = why_apart(name, options, groups), None
         if apart:
-            scores[name] = _unknown(layers, apart, bool(evaluation.calibrate))
-            continue
-        found = measure_modalities(name, layers, options, groups)
-        calibration = None
-        if evaluation.calibrate:
+            found, calibration = _nowhere(layers)
+        else:
+            found = measure_modalities(name, layers, options, groups)
+        if evaluation.calibrate and not apart:
             apart = "" if shuffles else ALL_SIZES_DIFFER
             calibration = calibrate_modalities(
                 name,
@@ -98,25 +98,21 @@ def layer_scores(
             _layer_words(found, lowest),
             {pair: best.value.cpu().numpy() for pair, best in found.pairs.items()},
             distinct,
-            calibration,
+            calibration if evaluation.calibrate else None,
             (apart,) * len(found.mean),
         )
     return scores
 
 
-def _unknown(layers: Sequence[Layers], why: str, calibrated: bool) -> AlignmentScore:
-    """A metric that the groups of rows leave undefined."""
+def _nowhere(layers: Sequence[Layers]) -> tuple[PairwiseScore, Calibration]:
+    """Of a metric that the groups of rows leave undefined."""
     members = len(layers[0][0])
-    value = np.full(members, np.nan)
-    pairs = modality_pairs(len(layers))
-    calibration = None
-    if calibrated:
-        lost = torch.full((members,), torch.nan, dtype=torch.float64)
-        none = torch.full((members,), -1)
-        calibration = Calibration(lost, none, none, lost, lost, lost, lost, 0)
-    return AlignmentScore(
-        value, ("",) * members, dict.fromkeys(pairs, value), None, calibration, (why,) * members
+    lost = torch.full((members,), torch.nan, dtype=torch.float64)
+    none = torch.full((members,), -1)
+    found = PairwiseScore(
+        dict.fromkeys(modality_pairs(len(layers)), BestPair(lost, none, none, -none)), lost
     )
+    return found, Calibration(lost, none, none, lost, lost, lost, lost, 0)
 
 
 def _layer_words(found: PairwiseScore, lowest: Sequence[int]) -> tuple[str, ...]:
