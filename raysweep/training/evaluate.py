@@ -1,6 +1,6 @@
 """A trained pack -> performance and alignment of every member on a named split."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,17 +47,12 @@ def performance(trained: TrainedPack, views: Sequence[Views], split: str) -> Per
         views: the k datasets of the pack, equally long.
         split: train, validation or test.
     """
-    dataset = trained.dataset
-    rows = [getattr(v.splits, split) for v in views]
-    labels = torch.as_tensor(np.stack([v.y[r] for v, r in zip(views, rows, strict=True)]))
-    n, m = labels.shape[1], len(dataset)
+    n, m = len(getattr(views[0].splits, split)), len(trained.dataset)
     heads = trained.shape.heads
     hits = {head: torch.zeros(m, dtype=torch.float64) for head in heads}
     losses = {head: torch.zeros(m, dtype=torch.float64) for head in heads}
-    for part in _chunks(trained, n):
-        y = labels[dataset][:, part]
-        for head, logits in _logits(trained, stacked(views, rows, part)).items():
-            logits = logits.cpu()
+    for y, by_head in logits_of(trained, views, split):
+        for head, logits in by_head.items():
             hits[head] += (logits.argmax(dim=1) == y).sum(dim=1)
             chosen = log_softmax(logits.double(), dim=1).gather(1, y[:, None, :])
             losses[head] -= chosen.sum(dim=(1, 2))
@@ -65,6 +60,18 @@ def performance(trained: TrainedPack, views: Sequence[Views], split: str) -> Per
         {head: (hits[head] / n).numpy() for head in heads},
         {head: (losses[head] / n).numpy() for head in heads},
     )
+
+
+def logits_of(
+    trained: TrainedPack, views: Sequence[Views], split: str
+) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """The rows of a split in parts: labels [m, n], and of each head logits [m, c, n] on the CPU."""
+    rows = [getattr(v.splits, split) for v in views]
+    labels = torch.as_tensor(np.stack([v.y[r] for v, r in zip(views, rows, strict=True)]))
+    for part in _chunks(trained, labels.shape[1]):
+        found = _logits(trained, stacked(views, rows, part))
+        y = labels[trained.dataset][:, part]
+        yield y, {head: logits.cpu() for head, logits in found.items()}
 
 
 def population_performance(trained: TrainedPack, views: Sequence[Views]) -> Performance | None:
