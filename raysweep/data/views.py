@@ -158,6 +158,11 @@ class Views:
     notes: tuple[str, ...] = ()
 
     @property
+    def in_groups(self) -> bool:
+        """Whether there are rows that belong together."""
+        return self.groups is not None and len(np.unique(self.groups)) < len(self.groups)
+
+    @property
     def x1(self) -> Floats:
         """Modality 1, [n, d1]."""
         return self.inputs[0]

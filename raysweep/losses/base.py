@@ -70,13 +70,18 @@ class AlignmentLoss(Protocol):
         """The starting point of one member's parameters: [Pa], float64, on the CPU."""
         ...
 
-    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+    def value_and_gradients(
+        self, h1: Tensor, h2: Tensor, parameters: Tensor, groups: Tensor | None = None
+    ) -> LossOutput:
         """Evaluate every member at once.
 
         Args:
             h1: [m, d1, b], float32 or float64; column j belongs to sample j.
             h2: [m, d2, b], the same samples in the same order.
             parameters: [m, Pa], Pa as given by `parameter_count`.
+            groups: int64 [m, s, b], equal for samples that belong together, one row for both sides
+                or one a side (of shuffled pairs they differ). A loss with negatives leaves out the
+                pairs of different samples that belong together; any other takes no notice.
         """
         ...
 
@@ -91,6 +96,7 @@ class Formula:
         learned: Whether the first two are learned, the first as its logarithm.
         span: How far apart the arguments of its exponentials may lie; 0 without exponentials.
         pulls: 1.0 for each side that the loss moves, else 0.0.
+        negatives: whether it depends on which samples belong together.
     """
 
     name: str
@@ -98,6 +104,7 @@ class Formula:
     learned: bool = False
     span: float = 0.0
     pulls: tuple[float, float] = (1.0, 1.0)
+    negatives: bool = False
 
 
 @runtime_checkable
@@ -122,6 +129,8 @@ class LossEntry:
         source: Where it is defined.
         options: Its own options; every loss also takes `raysweep.losses.COMMON_OPTIONS`.
         pairwise: Whether it compares all samples of a batch with all, in [b, b] matrices.
+        negatives: Whether samples have others that they are pushed from or told from, so that
+            those of their own group can be left out.
     """
 
     name: str
@@ -132,6 +141,7 @@ class LossEntry:
     source: str
     options: tuple[Option, ...] = ()
     pairwise: bool = False
+    negatives: bool = False
 
 
 class WithoutParameters:

@@ -42,7 +42,9 @@ class LinearCKA(WithoutParameters):
         """See `HasFormula`."""
         return Formula("cka", (float(self.unbiased),))
 
-    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+    def value_and_gradients(
+        self, h1: Tensor, h2: Tensor, parameters: Tensor, groups: Tensor | None = None
+    ) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
         _, d1, b = h1.shape
         if b < (4 if self.unbiased else 2):

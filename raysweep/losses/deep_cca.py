@@ -47,7 +47,9 @@ class DeepCCA(WithoutParameters):
         """See `HasFormula`."""
         return Formula("deep_cca", (self.ridge, float(self.components)))
 
-    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+    def value_and_gradients(
+        self, h1: Tensor, h2: Tensor, parameters: Tensor, groups: Tensor | None = None
+    ) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
         _, d1, b = h1.shape
         if b < 2:

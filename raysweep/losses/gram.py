@@ -26,7 +26,9 @@ class GramMatching(WithoutParameters):
 
     capturable: ClassVar[bool] = True
 
-    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+    def value_and_gradients(
+        self, h1: Tensor, h2: Tensor, parameters: Tensor, groups: Tensor | None = None
+    ) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
         _, d1, b = h1.shape
         if b < 2:

@@ -168,16 +168,18 @@ class Projected:
         """See `HasFormula`."""
         return None if self.heads(d1, d2) != (None, None) else formula_of(self.loss, d1, d2)
 
-    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+    def value_and_gradients(
+        self, h1: Tensor, h2: Tensor, parameters: Tensor, groups: Tensor | None = None
+    ) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
         heads = self.heads(h1.shape[1], h2.shape[1])
         if heads == (None, None):
-            return self.loss.value_and_gradients(h1, h2, parameters)
+            return self.loss.value_and_gradients(h1, h2, parameters, groups)
         counts = [head.count if head else 0 for head in heads]
         own, *theirs = parameters.split([parameters.shape[1] - sum(counts), *counts], dim=1)
         sides = list(zip(heads, (h1, h2), theirs, strict=True))
         traces = [head.forward(h, part) if head else (h, h) for head, h, part in sides]
-        inner = self.loss.value_and_gradients(traces[0][1], traces[1][1], own)
+        inner = self.loss.value_and_gradients(traces[0][1], traces[1][1], own, groups)
         gradients = [inner.grad_1, inner.grad_2]
         by_parameter = [inner.grad_parameters]
         for side, (head, h, part) in enumerate(sides):

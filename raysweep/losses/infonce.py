@@ -13,7 +13,14 @@ from torch import Tensor
 
 from raysweep.errors import InputError
 from raysweep.losses.base import Formula, LossEntry, LossOutput
-from raysweep.losses.pairwise import exponential_dtype, in_chunks, through_unit, unit_columns
+from raysweep.losses.pairwise import (
+    exponential_dtype,
+    in_chunks,
+    of_groups,
+    same_group,
+    through_unit,
+    unit_columns,
+)
 from raysweep.plugins.options import Option
 
 
@@ -22,7 +29,8 @@ class InfoNCE:
     """Cross-entropy of finding each sample's pair in the batch, averaged over both directions.
 
     Samples are L2-normalised; a sample of all zeros has cosine 0 to every other and gets no
-    gradient. With one sample the value and the gradients are 0. Both widths must agree.
+    gradient. With one sample the value and the gradients are 0, and so with samples of one group,
+    which are no negatives of each other. Both widths must agree.
 
     Below a temperature of 0.025 the similarities are computed in float64, where float32 would
     lose the smallest exponentials. A learned temperature may get there unless `max_scale` is at
@@ -61,9 +69,12 @@ class InfoNCE:
         """See `HasFormula`."""
         if self.learned:
             return None
-        return Formula("infonce", (1.0 / self.temperature,), span=2.0 / self.temperature)
+        scale = 1.0 / self.temperature
+        return Formula("infonce", (scale,), span=2.0 * scale, negatives=True)
 
-    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+    def value_and_gradients(
+        self, h1: Tensor, h2: Tensor, parameters: Tensor, groups: Tensor | None = None
+    ) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`; d1 must equal d2."""
         dtype = h1.dtype
         if h1.shape[2] == 1:
@@ -79,7 +90,7 @@ class InfoNCE:
             scale = torch.full((h1.shape[0],), largest, dtype=work, device=h1.device)
         u, inverse_1 = unit_columns(h1.to(work))
         v, inverse_2 = unit_columns(h2.to(work))
-        value, grad_u, grad_v = in_chunks(_symmetric_cross_entropy, u, v, scale)
+        value, grad_u, grad_v = in_chunks(_symmetric_cross_entropy, u, v, scale, *of_groups(groups))
         grad_1, radial = through_unit(u, inverse_1, grad_u)
         grad_2, _ = through_unit(v, inverse_2, grad_v)
         grad_parameters = torch.zeros_like(parameters)
@@ -92,13 +103,16 @@ class InfoNCE:
         return LossOutput(value.to(dtype), grad_1.to(dtype), grad_2.to(dtype), grad_parameters)
 
 
-def _symmetric_cross_entropy(u: Tensor, v: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
+def _symmetric_cross_entropy(
+    u: Tensor, v: Tensor, scale: Tensor, groups: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """The loss [m] and its gradients with respect to the unit vectors, [m, d, b] each.
 
     Args:
         u: [m, d, b], unit columns.
         v: [m, d, b], unit columns.
         scale: [m], 1 / temperature.
+        groups: [m, s, b] or None.
     """
     m, _, b = u.shape
     by_feature = scale[:, None, None]
@@ -108,6 +122,9 @@ def _symmetric_cross_entropy(u: Tensor, v: Tensor, scale: Tensor) -> tuple[Tenso
     left = torch.cat([u * by_feature, -shift], dim=1)
     right = torch.cat([v, torch.ones_like(shift)], dim=1)
     exponential = torch.bmm(left.mT, right).exp_()
+    together = None if groups is None else same_group(groups)
+    if together is not None:
+        exponential.masked_fill_(together, 0.0)
     rows, columns = exponential.sum(2), exponential.sum(1)
     positive = (u * v).sum(1)
     value = scale * (1.0 - positive.mean(1)) + 0.5 * (rows.log().mean(1) + columns.log().mean(1))
@@ -117,6 +134,12 @@ def _symmetric_cross_entropy(u: Tensor, v: Tensor, scale: Tensor) -> tuple[Tenso
     step = by_feature / b
     grad_u = step * (0.5 * torch.bmm(v, softmaxes.mT) - v)
     grad_v = step * (0.5 * torch.bmm(u, softmaxes) - u)
+    if together is not None:
+        # As of one sample: without any negative only rounding is left.
+        none = together.sum((1, 2)) == b * (b - 1)
+        value = value.masked_fill(none, 0.0)
+        grad_u = grad_u.masked_fill(none[:, None, None], 0.0)
+        grad_v = grad_v.masked_fill(none[:, None, None], 0.0)
     return value, grad_u, grad_v
 
 
@@ -126,6 +149,7 @@ ENTRIES = (
         build=InfoNCE,
         equal_widths=True,
         pairwise=True,
+        negatives=True,
         favours="mutual_knn",
         meaning="each sample finds its pair among the batch by cosine, in both directions",
         source="van den Oord et al. 2018, arXiv 1807.03748; CLIP, arXiv 2103.00020",

@@ -42,9 +42,11 @@ class OneWay:
         pulls = float(self.stopped != "1"), float(self.stopped != "2")
         return None if both is None else replace(both, pulls=pulls)
 
-    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+    def value_and_gradients(
+        self, h1: Tensor, h2: Tensor, parameters: Tensor, groups: Tensor | None = None
+    ) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
-        output = self.loss.value_and_gradients(h1, h2, parameters)
+        output = self.loss.value_and_gradients(h1, h2, parameters, groups)
         if self.stopped == "1":
             return replace(output, grad_1=torch.zeros_like(h1))
         return replace(output, grad_2=torch.zeros_like(h2))

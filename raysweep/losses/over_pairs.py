@@ -73,18 +73,27 @@ class OverPairs:
             ]
         )
 
-    def value_and_gradients(self, hs: Sequence[Tensor], parameters: Tensor) -> PairsOutput:
+    def value_and_gradients(
+        self, hs: Sequence[Tensor], parameters: Tensor, groups: Tensor | None = None
+    ) -> PairsOutput:
         """Evaluate every member at once.
 
         Args:
             hs: for each modality [m, d, b], the same samples in the same order.
             parameters: [m, Pa].
+            groups: int64 [m, modalities, b], equal for samples that belong together; None where
+                every sample stands alone.
         """
         pairs = modality_pairs(len(hs))
         counts = self.parameter_counts([h.shape[1] for h in hs])
         own = parameters.split(counts, dim=1)
         outputs = [
-            self.loss.value_and_gradients(hs[a - 1], hs[b - 1], part)
+            self.loss.value_and_gradients(
+                hs[a - 1],
+                hs[b - 1],
+                part,
+                None if groups is None else torch.stack((groups[:, a - 1], groups[:, b - 1]), 1),
+            )
             for (a, b), part in zip(pairs, own, strict=True)
         ]
         if len(outputs) == 1:

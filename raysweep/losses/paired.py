@@ -19,7 +19,9 @@ class MeanSquaredError(WithoutParameters):
 
     capturable: ClassVar[bool] = True
 
-    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+    def value_and_gradients(
+        self, h1: Tensor, h2: Tensor, parameters: Tensor, groups: Tensor | None = None
+    ) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
         difference = h1 - h2
         gradient = difference * (2.0 / (h1.shape[1] * h1.shape[2]))
@@ -38,7 +40,9 @@ class CosineDistance(WithoutParameters):
 
     capturable: ClassVar[bool] = True
 
-    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+    def value_and_gradients(
+        self, h1: Tensor, h2: Tensor, parameters: Tensor, groups: Tensor | None = None
+    ) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
         u, inverse_1 = unit_columns(h1)
         v, inverse_2 = unit_columns(h2)

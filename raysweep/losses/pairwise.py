@@ -45,6 +45,22 @@ def through_unit(u: Tensor, inverse: Tensor, grad_u: Tensor) -> tuple[Tensor, Te
     return (grad_u - u * radial) * inverse, radial
 
 
+def same_group(groups: Tensor) -> Tensor:
+    """Which pairs of different samples belong together, on either side: bool [m, b, b].
+
+    Args:
+        groups: int64 [m, s, b], as for `AlignmentLoss.value_and_gradients`.
+    """
+    together = (groups[..., :, None] == groups[..., None, :]).any(dim=1)
+    together.diagonal(dim1=1, dim2=2).fill_(False)
+    return together
+
+
+def of_groups(groups: Tensor | None) -> tuple[Tensor, ...]:
+    """A last argument for `in_chunks`, where there are groups."""
+    return () if groups is None else (groups,)
+
+
 def exponential_dtype(dtype: torch.dtype, span: float) -> torch.dtype:
     """The dtype in which exp(x) neither overflows nor vanishes for x in [-span, 0]."""
     return dtype if span <= FLOAT32_SPAN else torch.float64

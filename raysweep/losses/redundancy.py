@@ -50,7 +50,9 @@ class VICReg(WithoutParameters):
         """See `HasFormula`."""
         return Formula("vicreg", (self.invariance, self.variance, self.covariance))
 
-    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+    def value_and_gradients(
+        self, h1: Tensor, h2: Tensor, parameters: Tensor, groups: Tensor | None = None
+    ) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
         if h1.shape[2] < 2:
             return undefined(h1, h2, parameters)
@@ -90,7 +92,9 @@ class BarlowTwins(WithoutParameters):
         """See `HasFormula`."""
         return Formula("barlow_twins", (self.redundancy,))
 
-    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+    def value_and_gradients(
+        self, h1: Tensor, h2: Tensor, parameters: Tensor, groups: Tensor | None = None
+    ) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`."""
         if h1.shape[2] < 2:
             return undefined(h1, h2, parameters)

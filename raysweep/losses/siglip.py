@@ -12,7 +12,13 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from raysweep.losses.base import Formula, LossEntry, LossOutput
-from raysweep.losses.pairwise import in_chunks, through_unit, unit_columns
+from raysweep.losses.pairwise import (
+    in_chunks,
+    of_groups,
+    same_group,
+    through_unit,
+    unit_columns,
+)
 from raysweep.plugins.options import Option
 
 
@@ -21,7 +27,8 @@ class SigLIP:
     """Every pair of the batch classified as matching or not, summed over pairs, divided by b.
 
     Samples are L2-normalised; the logit is scale * cosine + bias. A sample of all zeros has
-    cosine 0 to every other and gets no gradient. Both widths must agree.
+    cosine 0 to every other and gets no gradient. Pairs of different samples of one group are left
+    out of the sum. Both widths must agree.
 
     Attributes:
         scale: 1 / temperature; where the learned one starts.
@@ -47,9 +54,11 @@ class SigLIP:
 
     def formula(self, d1: int, d2: int) -> Formula:
         """See `HasFormula`."""
-        return Formula("siglip", (self.scale, self.bias), self.learned)
+        return Formula("siglip", (self.scale, self.bias), self.learned, negatives=True)
 
-    def value_and_gradients(self, h1: Tensor, h2: Tensor, parameters: Tensor) -> LossOutput:
+    def value_and_gradients(
+        self, h1: Tensor, h2: Tensor, parameters: Tensor, groups: Tensor | None = None
+    ) -> LossOutput:
         """See `AlignmentLoss.value_and_gradients`; d1 must equal d2."""
         m = h1.shape[0]
         if self.learned:
@@ -58,7 +67,9 @@ class SigLIP:
             scale, bias = h1.new_full((m,), self.scale), h1.new_full((m,), self.bias)
         u, inverse_1 = unit_columns(h1)
         v, inverse_2 = unit_columns(h2)
-        value, grad_u, grad_v, grad_bias = in_chunks(_pairwise_sigmoid, u, v, scale, bias)
+        value, grad_u, grad_v, grad_bias = in_chunks(
+            _pairwise_sigmoid, u, v, scale, bias, *of_groups(groups)
+        )
         grad_1, radial = through_unit(u, inverse_1, grad_u)
         grad_2, _ = through_unit(v, inverse_2, grad_v)
         grad_parameters = torch.zeros_like(parameters)
@@ -69,11 +80,16 @@ class SigLIP:
         return LossOutput(value, grad_1, grad_2, grad_parameters)
 
 
-def _pairwise_sigmoid(u: Tensor, v: Tensor, scale: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+def _pairwise_sigmoid(
+    u: Tensor, v: Tensor, scale: Tensor, bias: Tensor, groups: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """The loss [m], its gradients by the unit vectors [m, d, b] and by the bias [m]."""
     b = u.shape[-1]
     by_feature = scale[:, None, None]
     logits = torch.baddbmm(bias[:, None, None], (u * by_feature).mT, v)
+    if groups is not None:
+        # Neither a loss nor a slope.
+        logits.masked_fill_(same_group(groups), -torch.inf)
     matching = logits.diagonal(dim1=1, dim2=2)
     # -log sigmoid(z x) = -log sigmoid(-x) - (z + 1) / 2 x for z = +-1.
     value = -(logsigmoid(-logits).sum((1, 2)) + matching.sum(1)) / b
@@ -91,6 +107,7 @@ ENTRIES = (
         build=SigLIP,
         equal_widths=True,
         pairwise=True,
+        negatives=True,
         favours="mutual_knn",
         meaning="every pair of the batch classified as matching or not by cosine",
         source="Zhai et al. 2023, arXiv 2303.15343",

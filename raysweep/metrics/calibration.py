@@ -15,6 +15,7 @@ from torch import Tensor
 from raysweep.errors import InputError
 from raysweep.metrics.best_pair import BestPair, best_over_layers
 from raysweep.metrics.features import check_layers
+from raysweep.metrics.groups import ALL_SIZES_DIFFER, can_be_shuffled, group_numbers, shuffled
 from raysweep.metrics.measurement import check_pair, score_orders
 from raysweep.metrics.metric import Metric
 from raysweep.metrics.preprocessing import NONE, Preprocessing
@@ -65,6 +66,7 @@ def calibrate(
     *,
     permutations: int = 199,
     seed: int = 0,
+    groups: object = None,
     preprocessing: Preprocessing = NONE,
     **options: object,
 ) -> Calibration:
@@ -76,6 +78,9 @@ def calibrate(
         y: second representation [n, d2].
         permutations: how many; the smallest p-value possible is 1 / (1 + permutations).
         seed: of the permutations.
+        groups: [n] whole numbers or texts, equal for rows that belong together, such as captions of
+            one image. They keep together under permutation: groups of as many rows change places.
+            Without this, rows that repeat make p-values far too small.
         preprocessing: done to both sides first; nothing by default.
         **options: of that metric.
 
@@ -89,8 +94,19 @@ def calibrate(
         >>> found = metrics.calibrate("unbiased_cka", x, x[:, :2], permutations=99)
         >>> float(found.p_value)
         0.01
+
+        What is unrelated looks related where every row is there five times:
+
+        >>> x, y = (np.repeat(draw.normal(size=(20, 9)), 5, axis=0) for draw in (
+        ...     np.random.default_rng(1), np.random.default_rng(2)))
+        >>> float(metrics.calibrate("cka", x, y, permutations=99).p_value)
+        0.01
+        >>> image = np.repeat(np.arange(20), 5)
+        >>> float(metrics.calibrate("cka", x, y, permutations=99, groups=image).p_value) > 0.1
+        True
     """
     left, right = check_pair(name, x, y, preprocessing)
+    of = None if groups is None else group_numbers(groups, len(left[0]))
     return calibrate_layers(
         name,
         [left],
@@ -98,6 +114,7 @@ def calibrate(
         options,
         permutations=permutations,
         seed=seed,
+        groups=of,
         preprocessing=preprocessing,
     )
 
@@ -110,6 +127,7 @@ def calibrate_layers(
     *,
     permutations: int = 199,
     seed: int = 0,
+    groups: np.ndarray | None = None,
     preprocessing: Preprocessing = NONE,
 ) -> Calibration:
     """Calibrates the best score over pairs of layers, for every member of a pack.
@@ -122,6 +140,7 @@ def calibrate_layers(
         permutations: how many; the smallest p-value possible is 1 / (1 + permutations).
         seed: of the permutations, which are the same for every member: a member's result does
             not depend on its pack.
+        groups: int64 [n], rows that belong together, numbered from 0; as for `calibrate`.
         preprocessing: done to every layer first; nothing by default.
 
     Returns:
@@ -129,7 +148,8 @@ def calibrate_layers(
         score under a permutation counts against the p-value and is left out of chance.
 
     Raises:
-        InputError: as `measure_layers`; permutations < 1; or a metric without pairing or ideal.
+        InputError: as `measure_layers`; permutations < 1; a metric without pairing or ideal; or
+            groups of which no two have as many rows.
 
     Cost:
         Each layer is prepared once; each permutation costs the comparison of all pairs.
@@ -142,25 +162,32 @@ def calibrate_layers(
         )
     if permutations < 1:
         raise InputError(f"permutations: expected at least 1, got {permutations}")
+    if not can_be_shuffled(groups):
+        raise InputError(f"groups: {ALL_SIZES_DIFFER}; chance is not known")
     rows = check_layers(xs, ys)[1]
     draw = np.random.default_rng(seed)
-    orders = np.stack([np.arange(rows), *(draw.permutation(rows) for _ in range(permutations))])
-    scores = score_orders(
-        name, xs, ys, torch.from_numpy(orders).to(xs[0].device), options or {}, preprocessing
-    )
+    shuffles = (shuffled(groups, rows, draw) for _ in range(permutations))
+    orders = torch.from_numpy(np.stack([np.arange(rows), *shuffles])).to(xs[0].device)
+    scores = score_orders(name, xs, ys, orders, options or {}, preprocessing, groups)
     own = None
     if metric.ideal_from_self:
-        own = tuple(self_scores(name, side, options or {}, preprocessing) for side in (xs, ys))
+        own = tuple(
+            self_scores(name, side, options or {}, preprocessing, groups) for side in (xs, ys)
+        )
     return calibration_of(metric, scores, own)
 
 
 def self_scores(
-    name: str, layers: Sequence[Tensor], options: Mapping[str, object], preprocessing: Preprocessing
+    name: str,
+    layers: Sequence[Tensor],
+    options: Mapping[str, object],
+    preprocessing: Preprocessing,
+    groups: np.ndarray | None = None,
 ) -> Tensor:
     """The score of every layer [m, n, d] with itself, [m, L]."""
     identity = torch.arange(layers[0].shape[1], device=layers[0].device)[None]
     found = [
-        score_orders(name, [layer], [layer], identity, options, preprocessing)[0, :, 0, 0]
+        score_orders(name, [layer], [layer], identity, options, preprocessing, groups)[0, :, 0, 0]
         for layer in layers
     ]
     return torch.stack(found, dim=1)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from raysweep.metrics.features import (
     is_finite,
     widened,
 )
+from raysweep.metrics.groups import as_tensor, group_numbers
 from raysweep.metrics.metric import Metric
 from raysweep.metrics.preprocessing import NONE, Preprocessing
 from raysweep.metrics.registry import find_metric
@@ -25,6 +27,7 @@ def measure(
     x: object,
     y: object,
     *,
+    groups: object = None,
     preprocessing: Preprocessing = NONE,
     **options: object,
 ) -> float:
@@ -35,6 +38,9 @@ def measure(
         x: first representation [n, d1], torch tensor or numpy array of any real dtype; row i is
             sample i.
         y: second representation [n, d2].
+        groups: [n] whole numbers or texts, equal for rows that belong together, such as captions of
+            one image: they are no neighbours of each other, and in one fold. Metrics without
+            neighbours or folds take no notice.
         preprocessing: done to both sides first; nothing by default.
         **options: of that metric.
 
@@ -50,9 +56,23 @@ def measure(
         >>> from raysweep import measure
         >>> measure("cka", [[0.0], [1.0], [2.0], [4.0]], [[0.0], [2.0], [4.0], [8.0]])
         1.0
+
+        Five near-copies of each row are each other's neighbours in both sides:
+
+        >>> import numpy as np
+        >>> draw = np.random.default_rng(0)
+        >>> x, y = (np.repeat(draw.normal(size=(60, 8)), 5, axis=0) for _ in range(2))
+        >>> x, y = (side + 0.01 * draw.normal(size=side.shape) for side in (x, y))
+        >>> image = np.repeat(np.arange(60), 5)
+        >>> measure("mutual_knn", x, y, topk=4) > 0.99
+        True
+        >>> measure("mutual_knn", x, y, topk=4, groups=image) < 0.05
+        True
     """
     left, right = check_pair(name, x, y, preprocessing)
-    score = float(measure_layers(name, [left], [right], options, preprocessing=preprocessing))
+    of = None if groups is None else group_numbers(groups, len(left[0]))
+    layers = [left], [right]
+    score = float(measure_layers(name, *layers, options, groups=of, preprocessing=preprocessing))
     if math.isnan(score):
         reason = find_metric(name).undefined
         raise InputError(f"metric {name} is not defined for these features: {reason}")
@@ -89,6 +109,7 @@ def measure_layers(
     ys: Sequence[Tensor],
     options: Mapping[str, object] | None = None,
     *,
+    groups: np.ndarray | None = None,
     preprocessing: Preprocessing = NONE,
 ) -> Tensor:
     """Alignment of all pairs of layers of every member of a pack.
@@ -98,6 +119,7 @@ def measure_layers(
         xs: layers of encoder 1, L1 tensors [m, n, d]; the widths may differ.
         ys: layers of encoder 2, L2 tensors [m, n, d], the same samples in the same order.
         options: of that metric.
+        groups: int64 [n], rows that belong together, numbered from 0; as for `measure`.
         preprocessing: done to every layer of every member first; nothing by default.
 
     Returns:
@@ -118,7 +140,7 @@ def measure_layers(
     """
     rows = check_layers(xs, ys)[1]
     identity = torch.arange(rows, device=xs[0].device)[None]
-    return score_orders(name, xs, ys, identity, options or {}, preprocessing)[0]
+    return score_orders(name, xs, ys, identity, options or {}, preprocessing, groups)[0]
 
 
 def score_orders(
@@ -128,17 +150,47 @@ def score_orders(
     orders: Tensor,
     options: Mapping[str, object],
     preprocessing: Preprocessing,
+    groups: np.ndarray | None = None,
 ) -> Tensor:
     """`measure_layers` for several orders [p, n] of the rows of ys: [p, m, L1, L2]."""
     metric = find_metric(name)
     resolved = metric.resolve(options)
     rows = check_layers(xs, ys)[1]
     _check_fit(metric, resolved, xs, ys, rows)
+    known: dict[str, Tensor | None] = {}
+    if groups is not None and metric.keeps_groups:
+        why = why_apart(name, options, groups)
+        if why:
+            raise InputError(f"metric {why}")
+        known["groups"] = as_tensor(groups, xs[0].device)
     usable_xs, defined_x = _usable(xs, preprocessing)
     usable_ys, defined_y = _usable(ys, preprocessing)
     # Rounding alone would take a copy's score past the end of the range.
-    scores = metric.score(usable_xs, usable_ys, orders, **resolved).clamp(*metric.range)
+    scores = metric.score(usable_xs, usable_ys, orders, **resolved, **known).clamp(*metric.range)
     return torch.where(defined_x[:, :, None] & defined_y[:, None, :], scores, torch.nan)
+
+
+def why_apart(name: str, options: Mapping[str, object], groups: np.ndarray | None) -> str:
+    """Why groups leave a metric undefined: too few rows are outside of one; empty where not.
+
+    Args:
+        name: a metric of `REGISTRY`.
+        options: of that metric.
+        groups: int64 [n], numbered from 0, or none.
+    """
+    metric = find_metric(name)
+    if groups is None or not metric.keeps_groups:
+        return ""
+    resolved, sizes = metric.resolve(options), np.bincount(groups)
+    topk, largest = resolved.get("topk"), int(sizes.max())
+    if isinstance(topk, int) and topk > len(groups) - largest:
+        return (
+            f"{name} looks for topk {topk} neighbours in other groups, and the largest group has "
+            f"{largest} of {len(groups)} rows"
+        )
+    if "folds" in resolved and len(sizes) < 2:
+        return f"{name} holds out whole groups, and all rows are one"
+    return ""
 
 
 def _check_fit(

@@ -59,6 +59,11 @@ class Metric:
         """Whether it looks at nearest neighbours, which may be tied."""
         return any(option.name == "topk" for option in self.options)
 
+    @property
+    def keeps_groups(self) -> bool:
+        """Whether it takes groups of rows: as no neighbours of each other, or into one fold."""
+        return self.of_neighbours or any(option.name == "folds" for option in self.options)
+
     def resolve(self, options: Mapping[str, object]) -> dict[str, object]:
         """Fills in defaults and checks every given option.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from raysweep.metrics.best_pair import BestPair, best_over_layers
 from raysweep.metrics.calibration import Calibration, calibration_of, ideal_of, self_scores
+from raysweep.metrics.groups import shuffled
 from raysweep.metrics.measurement import measure_layers, score_orders
 from raysweep.metrics.preprocessing import NONE
 from raysweep.metrics.registry import find_metric
@@ -32,7 +33,10 @@ class PairwiseScore:
 
 
 def measure_modalities(
-    name: str, modalities: Sequence[Layers], options: Mapping[str, object]
+    name: str,
+    modalities: Sequence[Layers],
+    options: Mapping[str, object],
+    groups: np.ndarray | None = None,
 ) -> PairwiseScore:
     """Measure every pair of modalities, the best over pairs of layers.
 
@@ -40,6 +44,7 @@ def measure_modalities(
         name: a metric of `REGISTRY`.
         modalities: the layers of each, the same samples in the same order; already preprocessed.
         options: of that metric.
+        groups: int64 [n], rows that belong together, numbered from 0; as for `measure`.
 
     Raises:
         InputError: as `measure_layers`.
@@ -54,7 +59,7 @@ def measure_modalities(
     """
     higher = find_metric(name).higher_is_better
     pairs = {
-        (a, b): best_over_layers(measure_layers(name, xs, ys, options), higher)
+        (a, b): best_over_layers(measure_layers(name, xs, ys, options, groups=groups), higher)
         for (a, xs), (b, ys) in itertools.combinations(enumerate(modalities, start=1), 2)
     }
     return PairwiseScore(pairs, torch.stack([best.value for best in pairs.values()]).mean(dim=0))
@@ -67,6 +72,7 @@ def calibrate_modalities(
     *,
     permutations: int,
     seed: int,
+    groups: np.ndarray | None = None,
 ) -> Calibration:
     """Calibrates the mean over pairs of modalities of the best score over their pairs of layers.
 
@@ -78,8 +84,9 @@ def calibrate_modalities(
         name: a metric of `REGISTRY` that depends on which rows belong together.
         modalities: the layers of each, already preprocessed.
         options: of that metric.
-        permutations: how many, 1 or more.
+        permutations: how many; with 0 only the score is known.
         seed: of the permutations, which are the same for every member.
+        groups: int64 [n], rows that belong together, numbered from 0; as for `calibrate`.
 
     Returns:
         The calibration, one value per member; its layers say nothing.
@@ -89,18 +96,19 @@ def calibrate_modalities(
     """
     metric = find_metric(name)
     first = modalities[0][0]
+    rows = first.shape[1]
     orders = [
-        torch.from_numpy(_orders(first.shape[1], permutations, seed, index)).to(first.device)
+        torch.from_numpy(_orders(rows, permutations, seed, index, groups)).to(first.device)
         for index in range(len(modalities))
     ]
     of_themselves = []
     if metric.ideal_from_self:
-        of_themselves = [self_scores(name, layers, options, NONE) for layers in modalities]
+        of_themselves = [self_scores(name, layers, options, NONE, groups) for layers in modalities]
     found, ideals = [], []
     for a, b in itertools.combinations(range(len(modalities)), 2):
         # Rows are in no order of their own, so what counts is the order of b beside a's.
         relative = orders[b].gather(1, orders[a].argsort(dim=1))
-        scores = score_orders(name, modalities[a], modalities[b], relative, options, NONE)
+        scores = score_orders(name, modalities[a], modalities[b], relative, options, NONE, groups)
         best = [best_over_layers(of_order, metric.higher_is_better) for of_order in scores]
         found.append(torch.stack([of_order.value for of_order in best]))
         if of_themselves:
@@ -109,10 +117,12 @@ def calibrate_modalities(
     return calibration_of(metric, torch.stack(found).mean(dim=0)[:, :, None, None], own)
 
 
-def _orders(rows: int, permutations: int, seed: int, modality: int) -> np.ndarray:
+def _orders(
+    rows: int, permutations: int, seed: int, modality: int, groups: np.ndarray | None
+) -> np.ndarray:
     """The orders of a modality's rows (from 0), the true one first: [1 + permutations, rows]."""
     as_given = np.arange(rows)
     if modality == 0:
         return np.tile(as_given, (1 + permutations, 1))
     draw = np.random.default_rng(seed if modality == 1 else (seed, modality))
-    return np.stack([as_given, *(draw.permutation(rows) for _ in range(permutations))])
+    return np.stack([as_given, *(shuffled(groups, rows, draw) for _ in range(permutations))])

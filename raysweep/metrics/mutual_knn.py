@@ -37,12 +37,13 @@ def mutual_knn(
     *,
     topk: int,
     similarity: str,
+    groups: Tensor | None = None,
 ) -> Tensor:
     """Mean over rows of |neighbours in x and in y| / k, [p, m, L1, L2] in 0..1.
 
     Huh et al. 2024 (arXiv 2405.07987), with ties broken at random and independently in both
     spaces: the value is the exact expectation over that randomness (see `neighbours`). Chance is
-    k / (n - 1).
+    k / (n - 1). Rows of one of the groups int64 [n] are no neighbours of each other.
 
     Neighbours are found once per layer and kept as bits; an overlap counts common bits.
     """
@@ -52,8 +53,8 @@ def mutual_knn(
     )
     plain = len(orders) == 1 and bool((orders[0] == torch.arange(rows, device=orders.device)).all())
     for member in range(members):
-        left = [Space(layer[member], similarity) for layer in xs]
-        right = [Space(layer[member], similarity) for layer in ys]
+        left = [Space(layer[member], similarity, groups) for layer in xs]
+        right = [Space(layer[member], similarity, groups) for layer in ys]
         if plain:
             scores[0, member] = _overlaps(left, right, topk, rows)
         else:

@@ -57,11 +57,13 @@ class Space:
     """One layer [n, d] as a space in which rows have similarities.
 
     `cosine` is the inner product of normalised, uncentred rows, as in arXiv 2405.07987; rows of
-    zeros are equally (un)like all. `euclidean` is minus the squared distance.
+    zeros are equally (un)like all. `euclidean` is minus the squared distance. Rows of one group are
+    no neighbours of each other.
     """
 
-    def __init__(self, features: Tensor, similarity: str) -> None:
-        """Prepares features [n, d] for one of SIMILARITIES."""
+    def __init__(self, features: Tensor, similarity: str, groups: Tensor | None = None) -> None:
+        """Prepares features [n, d] for one of SIMILARITIES, with groups int64 [n] or none."""
+        self.groups = groups
         if similarity == "cosine":
             self.rows = normalize_rows(features.contiguous())
         elif similarity == "euclidean":
@@ -79,7 +81,7 @@ class Space:
         self._sets: tuple[Tensor, Tensor] | None = None
 
     def similarities(self, start: int, stop: int, out: Tensor) -> Tensor:
-        """Of rows start..stop to all rows, [stop - start, n]; a row's own entry is -inf.
+        """Of rows start..stop to all rows, [stop - start, n]; -inf to itself and to its group.
 
         Two of a row that differ by more than its `doubt` are in their true order. The result lies
         in the first rows of `out`.
@@ -88,6 +90,8 @@ class Space:
         if self.kind == "euclidean":
             block = block.mul_(2).sub_(self.squares).sub_(self.squares[start:stop, None])
         block.diagonal(start).fill_(-torch.inf)
+        if self.groups is not None:
+            block.masked_fill_(self.groups[start:stop, None] == self.groups, -torch.inf)
         return block
 
     def settled(self, rows: Tensor, place: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -197,6 +201,8 @@ def _candidates(space: Space, topk: int, start: int, stop: int) -> _Candidates:
         last = min(first + at_once, stop)
         similarity = space.similarities(first, last, block)
         lowest = _below_kth_largest(similarity, topk) - space.doubt[first:last]
+        # Groups may leave little else than -inf, which is no similarity.
+        lowest = lowest.clamp(min=torch.finfo(lowest.dtype).min)
         place = places_of_at_least(similarity, lowest)
         values.append(similarity.flatten()[place])
         places.append(place + (first - start) * n)
@@ -263,12 +269,15 @@ def _spread(columns: Tensor, chosen: Tensor, n: int) -> Tensor:
     return table
 
 
-def ordered_neighbours(features: Tensor, topk: int, similarity: str, seed: int) -> Tensor:
+def ordered_neighbours(
+    features: Tensor, topk: int, similarity: str, seed: int, groups: Tensor | None = None
+) -> Tensor:
     """The k nearest neighbours of each row of [n, d], nearest first: int64 [n, k].
 
-    Ties are in an order drawn from `seed`; give each side its own seed.
+    Ties are in an order drawn from `seed`; give each side its own seed. Rows of one group are no
+    neighbours of each other.
     """
-    space = Space(features, similarity)
+    space = Space(features, similarity, groups)
     rows = len(features)
     found = torch.empty((rows, topk), dtype=torch.int64, device=features.device)
     for start in range(0, rows, ROWS_AT_ONCE):

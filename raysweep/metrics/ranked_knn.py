@@ -26,6 +26,7 @@ def cycle_knn(
     topk: int,
     similarity: str,
     tie_seed: int,
+    groups: Tensor | None = None,
 ) -> Tensor:
     """Share of rows that are among the x-neighbours of one of their y-neighbours, [p, m, L1, L2].
 
@@ -36,7 +37,7 @@ def cycle_knn(
 
     def has_neighbour(features: Tensor) -> Tensor:
         """Bool [n * n]: at j * n + i, whether row i is a neighbour of row j."""
-        neighbours = ordered_neighbours(features, topk, similarity, _seed_of_x(tie_seed))
+        neighbours = ordered_neighbours(features, topk, similarity, _seed_of_x(tie_seed), groups)
         table = torch.zeros(rows * rows, dtype=torch.bool, device=features.device)
         table[_keys(neighbours).flatten()] = True
         return table
@@ -47,7 +48,9 @@ def cycle_knn(
         ys,
         orders,
         left=has_neighbour,
-        right=lambda features: ordered_neighbours(features, topk, similarity, _seed_of_y(tie_seed)),
+        right=lambda features: ordered_neighbours(
+            features, topk, similarity, _seed_of_y(tie_seed), groups
+        ),
         reorder=_reorder,
         compare=lambda table, neighbours: (
             table[neighbours * rows + own].any(dim=1).to(torch.float64).mean()
@@ -64,12 +67,14 @@ def lcs_knn(
     topk: int,
     similarity: str,
     tie_seed: int,
+    groups: Tensor | None = None,
 ) -> Tensor:
     """Mean longest common subsequence of the two lists of neighbours, over k, [p, m, L1, L2].
 
     In 0..1. The code of arXiv 2405.07987 gives the length, in 0..k: this value times k.
     """
-    return _compare_lists(xs, ys, orders, topk, similarity, tie_seed, longest_common_subsequence)
+    compare = longest_common_subsequence
+    return _compare_lists(xs, ys, orders, topk, similarity, tie_seed, compare, groups)
 
 
 def edit_distance_knn(
@@ -80,9 +85,11 @@ def edit_distance_knn(
     topk: int,
     similarity: str,
     tie_seed: int,
+    groups: Tensor | None = None,
 ) -> Tensor:
     """1 - mean Levenshtein distance of the two lists of neighbours / k, [p, m, L1, L2] in 0..1."""
-    return 1 - _compare_lists(xs, ys, orders, topk, similarity, tie_seed, edit_distance)
+    compare = edit_distance
+    return 1 - _compare_lists(xs, ys, orders, topk, similarity, tie_seed, compare, groups)
 
 
 def cknna(
@@ -93,6 +100,7 @@ def cknna(
     topk: int,
     similarity: str,
     tie_seed: int,
+    groups: Tensor | None = None,
 ) -> Tensor:
     """CKA of kernels restricted to mutual nearest neighbours, [p, m, L1, L2].
 
@@ -104,7 +112,7 @@ def cknna(
     """
 
     def restricted(sided_seed: int) -> Callable[[Tensor], _Restricted]:
-        return lambda features: _restricted(features, topk, similarity, sided_seed)
+        return lambda features: _restricted(features, topk, similarity, sided_seed, groups)
 
     return score_pairs(
         xs,
@@ -135,8 +143,10 @@ class _Restricted:
     self_similarity: Tensor
 
 
-def _restricted(features: Tensor, topk: int, similarity: str, seed: int) -> _Restricted:
-    neighbours = ordered_neighbours(features, topk, similarity, seed).sort(dim=1).values
+def _restricted(
+    features: Tensor, topk: int, similarity: str, seed: int, groups: Tensor | None
+) -> _Restricted:
+    neighbours = ordered_neighbours(features, topk, similarity, seed, groups).sort(dim=1).values
     rows = Space(features, similarity).rows
     kernel = torch.empty(neighbours.shape, dtype=torch.float64, device=features.device)
     size = max(1, _NUMBERS_AT_ONCE // (topk * features.shape[1]))
@@ -216,13 +226,18 @@ def _compare_lists(
     similarity: str,
     tie_seed: int,
     compare: Callable[[Tensor, Tensor], Tensor],
+    groups: Tensor | None,
 ) -> Tensor:
     return score_pairs(
         xs,
         ys,
         orders,
-        left=lambda features: ordered_neighbours(features, topk, similarity, _seed_of_x(tie_seed)),
-        right=lambda features: ordered_neighbours(features, topk, similarity, _seed_of_y(tie_seed)),
+        left=lambda features: ordered_neighbours(
+            features, topk, similarity, _seed_of_x(tie_seed), groups
+        ),
+        right=lambda features: ordered_neighbours(
+            features, topk, similarity, _seed_of_y(tie_seed), groups
+        ),
         reorder=_reorder,
         compare=lambda a, b: compare(a, b).to(torch.float64).mean() / topk,
         state_bytes=8 * xs[0].shape[1] * topk,

@@ -28,6 +28,7 @@ def linear_stitching(
     folds: int,
     ridge: float,
     fold_seed: int,
+    groups: Tensor | None = None,
 ) -> Tensor:
     """Held-out R2 of a linear map from x to y, [p, m, L1, L2], at most 1.
 
@@ -35,10 +36,11 @@ def linear_stitching(
     held-out rows of all folds and all features: 0 is as good as predicting the mean, negative is
     worse. The map is fitted with an intercept and a ridge of `ridge` times the mean variance of
     the features of x. Not symmetric. After model stitching (Bansal et al. 2021, arXiv 2106.07682)
-    with the regression itself as the score (Kornblith et al. 2019; held out here).
+    with the regression itself as the score (Kornblith et al. 2019; held out here). Rows of one of
+    the groups int64 [n] are held out together.
     """
+    parts = _parts(xs[0].shape[1], folds, fold_seed, groups)
     rows = xs[0].shape[1]
-    parts = np.array_split(np.random.default_rng(fold_seed).permutation(rows), min(folds, rows))
     splits = [
         (
             torch.from_numpy(np.sort(np.concatenate(parts[:i] + parts[i + 1 :]))).to(xs[0].device),
@@ -56,6 +58,14 @@ def linear_stitching(
         compare=_held_out_r2,
         state_bytes=8 * rows * rows + table_bytes(ys),
     )
+
+
+def _parts(rows: int, folds: int, seed: int, groups: Tensor | None) -> list[np.ndarray]:
+    """The rows in as many parts, at random; of groups as many of them in each."""
+    of = np.arange(rows) if groups is None else groups.cpu().numpy()
+    count = int(of.max()) + 1
+    drawn = np.array_split(np.random.default_rng(seed).permutation(count), min(folds, count))
+    return drawn if groups is None else [np.flatnonzero(np.isin(of, part)) for part in drawn]
 
 
 def _fit(features: Tensor, splits: list[tuple[Tensor, Tensor]], ridge: float) -> list[_Fold]:

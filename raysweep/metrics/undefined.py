@@ -1,19 +1,25 @@
 """Why metrics have no value, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 
-def words_of(lost: Sequence[str], constant: Sequence[bool]) -> str:
+def words_of(lost: Sequence[str], constant: Sequence[bool], apart: Sequence[str] = ()) -> str:
     """Why metrics are undefined; empty where none is.
 
     Args:
         lost: their names.
         constant: for each modality whether all layers that are measured are constant.
+        apart: what groups of rows leave unknown, each in words; empty ones count for nothing.
     """
+    known = list(dict.fromkeys(words for words in apart if words))
+    lost = [name for name in lost if not any(words.startswith(f"{name} ") for words in known)]
+    return "; ".join([*known, *_unexplained(lost, constant)])
+
+
+def _unexplained(lost: Sequence[str], constant: Sequence[bool]) -> Iterator[str]:
     fixed = [str(modality) for modality, is_fixed in enumerate(constant, start=1) if is_fixed]
-    if not lost:
-        return ""
-    if fixed:
+    if lost and fixed:
         which = f"modalit{'y' if len(fixed) == 1 else 'ies'} {' and '.join(fixed)}"
-        return f"representations of {which} are constant"
-    return f"{', '.join(lost)} cannot be told from these representations"
+        yield f"representations of {which} are constant"
+    elif lost:
+        yield f"{', '.join(lost)} cannot be told from these representations"

@@ -87,7 +87,7 @@ class AlignedMembers:
         rows: int64 [a], their indices.
         strength: [a, 1, 1].
         placebo: int64, which of the `a` see modality k shifted by k - 1 samples, so that no two
-            modalities are paired.
+            modalities are paired; where rows are in groups, as `_apart` says.
     """
 
     rows: torch.Tensor
@@ -101,38 +101,90 @@ class AlignedMembers:
         return cls(rows, strength[rows, None, None], placebo[rows].nonzero()[:, 0])
 
     def evaluate(
-        self, loss: OverPairs, hs: Sequence[torch.Tensor], own: torch.Tensor
+        self,
+        loss: OverPairs,
+        hs: Sequence[torch.Tensor],
+        own: torch.Tensor,
+        groups: torch.Tensor | None = None,
+        all_negatives: bool = False,
     ) -> PairsOutput:
         """The loss of these members and its gradients times their strengths.
 
-        In a batch of one row, which shifted by one is the true pair, placebo members have no loss:
-        the value is NaN and the gradients are 0. A batch of fewer samples than modalities, of which
-        there are more than two, forces nothing in any arm: no shifts could take all of its
-        modalities apart.
+        In a batch of one row, which shifted by one is the true pair, or of one group, placebo
+        members have no loss: the value is NaN and the gradients are 0. A batch of fewer samples
+        than modalities, of which there are more than two, forces nothing in any arm: no shifts
+        could take all of its modalities apart.
 
         Args:
             loss: the alignment loss.
             hs: for each modality the activations [a, d, b] of the layer that is compared, the true
                 pairs, also for placebo members.
             own: the loss's parameters [a, Pa].
+            groups: int64 [a, b], equal for rows that belong together; None where every row stands
+                alone.
+            all_negatives: whether the loss sees nothing of the groups, so that rows of one group
+                are negatives of each other.
         """
         if 2 < len(hs) > hs[0].shape[2]:
             nothing = tuple(torch.zeros_like(h) for h in hs)
             return PairsOutput(own.new_full((len(own),), torch.nan), nothing, own * 0)
-        seen = list(hs)
+        seen, of_seen = list(hs), None
+        if groups is not None:
+            of_seen = groups[:, None].expand(-1, len(seen), -1).clone()
+        orders: list[torch.Tensor | None] = [None] * len(seen)
         if len(self.placebo):
-            for shift in range(1, len(seen)):
-                seen[shift] = seen[shift].clone()
-                seen[shift][self.placebo] = seen[shift][self.placebo].roll(shift, dims=2)
-        output = loss.value_and_gradients(seen, own)
+            if groups is not None:
+                orders = list(_apart(groups[self.placebo], len(seen)))
+            for k in range(1, len(seen)):
+                seen[k] = seen[k].clone()
+                seen[k][self.placebo] = _shuffled(seen[k][self.placebo], k, orders[k])
+                if of_seen is not None:
+                    own_groups = of_seen[self.placebo, k, None]
+                    of_seen[self.placebo, k] = _shuffled(own_groups, k, orders[k])[:, 0]
+        output = loss.value_and_gradients(seen, own, None if all_negatives else of_seen)
         gradients = [gradient * self.strength for gradient in output.gradients]
         if len(self.placebo):
-            for shift in range(1, len(seen)):
-                back = gradients[shift][self.placebo].roll(-shift, dims=2)
-                gradients[shift][self.placebo] = back
+            for k in range(1, len(seen)):
+                order = orders[k]
+                back = None if order is None else order.argsort(dim=1)
+                gradients[k][self.placebo] = _shuffled(gradients[k][self.placebo], -k, back)
         value, at_own = output.value, output.grad_parameters * self.strength[:, :, 0]
         if len(self.placebo) and seen[0].shape[2] == 1:
             value = value.index_fill(0, self.placebo, torch.nan)
             gradients = [g.index_fill(0, self.placebo, 0.0) for g in gradients]
             at_own = at_own.index_fill(0, self.placebo, 0.0)
+        elif len(self.placebo) and groups is not None:
+            one = (groups[self.placebo] == groups[self.placebo, :1]).all(dim=1)
+            lost = torch.zeros_like(value, dtype=torch.bool).index_copy(0, self.placebo, one)
+            value = value.masked_fill(lost, torch.nan)
+            gradients = [g.masked_fill(lost[:, None, None], 0.0) for g in gradients]
+            at_own = at_own.masked_fill(lost[:, None], 0.0)
         return PairsOutput(value, tuple(gradients), at_own)
+
+
+def _shuffled(h: torch.Tensor, shift: int, order: torch.Tensor | None) -> torch.Tensor:
+    """Samples of [p, d, b] in an order [p, b], or without one shifted along the batch."""
+    if order is None:
+        return h.roll(shift, dims=2)
+    return h.gather(2, order[:, None].expand_as(h))
+
+
+def _apart(groups: torch.Tensor, modalities: int) -> list[torch.Tensor]:
+    """Which sample each modality is shown at each place, so that no group meets itself: [p, b].
+
+    The groups are laid one after another along a circle, in the order in which the batch, which is
+    in random order, has them first, and modality k is turned by (k - 1) / modalities of it. So a
+    group meets itself only where it has more than that share of the batch, and then as little as
+    can be of two modalities.
+
+    Args:
+        groups: int64 [p, b].
+        modalities: how many there are.
+    """
+    rows = groups.shape[1]
+    # The place of the first sample of each one's group: argmax takes the first of equals.
+    first = (groups[:, :, None] == groups[:, None, :]).to(torch.int8).argmax(dim=2)
+    circle = first.argsort(dim=1, stable=True)
+    place = circle.argsort(dim=1)
+    turns = [k * rows // modalities for k in range(modalities)]
+    return [circle.gather(1, (place + turn) % rows) for turn in turns]

@@ -1,6 +1,6 @@
 """A trained pack -> performance and alignment of every member on a named split."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,19 +10,12 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from raysweep.data.views import JointInputs, Population, Views
-from raysweep.metrics import (
-    REGISTRY,
-    Calibration,
-    Preprocessing,
-    calibrate_modalities,
-    distinguishable_rows_of,
-    measure_modalities,
-)
+from raysweep.metrics import Calibration
 from raysweep.metrics.features import equal_rows
-from raysweep.metrics.modalities import Layers, PairwiseScore
 from raysweep.models.trained import MultimodalForward, TrainedPack
-from raysweep.seeds import derive_seed
 from raysweep.study.spec import Evaluation
+from raysweep.training.alignment_scores import AlignmentScore, layer_scores
+from raysweep.training.measured_rows import alignment_rows, on_equal_rows, row_groups
 
 _CHUNK_BYTES = 2**24
 _LEAST_CHUNK_ROWS = 64
@@ -46,30 +39,6 @@ class Performance:
     loss: dict[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class AlignmentScore:
-    """One alignment metric of every member.
-
-    Attributes:
-        value: [m] float64, the mean over the pairs of modalities; NaN where the metric is not
-            defined (a constant representation, say).
-        layers: for each member the measured pair of layers, ``"2-3"`` for layer 2 of modality 1
-            and layer 3 of modality 2, counted from 1; empty where undefined. Of several pairs of
-            modalities one after another, ``"2-3 1-3 1-1"`` for the pairs 1-2, 1-3 and 2-3.
-        distinct: of a metric of neighbours, how many different rows those layers have after
-            preprocessing (`distinguishable_rows`), int64 [m] for each modality, the fewest of its
-            pairs; where undefined, of the last layers.
-        calibration: the value against its distribution under permuted rows, if it was asked for.
-        pairs: (a, b), counted from 1 -> [m] float64, the value of each pair of modalities.
-    """
-
-    value: np.ndarray
-    layers: tuple[str, ...]
-    pairs: dict[tuple[int, int], np.ndarray]
-    distinct: tuple[np.ndarray, ...] | None = None
-    calibration: Calibration | None = None
-
-
 def performance(trained: TrainedPack, views: Sequence[Views], split: str) -> Performance:
     """Accuracy and cross-entropy on the rows of a split.
 
@@ -78,17 +47,12 @@ def performance(trained: TrainedPack, views: Sequence[Views], split: str) -> Per
         views: the k datasets of the pack, equally long.
         split: train, validation or test.
     """
-    dataset = trained.dataset
-    rows = [getattr(v.splits, split) for v in views]
-    labels = torch.as_tensor(np.stack([v.y[r] for v, r in zip(views, rows, strict=True)]))
-    n, m = labels.shape[1], len(dataset)
+    n, m = len(getattr(views[0].splits, split)), len(trained.dataset)
     heads = trained.shape.heads
     hits = {head: torch.zeros(m, dtype=torch.float64) for head in heads}
     losses = {head: torch.zeros(m, dtype=torch.float64) for head in heads}
-    for part in _chunks(trained, n):
-        y = labels[dataset][:, part]
-        for head, logits in _logits(trained, stacked(views, rows, part)).items():
-            logits = logits.cpu()
+    for y, by_head in logits_of(trained, views, split):
+        for head, logits in by_head.items():
             hits[head] += (logits.argmax(dim=1) == y).sum(dim=1)
             chosen = log_softmax(logits.double(), dim=1).gather(1, y[:, None, :])
             losses[head] -= chosen.sum(dim=(1, 2))
@@ -96,6 +60,18 @@ def performance(trained: TrainedPack, views: Sequence[Views], split: str) -> Per
         {head: (hits[head] / n).numpy() for head in heads},
         {head: (losses[head] / n).numpy() for head in heads},
     )
+
+
+def logits_of(
+    trained: TrainedPack, views: Sequence[Views], split: str
+) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """The rows of a split in parts: labels [m, n], and of each head logits [m, c, n] on the CPU."""
+    rows = [getattr(v.splits, split) for v in views]
+    labels = torch.as_tensor(np.stack([v.y[r] for v, r in zip(views, rows, strict=True)]))
+    for part in _chunks(trained, labels.shape[1]):
+        found = _logits(trained, stacked(views, rows, part))
+        y = labels[trained.dataset][:, part]
+        yield y, {head: logits.cpu() for head, logits in found.items()}
 
 
 def population_performance(trained: TrainedPack, views: Sequence[Views]) -> Performance | None:
@@ -182,23 +158,6 @@ def _expected(logits: np.ndarray, joint: np.ndarray) -> tuple[float, float]:
     return float(right), -float((joint * scipy.special.log_softmax(logits, axis=1)).sum())
 
 
-def alignment_rows(views: Views, split: str, most: int) -> np.ndarray:
-    """The rows of a split on which alignment is measured: all, or ``most`` of them at random.
-
-    A pure function of its arguments, so that members and runs are compared on the same rows.
-    """
-    rows: np.ndarray = getattr(views.splits, split)
-    return some_rows(rows, split, most)
-
-
-def some_rows(rows: np.ndarray, split: str, most: int) -> np.ndarray:
-    """All of these rows of a split, or ``most`` of them at random; see `alignment_rows`."""
-    if len(rows) <= most:
-        return rows
-    generator = np.random.default_rng(derive_seed("alignment rows", split))
-    return rows[np.sort(generator.permutation(len(rows))[:most])]
-
-
 def alignment(
     trained: MultimodalForward,
     views: Sequence[Views],
@@ -215,8 +174,9 @@ def alignment(
     chosen = [alignment_rows(view, split, evaluation.rows) for view in views]
     # Members are measured one by one anyway; what is held at a time is bounded.
     parts = [
-        _alignment_of(members, views, chosen, split, evaluation, aligned)
-        for members in _few_members(trained, len(chosen[0]))
+        _alignment_of(members, of_views, rows, split, evaluation, aligned)
+        for own, of_views, rows in on_equal_rows(trained, views, chosen)
+        for members in _few_members(own, len(rows[0]))
     ]
     if len(parts) == 1:
         return parts[0]
@@ -244,6 +204,7 @@ def _joined(parts: Sequence[AlignmentScore]) -> AlignmentScore:
         {pair: np.concatenate([part.pairs[pair] for part in parts]) for pair in parts[0].pairs},
         tuple(map(np.concatenate, zip(*counts, strict=True))) if counts else None,
         Calibration.joined(calibrations) if calibrations else None,
+        tuple(words for part in parts for words in part.apart),
     )
 
 
@@ -266,49 +227,8 @@ def _alignment_of(
         lowest = [named or len(of_modality) for of_modality in hidden]
         hidden = [h[first - 1 : first] for h, first in zip(hidden, lowest, strict=True)]
     by_rows = [[layer.mT.contiguous() for layer in of_modality] for of_modality in hidden]
-    return layer_scores(by_rows, split, evaluation, lowest)
-
-
-def layer_scores(
-    hidden: Sequence[Layers], split: str, evaluation: Evaluation, lowest: Sequence[int]
-) -> dict[str, AlignmentScore]:
-    """Every metric of a study on layers that are there.
-
-    Args:
-        hidden: of each modality its layers [m, n, d], the same samples in the same order.
-        split: what the samples are of.
-        evaluation: the metrics, what is done before them, and whether chance is told.
-        lowest: number of each modality's first layer, counted from 1.
-    """
-    preprocessing = Preprocessing(
-        clip_quantile=evaluation.preprocessing.clip_quantile,
-        normalize=evaluation.preprocessing.normalize,
-    )
-    # Once for all metrics: sorting for the quantile costs as much as a metric does.
-    layers = [[preprocessing(layer) for layer in of_modality] for of_modality in hidden]
-    scores = {}
-    for name, options in evaluation.metrics.items():
-        found = measure_modalities(name, layers, options)
-        calibration = None
-        if evaluation.calibrate:
-            calibration = calibrate_modalities(
-                name,
-                layers,
-                options,
-                permutations=evaluation.calibrate,
-                seed=derive_seed("calibration", split),
-            )
-        distinct = None
-        if REGISTRY[name].of_neighbours:
-            distinct = _distinct(layers, found)
-        scores[name] = AlignmentScore(
-            found.mean.cpu().numpy(),
-            _layer_words(found, lowest),
-            {pair: best.value.cpu().numpy() for pair, best in found.pairs.items()},
-            distinct,
-            calibration,
-        )
-    return scores
+    groups = row_groups(views[0], chosen[0])
+    return layer_scores(by_rows, split, evaluation, lowest, groups)
 
 
 def alike_where_inputs_are(
@@ -327,28 +247,6 @@ def alike_where_inputs_are(
     source = torch.from_numpy(np.stack([rows[group] for rows, group in first])[dataset])
     source = source.to(hidden[0].device)[:, None]
     return [layer.gather(2, source.expand_as(layer)) for layer in hidden]
-
-
-def _layer_words(found: PairwiseScore, lowest: Sequence[int]) -> tuple[str, ...]:
-    """`AlignmentScore.layers`; ``lowest`` are the numbers of the modalities' first layers."""
-    by_pair = [
-        [
-            f"{lowest[a - 1] + int(one)}-{lowest[b - 1] + int(two)}" if one >= 0 else ""
-            for one, two in zip(best.layer_1, best.layer_2, strict=True)
-        ]
-        for (a, b), best in found.pairs.items()
-    ]
-    return tuple(" ".join(of_member) for of_member in zip(*by_pair, strict=True))
-
-
-def _distinct(layers: Sequence[Layers], found: PairwiseScore) -> tuple[np.ndarray, ...]:
-    """`AlignmentScore.distinct`."""
-    counts: list[list[np.ndarray]] = [[] for _ in layers]
-    for (a, b), best in found.pairs.items():
-        for modality, layer in ((a, best.layer_1), (b, best.layer_2)):
-            own = distinguishable_rows_of(list(layers[modality - 1]), layer)
-            counts[modality - 1].append(own.cpu().numpy())
-    return tuple(np.minimum.reduce(of_modality) for of_modality in counts)
 
 
 def _on_inputs(

@@ -14,6 +14,7 @@ from raysweep.seeds import derive_seed
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "fusion": ("probe", "joint"),
+    "negatives": ("other_groups", "all"),
     "dtype": ("float32", "float64"),
     "checkpoint": ("best", "last"),
     "engine": ("auto", "kernel", "torch"),
@@ -33,7 +34,8 @@ class Members:
         strength: weight of the alignment loss, >= 0; at 0 the loss is not computed.
         clip_norm: > 0, largest gradient norm of each tower; infinity for no clipping.
         placebo: the alignment loss sees modality k shifted by k - 1 rows within the batch, so that
-            no two modalities are paired.
+            no two modalities are paired; where rows are in groups, so that no row meets one of its
+            group either, as far as that can be.
     """
 
     init_seed: np.ndarray
@@ -103,6 +105,8 @@ class PackData:
         y_train: labels [k, n], 0 <= y < classes.
         x_validation, y_validation: the same for v validation rows.
         dataset: [m] index of each member's dataset, 0 <= dataset < k.
+        groups_train: int64 [k, n], equal for training rows that belong together; None where every
+            row of every dataset stands alone.
     """
 
     x_train: tuple[np.ndarray, ...]
@@ -110,6 +114,7 @@ class PackData:
     x_validation: tuple[np.ndarray, ...]
     y_validation: np.ndarray
     dataset: np.ndarray
+    groups_train: np.ndarray | None = None
 
     @classmethod
     def of_views(cls, views: Sequence[Views], dataset: np.ndarray) -> "PackData":
@@ -123,7 +128,13 @@ class PackData:
             )
             return inputs, np.stack([view.y[own] for view, own in chosen])
 
-        return cls(*rows("train"), *rows("validation"), dataset=dataset)
+        groups = None
+        if any(view.in_groups for view in views):
+            alone = np.arange(len(views[0].splits.train))
+            groups = np.stack(
+                [alone if v.groups is None else v.groups[v.splits.train] for v in views]
+            )
+        return cls(*rows("train"), *rows("validation"), dataset=dataset, groups_train=groups)
 
     def sides(self, split: str) -> tuple[np.ndarray, ...]:
         """The inputs of all modalities in a split (train or validation)."""
@@ -157,6 +168,11 @@ class PackData:
                         f"data: x{number}_{split} has shape {given}; it must be {(*y.shape, d)}"
                     )
         datasets = self.y_train.shape[0]
+        if self.groups_train is not None and self.groups_train.shape != self.y_train.shape:
+            raise InputError(
+                f"data: groups_train has shape {self.groups_train.shape}; it must be "
+                f"{self.y_train.shape}, like y_train"
+            )
         chosen = np.asarray(self.dataset)
         if self.y_validation.shape[0] != datasets:
             raise InputError(
@@ -179,6 +195,8 @@ class TrainSettings:
         loss_options: the loss's options.
         layer: hidden layer of all encoders, from 1, whose activations the alignment loss compares;
             None for the last, the representation.
+        negatives: "other_groups" leaves rows of a sample's own group out of its negatives in losses
+            that have them, "all" does not; the same where every row stands alone.
         fusion: "probe" trains the fused head on detached representations, "joint" lets its
             gradient into the encoders.
         dtype: "float32" or "float64".
@@ -200,6 +218,7 @@ class TrainSettings:
     loss: str = "infonce"
     loss_options: Mapping[str, object] = field(default_factory=dict)
     layer: int | None = None
+    negatives: str = "other_groups"
     fusion: str = "probe"
     dtype: str = "float32"
     device: str = "cpu"

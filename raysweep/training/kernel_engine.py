@@ -52,7 +52,8 @@ class KernelEngine:
 
     Tasks, and the alignment losses that `kernel_term` knows, stay in compiled code for a whole
     epoch; for any other loss the kernel stops in every step, after the forward pass, and asks it.
-    A member's result is the same to the last bit in any pack.
+    So it does where what the loss sees depends on which rows belong together: of a loss with
+    negatives, and of shuffled pairs. A member's result is the same to the last bit in any pack.
 
     Args:
         shape: the members' shape.
@@ -96,7 +97,10 @@ class KernelEngine:
         known = None
         if members.strength.any():
             known = KernelLoss.of(loss, shape, size, self._dtype)
+        self._groups = data.groups_train
         self._asked = known is None
+        if known is not None and self._groups is not None and settings.negatives != "all":
+            self._asked = known.formula.negatives
         self._term = NO_TERM
         pack.load(element := from_dtype(self._dtype))
         if known is not None:
@@ -128,7 +132,8 @@ class KernelEngine:
         """Who is trained in compiled code throughout, and whose loss has to be asked."""
         facts = self._held.members
         everyone = np.arange(len(facts))
-        self._staged = np.flatnonzero(facts["strength"] > 0) if self._asked else everyone[:0]
+        asked = self._asked | ((self._groups is not None) & (facts["placebo"] > 0))
+        self._staged = np.flatnonzero(asked & (facts["strength"] > 0))
         self._straight = np.setdiff1d(everyone, self._staged)
         if len(self._staged):
             asked = facts[self._staged]
@@ -177,7 +182,13 @@ class KernelEngine:
             stop = start + b
             self._advance(pack.START, chosen, scratch, order, start, stop, seen)
             compared = [side[:, :, :b] for side in sides]
-            output = self._aligned.evaluate(OverPairs(self._loss), compared, own)
+            output = self._aligned.evaluate(
+                OverPairs(self._loss),
+                compared,
+                own,
+                self._groups_of(order[:, start:stop]),
+                self._settings.negatives == "all",
+            )
             for slope, gradient in zip(slopes, output.gradients, strict=True):
                 slope[:, :, :b] += gradient
             at_own += output.grad_parameters
@@ -190,6 +201,18 @@ class KernelEngine:
             if start == 0:
                 seen["alignment_square"][chosen] += squares
             self._advance(pack.FINISH, chosen, scratch, order, start, stop, seen)
+
+    def _groups_of(self, order: np.ndarray) -> torch.Tensor | None:
+        """The groups [a, b] of the staged members' rows in a batch; None where there are none.
+
+        Args:
+            order: [streams, b], the batch of each order of the rows.
+        """
+        if self._groups is None:
+            return None
+        facts = self._held.members[self._staged]
+        rows = order[facts["stream"]]
+        return torch.from_numpy(self._groups[facts["dataset"][:, None], rows].astype(np.int64))
 
     def _advance(
         self,

@@ -19,10 +19,19 @@ from raysweep.training.passes import Passes, Pull, squared_norm
 class _Split:
     """One split of the pack's datasets on the device, inputs with a column of ones."""
 
-    def __init__(self, sides: tuple[np.ndarray, ...], y: np.ndarray, like: torch.Tensor) -> None:
+    def __init__(
+        self,
+        sides: tuple[np.ndarray, ...],
+        y: np.ndarray,
+        like: torch.Tensor,
+        groups: np.ndarray | None = None,
+    ) -> None:
         self.sides = [with_ones(torch.as_tensor(x).to(like)) for x in sides]
         self.y = torch.as_tensor(y).to(device=like.device, dtype=torch.int64)
         self.rows = self.y.shape[1]
+        self._groups = None
+        if groups is not None:
+            self._groups = torch.as_tensor(groups).to(like.device, torch.int64)
 
     def gather(self, where: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Inputs [m, b, d + 1] of each modality and labels [m, 1, b] of rows [m, b].
@@ -34,6 +43,10 @@ class _Split:
         flat = where.reshape(-1)
         inputs = [x.view(-1, x.shape[2])[flat].view(m, rows, -1) for x in self.sides]
         return inputs, self.y.view(-1)[flat].view(m, 1, rows)
+
+    def groups(self, where: torch.Tensor) -> torch.Tensor | None:
+        """The groups [m, b] of rows as for `gather`; None where every row stands alone."""
+        return None if self._groups is None else self._groups.view(-1)[where]
 
     def bytes_a_row(self) -> int:
         """Bytes that a gathered row takes, its label included."""
@@ -72,7 +85,7 @@ class TorchEngine:
         self._loss = loss
         like = parameters
         self.heads = shape.heads
-        self._train = _Split(data.sides("train"), data.y_train, like)
+        self._train = _Split(data.sides("train"), data.y_train, like, data.groups_train)
         self._validation = _Split(data.sides("validation"), data.y_validation, like)
         self._dataset = torch.as_tensor(data.dataset).to(like.device, torch.int64)
         self._clip = torch.as_tensor(members.clip_norm).to(like)
@@ -137,31 +150,43 @@ class TorchEngine:
             elif epoch is None:
                 self._gather_and_step(where[:, part], first)
             else:
-                self._step([x[:, part] for x in epoch[0]], epoch[1][:, :, part], first)
+                inputs = [x[:, part] for x in epoch[0]]
+                self._step(inputs, epoch[1][:, :, part], self._train.groups(where[:, part]), first)
         return self._sums.log(self.parameters)
 
     def _gather_and_step(self, where: torch.Tensor, first: bool) -> None:
         """One step on the rows [m, b] of all datasets; `first` of the epoch or not."""
-        self._step(*self._train.gather(where), first)
+        self._step(*self._train.gather(where), self._train.groups(where), first)
 
-    def _step(self, inputs: list[torch.Tensor], labels: torch.Tensor, first: bool) -> None:
-        """One step on a batch (`_Split.gather`); `first` of the epoch or not."""
+    def _step(
+        self,
+        inputs: list[torch.Tensor],
+        labels: torch.Tensor,
+        groups: torch.Tensor | None,
+        first: bool,
+    ) -> None:
+        """One step on a batch (`_Split.gather` and `groups`); `first` of the epoch or not."""
         squares = self._sums.squares if first else None
         losses, slopes = _task(self._passes.forward(*inputs), labels, len(inputs))
-        pull = self._pull(losses[2], squares) if len(self._aligned.rows) else None
+        pull = self._pull(losses[2], groups, squares) if len(self._aligned.rows) else None
         self._passes.backward(slopes, pull, None if squares is None else squares[0])
         norms = clip_rows(self._gradients, self._spans, self._clip)
         self._optimizer.step(self._gradients)
         self._sums.add(losses, norms, labels.shape[2] / self._train.rows)
 
-    def _pull(self, values: torch.Tensor, squares: torch.Tensor | None) -> Pull:
+    def _pull(
+        self, values: torch.Tensor, groups: torch.Tensor | None, squares: torch.Tensor | None
+    ) -> Pull:
         """Ask the alignment loss; its values go to `values` [m], its parameters' gradients too."""
         hs = self._passes.compared()
         rows, everyone = self._aligned.rows, len(self._aligned.rows) == hs[0].shape[0]
         own = self.parameters[:, self._shape.parameter_count :]
         if not everyone:
             hs, own = tuple(h[rows] for h in hs), own[rows]
-        output = self._aligned.evaluate(OverPairs(self._loss), hs, own)
+            groups = None if groups is None else groups[rows]
+        output = self._aligned.evaluate(
+            OverPairs(self._loss), hs, own, groups, self._settings.negatives == "all"
+        )
         values[rows] = output.value
         if own.shape[1]:
             at_own = self._gradients[:, self._shape.parameter_count :]

@@ -61,12 +61,14 @@ class Column:
     @property
     def better_is_less(self) -> bool:
         """Whether less of it is better: of losses, also of a user's own by their name."""
-        return self.family in ("loss", "regret") or self._is_own("loss")
+        less = self.family in ("loss", "regret", "calibration_error")
+        return less or self._is_own("loss")
 
     @property
     def is_share(self) -> bool:
         """Whether a whole of it is 1: of accuracy, also of a user's own by its name."""
-        return self.family in ("performance", "regret") or self._is_own("performance")
+        shares = ("performance", "regret", *OUTCOME_FAMILIES)
+        return self.family in shares or self._is_own("performance")
 
     def _is_own(self, kind: str) -> bool:
         """Whether it is a user's own metric, named as such a kind."""
@@ -85,6 +87,19 @@ class Column:
 def columns(role: Role, *rows: tuple[str, str, str, str]) -> list[Column]:
     """Columns of one role, from (name, kind, unit, meaning)."""
     return [Column(*row, role) for row in rows]
+
+
+OUTCOME_FAMILIES = {
+    "balanced_accuracy": "mean over classes of the share of their rows that is right; "
+    "asked for by evaluation.outcomes or the verdict, as are the next",
+    "macro_f1": "mean of the classes' F1",
+    "weighted_f1": "mean of the classes' F1, weighted by their rows",
+    "auroc": "area under the ROC curve; of several classes the mean of each against the rest; "
+    "empty where a class has no row",
+    "calibration_error": "expected calibration error: how far confidence is from accuracy, in 15 "
+    "bins of equal width; less is better",
+}
+"""Outcomes of classification that are measured where they are asked for -> what they mean."""
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -323,7 +338,8 @@ COLUMNS: tuple[Column, ...] = (
             "undefined_<split>",
             "string",
             "",
-            "why a metric of alignment is undefined on the split; empty where all are defined",
+            "why a metric of alignment, its chance or an outcome is undefined on the split; empty "
+            "where all are defined",
         ),
         (
             "distinct_rows_<1|2|3|4>_<split>",
@@ -340,6 +356,10 @@ COLUMNS: tuple[Column, ...] = (
             "together empty with four modalities, whose joint inputs are too many",
         ),
         ("loss_<1|2|3|4|fused>_<split>", "float64", "nats", "cross-entropy"),
+        *(
+            (f"{family}_<1|2|3|4|fused>_<split>", "float64", "0..1", meaning)
+            for family, meaning in OUTCOME_FAMILIES.items()
+        ),
     ),
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from raysweep.study.spec import Evaluation
-from raysweep.training.evaluate import AlignmentScore
+from raysweep.training.alignment_scores import AlignmentScore
 from raysweep.trials.columns import named
 from raysweep.trials.rows import Values, aligned, distinct
 

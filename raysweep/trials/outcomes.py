@@ -2,15 +2,41 @@
 
 from raysweep.trials.columns import column_of
 
+MARGINS = {
+    "balanced_accuracy": 0.005,
+    "macro_f1": 0.01,
+    "weighted_f1": 0.005,
+    "auroc": 0.005,
+    "calibration_error": 0.01,
+    "loss": 0.01,
+}
+"""Family of columns -> an effect that counts as no difference, where a study does not say."""
+_MARGIN = 0.005
+
 _HEADS = {str(k): f"modality {k}" for k in range(1, 5)} | {"fused": "all modalities fused"}
-_KINDS = {"performance": "accuracy", "loss": "loss", "regret": "regret to the Bayes accuracy"}
+_KINDS = {
+    "performance": "accuracy",
+    "loss": "loss",
+    "regret": "regret to the Bayes accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "auroc": "AUROC",
+    "calibration_error": "calibration error",
+}
+
+
+def default_margin(outcome: object) -> float:
+    """The margin of equivalence in the outcome's unit: half a point of accuracy, for instance."""
+    return MARGINS.get(column_of(outcome).family, _MARGIN) if isinstance(outcome, str) else _MARGIN
 
 
 def scale_of(outcome: str) -> tuple[float, str]:
     """Factor and unit in which a person reads an outcome.
 
-    Accuracy and regret are read in points, of which a whole has 100, and so is what a user's own
-    trial calls ``performance``; losses in nats; any other column as it is.
+    Accuracy, regret, F1, AUROC and calibration error are read in points, of which a whole has 100,
+    and so is what a user's own trial calls ``performance``; losses in nats; any other column as it
+    is.
     """
     column = column_of(outcome)
     if column.is_share:

@@ -40,6 +40,8 @@ from raysweep.study.reader import StudyFileError
             "unknown option of infonce 'temperatur' (did you mean temperature?)",
         ),
         ("alignment.options.temperature=-1", "expected a number in 0.005..100, found -1"),
+        ("alignment={loss: cka, negatives: all}", "cka has no negatives; leave this out, or take"),
+        ("alignment.negatives=none", "unknown value 'none'; choose from other_groups, all"),
         ("alignment.options.projection_dim=8", "projection_dim needs projection linear or mlp"),
         ("evaluation.metrics=[ckka]", "unknown metric 'ckka' (did you mean cka?); choose from"),
         ("evaluation.metrics.cka.topk=3", "unknown option of cka 'topk'"),

@@ -12,6 +12,21 @@ def distance(h1: Tensor, h2: Tensor, power: float = 2.0) -> Tensor:
     return (h1 - h2).abs().pow(power).mean()
 
 
+def contrast(h1: Tensor, h2: Tensor, *, same_group: Tensor) -> Tensor:
+    logits = (h1 @ h2.T).masked_fill(same_group, -torch.inf)
+    return -logits.log_softmax(dim=-1).diagonal().mean()
+
+
+def packed_contrast(h1: Tensor, h2: Tensor, same_group: Tensor | None = None) -> Tensor:
+    assert same_group is not None
+    logits = (h1 @ h2.mT).masked_fill(same_group, -torch.inf)
+    return -logits.log_softmax(dim=-1).diagonal(dim1=1, dim2=2).mean(dim=1)
+
+
+def old_option(h1: Tensor, h2: Tensor, same_group: float = 1.0) -> Tensor:
+    return same_group * (h1 - h2).square().mean()
+
+
 def packed(h1: Tensor, h2: Tensor) -> Tensor:
     return (h1 - h2).square().mean((1, 2))
 

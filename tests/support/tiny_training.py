@@ -73,7 +73,11 @@ class Gap:
         return torch.rand(1, generator=generator, dtype=torch.float64)
 
     def value_and_gradients(
-        self, h1: torch.Tensor, h2: torch.Tensor, parameters: torch.Tensor
+        self,
+        h1: torch.Tensor,
+        h2: torch.Tensor,
+        parameters: torch.Tensor,
+        groups: torch.Tensor | None = None,
     ) -> LossOutput:
         return differentiate(self.value, h1, h2, parameters)
 

@@ -16,8 +16,9 @@ from raysweep.metrics import Preprocessing
 from raysweep.models.shape import MultimodalShape
 from raysweep.models.trained import TrainedPack
 from raysweep.study.spec import Scalar
-from raysweep.training.evaluate import alignment_rows, alike_where_inputs_are, stacked
+from raysweep.training.evaluate import alike_where_inputs_are, stacked
 from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.training.measured_rows import alignment_rows, on_equal_rows, row_groups
 from raysweep.training.train import train_pack
 from raysweep.trials.columns import MEASURED_SPLITS, named
 from raysweep.trials.trial import Status
@@ -120,6 +121,11 @@ class Encoders:
     def __getitem__(self, job: Job) -> Measured:
         return self._measured[job]
 
+    def groups(self, job: Job, split: str) -> np.ndarray | None:
+        """The groups of the rows that an encoder's layers are of; None where each is alone."""
+        side = self._sides[job.content]
+        return row_groups(side, alignment_rows(side, split, self._study.evaluation.rows))
+
     def _trained(self, group: Mapping[Job, bool]) -> dict[Job, Measured]:
         """Train the encoders of one shape together; the values tell which are aligned later."""
         study, jobs = self._study, list(group)
@@ -152,7 +158,7 @@ class Encoders:
                 status,
                 int(trained.diverged_step[i]),
                 {**own, named("best_epoch", modality): int(trained.best_epoch[i]) + 1},
-                {split: [layer[i] for layer in of] for split, of in layers.items()}
+                {split: of[i] for split, of in layers.items()}
                 if layers is not None and usable and aligned
                 else {},
             )
@@ -166,11 +172,13 @@ def encoder_settings(study: EmergenceStudy, modality: int, device: str = "cpu") 
 
 
 def _digest(view: Views) -> str:
-    """Of inputs, labels and splits."""
+    """Of inputs, labels, splits and groups."""
     found = hashlib.sha256()
     splits = view.splits
     for values in (*view.inputs, view.y, splits.train, splits.validation, splits.test):
         found.update(np.ascontiguousarray(values).data)
+    if view.groups is not None:
+        found.update(np.ascontiguousarray(view.groups).data)
     return found.hexdigest()
 
 
@@ -214,18 +222,21 @@ def _logits(trained: TrainedPack, x: Tensor) -> np.ndarray:
 
 def _layers(
     trained: TrainedPack, sides: Sequence[Views], study: EmergenceStudy
-) -> dict[str, list[Tensor]]:
-    """Split -> preprocessed layers [m, n, width] on the alignment rows."""
+) -> dict[str, list[list[Tensor]]]:
+    """Split -> of each member its preprocessed layers [n, width] on the alignment rows."""
     evaluation = study.evaluation
     preprocessing = Preprocessing(
         clip_quantile=evaluation.preprocessing.clip_quantile,
         normalize=evaluation.preprocessing.normalize,
     )
-    found = {}
+    found: dict[str, list[list[Tensor]]] = {}
     for split in MEASURED_SPLITS:
         rows = [alignment_rows(side, split, evaluation.rows) for side in sides]
-        (x,) = stacked(sides, rows, slice(None))
-        hidden = alike_where_inputs_are(trained.forward(1, x)[0], x, trained.dataset)
-        chosen = hidden[-1:] if evaluation.layers == "last" else hidden
-        found[split] = [preprocessing(layer.mT) for layer in chosen]
+        found[split] = []
+        for own, of_sides, of_rows in on_equal_rows(trained, sides, rows):
+            (x,) = stacked(of_sides, of_rows, slice(None))
+            hidden = alike_where_inputs_are(own.forward(1, x)[0], x, own.dataset)
+            chosen = hidden[-1:] if evaluation.layers == "last" else hidden
+            layers = [preprocessing(layer.mT) for layer in chosen]
+            found[split] += [[layer[i] for layer in layers] for i in range(len(own.dataset))]
     return found

@@ -16,6 +16,8 @@ from raysweep.metrics import (
     score_orders,
     self_scores,
 )
+from raysweep.metrics.groups import can_be_shuffled, shuffled
+from raysweep.metrics.measurement import why_apart
 from raysweep.metrics.preprocessing import NONE
 from raysweep.seeds import derive_seed
 
@@ -76,6 +78,7 @@ def align_pairs(
     pairs: Sequence[tuple[K, K]],
     evaluation: EmergentEvaluation,
     split: str,
+    groups: np.ndarray | None = None,
 ) -> dict[str, list[PairScore]]:
     """Every metric of the study, the best over pairs of layers, of the pairs asked for.
 
@@ -85,6 +88,7 @@ def align_pairs(
         pairs: keys of both sides.
         evaluation: metrics, layers and calibration of the study.
         split: names the rows; permutations are drawn for it.
+        groups: int64 [n], rows that belong together, numbered from 0; None where each is alone.
 
     Returns:
         Metric -> one score a pair, in their order.
@@ -95,16 +99,22 @@ def align_pairs(
     if any(REGISTRY[name].of_neighbours for name in evaluation.metrics):
         counts = first.distinct_rows(), second.distinct_rows()
     found: dict[str, list[PairScore]] = {}
+    shuffles = evaluation.calibrate if can_be_shuffled(groups) else 0
     for name, options in evaluation.metrics.items():
+        if why_apart(name, options, groups):
+            found[name] = [PairScore(None, "", (-1, -1)) for _ in pairs]
+            continue
         scores = torch.cat(
             [
-                score_orders(name, first.layers, second.layers, orders, options, NONE)[:, 0]
-                for orders in _orders(rows, evaluation.calibrate, split)
+                score_orders(name, first.layers, second.layers, orders, options, NONE, groups)[:, 0]
+                for orders in _orders(rows, shuffles, split, groups)
             ]
         )
         selves: list[Tensor] = []
-        if evaluation.calibrate and REGISTRY[name].ideal_from_self:
-            selves = [self_scores(name, side.layers, options, NONE) for side in (first, second)]
+        if shuffles and REGISTRY[name].ideal_from_self:
+            selves = [
+                self_scores(name, side.layers, options, NONE, groups) for side in (first, second)
+            ]
         found[name] = []
         for one, two in pairs:
             at = first.places[one], second.places[two]
@@ -117,11 +127,12 @@ def align_pairs(
     return found
 
 
-def _orders(rows: int, permutations: int, split: str) -> Iterator[Tensor]:
+def _orders(
+    rows: int, permutations: int, split: str, groups: np.ndarray | None
+) -> Iterator[Tensor]:
     """The true order, then the permutations, in parts; the same for every pair and run."""
     draw = np.random.default_rng(derive_seed("calibration", split))
-    shuffled = (draw.permutation(rows) for _ in range(permutations))
-    whole = [np.arange(rows), *shuffled]
+    whole = [np.arange(rows), *(shuffled(groups, rows, draw) for _ in range(permutations))]
     for start in range(0, len(whole), _MOST_ORDERS):
         yield torch.from_numpy(np.stack(whole[start : start + _MOST_ORDERS]))
 

@@ -10,6 +10,8 @@ from raysweep.kinds.emergence.encoders import Encoders, Job, Measured
 from raysweep.kinds.emergence.families import EncoderTrial
 from raysweep.kinds.emergence.pairs import PairScore, align_pairs
 from raysweep.kinds.emergence.study import EmergenceStudy
+from raysweep.metrics.groups import ALL_SIZES_DIFFER, can_be_shuffled
+from raysweep.metrics.measurement import why_apart
 from raysweep.metrics.undefined import words_of
 from raysweep.study.files import check_files
 from raysweep.training.denormals import denormals
@@ -92,12 +94,14 @@ def _aligned(
         if not usable:
             continue
         for split in MEASURED_SPLITS:
+            of_rows = encoders.groups(usable[0][1], split)
             scores = align_pairs(
                 {one: encoders[one].layers[split] for _, one, _ in usable},
                 {two: encoders[two].layers[split] for _, _, two in usable},
                 [(one, two) for _, one, two in usable],
                 study.evaluation,
                 split,
+                of_rows,
             )
             for name, of_pairs in scores.items():
                 for (trial, _, _), score in zip(usable, of_pairs, strict=True):
@@ -110,7 +114,11 @@ def _aligned(
                 lost = [n for n, s in zip(scores, of_metrics, strict=True) if s.value is None]
                 layers = [encoders[job].layers[split] for job in pair]
                 constant = [bool(lost) and all(map(_is_constant, of)) for of in layers]
-                found[trial.key][named("undefined", split)] = words_of(lost, constant)
+                asked = study.evaluation.metrics.items()
+                apart = [why_apart(name, options, of_rows) for name, options in asked]
+                if study.evaluation.calibrate and not can_be_shuffled(of_rows):
+                    apart.append(ALL_SIZES_DIFFER)
+                found[trial.key][named("undefined", split)] = words_of(lost, constant, apart)
     return found
 
 

@@ -61,7 +61,8 @@ def loaded(study: ForcingStudy, trials: Sequence[Trial]) -> list[Group]:
 
 def _sizes(view: Views) -> tuple[int, ...]:
     splits = (view.splits.train, view.splits.validation, view.splits.test)
-    return (view.classes, *map(len, splits), *(x.shape[1] for x in view.inputs))
+    # Placebo pairs are shuffled otherwise where rows are in groups, whatever a pack has beside.
+    return (view.classes, *map(len, splits), view.in_groups, *(x.shape[1] for x in view.inputs))
 
 
 def _group(
@@ -97,4 +98,5 @@ def train_settings(
         loss=study.alignment.loss,
         loss_options={**study.alignment.options, **dict(options)},
         layer=study.aligned_layer,
+        negatives=study.alignment.negatives,
     )

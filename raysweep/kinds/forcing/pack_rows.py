@@ -10,6 +10,7 @@ from raysweep.kinds.forcing.undefined import undefined_words
 from raysweep.models.architecture import Architecture
 from raysweep.models.trained import TrainedPack
 from raysweep.training import evaluate
+from raysweep.training.outcomes import outcomes, why_undefined
 from raysweep.trials.columns import MEASURED_SPLITS, SPLITS, named
 from raysweep.trials.measured import alignment_columns
 from raysweep.trials.rows import Values, ended, forced_by, modelled, planned
@@ -35,9 +36,15 @@ def measured(study: ForcingStudy, trained: TrainedPack, views: Sequence[Views]) 
             for head in found.accuracy:
                 put(named("performance", head, split), found.accuracy[head])
                 put(named("loss", head, split), found.loss[head])
+    for split in MEASURED_SPLITS if study.outcomes else ():
+        for family, by_head in outcomes(trained, views, split, study.outcomes).items():
+            for head, values in by_head.items():
+                put(named(family, head, split), values)
     for split in MEASURED_SPLITS:
         scores = evaluate.alignment(trained, views, split, study.evaluation, study.aligned_layer)
-        for i, why in enumerate(undefined_words(study, trained, views, split, scores)):
+        lost = [why_undefined(view, split, study.outcomes) for view in views]
+        for i, words in enumerate(undefined_words(study, trained, views, split, scores)):
+            why = "; ".join(filter(None, (words, lost[trained.dataset[i]])))
             of = alignment_columns(scores, split, study.evaluation, i, why, bool(usable[i]))
             rows[i].update(of)
     return rows

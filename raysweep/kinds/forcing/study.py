@@ -1,12 +1,12 @@
 """A forcing study: its parts together, and what they must agree on."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from raysweep.study.spec.base import GridStudy
-from raysweep.study.spec.fields import Clash
+from raysweep.study.spec.fields import Clash, as_list, distinct
 from raysweep.study.spec.grids import MLP
 from raysweep.study.spec.parts import (
     Alignment,
@@ -18,6 +18,21 @@ from raysweep.study.spec.parts import (
     Verdict,
 )
 from raysweep.study.spec.searched import SearchedStudy
+from raysweep.trials.column_entries import OUTCOME_FAMILIES
+from raysweep.trials.columns import column_of
+
+if TYPE_CHECKING:
+    Outcome = str
+else:
+    Outcome = Literal[tuple(OUTCOME_FAMILIES)]
+
+
+class ForcingEvaluation(Evaluation):
+    """What is measured of a pair; ``outcomes`` beside the accuracy and the loss of every head."""
+
+    outcomes: Annotated[
+        tuple[Outcome, ...], BeforeValidator(as_list), AfterValidator(distinct)
+    ] = ()
 
 
 class ForcingStudy(SearchedStudy, GridStudy):
@@ -31,7 +46,7 @@ class ForcingStudy(SearchedStudy, GridStudy):
     kind: Literal["forcing"] = "forcing"
     training: Training = Training()
     alignment: Alignment = Alignment()
-    evaluation: Evaluation = Evaluation()
+    evaluation: ForcingEvaluation = ForcingEvaluation()
     search: Search = Search()
     confirm: Confirm = Confirm()
     verdict: Verdict = Verdict()
@@ -42,6 +57,13 @@ class ForcingStudy(SearchedStudy, GridStudy):
     def aligned_layer(self) -> int | None:
         """The hidden layer that the loss compares, counted from 1; None: the representation."""
         return None if self.alignment.layer == "last" else self.alignment.layer
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """What is measured beside accuracy and loss: what is asked for, and what is tested."""
+        tested = column_of(self.verdict.performance).family
+        wanted = {*self.evaluation.outcomes, tested}
+        return tuple(family for family in OUTCOME_FAMILIES if family in wanted)
 
     @property
     def own_code(self) -> tuple[str, ...]:
@@ -79,8 +101,13 @@ class ForcingStudy(SearchedStudy, GridStudy):
         # Results from before there was a choice keep their keys.
         if alignment["layer"] == "last":
             del alignment["layer"]
+        if alignment["negatives"] == "other_groups":
+            del alignment["negatives"]
         if not evaluation["calibrate"]:
             del evaluation["calibrate"]
+        evaluation["outcomes"] = list(self.outcomes)
+        if not self.outcomes:
+            del evaluation["outcomes"]
         science: dict[str, Any] = {
             "seed": self.seed,
             "training": self.training.model_dump(mode="json"),

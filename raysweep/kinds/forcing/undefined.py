@@ -10,7 +10,9 @@ from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.metrics.undefined import words_of
 from raysweep.models.trained import MultimodalForward, TrainedPack
 from raysweep.study.spec import Evaluation
-from raysweep.training.evaluate import AlignmentScore, alignment_rows, stacked
+from raysweep.training.alignment_scores import AlignmentScore
+from raysweep.training.evaluate import stacked
+from raysweep.training.measured_rows import alignment_rows, on_equal_rows
 
 
 def undefined_words(
@@ -22,13 +24,15 @@ def undefined_words(
 ) -> list[str]:
     """Why a metric of alignment is undefined on the split, in words for each member."""
     missing = {name: ~np.isfinite(score.value) for name, score in scores.items()}
+    apart = [[*of] for of in zip(*(s.apart for s in scores.values() if s.apart), strict=True)]
+    apart = apart or [[] for _ in trained.dataset]
     if not any(lost.any() for lost in missing.values()):
-        return [""] * len(trained.dataset)
+        return [words_of([], [], of) for of in apart]
     constant = _constant_layers(trained, views, split, study.evaluation, study.aligned_layer)
     words = []
     for i in range(len(trained.dataset)):
         lost = [name for name, of_metric in missing.items() if of_metric[i]]
-        words.append(words_of(lost, [bool(of[i]) for of in constant]))
+        words.append(words_of(lost, [bool(of[i]) for of in constant], apart[i]))
     return words
 
 
@@ -44,8 +48,22 @@ def _constant_layers(
     A layer is where all of its rows are the same number for number.
     """
     chosen = [alignment_rows(view, split, evaluation.rows) for view in views]
+    parts = [
+        _constant_on(own, of_views, rows, evaluation, aligned)
+        for own, of_views, rows in on_equal_rows(trained, views, chosen)
+    ]
+    return [np.concatenate(of_modality) for of_modality in zip(*parts, strict=True)]
+
+
+def _constant_on(
+    trained: MultimodalForward,
+    views: Sequence[Views],
+    rows: Sequence[np.ndarray],
+    evaluation: Evaluation,
+    aligned: int | None,
+) -> list[np.ndarray]:
     constant = []
-    for modality, x in enumerate(stacked(views, chosen, slice(None)), start=1):
+    for modality, x in enumerate(stacked(views, rows, slice(None)), start=1):
         hidden = trained.forward(modality, x)[0]
         if evaluation.layers != "best":
             named = aligned if evaluation.layers == "aligned" else None

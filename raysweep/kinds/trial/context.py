@@ -19,10 +19,12 @@ from raysweep.kinds.trial.seeding import random_states, restore_random_states
 from raysweep.kinds.trial.state import pack_state, unpack_state
 from raysweep.kinds.trial.study import TrialStudy
 from raysweep.kinds.trial.told import TrialError, number
+from raysweep.metrics.groups import group_numbers
 from raysweep.metrics.undefined import words_of
 from raysweep.study.cells import expand
 from raysweep.study.spec.fields import Scalar
-from raysweep.training import evaluate
+from raysweep.training.alignment_scores import layer_scores
+from raysweep.training.measured_rows import some_rows
 from raysweep.trials.columns import MEASURED_SPLITS
 from raysweep.trials.measured import alignment_columns
 from raysweep.trials.rows import Values
@@ -69,6 +71,7 @@ class TrialContext:
             trial.arm,
             trial.strength,
             (study.seed, trial.draw, trial.seed),
+            study.alignment.negatives == "all",
         )
         self._logged: dict[int, dict[str, float]] = {}
         self._measured: Values = {}
@@ -126,7 +129,7 @@ class TrialContext:
         weakref.finalize(context, shutil.rmtree, place, ignore_errors=True)
         return context
 
-    def penalty(self, *representations: torch.Tensor) -> torch.Tensor:
+    def penalty(self, *representations: torch.Tensor, groups: object = None) -> torch.Tensor:
         """What to add to the task loss of a batch.
 
         In arm ``forced`` it is strength x loss; in ``placebo`` the same on pairs that are shuffled
@@ -134,6 +137,9 @@ class TrialContext:
 
         Args:
             *representations: [b, d] of each modality, row i of all the same sample; two or more.
+            groups: [b] numbers or texts, equal for rows that belong together, such as captions of
+                one image: they are no negatives of each other (unless ``alignment.negatives`` is
+                ``all``), and no shuffled pairs.
 
         Returns:
             One number, in their dtype. On a batch where the loss is undefined it is 0.
@@ -153,7 +159,7 @@ class TrialContext:
             >>> nothing.item(), h1.grad.abs().max().item()
             (0.0, 0.0)
         """
-        return self._penalty(*representations)
+        return self._penalty(*representations, groups=groups)
 
     def parameters(self, *widths: int) -> list[torch.nn.Parameter]:
         """What the alignment loss learns itself, for the optimizer; mostly nothing.
@@ -210,13 +216,17 @@ class TrialContext:
         self._place.note(epoch, point)
         return self.epochs is None or epoch < self.epochs
 
-    def measure(self, split: str, *representations: object) -> dict[str, float]:
+    def measure(
+        self, split: str, *representations: object, groups: object = None
+    ) -> dict[str, float]:
         """All alignment metrics of the study, on a split, for the trial's row.
 
         Args:
             split: ``validation`` (what a search may go by) or ``test``.
             *representations: [n, d] of each modality, tensors or arrays, row i of all the same
                 sample. Of more than ``evaluation.rows`` as many are chosen, always the same ones.
+            groups: [n] numbers or texts, equal for rows that belong together: they are no
+                neighbours of each other, and chance permutes whole groups.
 
         Returns:
             Metric -> its value, NaN where it is undefined; chance and the value corrected for it
@@ -241,15 +251,19 @@ class TrialContext:
                 f"trial.measure: representations of {said}; give two or more of the same samples"
             )
         evaluation = self._study.evaluation
-        rows = evaluate.some_rows(np.arange(len(layers[0])), split, evaluation.rows)
+        count = len(layers[0])
+        of = None if groups is None else group_numbers(groups, count, "trial.measure")
+        rows = some_rows(np.arange(count), split, evaluation.rows, of)
+        of = None if of is None else group_numbers(of[rows], len(rows))
         chosen = [h[torch.from_numpy(rows).to(h.device)] for h in layers]
         with torch.no_grad():
-            scores = evaluate.layer_scores(
-                [[h[None]] for h in chosen], split, evaluation, [1] * len(chosen)
+            scores = layer_scores(
+                [[h[None]] for h in chosen], split, evaluation, [1] * len(chosen), of
             )
         values = {name: float(score.value[0]) for name, score in scores.items()}
         lost = [name for name, value in values.items() if not math.isfinite(value)]
-        why = words_of(lost, [bool((h == h[:1]).all()) for h in chosen])
+        apart = [words for score in scores.values() for words in score.apart]
+        why = words_of(lost, [bool((h == h[:1]).all()) for h in chosen], apart)
         self._measured |= alignment_columns(scores, split, evaluation, 0, why)
         if split == "validation":
             self._followed = values[self._study.metric]

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from raysweep.errors import InputError
 from raysweep.losses import OverPairs, build_loss
 from raysweep.losses.over_pairs import modality_pairs
+from raysweep.metrics.groups import group_numbers
 from raysweep.seeds import derive_seed
 from raysweep.trials.trial import Arm
 
@@ -49,6 +50,7 @@ class Penalty:
         arm: ``none`` adds an exact zero, ``placebo`` the loss of shuffled pairs.
         strength: weight of the loss.
         seeds: what the shuffled pairs and the loss's own parameters are drawn from.
+        all_negatives: whether rows of one group are negatives of each other.
 
     Attributes:
         steps: calls so far, those without gradients left out.
@@ -58,35 +60,44 @@ class Penalty:
     """
 
     def __init__(
-        self, loss: str, options: dict[str, Any], arm: Arm, strength: float, seeds: Sequence[int]
+        self,
+        loss: str,
+        options: dict[str, Any],
+        arm: Arm,
+        strength: float,
+        seeds: Sequence[int],
+        all_negatives: bool = False,
     ) -> None:
         self._name, self._options = loss, options
         self._arm, self._strength, self._seeds = arm, strength, tuple(seeds)
+        self._all_negatives = all_negatives
         self._loss: OverPairs | None = None
         self._own: torch.nn.Parameter | None = None
         self._stored: Tensor | None = None
         self.steps = self.unforced = 0
         self.nonfinite = -1
 
-    def __call__(self, *hs: Tensor) -> Tensor:
+    def __call__(self, *hs: Tensor, groups: object = None) -> Tensor:
         """The penalty of a batch: one number, in the dtype of the representations.
 
         Args:
             hs: for each modality [b, d], row i of all the same sample.
+            groups: [b], equal for rows that belong together; None where every row stands alone.
         """
         _check(hs)
+        of = None if groups is None else group_numbers(groups, len(hs[0]), "trial.penalty")
         counts = torch.is_grad_enabled()
         step, self.steps = self.steps, self.steps + counts
         if self._arm is Arm.NONE:
             self.unforced += counts
             return _zero(hs)
         own = self._parameters_for([h.shape[1] for h in hs], hs[0].device)
-        orders = self._orders(len(hs), len(hs[0]), step)
+        orders = self._orders(len(hs), len(hs[0]), step, of)
         if orders is None:
             self.unforced += counts
             return _zero(hs)
         with torch.no_grad(), torch.autocast(hs[0].device.type, enabled=False):
-            value, gradients, by_own = self._evaluated(hs, orders, own)
+            value, gradients, by_own = self._evaluated(hs, orders, own, of)
         if torch.isnan(value) or not any(bool(g.any()) for g in gradients):
             self.unforced += counts
         elif torch.isinf(value) and counts and self.nonfinite < 0:
@@ -180,26 +191,39 @@ class Penalty:
             )
         return self._own
 
-    def _orders(self, modalities: int, rows: int, step: int) -> list[Tensor | None] | None:
+    def _orders(
+        self, modalities: int, rows: int, step: int, groups: np.ndarray | None
+    ) -> list[Tensor | None] | None:
         """Which rows each modality takes; None where no pairs can be shuffled apart.
 
         Every modality is shifted along one random circle, so that no two rows of a sample meet.
+        Where rows are in groups, these lie on it one after another, and the shifts are as far as
+        can be, so that no row meets one of its group as long as none has a larger share of them.
         """
         if self._arm is not Arm.PLACEBO:
             return [None] * modalities
-        if rows < modalities:
+        if rows < modalities or (groups is not None and not (groups != groups[0]).any()):
             return None
         draw = np.random.default_rng(derive_seed("placebo", *self._seeds, step))
         circle = draw.permutation(rows)
+        shifts = list(range(1, modalities))
+        if groups is not None:
+            _, first, of = np.unique(groups[circle], return_index=True, return_inverse=True)
+            circle = circle[np.argsort(first[of], kind="stable")]
+            shifts = [k * rows // modalities for k in shifts]
         orders: list[Tensor | None] = [None]
-        for shift in range(1, modalities):
+        for shift in shifts:
             order = np.empty(rows, dtype=np.int64)
             order[circle] = np.roll(circle, -shift)
             orders.append(torch.from_numpy(order))
         return orders
 
     def _evaluated(
-        self, hs: Sequence[Tensor], orders: Sequence[Tensor | None], own: Tensor | None
+        self,
+        hs: Sequence[Tensor],
+        orders: Sequence[Tensor | None],
+        own: Tensor | None,
+        groups: np.ndarray | None,
     ) -> tuple[Tensor, list[Tensor], Tensor | None]:
         """Value and gradients, times the strength."""
         kind = torch.float32 if hs[0].dtype in _HALVES else hs[0].dtype
@@ -207,7 +231,11 @@ class Penalty:
         seen = [h if o is None else h[o] for h, o in zip(hs, orders, strict=True)]
         packed = [h.detach().to(kind).T[None].contiguous() for h in seen]
         learned = packed[0].new_zeros(1, 0) if own is None else own.detach().to(kind)[None]
-        found = self._built().value_and_gradients(packed, learned)
+        seen_groups = None
+        if groups is not None and not self._all_negatives:
+            of = torch.from_numpy(groups).to(hs[0].device)
+            seen_groups = torch.stack([of if o is None else of[o] for o in orders])[None]
+        found = self._built().value_and_gradients(packed, learned, seen_groups)
         gradients = []
         for h, order, packed_gradient in zip(hs, orders, found.gradients, strict=True):
             gradient = packed_gradient[0].T

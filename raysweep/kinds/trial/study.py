@@ -308,6 +308,10 @@ class TrialStudy(SearchedStudy):
         """See `StudyBase.science`: the code, the loss, and what is measured."""
         words = self.trial.command or ()
         evaluation = self.evaluation.model_dump(mode="json", exclude={"layers"})
+        alignment = self.alignment.model_dump(mode="json", exclude={"layer"})
+        # Results from before there was a choice keep their keys.
+        if alignment["negatives"] == "other_groups":
+            del alignment["negatives"]
         return {
             "seed": self.seed,
             "trial": self.trial.model_dump(mode="json", exclude={"folder"}),
@@ -316,6 +320,6 @@ class TrialStudy(SearchedStudy):
                 self.files.get(self.alignment.loss, ""),
                 *(self.files.get(self.trial.file(word), "") for word in words),
             ],
-            "alignment": self.alignment.model_dump(mode="json", exclude={"layer"}),
+            "alignment": alignment,
             "evaluation": evaluation,
         }

@@ -63,6 +63,10 @@ def check_loss(
             f"option of {name}",
             declared,
         )
+        if part.get("negatives") == "all" and not LOSSES[name].negatives:
+            having = ", ".join(other for other, entry in LOSSES.items() if entry.negatives)
+            message = f"{name} has no negatives; leave this out, or take a loss that has: {having}"
+            faults.append(Fault(("alignment", "negatives"), message))
     faults += _check_searched(name, search)
     given = search.get("options") if isinstance(search, Mapping) else None
     valid = read_partial(Search, search)

@@ -26,8 +26,10 @@ from raysweep.study.spec.fields import (
     WholeOrNumber,
     distinct,
 )
-from raysweep.trials.columns import PERFORMANCE, SPLITS, named
+from raysweep.trials.column_entries import OUTCOME_FAMILIES
+from raysweep.trials.columns import MEASURED_SPLITS, PERFORMANCE, SPLITS, named
 from raysweep.trials.criteria import criteria_of
+from raysweep.trials.outcomes import default_margin
 
 Objective = Literal["alignment", "performance", "both"]
 _HEADS = (1, 2, "fused")
@@ -36,7 +38,15 @@ if TYPE_CHECKING:
     SearchedPerformance = str
 else:
     MeasuredPerformance = Literal[
-        tuple(named("performance", head, split) for split in SPLITS for head in _HEADS)
+        (
+            *(named("performance", head, split) for split in SPLITS for head in _HEADS),
+            *(
+                named(family, head, split)
+                for family in ("loss", *OUTCOME_FAMILIES)
+                for split in (SPLITS if family == "loss" else MEASURED_SPLITS)
+                for head in _HEADS
+            ),
+        )
     ]
     SearchedPerformance = Literal[tuple(named("performance", head) for head in _HEADS)]
 
@@ -59,11 +69,15 @@ class Training(Part):
 
 
 class Alignment(Part):
-    """The alignment loss that is forced; its weight, the strength, is what the search varies."""
+    """The alignment loss that is forced; its weight, the strength, is what the search varies.
+
+    ``negatives``: which rows a loss with negatives tells a sample from.
+    """
 
     loss: str = "infonce"
     options: dict[str, OptionValue] = Field(default_factory=dict)
     layer: Layer = "last"
+    negatives: Literal["other_groups", "all"] = "other_groups"
 
 
 class Preprocessing(Part):
@@ -273,7 +287,9 @@ class Verdict(Part):
 
     performance: MeasuredPerformance = PERFORMANCE
     alpha: Number = Field(0.05, gt=0, lt=1)
-    margin: Number = Field(0.005, gt=0, lt=1)
+    margin: Number = Field(
+        default_factory=lambda given: default_margin(given.get("performance")), gt=0, lt=1
+    )
     hypotheses: tuple[str, ...] = ()
 
 
