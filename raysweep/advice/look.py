@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raysweep.data.near_duplicates import near_duplicates
 from raysweep.data.views import Floats, Integers, Views
 
 SUSPICIOUS = 0.98
@@ -56,18 +57,16 @@ class Seen:
         counts: rows of each class.
         splits: rows for training, validation and test.
         resplit: whether the splits are drawn, anew in every draw.
-        groups: how many groups the rows are in, as many as rows where each stands alone.
-        largest_group: rows of the largest.
         leaks: suspected ones, the most accurate first.
+        notes: what else people should know of the rows, a sentence each.
     """
 
     modalities: tuple[SeenModality, ...]
     counts: tuple[int, ...]
     splits: tuple[int, int, int]
     resplit: bool
-    groups: int
-    largest_group: int
     leaks: tuple[Leak, ...]
+    notes: tuple[str, ...]
 
     @property
     def rows(self) -> int:
@@ -98,15 +97,13 @@ def look(views: Views) -> Seen:
     modalities = tuple(
         _modality(name, x, splits.train) for name, x in zip(names, views.inputs, strict=True)
     )
-    sizes = [1] if views.groups is None else np.unique(views.groups, return_counts=True)[1]
     return Seen(
         modalities=modalities,
         counts=tuple(np.bincount(views.y, minlength=views.classes).tolist()),
         splits=(len(splits.train), len(splits.validation), len(splits.test)),
         resplit=views.resplit,
-        groups=len(views.y) if views.groups is None else len(sizes),
-        largest_group=int(max(sizes)),
         leaks=tuple(sorted(_leaks(views), key=lambda leak: -leak.accuracy)),
+        notes=(*views.notes, *near_duplicates(views, views.names)),
     )
 
 

@@ -88,10 +88,9 @@ def sights(seen: Seen) -> Iterator[str]:
             yield (f"modality {number}: feature {feature} counts the rows: an id? Leave it out")
     classes = f"{len(seen.counts)} classes, of {min(seen.counts)} to {max(seen.counts)} rows"
     yield f"{classes}; always the commonest is right in {100 * seen.majority:.3g} %"
-    if seen.largest_group > 1:
-        yield f"{seen.groups} groups of rows that belong together, up to {seen.largest_group} rows"
+    yield from seen.notes
     train, validation, test = seen.splits
-    drawn = "drawn anew in every draw" if seen.resplit else "as the file says"
+    drawn = "drawn here" if seen.resplit else "as the file says"
     yield f"splits {drawn}: {train} rows train, {validation} validate, {test} test"
     for leak in seen.leaks[:_MOST_NAMED]:
         yield (

@@ -9,7 +9,7 @@ from typing import Any
 from raysweep.advice.look import Seen, look
 from raysweep.advice.proposal import Proposal, propose
 from raysweep.advice.study_file import Rates, Subject
-from raysweep.data.registry import load
+from raysweep.data.registry import default_draws, load
 from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.kinds.forcing.study import ForcingStudy
@@ -20,7 +20,6 @@ from raysweep.study.spec.fields import Scalar
 from raysweep.study.yaml_lines import read_document
 
 _DATASET = "arrays"
-DRAWS = 5
 DEFAULT_RATES = Rates(Training().learning_rate, Training().weight_decay)
 
 
@@ -54,9 +53,11 @@ def look_at(path: str | Path, given: Mapping[str, Scalar], name: str | None = No
     """
     where = Path(path)
     data = {"path": str(where), **given}
-    views = load(_DATASET, {**data, "path": str(where.absolute())}, 0)
+    placed = {**data, "path": str(where.absolute())}
+    views = load(_DATASET, placed)
     seen = look(views)
-    subject = Subject(name or _name(where), where.name, data, DRAWS if seen.resplit else 1)
+    draws = len(default_draws(_DATASET, placed))
+    subject = Subject(name or _name(where), where.name, data, draws)
     return Looked(subject, views, seen, propose(seen))
 
 

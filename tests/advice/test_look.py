@@ -6,11 +6,11 @@ from raysweep.advice.look import look
 from raysweep.data.views import Splits, Views, z_scaling
 
 
-def views(x1, x2, y, groups=None):
+def views(x1, x2, y):
     order = np.random.default_rng(0).permutation(len(y))
     splits = Splits(*np.split(order, [int(0.7 * len(y)), int(0.85 * len(y))]))
     inputs = tuple(z_scaling(x[splits.train])(x) for x in (x1, x2))
-    return Views(inputs, y, int(y.max()) + 1, splits, groups=groups)
+    return Views(inputs, y, int(y.max()) + 1, splits)
 
 
 def drawn(rows=400, seed=1):
@@ -26,7 +26,7 @@ def test_ordinary_data_raise_no_suspicion():
     assert seen.rows == 400
     assert seen.majority == np.bincount(y).max() / 400
     assert seen.splits == (280, 60, 60)
-    assert (seen.groups, seen.largest_group) == (400, 1)
+    assert not seen.notes
     assert not seen.leaks
     assert all(not m.constant and not m.counting for m in seen.modalities)
 
@@ -61,7 +61,7 @@ def test_of_a_rare_class_no_feature_is_suspected():
     assert not look(views(x1, x2, y)).leaks
 
 
-def test_groups_are_counted():
+def test_rows_that_are_nearly_equal_are_told():
     x1, x2, y = drawn()
-    seen = look(views(x1, x2, y, groups=np.repeat(np.arange(80), 5)))
-    assert (seen.groups, seen.largest_group) == (80, 5)
+    x1[1], x2[1] = x1[0] + 1e-4, x2[0] + 1e-4
+    assert len(look(views(x1, x2, y)).notes) == 1
