@@ -39,6 +39,8 @@ _SEARCH_DRAWS = 2
 _MOST_DRAWS = 15
 """More splits of the same rows add next to nothing: they share their rows."""
 _MOST_SEEDS = 64
+_MOST_SEEDS_OF_SPLIT = 8
+"""Seeds only steady what a split says; splits are what is counted."""
 _LEAST_SEEDS = 3
 _ARMS = 5  # none, and forced and placebo at either end of the search
 _OVERHEAD = 1.5  # measuring and writing, beside training
@@ -181,7 +183,7 @@ def _sized(
     fits = max(0, int(left * workers / _seconds_per_draw(tuned))) + tuned.draws * tuned.seeds
     if looked.seen.resplit:
         draws = min(_MOST_DRAWS, max(looked.subject.draws, fits // 2))
-        seeds = fits // draws
+        seeds = min(fits // draws, _MOST_SEEDS_OF_SPLIT)
     else:
         draws, seeds = 1, max(fits, _LEAST_SEEDS)
     draws = max(draws, tuned.draws)

@@ -13,6 +13,7 @@ from tiny_runs import opened, study, write_study
 
 from raysweep import tracking
 from raysweep.cli import main
+from raysweep.data.resplits import crossed_splits
 from raysweep.folder.conclusion import conclude, register_plan
 from raysweep.folder.run_folder import RunFolder
 from raysweep.runners import local
@@ -187,14 +188,21 @@ def test_validate_looks_at_every_draw(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     x1 = np.zeros((128, 2))
-    x1[7] = 1.0  # in the training split of most draws, among them the last
+    y = np.arange(128) % 2
+    trained = [set(crossed_splits(y, draw).train) for draw in (0, 8, 1008)]
+    row = min(set.intersection(*trained))
+    x1[row] = 1.0  # in the training split of most draws, among them the last
     x2 = np.random.default_rng(0).normal(size=(128, 2))
-    np.savez(tmp_path / "own.npz", x1=x1, x2=x2, y=np.arange(128) % 2)
+    np.savez(tmp_path / "own.npz", x1=x1, x2=x2, y=y)
     data = {"dataset": "arrays", "path": "own.npz"}
-    for change, draws in (
-        ({"data": {**data, "draws": 9}}, "1, 2"),
-        ({"data": data, "search__draws": 9}, "1003, 1004, 1006"),
+    searched = range(1000, 1009)
+    for change, asked in (
+        ({"data": {**data, "draws": 9}}, range(9)),
+        ({"data": {**data, "draws": 1}, "search__draws": 9}, searched),
     ):
+        lost = [draw for draw in asked if row not in crossed_splits(y, draw).train]
+        assert len(lost) > 1
+        draws = ", ".join(map(str, lost))
         file = write_study(tmp_path / "own.yaml", **change)
         code, text = said(["validate", str(file)], monkeypatch, capsys)
         assert code == 2

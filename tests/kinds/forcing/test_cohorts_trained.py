@@ -148,7 +148,7 @@ def write_files(folder: Path) -> list[str]:
 
 def of_files(paths: list[str], **changes: Any) -> Study:
     return study(
-        data={"dataset": "arrays", "path": paths},
+        data={"dataset": "arrays", "path": paths, "draws": 1},
         resources={"members_per_pack": 100, "cells_per_pack": 10},
         **changes,
     )
