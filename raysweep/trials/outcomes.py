@@ -63,6 +63,12 @@ def amount(value: float, outcome: str, digits: int = 6) -> str:
     return f"{number} {'point' if (number, unit) == ('1', 'points') else unit}"
 
 
+def kind_of(outcome: str) -> str:
+    """What is measured: `accuracy`, `macro F1`; of a user's own metric its name."""
+    column = column_of(outcome)
+    return _KINDS.get(column.family, column.metric)
+
+
 def outcome_words(outcome: str) -> str:
     """`performance_fused_test` -> `accuracy of all modalities fused, test`."""
     column = column_of(outcome)
