@@ -31,6 +31,18 @@ def default_margin(outcome: object) -> float:
     return MARGINS.get(column_of(outcome).family, _MARGIN) if isinstance(outcome, str) else _MARGIN
 
 
+def margin_for(outcome: str, tested: str, margin: float) -> float:
+    """The margin for an outcome where that of another, which a study tests, is known.
+
+    Args:
+        outcome: what is asked for.
+        tested: what the study tests.
+        margin: of that.
+    """
+    alike = column_of(outcome).family == column_of(tested).family
+    return margin if alike else default_margin(outcome)
+
+
 def scale_of(outcome: str) -> tuple[float, str]:
     """Factor and unit in which a person reads an outcome.
 

@@ -170,14 +170,12 @@ class Searching(Kind[S, "ForcingSweep"], Generic[S]):
 
     def effects(self, study: S, trials: "pd.DataFrame", **options: Any) -> "pd.DataFrame":
         """`raysweep_analysis.forcing_effects` as the study asks for it."""
-        from raysweep.trials.columns import column_of
-        from raysweep.trials.outcomes import default_margin
+        from raysweep.trials.outcomes import margin_for
         from raysweep_analysis import forcing_effects
 
         asked = study.verdict.model_dump(include={"performance", "alpha", "margin"})
-        other = options.get("performance", asked["performance"])
-        if column_of(other).family != column_of(asked["performance"]).family:
-            asked["margin"] = default_margin(other)
+        tested = asked["performance"]
+        asked["margin"] = margin_for(options.get("performance", tested), tested, asked["margin"])
         return forcing_effects(trials, **{**asked, **options})
 
     def tables(self, study: S, conclusion: "Conclusion") -> "list[ConsoleRenderable]":

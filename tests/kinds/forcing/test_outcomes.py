@@ -19,7 +19,7 @@ from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.runners import local
 from raysweep.study.cells import expand
 from raysweep.trials.column_entries import OUTCOME_FAMILIES
-from raysweep.trials.outcomes import amount, outcome_words
+from raysweep.trials.outcomes import amount, margin_for, outcome_words
 
 
 def columns(wanted: ForcingStudy) -> set[str]:
@@ -63,6 +63,12 @@ def test_each_has_a_margin_and_words(outcome: str, margin: float, words: str, si
     assert outcome_words(outcome) == words
     assert amount(margin, outcome) == size
     assert tiny(f"verdict.performance={outcome}", "verdict.margin=0.2").verdict.margin == 0.2
+
+
+def test_another_outcome_has_its_own_margin() -> None:
+    assert margin_for("performance_1_test", "performance_fused_test", 0.02) == 0.02
+    assert margin_for("loss_1_test", "performance_fused_test", 0.02) == 0.01
+    assert margin_for("f1_test", "f1_test", 0.3) == 0.3
 
 
 def test_what_there_is_not_is_told(study_of: StudyFactory) -> None:
