@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from raysweep.errors import InputError
 from raysweep.text import visible
+from raysweep.trials.outcomes import margin_for
 from raysweep_analysis.report import write_report
 from raysweep_analysis.settings import Settings, beside
 
@@ -18,7 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", required=True, help="folder for report.html, figures/ and tables/")
     parser.add_argument("--performance", help="outcome, such as performance_fused_test")
     parser.add_argument("--alpha", type=float, help="error rate, 0.05 by default")
-    parser.add_argument("--margin", type=float, help="of equivalence, 0.005 by default")
+    parser.add_argument(
+        "--margin", type=float, help="of equivalence; by default the study's, or the outcome's"
+    )
     parser.add_argument("--unit", choices=("auto", "seed", "draw"), help="what a test counts")
     parser.add_argument("--alignment", help="alignment column to report")
     given = parser.parse_args(arguments)
@@ -29,7 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (value := getattr(given, name)) is not None
     }
     try:
-        settings: Settings = replace(beside(source).settings, **changes)
+        planned = beside(source).settings
+        tested = planned.performance
+        margin = margin_for(given.performance or tested, tested, planned.margin)
+        settings: Settings = replace(planned, **{"margin": margin, **changes})
         files = write_report(source, given.out, settings)
     except InputError as error:
         return _failed(str(error))

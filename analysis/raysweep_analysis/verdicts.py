@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raysweep.folder.causes import FAILED, LIMITS, WAITING, cause, columns, limits
-from raysweep.trials.columns import column_of
+from raysweep.trials.columns import MEASURED_SPLITS, column_of, named
 from raysweep.trials.outcomes import amount
 from raysweep_analysis.pairs import GROUP, PLACE
 from raysweep_analysis.resplits import SPLIT
@@ -84,9 +84,20 @@ def causes_of(effects: pd.DataFrame, trials: pd.DataFrame) -> list[list[str]]:
         if row["n"]:
             found.append(limits(here, row["chosen_by"], metric))
         else:
-            why = cause(here, row["chosen_by"], metric)
+            why = cause(here, row["chosen_by"], metric) or _without(here, row["performance"])
             found.append([why] if why else [])
     return found
+
+
+def _without(trials: list[dict[str, object]], outcome: str) -> str:
+    """Why the confirmed trials of a cell have no such outcome, where their rows say it."""
+    column = column_of(outcome)
+    if column.split not in MEASURED_SPLITS:
+        return ""
+    told = (t.get(named("undefined", column.split)) for t in trials if t["stage"] == "confirm")
+    parts = [part for words in told if isinstance(words, str) for part in words.split("; ")]
+    said = [part for part in dict.fromkeys(parts) if part.startswith(f"{column.family}: ")]
+    return f"the outcome is empty in its runs: {'; '.join(said)}" if said else ""
 
 
 def _lacks(row: dict[Any, Any]) -> bool:

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from raysweep.kinds.display import as_it_is
 from raysweep.text import counted
-from raysweep.trials.outcomes import scale_of
+from raysweep.trials.columns import column_of
+from raysweep.trials.outcomes import kind_of, scale_of
 
 _COLOURS = {
     "helps": "green",
@@ -35,7 +36,11 @@ def verdict_table(effects: Any, performance: str, so_far: str = "") -> ConsoleRe
     rows = [row for _, row in effects.iterrows()]
     factor, unit = scale_of(performance)
     points = unit == "points"
-    shown, form = ("points (100 x accuracy)", "{:+z.2f}") if points else (unit, "{:+z.3g}")
+    shown, form = unit, "{:+z.2f}" if points else "{:+z.3g}"
+    if points:
+        shown = f"points (100 x {kind_of(performance)})"
+    if column_of(performance).better_is_less:
+        shown += ", less is better,"
 
     def effect(value: Any) -> str:
         return _number(factor * value, form)

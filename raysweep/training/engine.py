@@ -182,8 +182,13 @@ def _apart(groups: torch.Tensor, modalities: int) -> list[torch.Tensor]:
         modalities: how many there are.
     """
     rows = groups.shape[1]
-    # The place of the first sample of each one's group: argmax takes the first of equals.
-    first = (groups[:, :, None] == groups[:, None, :]).to(torch.int8).argmax(dim=2)
+    together = groups.argsort(dim=1, stable=True)
+    of = groups.gather(1, together)
+    begins = torch.ones_like(of, dtype=torch.bool)
+    begins[:, 1:] = of[:, 1:] != of[:, :-1]
+    start = (begins * torch.arange(rows, device=groups.device)).cummax(dim=1).values
+    # The place of the first sample of each one's group.
+    first = torch.empty_like(together).scatter(1, together, together.gather(1, start))
     circle = first.argsort(dim=1, stable=True)
     place = circle.argsort(dim=1)
     turns = [k * rows // modalities for k in range(modalities)]

@@ -31,6 +31,18 @@ def default_margin(outcome: object) -> float:
     return MARGINS.get(column_of(outcome).family, _MARGIN) if isinstance(outcome, str) else _MARGIN
 
 
+def margin_for(outcome: str, tested: str, margin: float) -> float:
+    """The margin for an outcome where that of another, which a study tests, is known.
+
+    Args:
+        outcome: what is asked for.
+        tested: what the study tests.
+        margin: of that.
+    """
+    alike = column_of(outcome).family == column_of(tested).family
+    return margin if alike else default_margin(outcome)
+
+
 def scale_of(outcome: str) -> tuple[float, str]:
     """Factor and unit in which a person reads an outcome.
 
@@ -61,6 +73,12 @@ def amount(value: float, outcome: str, digits: int = 6) -> str:
     size = abs(value * factor)
     number = f"{size:.0f}" if 10**digits <= size < 1e6 else f"{size:.{digits}g}"
     return f"{number} {'point' if (number, unit) == ('1', 'points') else unit}"
+
+
+def kind_of(outcome: str) -> str:
+    """What is measured: `accuracy`, `macro F1`; of a user's own metric its name."""
+    column = column_of(outcome)
+    return _KINDS.get(column.family, column.metric)
 
 
 def outcome_words(outcome: str) -> str:

@@ -170,9 +170,12 @@ class Searching(Kind[S, "ForcingSweep"], Generic[S]):
 
     def effects(self, study: S, trials: "pd.DataFrame", **options: Any) -> "pd.DataFrame":
         """`raysweep_analysis.forcing_effects` as the study asks for it."""
+        from raysweep.trials.outcomes import margin_for
         from raysweep_analysis import forcing_effects
 
         asked = study.verdict.model_dump(include={"performance", "alpha", "margin"})
+        tested = asked["performance"]
+        asked["margin"] = margin_for(options.get("performance", tested), tested, asked["margin"])
         return forcing_effects(trials, **{**asked, **options})
 
     def tables(self, study: S, conclusion: "Conclusion") -> "list[ConsoleRenderable]":

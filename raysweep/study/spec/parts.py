@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from raysweep.study.spec.fields import (
     CONFIRM_SEEDS_FROM,
@@ -287,10 +287,16 @@ class Verdict(Part):
 
     performance: MeasuredPerformance = PERFORMANCE
     alpha: Number = Field(0.05, gt=0, lt=1)
-    margin: Number = Field(
-        default_factory=lambda given: default_margin(given.get("performance")), gt=0, lt=1
-    )
+    margin: Number = Field(default_margin(PERFORMANCE), gt=0, lt=1)
     hypotheses: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _margin_of_the_outcome(cls, given: object) -> object:
+        """Another outcome has another margin, where none is given."""
+        if not isinstance(given, Mapping) or "margin" in given or "performance" not in given:
+            return given
+        return {**given, "margin": default_margin(given["performance"])}
 
 
 class Resources(Part):
