@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from raysweep.advice.answer import Advice, Evidence
 from raysweep.advice.budget import Budget
 from raysweep.advice.information import Part, decomposition
+from raysweep.advice.known_cells import nearest
 from raysweep.advice.linear_theory import Regime, regime
 from raysweep.advice.study_file import Rates, study_file
 from raysweep.advice.subject import DEFAULT_RATES, Looked, study_of
@@ -116,6 +117,7 @@ def advise(
         losses=tuned.losses,
         information=tuned.information,
         regime=_regime(looked),
+        known=nearest(tuned.information, looked.seen.splits[0]) if tuned.information else None,
         seconds_per_unit=_seconds_per_draw(tuned) * tuned.seeds / _workers(manner),
     )
     return Advice.of(study, conclusion, evidence)

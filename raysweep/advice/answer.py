@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raysweep.advice.information import Part
+from raysweep.advice.known_cells import Neighbourhood
 from raysweep.advice.linear_theory import Regime
 from raysweep.advice.subject import Looked
 from raysweep.advice.tuning import Tried
@@ -34,6 +35,7 @@ class Evidence:
         losses: what was tried with forcing.
         information: parts of the label's information by name; empty where not estimated.
         regime: where a linear theory places the data, if it can.
+        known: how known cells came out that are most alike, if there is information to go by.
         seconds_per_unit: wall-clock time of one more unit of the test.
     """
 
@@ -42,6 +44,7 @@ class Evidence:
     losses: tuple[Tried, ...]
     information: dict[str, Part]
     regime: Regime | None
+    known: Neighbourhood | None
     seconds_per_unit: float
 
 
@@ -102,9 +105,10 @@ def _first(row: dict[str, Any] | None, decision: str, study: ForcingStudy) -> st
     if decision == "do not force":
         return f"Do not force alignment: at its best strength, {strength}, {loss} costs {effect}."
     if decision == "no difference":
+        margin = amount(study.verdict.margin, row["performance"])
         return (
-            f"Forcing alignment makes no difference: {loss} at its best strength, {strength}, "
-            f"changes {effect}."
+            f"Forcing alignment makes no difference of {margin} or more: {loss} at its best "
+            f"strength, {strength}, changes {effect}."
         )
     return (
         f"Not known whether to force alignment: {loss} at its best strength, {strength}, changes "
@@ -135,7 +139,11 @@ def _beside(row: dict[str, Any], aligned: dict[str, Any] | None) -> Iterator[str
     if row["verdict_vs_placebo"]:
         names = ("effect_vs_placebo", "placebo_ci_low", "placebo_ci_high")
         yield f"Against the placebo (shuffled pairs): {_effect(row, names)}."
-    if aligned is not None and aligned["verdict"] != "untested":
+    if aligned is None or aligned["verdict"] == "untested":
+        return
+    if aligned["strength"] == row["strength"]:
+        yield "The strength that performs best is also the one that aligns most."
+    else:
         yield (
             f"At the strength that aligns most, {aligned['strength']:.3g}: {_effect(aligned)}; "
             f"{aligned['verdict']}."
@@ -147,11 +155,7 @@ def _baseline(trials: "pd.DataFrame", study: ForcingStudy, evidence: Evidence) -
     yield (
         f"Both arms train at learning rate {rates.learning_rate:g}, weight decay "
         f"{rates.weight_decay:g} with the {rates.fusion} head: best without forcing of all that "
-        "were tried, on other splits."
-        if evidence.looked.seen.resplit
-        else f"Both arms train at learning rate {rates.learning_rate:g}, weight decay "
-        f"{rates.weight_decay:g} with the {rates.fusion} head: best without forcing of all that "
-        "were tried, on validation."
+        "were tried, on the validation rows."
     )
     none = trials[
         (trials["stage"].astype(str) == "confirm") & (trials["arm"].astype(str) == "none")
@@ -208,6 +212,13 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
         told = ", ".join(f"{words[name]} {_nats(part)}" for name, part in parts.items())
         yield f"What the data tell of the label, estimated in nats: {told}."
         yield _by_information(parts, decision)
+    if evidence.known is not None:
+        came = ", ".join(f"{count} {verdict}" for verdict, count in evidence.known.verdicts.items())
+        yield (
+            f"Of the {sum(evidence.known.verdicts.values())} known cells (study forcing: a probe, rates not tuned) whose "
+            f"information splits most alike: {came}; up to {100 * evidence.known.distance:.0f} % "
+            "of it splits otherwise there."
+        )
     place = evidence.regime
     if place is not None and place.name:
         aligns = place.name in ("both", "align only")
