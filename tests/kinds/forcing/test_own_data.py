@@ -198,7 +198,7 @@ def test_commands_say_what_they_found_of_the_rows(files: list[str], tmp_path: Pa
         "own.npz: 70 groups of 3 rows that belong together (the array groups)",
         "own.npz: the array split parts rows that belong together: "
         f"{parted} of 42 rows of the test",
-        "own.npz: not used: array id (used are x1, x2, y, split, groups)",
+        "own.npz: not used: ",
     ]
     validated = raysweep(tmp_path, "validate", "own.yaml").stdout
     planned = raysweep(tmp_path, "plan", "own.yaml", "--no-timing").stdout
