@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from raysweep.data.chosen import Part, Wanted, choose
-from raysweep.data.dtypes import Array, Role, check_modality, noted
+from raysweep.data.dtypes import Array, Role, check_ids, check_modality, noted
 from raysweep.data.files.opened import open_source
 from raysweep.data.files.source import Source
 from raysweep.data.views import Floats
@@ -82,6 +82,10 @@ def read_content(path: str, wanted: Wanted, faults: list[str]) -> Content:
         **source.read(text, Role.TEXT, faults),
         **source.read(ids, Role.LABEL, faults),
     }
+    for name in ids:
+        with noted(faults):
+            if name in others:
+                check_ids(name, others[name])
     return Content(
         names=tuple(part.name for part in chosen.modalities),
         modalities=modalities,

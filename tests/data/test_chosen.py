@@ -160,6 +160,33 @@ def test_five_arrays_cannot_be_told_apart(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        (
+            np.arange(120, dtype=np.float32) // 2 + 2.0**24,
+            "patient has dtype float32 and ids above 2**24, which become one another in it",
+        ),
+        (np.arange(120) // 2 + 2.0**54, "patient has dtype float64 and ids above 2**53"),
+        (
+            np.arange(120) / 2,
+            "patient has ids that are not whole, such as 0.5; save patient.astype",
+        ),
+        (
+            np.where(np.arange(120) == 5, np.nan, 1.0),
+            "patient has NaN or infinity in 1 of 120 rows, first in row 5; expected an id",
+        ),
+    ],
+)
+def test_ids_that_are_floats_have_to_be_told_apart(
+    tmp_path: Path, ids: np.ndarray, said: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        views(tmp_path, {**arrays(), "patient": ids}, groups="patient")
+    assert said in str(caught.value)
+    views(tmp_path, {**arrays(), "patient": np.arange(120.0) // 2}, groups="patient")
+
+
 def test_modalities_of_different_lengths(tmp_path: Path) -> None:
     of = {**arrays(), **further("x3", rows=100)}
     with pytest.raises(InputError, match=r"x1 has 120 rows and x3 100, expected as many of all"):
