@@ -89,7 +89,7 @@ _CHANGES = "|".join(
         r"[\d,.]*\d[\d,.]*",
         r"'[^']*'",
         r"\([^)]*\)",
-        r"\b(?:x1|x2|V2|F8\w*|y|txt_\*|train, extra)",
+        r"\b(?:x1|x2|V2|F8\w*|y|txt_\*|train, extra|prot)",
         r"\ba$",
         r"\\\|",
         r"\.\.\.",

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from raysweep.data.chosen import Part, Wanted, choose
-from raysweep.data.dtypes import Array, Role, check_modality, noted
+from raysweep.data.dtypes import Array, Role, check_ids, check_modality, noted
 from raysweep.data.files.opened import open_source
 from raysweep.data.files.source import Source
 from raysweep.data.views import Floats
 from raysweep.errors import InputError
+from raysweep.study.files import file_stamp
 from raysweep.study.spec.fields import listed
 from raysweep.text import counted
 
@@ -42,8 +43,13 @@ class Content:
     unused: tuple[str, ...] = ()
 
 
+_Asked = tuple[str, Wanted, tuple[int, ...] | None]
+
+_last: dict[_Asked, Content] = {}
+
+
 def read_content(path: str, wanted: Wanted, faults: list[str]) -> Content:
-    """Read what a study wants of a file.
+    """Read what a study wants of a file; the last one is kept, as each draw asks for the same.
 
     Args:
         path: of the file or folder.
@@ -53,6 +59,20 @@ def read_content(path: str, wanted: Wanted, faults: list[str]) -> Content:
     Raises:
         InputError: a fault behind which no others can be found.
     """
+    asked = path, wanted, file_stamp(path)
+    kept = _last.get(asked)
+    if kept is not None:
+        return kept
+    _last.clear()
+    before = len(faults)
+    content = _read(path, wanted, faults)
+    if len(faults) == before:
+        _last[asked] = content
+    return content
+
+
+def _read(path: str, wanted: Wanted, faults: list[str]) -> Content:
+    """`read_content`, anew."""
     source = open_source(path)
     chosen = choose(source, wanted, faults)
     modalities: dict[str, Floats] = {}
@@ -82,6 +102,10 @@ def read_content(path: str, wanted: Wanted, faults: list[str]) -> Content:
         **source.read(text, Role.TEXT, faults),
         **source.read(ids, Role.LABEL, faults),
     }
+    for name in ids:
+        with noted(faults):
+            if name in others:
+                check_ids(name, others[name])
     return Content(
         names=tuple(part.name for part in chosen.modalities),
         modalities=modalities,

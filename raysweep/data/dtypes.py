@@ -81,6 +81,33 @@ def check_dtype(name: str, array: Array, kinds: str) -> None:
     raise InputError(f"{name} has dtype {array.dtype}, expected {role.expected}{way}")
 
 
+def check_ids(name: str, array: Array) -> None:
+    """Whether ids that are floats can be told apart.
+
+    Raises:
+        InputError: NaN or infinity, fractions, or whole numbers beyond those that are all floats.
+    """
+    if array.dtype.kind != "f":
+        return
+    faulty = np.flatnonzero(~np.isfinite(array))
+    if faulty.size:
+        raise InputError(
+            f"{name} has NaN or infinity in {faulty.size} of {counted(len(array), 'row')}, first "
+            f"in row {faulty[0]}; expected an id in every row"
+        )
+    if not np.equal(array, np.rint(array)).all():
+        raise InputError(
+            f"{name} has ids that are not whole, such as "
+            f"{array[array != np.rint(array)].flat[0]:g}; save {name}.astype(str)"
+        )
+    bits = np.finfo(array.dtype).nmant + 1
+    if array.size and float(np.abs(array).max()) > 2.0**bits:
+        raise InputError(
+            f"{name} has dtype {array.dtype} and ids above 2**{bits}, which become one another in "
+            f"it; save them as they were before they became floats, as int64 or str"
+        )
+
+
 def as_text(name: str, array: Array) -> Array:
     """The array, its bytes read as UTF-8.
 

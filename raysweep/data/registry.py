@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from raysweep.data.transforms import PARAMETERS as TRANSFORM_PARAMETERS
 from raysweep.data.views import Information, Views
 from raysweep.errors import InputError
 from raysweep.plugins.options import Option, Value, resolve
-from raysweep.study.files import data_files
+from raysweep.study.files import file_stamp
 
 HETEROGENEITY = tuple(parameter.name for parameter in TRANSFORM_PARAMETERS)
 
@@ -207,26 +206,13 @@ def _asked(dataset: str, parameters: Mapping[str, object], draw: int) -> Asked:
     if isinstance(draw, bool) or not isinstance(draw, int) or draw < 0:
         raise InputError(f"dataset {dataset}: draw is {draw!r}, expected an integer >= 0")
     path = values.get("path")
-    stamp = _file_stamp(path) if isinstance(path, str) else None
+    stamp = file_stamp(path) if isinstance(path, str) else None
     return dataset, tuple(sorted(values.items())), draw, stamp
 
 
 @lru_cache(maxsize=1000)
 def _estimate(asked: Asked) -> Information:
     return estimated_information(_together.get(asked) or _load(asked))
-
-
-def _file_stamp(path: str) -> tuple[int, ...] | None:
-    """Times and sizes of a file, or of those of a folder, so that what changed is read again."""
-    place = Path(path)
-    stamp: list[int] = []
-    try:
-        for file in data_files(place) or [place]:
-            status = file.stat()
-            stamp += [status.st_mtime_ns, status.st_size]
-    except OSError:
-        return None
-    return tuple(stamp)
 
 
 @lru_cache(maxsize=8)

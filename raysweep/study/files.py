@@ -72,6 +72,19 @@ def has_data(folder: Path) -> bool:
     return bool(data_files(folder))
 
 
+def file_stamp(path: str) -> tuple[int, ...] | None:
+    """Times and sizes of a file, or of those of a folder, so that what changed is read again."""
+    place = Path(path)
+    stamp: list[int] = []
+    try:
+        for file in data_files(place) or [place]:
+            status = file.stat()
+            stamp += [status.st_mtime_ns, status.st_size]
+    except OSError:
+        return None
+    return tuple(stamp)
+
+
 def file_digest(path: str | Path) -> str:
     """Digest of what a file holds, or a folder of data with the names in it: 20 hexadecimal digits.
 

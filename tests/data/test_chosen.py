@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from own_files import WHICH, arrays, table
 
+from raysweep.data import content
 from raysweep.data.chosen import Wanted, modalities_of, prefixes
+from raysweep.data.files.opened import open_source
 from raysweep.data.registry import load
 from raysweep.data.views import Views
 from raysweep.errors import InputError
@@ -93,6 +96,21 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.splits.validation, np.arange(60, 90))
 
 
+def test_columns_that_pandas_has_numbered(tmp_path: Path) -> None:
+    of = arrays()
+    whole = np.column_stack([of["x1"], of["x2"], of["y"]])
+    pd.DataFrame(whole).to_csv(tmp_path / "mine.csv", index=False)
+    pd.DataFrame(whole).to_parquet(tmp_path / "mine.parquet")
+    said = {"modality_1": "[0-4]", "modality_2": "5, 6, 7", "label": "8"}
+    found = [
+        load("arrays", {"path": str(tmp_path / f"mine.{kind}"), **said})
+        for kind in ("csv", "parquet")
+    ]
+    for table_of in found:
+        np.testing.assert_array_equal(table_of.y, of["y"])
+        assert [x.shape[1] for x in table_of.inputs] == [5, 3]
+
+
 def test_a_label_in_several_columns_is_one_hot(tmp_path: Path) -> None:
     frame = table(y=None)
     for k in range(3):
@@ -159,6 +177,49 @@ def test_five_arrays_cannot_be_told_apart(tmp_path: Path) -> None:
     assert "or say in the data block which is which (modality_1: a, modality_2: b" in str(
         caught.value
     )
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        (
+            np.arange(120, dtype=np.float32) // 2 + 2.0**24,
+            "patient has dtype float32 and ids above 2**24, which become one another in it",
+        ),
+        (np.arange(120) // 2 + 2.0**54, "patient has dtype float64 and ids above 2**53"),
+        (
+            np.arange(120) / 2,
+            "patient has ids that are not whole, such as 0.5; save patient.astype",
+        ),
+        (
+            np.where(np.arange(120) == 5, np.nan, 1.0),
+            "patient has NaN or infinity in 1 of 120 rows, first in row 5; expected an id",
+        ),
+    ],
+)
+def test_ids_that_are_floats_have_to_be_told_apart(
+    tmp_path: Path, ids: np.ndarray, said: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        views(tmp_path, {**arrays(), "patient": ids}, groups="patient")
+    assert said in str(caught.value)
+    views(tmp_path, {**arrays(), "patient": np.arange(120.0) // 2}, groups="patient")
+
+
+def test_a_file_is_read_once_for_all_of_its_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    monkeypatch.setattr(content, "open_source", lambda path: opened.append(path) or was(path))
+    was = open_source
+    table().to_csv(tmp_path / "mine.csv")
+    for draw in range(3):
+        load("arrays", {"path": str(tmp_path / "mine.csv"), **WHICH}, draw)
+    assert len(opened) == 1
+    load("arrays", {"path": str(tmp_path / "mine.csv"), **WHICH, "label": "y"})
+    table(rows=130).to_csv(tmp_path / "mine.csv")
+    assert len(load("arrays", {"path": str(tmp_path / "mine.csv"), **WHICH}, 2).y) == 130
+    assert len(opened) == 3
 
 
 def test_modalities_of_different_lengths(tmp_path: Path) -> None:

@@ -123,7 +123,8 @@ def _not_numbers(name: str, texts: Sequence[str | bytes]) -> InputError:
         return InputError(f"{of}; read it with pandas.read_csv(..., decimal=',') and save that")
     if len(faulty) == len(texts):
         return InputError(f"{of}; leave the column out of the modality, or save numbers for it")
-    return InputError(f"{of}; repair these rows, or leave the column out of the modality")
+    way = f"table[pandas.to_numeric(table[{name!r}], errors='coerce').notna()]"
+    return InputError(f"{of}; repair these rows, save {way}, or leave the column out")
 
 
 def _is_number(text: str | bytes) -> bool:

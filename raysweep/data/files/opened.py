@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from raysweep.data.files.hdf5 import Hdf5
 from raysweep.data.files.huggingface import DatasetFolder, is_dataset_folder
 from raysweep.data.files.npz import NpyFolder, Npz
 from raysweep.data.files.safetensors import Safetensors
@@ -12,7 +13,7 @@ from raysweep.errors import InputError
 
 FORMATS = (
     "an .npz file, a folder of .npy files, .csv or .tsv (also .gz, .bz2, .zst), .parquet, "
-    ".safetensors, or a folder that datasets' save_to_disk wrote"
+    ".safetensors, .h5ad, .h5mu, or a folder that datasets' save_to_disk wrote"
 )
 
 _BY_SUFFIX: dict[str, Callable[[str], Source]] = {
@@ -20,6 +21,8 @@ _BY_SUFFIX: dict[str, Callable[[str], Source]] = {
     ".parquet": Parquet.open,
     ".pq": Parquet.open,
     ".safetensors": Safetensors.open,
+    ".h5ad": Hdf5.open,
+    ".h5mu": Hdf5.open,
     **dict.fromkeys(CSV_SUFFIXES, Csv.open),
 }
 _BY_MAGIC: dict[bytes, Callable[[str], Source]] = {b"PK\x03\x04": Npz.open, b"PAR1": Parquet.open}

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,14 @@ class Csv:
         delimiter = "\t" if tabbed else max(",;\t|", key=first.count)
         header = tuple(next(csv.reader([first], delimiter=delimiter)))
         _check_names(header)
-        if all(_is_number(name) for name in header):
+        if all(_is_number(name) for name in header) and header != _counted(len(header)):
             raise InputError(
                 f"its first line holds numbers ({listed(header, 5)}), expected the names of the "
                 "columns; save with DataFrame.to_csv(..., header=[...], index=False)"
             )
         return cls(_parsed(path, delimiter).rename_columns(list(header)), header)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """See `Source.names`; a column without a name, as of a DataFrame's index, is none."""
         return tuple(filter(None, self.header))
@@ -73,7 +74,8 @@ class Csv:
 
     def read(self, names: Sequence[str], role: Role, faults: list[str]) -> dict[str, Array]:
         """See `Source.read`."""
-        chosen = self.table.select([self.header.index(name) for name in names])
+        at = {name: place for place, name in enumerate(self.header)}
+        chosen = self.table.select([at[name] for name in names])
         return read_columns(chosen, names, role, faults, "empty or NA")
 
 
@@ -100,7 +102,7 @@ class Parquet:
         _check_names(schema.names)
         return cls(path, schema)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """See `Source.names`; the index of a DataFrame is none."""
         index = (self.schema.pandas_metadata or {}).get("index_columns", [])
@@ -127,6 +129,11 @@ def _check_names(names: Sequence[str]) -> None:
         raise InputError(
             f"has more than one column of the name {listed(twice, 5)}, expected each name once"
         )
+
+
+def _counted(columns: int) -> tuple[str, ...]:
+    """The names that pandas gives columns without one."""
+    return tuple(map(str, range(columns)))
 
 
 def _is_number(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -315,3 +316,12 @@ def test_faults_of_saved_datasets(tmp_path: Path) -> None:
     assert "holds datasets named train, extra, expected train, validation and test; give one" in (
         told(tmp_path / "several")
     )
+
+
+def test_without_h5py_it_is_said_what_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    (tmp_path / "mine.h5ad").write_bytes(b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(InputError, match=r"needs the package h5py: pip install 'raysweep\[h5ad\]'"):
+        load("arrays", {"path": str(tmp_path / "mine.h5ad")})
