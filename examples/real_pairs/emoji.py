@@ -74,9 +74,7 @@ def main(path: str, out: str) -> None:
     with tarfile.open(path) as package:
         listed = json.load(package.extractfile("package/emoji.json"))
         kept = [e for e in listed if e["has_img_google"] and e["category"] != "Component"]
-        pictures = [
-            package.extractfile(f"package/img/google/64/{e['image']}").read() for e in kept
-        ]
+        pictures = [package.extractfile(f"package/img/google/64/{e['image']}").read() for e in kept]
     x1 = names_to_features([e["name"].lower() for e in kept])
     x2 = pictures_to_features(pictures)
     np.savez(out, name=x1, picture=x2, y=np.array([e["category"] for e in kept]))

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import raysweep
 from raysweep.advice.advise import advise
 from raysweep.advice.answer import DECISIONS
 from raysweep.advice.subject import look_at
 from raysweep.api.progress import Unheard
+from raysweep.cli import app
 from raysweep.errors import InputError
 from raysweep.folder.run_folder import RunFolder
 from raysweep.runners.study_run import Manner
@@ -78,9 +80,11 @@ def test_more_budget_goes_on_and_keeps_every_result(advised, data, monkeypatch):
     monkeypatch.setattr("raysweep.advice.advise._MOST_DRAWS", 10)
     _, folder = advised
     before = load_trials(folder.output.location)
-    heard = Heard()
-    advise(look_at(data, {}), folder, BUDGET, LOCAL, heard)
-    assert not any("trying" in line for line in heard.lines)
+    given = [str(data), "--budget", f"{BUDGET}s", "--runner", "local"]
+    shown = CliRunner().invoke(app, ["advise", *given, "--out", folder.output.location])
+    assert shown.exit_code == 0, shown.exception
+    assert "Both arms train at" in shown.stdout
+    assert "trying" not in shown.output
     after = load_trials(folder.output.location)
     keys = ["stage", "arm", "draw", "seed", "strength"]
     kept = before.merge(after, on=keys, suffixes=("", "_after"))
