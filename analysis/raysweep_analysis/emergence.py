@@ -19,6 +19,7 @@ from raysweep_analysis.inference import (
     spearman_trend,
 )
 from raysweep_analysis.load import alignment_column, descriptors, is_information, plain, values_of
+from raysweep_analysis.resplits import is_resplit
 
 TREND_COLUMNS = [
     *("study", "data", "alignment", "along", "reduce", "rho", "p_rho", "J", "p_J"),
@@ -162,7 +163,8 @@ def emergence_trends(
     """Test whether emergent alignment rises or falls along a characteristic of the data.
 
     Units are dataset draws: alignment is averaged over seeds and reduced over models before any
-    test, and labels are permuted within draws.
+    test, and labels are permuted within draws. Draws that are splits of the same rows are averaged,
+    too, and are one unit.
 
     Args:
         trials: a trial table; its rows of strength 0 are used.
@@ -245,6 +247,9 @@ def alignment_by_draw(
     except (KeyError, ValueError) as error:
         raise InputError(f"along = {along!r} is not a number that describes cells") from error
     rows = rows.dropna(subset=["x", "a"])
+    if is_resplit(rows):
+        # Splits of the same rows are one dataset: their mean is one unit.
+        rows["draw"] = rows["draw"].where(rows["resplit"].isna(), 0)
     keys = ["study", "data", *[n for n in by if n in rows], "x", "draw"]
     cells = rows.groupby([*keys, "cell"], sort=True, dropna=False)["a"].mean()
     units = cells.groupby(level=keys, sort=True, dropna=False).agg(reduce)

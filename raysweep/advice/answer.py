@@ -213,11 +213,12 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
         yield f"What the data tell of the label, estimated in nats: {told}."
         yield _by_information(parts, decision)
     if evidence.known is not None:
-        came = ", ".join(f"{count} {verdict}" for verdict, count in evidence.known.verdicts.items())
+        came = ", ".join(f"{many} {verdict}" for verdict, many in evidence.known.verdicts.items())
+        count = sum(evidence.known.verdicts.values())
         yield (
-            f"Of the {sum(evidence.known.verdicts.values())} known cells (study forcing: a probe, rates not tuned) whose "
-            f"information splits most alike: {came}; up to {100 * evidence.known.distance:.0f} % "
-            "of it splits otherwise there."
+            f"Of the {count} known cells whose information splits most alike (study forcing: a "
+            f"probe, rates not tuned): {came}; up to {100 * evidence.known.distance:.0f} % of it "
+            "splits otherwise there."
         )
     place = evidence.regime
     if place is not None and place.name:

@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 from simulate_resplits import Setting, crossed, differences, random
-from simulate_trials import simulate_forcing, simulate_search
+from simulate_trials import simulate_emergence, simulate_forcing, simulate_search
 
 from raysweep.errors import InputError
 from raysweep_analysis import dose_response, dose_shapes, draw_effects, forcing_effects, moderators
 from raysweep_analysis.answers import answer
 from raysweep_analysis.boundaries import boundary
+from raysweep_analysis.emergence import emergence_trends
 from raysweep_analysis.inference import overlap_of, paired_t, shared_variance, tost
 from raysweep_analysis.sample_size import power, units_needed
 
@@ -95,6 +96,17 @@ def test_a_dataset_is_one_unit_however_often_it_is_split():
     )
     [line] = boundary(one, along="width")["statement"]
     assert line == "not fitted: all units are models of one dataset, split anew"
+
+
+def test_splits_are_no_datasets_that_a_trend_could_be_seen_in():
+    rng = np.random.default_rng(0)
+    trials = simulate_emergence(U=(0, 4, 8), D_phi=(1,), depths=(1, 2), draws=5, rng=rng)
+    plain, found = emergence_trends(trials), emergence_trends(splits_of(trials))
+    assert (plain["n_draws"].item(), found["n_draws"].item()) == (5, 1)
+    assert found["n_units"].item() == 3
+    assert found["rho"].item() == pytest.approx(plain["rho"].item())
+    assert found["p_J"].item() > 0.1 > plain["p_J"].item()
+    assert "nothing is known of other datasets" in found["note"].item()
 
 
 def test_tests_by_flipped_signs_are_left_out_of_doses():

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import raysweep
 from raysweep.data.estimable import estimable
 from raysweep.data.estimate import estimate_from
 from raysweep.data.grouped_parts import grouped_parts
@@ -260,3 +261,23 @@ def test_rows_that_are_nearly_equal_are_counted():
     assert near_duplicates(Views(views.inputs, views.y, 2, splits, groups=tied)) == []
     many = Views((rng.normal(size=(6_000, 6)),) * 2, np.arange(6_000) % 2, 2, splits)
     assert near_duplicates(many) == []
+
+
+def test_the_smallest_training_split_of_all_draws_has_to_hold_a_batch(tmp_path):
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(30), rng.integers(1, 12, 30))
+    n = len(groups)
+    saved(
+        tmp_path,
+        x1=rng.normal(size=(n, 3)),
+        x2=rng.normal(size=(n, 3)),
+        y=groups % 2,
+        groups=groups,
+    )
+    data = {"dataset": "arrays", "path": str(tmp_path / "own.npz")}
+    sizes = {len(load("arrays", {"path": data["path"]}, d).splits.train) for d in range(10)}
+    assert len(sizes) > 1
+    parts = {"name": "own", "data": data, "evaluation": {"metrics": ["unbiased_cka"]}}
+    raysweep.Study(**parts, training={"batch_size": min(sizes)})
+    with pytest.raises(InputError, match=f"smallest training split of {min(sizes)} rows"):
+        raysweep.Study(**parts, training={"batch_size": min(sizes) + 1})

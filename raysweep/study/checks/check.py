@@ -66,7 +66,8 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
             rows = smallest_splits(sound, loaded) or rows
             faults += check_population(raw.get("verdict"), sound)
             faults += check_several(raw, loaded, at)
-            inputs += [tuple(x.shape[1] for x in view.inputs) for view in loaded]
+            features = [tuple(x.shape[1] for x in view.inputs) for view in loaded]
+            inputs += [of for of in dict.fromkeys(features) if of not in inputs]
         sizes += [BlockRows(at, known) for known in rows]
         faults += found
     widths = pairs_of(raw, "width")

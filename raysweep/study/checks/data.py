@@ -198,6 +198,8 @@ def check_loading(
             draw = max(draws) if files else planned[0]
             views.append(load(grid.dataset, first, draw))
             others = sorted(draws - {draw})
+            if views[-1].groups is not None:  # whose draws differ in their sizes
+                views += [load(grid.dataset, first, other) for other in others]
             if grid.dataset == "arrays" and others:
                 still = still_draws(first, others)
                 faults += [Fault((*at, *files[:1]), message) for message in still]
