@@ -4,10 +4,13 @@ import math
 from dataclasses import dataclass
 
 from raysweep.advice.look import Seen
+from raysweep.trials.columns import named
 
 _STEPS = 1000
 """Steps of training that a study aims at: fewer leave encoders unfinished."""
 _FEW_ROWS = 1000
+_UNEVEN = 0.5
+"""Share of a class, beside twice an equal one, from which accuracy says little of the others."""
 _MARGINS = (0.005, 0.01, 0.02, 0.05)
 
 
@@ -34,6 +37,7 @@ class Proposal:
     epochs: Choice
     fusion: Choice
     confirm_seeds: Choice
+    outcome: Choice
     margin: Choice
 
 
@@ -58,7 +62,16 @@ def propose(seen: Seen) -> Proposal:
         epochs=Choice(epochs, f"{epochs * per_epoch:,} steps"),
         fusion=Choice("joint", "the fused head trains the encoders, as you would; or probe"),
         confirm_seeds=Choice(seeds, unit),
+        outcome=_outcome(seen),
         margin=Choice(
             margin, f"{100 * margin:g} points; one row of a test split is {100 / test:.2g}"
         ),
     )
+
+
+def _outcome(seen: Seen) -> Choice:
+    share = seen.majority
+    if share >= _UNEVEN and share >= 1.5 / len(seen.counts):
+        reason = f"one class has {100 * share:.0f} % of the rows: each class counts alike"
+        return Choice(named("balanced_accuracy", "fused", "test"), reason)
+    return Choice(named("performance", "fused", "test"), "accuracy of all modalities fused")

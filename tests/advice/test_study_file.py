@@ -56,6 +56,24 @@ def test_the_numbers_fit_the_rows(tmp_path, rows, classes):
     assert study.verdict.margin >= 0.5 / round(0.15 * rows)
 
 
+@pytest.mark.parametrize(
+    ("counts", "outcome"),
+    [
+        ((100, 100), "performance_fused_test"),
+        ((110, 90), "performance_fused_test"),
+        ((160, 40), "balanced_accuracy_fused_test"),
+        ((120, 40, 40), "balanced_accuracy_fused_test"),
+        ((80, 40, 40, 40), "performance_fused_test"),
+    ],
+)
+def test_uneven_classes_count_alike(tmp_path, counts, outcome):
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(len(counts)), counts)
+    x1, x2 = rng.normal(size=(2, len(y), 3))
+    np.savez(tmp_path / "d.npz", x1=x1, x2=x2, y=y)
+    assert study_of(text_for(tmp_path / "d.npz"), tmp_path).verdict.performance == outcome
+
+
 def test_init_writes_it_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "mine.npz")
