@@ -8,17 +8,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from raysweep.data.arrays import still_draws
-from raysweep.data.chosen import MODALITIES
 from raysweep.data.registry import DATASETS, load
 from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.kinds.kind import kind_named
 from raysweep.plugins.options import Option, Value
+from raysweep.study.checks.listed_columns import listed_columns
 from raysweep.study.checks.parts import check_value
 from raysweep.study.files import has_data, resolved_path, same_files
 from raysweep.study.reader import unknown_name
 from raysweep.study.spec import DataGrid
-from raysweep.study.spec.fields import Scalar
 from raysweep.study.yaml_lines import Fault, Location, shown
 from raysweep.trials.columns import column_of, named
 
@@ -197,24 +196,7 @@ def check_loading(
                 faults += [Fault((*at, *files[:1]), message) for message in still]
         except InputError as error:
             faults.append(Fault((*at, *files[:1]), str(error)))
-    return faults + _listed_columns(axes, views, at), views
-
-
-def _listed_columns(
-    axes: Mapping[str, Sequence[Scalar]], views: Sequence[Views], at: Location
-) -> list[Fault]:
-    """The fault of columns of one modality that were given as a list, which is an axis."""
-    faults = []
-    for place, key in enumerate(MODALITIES):
-        values = [value for value in axes.get(key, ()) if isinstance(value, str)]
-        widths = {v.inputs[place].shape[1] for v in views if len(v.inputs) > place}
-        if len(values) > 1 and widths == {1} and not any("*" in value for value in values):
-            message = (
-                f"a list is an axis, here of {len(values)} cells with one feature each; columns of "
-                f'one modality go into one text, {key}: "{", ".join(values)}"'
-            )
-            faults.append(Fault((*at, key), message))
-    return faults
+    return faults + listed_columns(axes, views, at), views
 
 
 def smallest_splits(block: Mapping[str, Any], views: Sequence[Views]) -> list[dict[str, int]]:
