@@ -186,6 +186,9 @@ def _facts(cell: Cell) -> dict[str, Scalar]:
         else {"width_1": cell.width_1, "width_2": cell.width_2}
     )
     files = dict(cell.contents)
-    # A file goes by the name of its column in the trial table.
-    given = {"file" if v in files else name: v for name, v in cell.parameters}
+    # Files and labels go by the names of their columns in the trial table.
+    given = {
+        "file" if v in files else "target" if name == "label" else name: v
+        for name, v in cell.parameters
+    }
     return {**given, **depth, **width}

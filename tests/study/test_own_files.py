@@ -129,13 +129,25 @@ def test_what_is_named_may_be_an_axis(tmp_path: Path) -> None:
     cells = expand(study)
     assert len({cell.id for cell in cells}) == 8
     first = next(iter(varying(cells).values()))
-    assert first == "arrays label=y modality_2=txt_* scale=standard"
+    assert first == "arrays target=y modality_2=txt_* scale=standard"
     assert own_data(cells)[-1] == (
         "mine.csv: modality 1 = img_* (5 features), modality 2 = txt_0, txt_1 (2 features), "
         "label = other, 120 rows, 2 classes"
     )
     with pytest.raises(StudyFileError, match=r"data\.path: .*label: no column is called third"):
         load(study_file(tmp_path, f"{data}, label: [y, third]}}"))
+
+
+def test_columns_in_a_list_are_told_from_an_axis(tmp_path: Path) -> None:
+    table().to_csv(tmp_path / "mine.csv")
+    data = "{dataset: arrays, path: mine.csv, modality_2: txt_*, modality_1: [%s]}"
+    with pytest.raises(StudyFileError) as caught:
+        load(study_file(tmp_path, data % "img_0, img_3"))
+    [fault] = caught.value.faults
+    assert "data.modality_1: a list is an axis, here of 2 cells with one feature each;" in fault
+    assert fault.endswith('go into one text, modality_1: "img_0, img_3"')
+    for axis in ('"img_0, img_3"', '"img_0, img_3", img_1', "img_0*, img_3*"):
+        load(study_file(tmp_path, data % axis))
 
 
 @pytest.mark.parametrize(

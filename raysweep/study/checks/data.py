@@ -13,6 +13,7 @@ from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.kinds.kind import kind_named
 from raysweep.plugins.options import Option, Value
+from raysweep.study.checks.listed_columns import listed_columns
 from raysweep.study.checks.parts import check_value
 from raysweep.study.files import has_data, resolved_path, same_files
 from raysweep.study.reader import unknown_name
@@ -205,7 +206,7 @@ def check_loading(
                 faults += [Fault((*at, *files[:1]), message) for message in still]
         except InputError as error:
             faults.append(Fault((*at, *files[:1]), str(error)))
-    return faults, views
+    return faults + listed_columns(axes, views, at), views
 
 
 def smallest_splits(block: Mapping[str, Any], views: Sequence[Views]) -> list[dict[str, int]]:
