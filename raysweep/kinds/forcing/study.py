@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from raysweep.data.registry import find_dataset
+from raysweep.data.resplits import CROSSED
 from raysweep.study.spec.base import GridStudy
 from raysweep.study.spec.fields import Clash, as_list, distinct
 from raysweep.study.spec.grids import MLP
@@ -115,6 +117,9 @@ class ForcingStudy(SearchedStudy, GridStudy):
             "evaluation": evaluation,
             "code": self.files.get(self.alignment.loss, ""),
         }
+        if any(find_dataset(block.dataset).own for block in self.data):
+            # Results from before there were these splits are of other rows.
+            science["splits"] = CROSSED
         if self.model.encoder != MLP:
             code = self.files.get(self.model.encoder, "")
             science["encoder"] = {"code": code, "options": self.model.options}
