@@ -27,7 +27,7 @@ def own_notes(study: StudyBase, closely: bool = False) -> list[str]:
             # Late, as scikit-learn takes a second to import.
             from raysweep.data.near_duplicates import near_duplicates
 
-            notes += near_duplicates(views)
+            notes += near_duplicates(views, views.names)
         told.update(dict.fromkeys(f"{views.characteristics['file']}: {note}" for note in notes))
     return list(told)
 

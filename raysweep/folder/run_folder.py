@@ -21,7 +21,14 @@ from raysweep.kinds.sweep import NONE, Earlier, Sweep
 from raysweep.study.spec import StudyBase
 from raysweep.trials.packing import Pack
 from raysweep.trials.storage import Output
-from raysweep.trials.table import Parts, compact, read_parts, read_searched, tabled_keys
+from raysweep.trials.table import (
+    Parts,
+    compact,
+    read_parts,
+    read_searched,
+    suspicious,
+    tabled_keys,
+)
 from raysweep.trials.trial import TrialResult
 
 NAME = "folder_name"
@@ -124,8 +131,10 @@ class RunFolder:
         """
         table = read_searched(self.output, columns(sweep.metric)).table
         names = ["key", *(name for name in columns(sweep.metric) if name in table.column_names)]
-        rows = {row["key"]: row for row in table.select(names).to_pylist()} if len(table) else {}
-        faulty = {key for key, row in rows.items() if at_fault(row, sweep.metric)}
+        suspects = suspicious(table).select(names).to_pylist() if len(table) else []
+        faulty = {row["key"] for row in suspects if at_fault(row, sweep.metric)}
+        # Most runs have no fault, and rows as Python's objects take their time.
+        rows = {row["key"]: row for row in table.select(names).to_pylist()} if faulty else {}
         found: dict[Place, str] = {}
         for cell, plan in sweep.plans.items():
             trials = sweep.behind(plan.cell)

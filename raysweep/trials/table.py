@@ -4,6 +4,7 @@ A pack writes one part file with all its rows; the part files are the only truth
 is made from them and can be made again at any time.
 """
 
+import functools
 import hashlib
 import io
 import json
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raysweep.errors import InputError
@@ -163,6 +165,24 @@ def read_searched(output: Output, beside: Collection[str] = ()) -> Parts:
     parts = read_parts(output, new, searched=beside)
     table = _concatenated([tabled, parts.table]) if tabled.num_rows else parts.table
     return Parts(table, parts.damaged)
+
+
+def suspicious(table: pa.Table) -> pa.Table:
+    """The rows that may be at fault (`raysweep.folder.causes.at_fault`), and none that is is left.
+
+    Args:
+        table: of trials, with what columns of faults it has.
+    """
+    asked = [pc.not_equal(table.column("status"), Status.OK.value)]
+    for name in table.column_names:
+        column = column_of(name)
+        if column.family == "undefined" and pa.types.is_string(table.schema.field(name).type):
+            asked.append(pc.not_equal(table.column(name), ""))
+        if name == "unforced_steps":
+            asked.append(pc.greater(table.column(name), 0))
+    # What is not there is no fault.
+    known = [pc.fill_null(mask, False) for mask in asked]
+    return table.filter(functools.reduce(pc.or_, known))
 
 
 def compact(output: Output, parts: Parts, order: Mapping[str, Trial]) -> int:
