@@ -1,5 +1,6 @@
 """A data file as the subject of a study: what it is called, and what was seen of it."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,24 +40,25 @@ class Looked:
     chosen: Proposal
 
 
-def look_at(path: str | Path, given: Mapping[str, Scalar], name: str | None = None) -> Looked:
+def look_at(path: str | Path, given: Mapping[str, Scalar], folder: Path | None = None) -> Looked:
     """Read a data file, and look at it.
 
     Args:
         path: of the file.
         given: other parameters of the dataset, such as the column of the labels.
-        name: of the study; by default made from the file's.
+        folder: where the study will lie, whose paths are relative to it; here by default.
 
     Raises:
         InputError: the file cannot be read, or is not what was said; lists all its faults.
     """
     where = Path(path)
-    data = {"path": str(where), **given}
+    beside = where if where.is_absolute() else os.path.relpath(where, folder or Path.cwd())
+    data = {"path": str(beside), **given}
     placed = {**data, "path": str(where.absolute())}
     views = load(_DATASET, placed)
     seen = look(views)
     draws = len(default_draws(_DATASET, placed))
-    subject = Subject(name or _name(where), where.name, data, draws)
+    subject = Subject(_name(where), where.name, data, draws)
     return Looked(subject, views, seen, propose(seen))
 
 

@@ -1,5 +1,6 @@
 """From a data file to a study, and to advice."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,7 +44,9 @@ def init(
     from raysweep.advice.study_file import sights, study_file
     from raysweep.advice.subject import DEFAULT_RATES
 
-    looked = _looked(data, modality, label=label, split=split, groups=groups, scale=scale)
+    folder = out.parent if out is not None else Path()
+    columns = {"label": label, "split": split, "groups": groups, "scale": scale}
+    looked = _looked(data, modality, columns, folder)
     file = out or Path(f"{looked.subject.name}.yaml")
     if file.exists():
         raise InputError(f"{file}: is there already, and may be yours; give another with --out")
@@ -82,7 +85,8 @@ def advise(
     from raysweep.runners.study_run import Manner
 
     seconds = seconds_of(budget)
-    looked = _looked(data, modality, label=label, split=split, groups=groups, scale=scale)
+    columns = {"label": label, "split": split, "groups": groups, "scale": scale}
+    looked = _looked(data, modality, columns, Path())
     for line in (f"{looked.seen.rows} rows", *sights(looked.seen)):
         stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     folder = RunFolder(Output(out or f"results/{looked.subject.name}-advice"))
@@ -93,7 +97,9 @@ def advise(
     stdout.print(f"Report: {advice.report}", highlight=False, soft_wrap=True)
 
 
-def _looked(data: str, modalities: list[str] | None, **columns: str | None) -> "Looked":
+def _looked(
+    data: str, modalities: list[str] | None, columns: Mapping[str, str | None], folder: Path
+) -> "Looked":
     from raysweep.advice.subject import look_at
     from raysweep.data.chosen import MODALITIES
 
@@ -104,4 +110,4 @@ def _looked(data: str, modalities: list[str] | None, **columns: str | None) -> "
         )
     given = dict(zip(MODALITIES, modalities or (), strict=False))
     given.update({name: column for name, column in columns.items() if column is not None})
-    return look_at(data, given)
+    return look_at(data, given, folder)

@@ -88,6 +88,17 @@ def test_init_writes_it_once(tmp_path, monkeypatch):
     assert "mine.yaml: is there already" in str(again.exception)
 
 
+def test_a_study_elsewhere_finds_the_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "mine.npz")
+    (tmp_path / "studies").mkdir()
+    run = CliRunner()
+    for data in ("mine.npz", str(tmp_path / "mine.npz")):
+        file = tmp_path / "studies" / f"{len(data)}.yaml"
+        assert run.invoke(app, ["init", data, "--out", str(file)]).exit_code == 0
+        assert run.invoke(app, ["validate", str(file)]).exit_code == 0
+
+
 def test_columns_of_a_table_are_said_in_the_study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
