@@ -199,7 +199,7 @@ def test_groups_that_the_file_gives(tmp_path):
     ("groups", "message"),
     [
         (np.zeros(7, int), r"groups has shape \(7,\), expected \(200,\)"),
-        (np.linspace(0, 1, 200), "groups has dtype float64, expected integers or strings"),
+        (np.linspace(0, 1, 200), "groups has ids that are not whole, such as"),
         (np.full(200, None), "groups is an object array"),
         (np.repeat([0, 1, 2, 3, 4], 40), "the largest group .* has 40 of 200 rows, .* at most 30"),
         (np.arange(200) // 34, "6 groups of rows that belong together, expected at least 7"),
