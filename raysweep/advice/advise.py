@@ -4,11 +4,11 @@ What is tried on the way (rates of the baseline, losses, strengths) is tried on 
 search; the answer is tested on others.
 """
 
-import _thread
 import contextlib
 import json
 import math
 import os
+import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -44,7 +44,7 @@ _MOST_SEEDS_OF_SPLIT = 8
 """Seeds only steady what a split says; splits are what is counted."""
 _LEAST_SEEDS = 3
 _ARMS = 5  # none, and forced and placebo at either end of the search
-_OVERHEAD = 1.5  # measuring and writing, beside training
+_OVERHEAD = 2.5  # measuring, writing and other processes, beside training
 _CONCLUDING_S = 8.0
 _SHARE_OF_INFORMATION = 0.15
 """Of the budget, for the intervals of the information's parts."""
@@ -224,7 +224,9 @@ def _run(
 
 
 class _Alarm:
-    """Interrupts its block after so long, as Ctrl-C would.
+    """Interrupts its block after so long, as Ctrl-C would; in the main thread only.
+
+    By a timer of its own: of a command in the background of a script the shell has Ctrl-C ignored.
 
     Attributes:
         rang: whether it did.
@@ -232,25 +234,22 @@ class _Alarm:
 
     def __init__(self, seconds: float) -> None:
         self.rang = False
-        self._over = False
-        self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._ring)
-        self._timer.daemon = True
+        self._seconds = seconds
+        self._before: Any = None
 
     def __enter__(self) -> None:
-        self._timer.start()
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGALRM, self._ring)
+            signal.setitimer(signal.ITIMER_REAL, max(self._seconds, 1e-3))
 
     def __exit__(self, *raised: object) -> None:
-        self._timer.cancel()
-        # One that rings now has interrupted this block, or will not interrupt at all.
-        with self._lock:
-            self._over = True
+        if self._before is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._before)
 
-    def _ring(self) -> None:
-        with self._lock:
-            if not self._over:
-                self.rang = True
-                _thread.interrupt_main()
+    def _ring(self, number: int, frame: object) -> None:
+        self.rang = True
+        raise KeyboardInterrupt
 
 
 def _information(

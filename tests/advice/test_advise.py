@@ -1,6 +1,7 @@
 """Advice as a user gets it, on data in which the answer was put."""
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,12 @@ def test_a_budget_that_ends_in_mid_run_answers_from_what_is_there(advised, data,
     monkeypatch.setattr("raysweep.advice.advise._CONCLUDING_S", 0.0)
     monkeypatch.setattr("raysweep.advice.advise._OVERHEAD", 1e-6)
     heard = Heard()
-    advice = advise(look_at(data, {}), folder, 4.0, LOCAL, heard)
+    # As of a command that a script has put in the background.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        advice = advise(look_at(data, {}), folder, 4.0, LOCAL, heard)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert any("the budget is spent" in line for line in heard.lines)
     assert advice.decision in DECISIONS
 
