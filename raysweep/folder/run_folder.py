@@ -131,7 +131,7 @@ class RunFolder:
         """
         table = read_searched(self.output, columns(sweep.metric)).table
         names = ["key", *(name for name in columns(sweep.metric) if name in table.column_names)]
-        suspects = suspicious(table).select(names).to_pylist() if len(table) else []
+        suspects = suspicious(table.select(names)) if len(table) else []
         faulty = {row["key"] for row in suspects if at_fault(row, sweep.metric)}
         # Most runs have no fault, and rows as Python's objects take their time.
         rows = {row["key"]: row for row in table.select(names).to_pylist()} if faulty else {}

@@ -4,7 +4,6 @@ A pack writes one part file with all its rows; the part files are the only truth
 is made from them and can be made again at any time.
 """
 
-import functools
 import hashlib
 import io
 import json
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raysweep.errors import InputError
@@ -167,22 +165,23 @@ def read_searched(output: Output, beside: Collection[str] = ()) -> Parts:
     return Parts(table, parts.damaged)
 
 
-def suspicious(table: pa.Table) -> pa.Table:
-    """The rows that may be at fault (`raysweep.folder.causes.at_fault`), and none that is is left.
+def suspicious(table: pa.Table) -> list[Row]:
+    """The rows that may be at fault (`raysweep.folder.causes.at_fault`): none that is is left out.
 
     Args:
         table: of trials, with what columns of faults it has.
     """
-    asked = [pc.not_equal(table.column("status"), Status.OK.value)]
+    # Column by column: of most rows nothing is made, and `pyarrow.compute` would import pandas.
+    found: set[int] = set()
     for name in table.column_names:
-        column = column_of(name)
-        if column.family == "undefined" and pa.types.is_string(table.schema.field(name).type):
-            asked.append(pc.not_equal(table.column(name), ""))
-        if name == "unforced_steps":
-            asked.append(pc.greater(table.column(name), 0))
-    # What is not there is no fault.
-    known = [pc.fill_null(mask, False) for mask in asked]
-    return table.filter(functools.reduce(pc.or_, known))
+        values = table.column(name).to_pylist() if _tells_faults(name) else []
+        fine = (None, Status.OK.value) if name == "status" else (None, "", 0)
+        found.update(row for row, value in enumerate(values) if value not in fine)
+    return [table.slice(row, 1).to_pylist()[0] for row in sorted(found)]
+
+
+def _tells_faults(name: str) -> bool:
+    return name in ("status", "unforced_steps") or column_of(name).family == "undefined"
 
 
 def compact(output: Output, parts: Parts, order: Mapping[str, Trial]) -> int:

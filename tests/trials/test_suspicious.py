@@ -32,7 +32,7 @@ def test_no_row_at_fault_is_left_out(lacking):
     kept = [{k: v for k, v in row.items() if k not in lacking} for row in rows()]
     table = pa.Table.from_pylist(kept)
     assert set(columns(METRIC)) & set(table.column_names)
-    found = {row["key"] for row in suspicious(table).to_pylist()}
+    found = {row["key"] for row in suspicious(table)}
     faulty = {row["key"] for row in kept if at_fault(row, METRIC)}
     assert faulty <= found
     assert len(found) < len(kept)
