@@ -30,6 +30,7 @@ from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.runners.study_run import Listener, Manner, Stopped, run_study
 from raysweep.study.cells import expand
 from raysweep.study.spec.fields import CONFIRM_SEEDS_FROM
+from raysweep.text import counted
 
 if TYPE_CHECKING:
     from raysweep.folder.conclusion import Conclusion
@@ -106,10 +107,8 @@ def advise(
     _keep(folder, tuned)
     if budget.left <= _CONCLUDING_S:
         raise InputError(_SPENT)
-    say(
-        f"testing {tuned.losses and _best(tuned.losses).loss} on {tuned.draws} "
-        f"{'splits' if looked.seen.resplit else 'split'} with {tuned.seeds} seeds each"
-    )
+    splits = counted(tuned.draws, "split")
+    say(f"testing {study.alignment.loss} on {splits} with {counted(tuned.seeds, 'seed')} each")
     conclusion = _run(study, folder, manner, listener, budget.left - _CONCLUDING_S)
     evidence = Evidence(
         looked=looked,

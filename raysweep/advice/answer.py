@@ -92,8 +92,9 @@ class Advice:
 def _first(row: dict[str, Any] | None, decision: str, study: ForcingStudy) -> str:
     loss = study.alignment.loss
     if row is None or row["verdict"] == "untested":
-        why = row["reason"] if row is not None else "nothing was tested"
-        return f"Not known whether to force alignment: {why}."
+        why = row["reason"] if row is not None else "the budget ended before the test"
+        more = "a larger --budget and the same --out go on from here"
+        return f"Not known whether to force alignment: {why}; {more}."
     effect, strength = _effect(row), f"{row['strength']:.3g}"
     if decision == "force":
         if row["verdict_vs_placebo"] == "helps":
