@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from raysweep.advice.look import Seen
+from raysweep.metrics import REGISTRY
 from raysweep.trials.columns import named
 
 _STEPS = 1000
@@ -11,7 +12,7 @@ _STEPS = 1000
 _FEW_ROWS = 1000
 _UNEVEN = 0.5
 """Share of a class, beside twice an equal one, from which accuracy says little of the others."""
-_MARGINS = (0.005, 0.01, 0.02, 0.05)
+_MARGINS = (0.005, 0.01, 0.02, 0.05, 0.1)
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Proposal:
     confirm_seeds: Choice
     outcome: Choice
     margin: Choice
+    neighbours: Choice | None
 
 
 def propose(seen: Seen) -> Proposal:
@@ -50,7 +52,7 @@ def propose(seen: Seen) -> Proposal:
     train, _, test = seen.splits
     batch = min(128, max(16, 2 ** int(math.log2(max(train / 8, 1)))))
     per_epoch = math.ceil(train / batch)
-    epochs = min(300, max(20, 10 * math.ceil(_STEPS / per_epoch / 10)))
+    epochs = min(400, max(20, 10 * math.ceil(_STEPS / per_epoch / 10)))
     few = train < _FEW_ROWS
     margin = next((m for m in _MARGINS if m >= 0.5 / test), _MARGINS[-1])
     seeds = 4 if seen.resplit else 12
@@ -66,6 +68,7 @@ def propose(seen: Seen) -> Proposal:
         margin=Choice(
             margin, f"{100 * margin:g} points; one row of a test split is {100 / test:.2g}"
         ),
+        neighbours=_neighbours(seen),
     )
 
 
@@ -75,3 +78,13 @@ def _outcome(seen: Seen) -> Choice:
         reason = f"one class has {100 * share:.0f} % of the rows: each class counts alike"
         return Choice(named("balanced_accuracy", "fused", "test"), reason)
     return Choice(named("performance", "fused", "test"), "accuracy of all modalities fused")
+
+
+def _neighbours(seen: Seen) -> Choice | None:
+    """Of mutual kNN, where its usual number is too many for the rows that it is measured on."""
+    # Where groups stay together other draws may have fewer rows.
+    fewest = min(seen.splits[1:]) // 2
+    usual = REGISTRY["mutual_knn"].resolve({})["topk"]
+    if not isinstance(usual, int) or fewest > usual:
+        return None
+    return Choice(max(1, fewest // 2), f"neighbours among {min(seen.splits[1:])} rows")

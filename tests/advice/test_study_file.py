@@ -46,7 +46,9 @@ def test_the_study_is_valid_and_names_the_file(tmp_path, monkeypatch, name):
     assert study.data[0].axes["path"] == (str(path),)
 
 
-@pytest.mark.parametrize(("rows", "classes"), [(90, 2), (800, 5), (6000, 10)])
+@pytest.mark.parametrize(
+    ("rows", "classes"), [(54, 2), (60, 3), (90, 2), (140, 3), (800, 5), (6000, 10)]
+)
 def test_the_numbers_fit_the_rows(tmp_path, rows, classes):
     study = study_of(text_for(write(tmp_path / "d.npz", rows, classes)), tmp_path)
     train = round(0.7 * rows)
