@@ -274,10 +274,9 @@ def _of_line(
         "x_max": x.max() if len(x) else np.nan,
     }
     if fit is None:
-        why = f"not fitted: {len(x)} units at {len(np.unique(x))} values of {along}"
-        if line.is_one_dataset:
-            why = "not fitted: all units are models of one dataset, split anew"
-        return result | {"set": "none", "crosses": "unknown", "statement": why}
+        why = f"{len(x)} units at {len(np.unique(x))} values of {along}"
+        why = "all units are models of one dataset, split anew" if line.is_one_dataset else why
+        return result | {"set": "none", "crosses": "unknown", "statement": f"not fitted: {why}"}
     a, b = fit.coefficients
     found = zero_crossing(fit, x, alpha)
     p_slope, slope_low, slope_high = fit.interval([0.0, 1.0], alpha)

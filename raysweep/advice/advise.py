@@ -1,7 +1,7 @@
 """Advice on somebody's data: force alignment or not, which loss, how hard, within a budget.
 
-What is tried on the way (rates of the baseline, losses, strengths) is tried on draws that only
-search; the answer is tested on others.
+What is tried on the way (rates of the baseline, losses, strengths) is chosen on validation rows,
+which the answer is never tested on.
 """
 
 import contextlib

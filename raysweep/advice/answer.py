@@ -82,7 +82,7 @@ class Advice:
         if row is not None and verdict != "untested":
             said += _tested(row, evidence)
             said += _beside(row, rows.get(_ALIGNMENT))
-        said += _baseline(conclusion.findings.trials, study, evidence)
+        said += _baseline(conclusion.findings.trials, evidence)
         if decision == "not known" and row is not None:
             said += _surer(row, conclusion, evidence)
         said += _data(evidence, decision)
@@ -104,7 +104,7 @@ def _first(row: dict[str, Any] | None, decision: str, study: ForcingStudy) -> st
             "shuffled pairs is shown: it may be regularisation, not alignment."
         )
     if decision == "do not force":
-        return f"Do not force alignment: at its best strength, {strength}, {loss} costs {effect}."
+        return f"Do not force alignment: {loss} at its best strength, {strength}, changes {effect}."
     if decision == "no difference":
         margin = amount(study.verdict.margin, row["performance"])
         return (
@@ -151,7 +151,7 @@ def _beside(row: dict[str, Any], aligned: dict[str, Any] | None) -> Iterator[str
         )
 
 
-def _baseline(trials: "pd.DataFrame", study: ForcingStudy, evidence: Evidence) -> Iterator[str]:
+def _baseline(trials: "pd.DataFrame", evidence: Evidence) -> Iterator[str]:
     rates = evidence.rates
     yield (
         f"Both arms train at learning rate {rates.learning_rate:g}, weight decay "

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from raysweep.advice.subject import Looked
 
 DataArgument = Annotated[
-    str, typer.Argument(metavar="DATA", help="A file with modalities and labels (own_data.md).")
+    str, typer.Argument(metavar="DATA", help="A file with modalities and labels.")
 ]
 ModalityOption = Annotated[
     list[str] | None,
-    typer.Option("--modality", metavar="COLUMNS", help="One modality, as a name or img_*; repeat."),
+    typer.Option(
+        "--modality", metavar="COLUMNS", help="One modality, as a name or, quoted, 'img_*'; repeat."
+    ),
 ]
 LabelOption = Annotated[str | None, typer.Option(help="The column of the labels.")]
 SplitOption = Annotated[str | None, typer.Option(help="The column with train, validation, test.")]
@@ -37,11 +39,14 @@ def init(
     groups: GroupsOption = None,
     scale: ScaleOption = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The study file; by default NAME.yaml.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The study file, a new one; by default NAME.yaml in this folder."
+        ),
     ] = None,
 ) -> None:
     """Look at a data file, and write a commented study that fits it."""
-    from raysweep.advice.study_file import sights, study_file
+    from raysweep.advice.study_file import study_file
     from raysweep.advice.subject import DEFAULT_RATES
 
     folder = out.parent if out is not None else Path()
@@ -54,8 +59,6 @@ def init(
         looked.subject, looked.seen, looked.chosen, DEFAULT_RATES, "the default, not tuned"
     )
     Output(str(file.parent)).write(file.name, text.encode())
-    for line in (f"{looked.seen.rows} rows", *sights(looked.seen)):
-        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     stdout.print(f"Study: {file}. Next: raysweep run {file} --out results/{looked.subject.name}")
 
 
@@ -81,14 +84,11 @@ def advise(
     """Say whether to force alignment on these data, and how hard, within a budget of time."""
     from raysweep.advice.advise import advise as advised
     from raysweep.advice.budget import seconds_of
-    from raysweep.advice.study_file import sights
     from raysweep.runners.study_run import Manner
 
     seconds = seconds_of(budget)
     columns = {"label": label, "split": split, "groups": groups, "scale": scale}
     looked = _looked(data, modality, columns, Path())
-    for line in (f"{looked.seen.rows} rows", *sights(looked.seen)):
-        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     folder = RunFolder(Output(out or f"results/{looked.subject.name}-advice"))
     manner = Manner(runner, workers=workers, mlflow=mlflow, tracking_uri=tracking_uri)
     advice = advised(looked, folder, seconds, manner, Terminal(None))
@@ -100,6 +100,8 @@ def advise(
 def _looked(
     data: str, modalities: list[str] | None, columns: Mapping[str, str | None], folder: Path
 ) -> "Looked":
+    """Look at the data, and print what is seen."""
+    from raysweep.advice.study_file import sights
     from raysweep.advice.subject import look_at
     from raysweep.data.chosen import MODALITIES
 
@@ -110,4 +112,7 @@ def _looked(
         )
     given = dict(zip(MODALITIES, modalities or (), strict=False))
     given.update({name: column for name, column in columns.items() if column is not None})
-    return look_at(data, given, folder)
+    looked = look_at(data, given, folder)
+    for line in (f"{looked.seen.rows} rows", *sights(looked.seen)):
+        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+    return looked

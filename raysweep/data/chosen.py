@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -257,7 +258,17 @@ def _nothing(source: Source, missing: Sequence[str], taken: set[str]) -> str:
         return f"{message}{usual}; or say in the data block which is which ({', '.join(proposed)})"
     if len(proposed) < 2:
         proposed = ["modality_1: NAME, NAME", "modality_2: PREFIX_*", "label: NAME"]
-    return f"{message}that the data block says which is which, such as {'; '.join(proposed)}"
+    flags = " ".join(_flag(said) for said in proposed)
+    return (
+        f"{message}that the data block says which is which, such as {'; '.join(proposed)} (of init "
+        f"and advise: {flags})"
+    )
+
+
+def _flag(said: str) -> str:
+    """A line of a data block as an option of a command."""
+    key, value = said.split(": ", 1)
+    return f"--{'modality' if key in MODALITIES else key} {shlex.quote(value)}"
 
 
 def _proposed(source: Source, names: Sequence[str]) -> list[str]:
