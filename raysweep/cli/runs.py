@@ -111,13 +111,8 @@ def validate(
     ] = False,
 ) -> None:
     """Check a study file and try the code that it names; list all its faults at once."""
-    from raysweep.data.facts import own_data
-    from raysweep.study.cells import expand
-
     resolved = load(study, overrides, _tell_code)
     stdout.print(f"{study}: a valid study ({resolved.name})", highlight=False)
-    for line in own_data(expand(resolved)):
-        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     _tell_data(resolved, closely=True)
     if try_out:
         for line in kind_of(resolved).try_out(resolved):

@@ -8,12 +8,9 @@ import numpy as np
 
 from raysweep.data.chosen import MODALITIES, USUAL, Wanted
 from raysweep.data.content import Content, read_content, uneven
-from raysweep.data.dtypes import Array
-from raysweep.data.dtypes import as_text as _text
-from raysweep.data.dtypes import check_dtype as _check_dtype
-from raysweep.data.dtypes import noted as _noted
+from raysweep.data.dtypes import Array, as_text, check_dtype, noted
 from raysweep.data.groups import Belonging, belonging, parted, unsplittable
-from raysweep.data.labels import check_labels as _check_labels
+from raysweep.data.labels import check_labels
 from raysweep.data.own_arrays import given_groups, unused, weights_refused
 from raysweep.data.resplits import CROSSED, crossed_splits, held_out_rows
 from raysweep.data.views import SCALINGS, Floats, Integers, Splits, Views, z_scaling
@@ -97,8 +94,8 @@ def _given_splits(split: Array, rows: int | None, faults: list[str]) -> Splits:
         raise InputError(
             f"split has shape {split.shape}, expected ({'n' if rows is None else rows},)"
         )
-    _check_dtype("split", split, "US")
-    split = _text("split", split)
+    check_dtype("split", split, "US")
+    split = as_text("split", split)
     unknown = np.flatnonzero(~np.isin(split, SPLIT_NAMES))
     if unknown.size:
         raise InputError(
@@ -197,7 +194,7 @@ def arrays(
     wanted = Wanted(named, modalities, label, split, groups)
     faults: list[str] = []
     views = None
-    with _noted(faults):
+    with noted(faults):
         content = read_content(path, wanted, faults)
         if not wanted.named:  # who names columns has seen what is left out
             faults += weights_refused(content.unused)
@@ -225,7 +222,7 @@ def still_draws(parameters: Mapping[str, object], draws: Iterable[int]) -> list[
     if content.has_split or content.label is None:
         return []
     rows = len(next(iter(content.modalities.values())))
-    y, names = _check_labels(content.label, rows)
+    y, names = check_labels(content.label, rows)
     tied = _tied(content, rows)
     trained = {draw: _drawn_splits(y, names, draw, tied.groups).train for draw in draws}
     still = {
@@ -238,7 +235,7 @@ def still_draws(parameters: Mapping[str, object], draws: Iterable[int]) -> list[
 def unusable(content: Content) -> list[str]:
     """What is wrong with content for any study, as far as it can be read."""
     faults: list[str] = []
-    with _noted(faults):
+    with noted(faults):
         _views(content, 0, None, faults)
     return faults
 
@@ -277,16 +274,16 @@ def _views(content: Content, draw: int, scale: str | None, faults: list[str]) ->
     rows = next(iter(content.lengths.values()), None)
     if len(set(content.lengths.values())) > 1:
         faults.append(uneven(content.lengths))
-    with _noted(faults):
+    with noted(faults):
         if rows is not None and content.label is not None:
-            y, names = _check_labels(
+            y, names = check_labels(
                 content.label, rows, content.label_name, next(iter(content.lengths))
             )
     tied = Belonging(None)
-    with _noted(faults):
+    with noted(faults):
         if rows is not None and not faults:
             tied = _tied(content, rows)
-    with _noted(faults):
+    with noted(faults):
         if content.split is not None:
             if draw > 0:
                 faults.append(
@@ -296,7 +293,7 @@ def _views(content: Content, draw: int, scale: str | None, faults: list[str]) ->
             splits = _given_splits(content.split, rows, faults)
         elif y is not None and names is not None and not content.has_split:
             splits = _drawn_splits(y, names, draw, tied.groups)
-    with _noted(faults):
+    with noted(faults):
         if content.has_split and splits is not None and y is not None and names is not None:
             _check_classes(y, names, splits.train)
     # Splits that a fault was found in may not fit the rows.

@@ -1,15 +1,12 @@
 """What the rows of a table say of the data that they are about."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from raysweep.data.chosen import PLACES
-from raysweep.data.registry import find_dataset, load, load_estimate
+from raysweep.data.registry import find_dataset, load_estimate
 from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.study.cells import Cell
-from raysweep.text import counted, visible
 from raysweep.trials.columns import named
 
 
@@ -31,24 +28,6 @@ def data_facts(
         "classes": view.classes,
         **(_information(cell, draw, view) if estimated or view.information else {}),
     }
-
-
-def own_data(cells: Iterable[Cell]) -> list[str]:
-    """What each file of a study's own data was read as, a line each."""
-    lines: dict[str, None] = {}
-    for cell in cells:
-        view = load(cell.dataset, dict(cell.parameters), cell.draws[0]) if cell.contents else None
-        if view is None or not view.names:
-            continue
-        parts = [
-            f"modality {k} = {visible(name)} ({counted(x.shape[1], 'feature')})"
-            for k, (name, x) in enumerate(zip(view.names, view.inputs, strict=True), start=1)
-        ]
-        said = dict(cell.parameters)
-        parts += [f"label = {visible(str(said['label']))}"] if "label" in said else []
-        parts += [counted(len(view.y), "row"), f"{view.classes} classes"]
-        lines[f"{view.characteristics['file']}: {', '.join(parts)}"] = None
-    return list(lines)
 
 
 def _information(cell: Cell, draw: int, view: Views) -> dict[str, float]:

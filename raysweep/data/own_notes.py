@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from raysweep.data.registry import find_dataset, load
 from raysweep.data.views import Views
 from raysweep.errors import InputError
-from raysweep.study.cells import expand
+from raysweep.study.cells import Cell, expand
 from raysweep.study.files import check_files
 from raysweep.study.spec import StudyBase
+from raysweep.text import counted, visible
 
 
 def own_notes(study: StudyBase, closely: bool = False) -> list[str]:
@@ -18,12 +19,14 @@ def own_notes(study: StudyBase, closely: bool = False) -> list[str]:
 
     Args:
         study: a resolved study.
-        closely: whether to look for rows that are nearly equal, which takes seconds.
+        closely: whether to say what each file was read as, too, and to look for rows that are
+            nearly equal, which takes seconds.
     """
     told: dict[str, None] = {}
-    for views in _views(study):
+    for cell, views in _views(study):
         notes = list(views.notes)
         if closely:
+            notes.insert(0, read_as(cell, views))
             # Late, as scikit-learn takes a second to import.
             from raysweep.data.near_duplicates import near_duplicates
 
@@ -32,7 +35,18 @@ def own_notes(study: StudyBase, closely: bool = False) -> list[str]:
     return list(told)
 
 
-def _views(study: StudyBase) -> Iterator[Views]:
+def read_as(cell: Cell, views: Views) -> str:
+    """What a file was read as: its modalities with their features, its label, rows and classes."""
+    parts = [
+        f"modality {k} = {visible(name)} ({counted(x.shape[1], 'feature')})"
+        for k, (name, x) in enumerate(zip(views.names, views.inputs, strict=True), start=1)
+    ]
+    said = dict(cell.parameters)
+    parts += [f"label = {visible(str(said['label']))}"] if "label" in said else []
+    return ", ".join([*parts, counted(len(views.y), "row"), f"{views.classes} classes"])
+
+
+def _views(study: StudyBase) -> Iterator[tuple[Cell, Views]]:
     """Each file of a study once, split as in its first draw."""
     seen = set()
     for cell in expand(study) if study.data else ():
@@ -42,6 +56,6 @@ def _views(study: StudyBase) -> Iterator[Views]:
         seen.add(asked)
         try:
             check_files(study, cell)
-            yield load(cell.dataset, dict(cell.parameters), cell.draws[0])
+            yield cell, load(cell.dataset, dict(cell.parameters), cell.draws[0])
         except InputError:
             continue  # whoever needs the file says what is wrong with it

@@ -9,7 +9,7 @@ import pytest
 from checked import load
 from own_files import arrays, as_lists, save_dataset, table
 
-from raysweep.data.facts import own_data
+from raysweep.data.own_notes import own_notes
 from raysweep.errors import InputError
 from raysweep.study.cells import expand, varying
 from raysweep.study.files import check_files, file_digest
@@ -56,7 +56,7 @@ def test_a_folder_is_known_by_what_it_holds(tmp_path: Path, kind: str) -> None:
     study = load(file)
     [before] = expand(study)
     check_files(study, before)
-    assert own_data([before]) == [
+    assert own_notes(study, closely=True) == [
         "mine: modality 1 = x1 (5 features), modality 2 = x2 (3 features), 120 rows, 3 classes"
     ]
     # A file that is no data, and another place, make no other data.
@@ -130,10 +130,10 @@ def test_what_is_named_may_be_an_axis(tmp_path: Path) -> None:
     assert len({cell.id for cell in cells}) == 8
     first = next(iter(varying(cells).values()))
     assert first == "arrays target=y modality_2=txt_* scale=standard"
-    assert own_data(cells)[-1] == (
+    assert (
         "mine.csv: modality 1 = img_* (5 features), modality 2 = txt_0, txt_1 (2 features), "
         "label = other, 120 rows, 2 classes"
-    )
+    ) in own_notes(study, closely=True)
     with pytest.raises(StudyFileError, match=r"data\.path: .*label: no column is called third"):
         load(study_file(tmp_path, f"{data}, label: [y, third]}}"))
 
