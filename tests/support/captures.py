@@ -1,7 +1,10 @@
 """Packs whose step is captured, and the comparison with those whose is not."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from replay import OnDevice
 from tiny_modalities import make_data as make_data_of
 from tiny_training import make_members
 
@@ -30,6 +33,20 @@ UNASKED = EncoderPair(
 )
 SHAPES = {"two": TWO, "three": THREE, "autograd": BY_AUTOGRAD}
 CAPTURABLE = [name for name in LOSSES if build_loss(name).capturable]
+
+
+class Watched:
+    """Lets nothing that a capture does not permit happen in a step; stands for `Graphs`."""
+
+    steps = 0
+
+    def warm_up(self, step: Callable[[], None]) -> None:
+        with OnDevice("meta"):
+            step()
+        self.steps += 1
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        return lambda: self.warm_up(step)
 
 
 def settings(**given: object) -> TrainSettings:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from captures import BY_AUTOGRAD, CAPTURABLE, SHAPES, UNASKED, M, settings, trained
+from captures import BY_AUTOGRAD, CAPTURABLE, SHAPES, UNASKED, M, Watched, settings, trained
 from replay import NotPermitted, OnDevice
 from tiny_training import make_members
 
@@ -69,20 +69,6 @@ def test_functions_and_encoders_of_a_users_own_are_not_captured_unasked() -> Non
     assert not build_loss("torch.nn.functional:mse_loss", {"stop_gradient": "1"}).capturable
     assert BY_AUTOGRAD.capturable
     assert not UNASKED.capturable
-
-
-class Watched:
-    """Lets nothing that a capture does not permit happen in a step; stands for `Graphs`."""
-
-    steps = 0
-
-    def warm_up(self, step: Callable[[], None]) -> None:
-        with OnDevice("meta"):
-            step()
-        self.steps += 1
-
-    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
-        return lambda: self.warm_up(step)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

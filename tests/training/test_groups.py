@@ -6,12 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from captures import SHAPES, settings
+from captures import SHAPES, Watched, settings
 from hypothesis import given
 from hypothesis import strategies as st
 from one_epoch import ENGINES, one_epoch, torch_engine
 from reference_training import Pair
-from replay import OnDevice
 from tiny_activations import activations
 from tiny_modalities import make_data as make_data_of
 from tiny_training import make_data, make_members, pick, train
@@ -180,23 +179,9 @@ def test_groups_of_views_are_those_of_the_training_rows() -> None:
     np.testing.assert_array_equal(found, [parts[0] // 5, np.arange(20)])
 
 
-class _Watched:
-    """Lets nothing that a capture does not permit happen in a step."""
-
-    steps = 0
-
-    def warm_up(self, step: Callable[[], None]) -> None:
-        with OnDevice("meta"):
-            step()
-        self.steps += 1
-
-    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
-        return lambda: self.warm_up(step)
-
-
 @pytest.mark.parametrize("name", NEGATIVES)
 def test_a_step_on_groups_can_be_captured(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    members, graphs = make_members(8), _Watched()
+    members, graphs = make_members(8), Watched()
     here = AlignedMembers.of(torch.as_tensor(members.strength), torch.as_tensor(members.placebo))
     there = AlignedMembers(*(x.to("meta") for x in (here.rows, here.strength, here.placebo)))
     monkeypatch.setattr(AlignedMembers, "of", lambda strength, placebo: there)
