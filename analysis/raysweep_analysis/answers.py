@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from raysweep.folder.causes import LIMITS
+from raysweep.trials.criteria import BEST
 from raysweep.trials.outcomes import amount, digits_of, outcome_words, scale_of
 from raysweep_analysis.contrasts import cell_columns
 from raysweep_analysis.figures.style import signed
@@ -74,7 +75,11 @@ def answer(
     for criterion, group in tested.groupby("chosen_by", sort=False):
         sentences = tuple(_of_criterion(group, needs, margin))
         parts.append((_heading(str(criterion), effects["performance"].iloc[0]), sentences))
-    beyond = [*_boundaries(boundaries, effects), *_moderators(moderation, alpha)]
+    beyond = [
+        *_remains(tested),
+        *_boundaries(boundaries, effects),
+        *_moderators(moderation, alpha),
+    ]
     return Answer(
         _headline(effects, planned, unfinished),
         tuple(parts),
@@ -122,6 +127,7 @@ def _verdict_of(effects: pd.DataFrame) -> str:
 
 def _heading(criterion: str, performance: str) -> str:
     at = {
+        "best": "Best against best, each arm trained as suits it",
         "alignment": "At the strength that aligns most",
         "performance": "At the strength that performs best on validation",
     }.get(criterion, "At the strength that was forced")
@@ -154,6 +160,28 @@ def _of_criterion(group: pd.DataFrame, needs: pd.DataFrame, margin: float) -> It
             f"Forcing is not shown to have raised the alignment in {_named(flat['label'])}: "
             "there the verdict is about the loss term, not about alignment."
         )
+
+
+def _remains(tested: pd.DataFrame) -> Iterator[str]:
+    """How much of what forcing gains at the rates of the baseline remains best against best."""
+    keys = ["study", "cell"]
+    of = {name: tested[tested["chosen_by"] == name] for name in ("performance", BEST)}
+    both = of["performance"].merge(of[BEST], on=keys, suffixes=("", "_best"))
+    gained = both[both["verdict"] == "helps"]
+    if gained.empty:
+        return
+    outcome = str(gained["performance"].iloc[0])
+    factor, unit = scale_of(outcome)
+    same, remains = (
+        signed(float(gained[name].mean()) * factor, digits_of(outcome))
+        for name in ("effect", "effect_best")
+    )
+    still = int((gained["verdict_best"] == "helps").sum())
+    yield (
+        f"Where forcing helps at the rates that are best without it "
+        f"({_share(len(gained), len(both))}), it changes {same} {unit} on average; best against "
+        f"best {remains} remain, and it still helps in {still}."
+    )
 
 
 def _net_of_placebo(here: pd.DataFrame, verdict: str, factor: float, unit: str) -> Iterator[str]:
@@ -212,6 +240,7 @@ def _boundaries(boundaries: pd.DataFrame, effects: pd.DataFrame) -> Iterator[str
     fitted = boundaries[boundaries["set"] != "none"]
     for (data, criterion), rows in fitted.groupby(["data", "chosen_by"], sort=False):
         at = {
+            "best": " (best against best)",
             "alignment": " (strength that aligns most)",
             "performance": " (strength that performs best)",
         }.get(str(criterion), "")
@@ -261,6 +290,7 @@ def _moderators(moderation: pd.DataFrame, alpha: float) -> Iterator[str]:
             for row in best.to_dict("records")
         ]
         at = f" at the strength chosen for {criterion}" if criterion else ""
+        at = " best against best" if criterion == BEST else at
         yield (
             f"In {data}{at}, the effect goes with {_listed(found)}, each taken alone (exploratory)."
         )

@@ -66,7 +66,8 @@ def descriptors(trials: pd.DataFrame) -> list[str]:
     return [
         column.name
         for column in map(column_of, map(str, trials.columns))
-        if column.role.describes_cells or (_is_unseen(column) and _is_fixed(trials, column.name))
+        if column.role.describes_cells
+        or ((column.role is Role.RATE or _is_unseen(column)) and _is_fixed(trials, column.name))
     ]
 
 

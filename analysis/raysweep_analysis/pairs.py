@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raysweep.errors import InputError
-from raysweep.trials.criteria import CRITERIA, chosen_by
+from raysweep.trials.criteria import CHOSEN_BY, chosen_by
 from raysweep_analysis.load import searched_options, values_of
 from raysweep_analysis.resplits import SPLIT, shared_among, tested_share
 
@@ -75,7 +75,7 @@ def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame
         }
     )[trials["stage"].astype(str) == "confirm"]
     none, others = rows[rows["arm"] == "none"], rows[rows["arm"] != "none"]
-    both = ~others["chosen_by"].isin(["", *CRITERIA])
+    both = ~others["chosen_by"].isin(["", *CHOSEN_BY])
     split = others[both].assign(chosen_by=others.loc[both, "chosen_by"].map(chosen_by))
     others = pd.concat([others[~both], split.explode("chosen_by")], ignore_index=True)
     criteria = others[GROUP].drop_duplicates()

@@ -1,6 +1,11 @@
-"""Optuna's samplers as every search here uses them."""
+"""Optuna's samplers and distributions as every search here uses them."""
+
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+from raysweep.study.spec import LogRange
 
 
 def tpe_sampler(seed: int, startup: int) -> optuna.samplers.TPESampler:
@@ -20,3 +25,17 @@ def tpe_sampler(seed: int, startup: int) -> optuna.samplers.TPESampler:
         # The proposals of a generation keep away from each other.
         constant_liar=True,
     )
+
+
+def distribution(values: LogRange | tuple[Any, ...]) -> BaseDistribution:
+    """What Optuna draws a setting of the training from."""
+    if isinstance(values, LogRange):
+        return FloatDistribution(values.low, values.high, log=True)
+    return CategoricalDistribution(values)
+
+
+def as_printed(value: Any, values: LogRange | tuple[Any, ...]) -> Any:
+    """What was drawn; from a range with 6 significant digits, as tables show it."""
+    if not isinstance(values, LogRange):
+        return value
+    return min(max(float(f"{value:.6g}"), values.low), values.high)

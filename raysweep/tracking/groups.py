@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from raysweep.kinds.sweep import CellPlan
 from raysweep.seeds import content_key
 from raysweep.tracking.facts import text
 from raysweep.trials.columns import named
-from raysweep.trials.trial import Arm, Options, Stage, Trial, option_words
+from raysweep.trials.trial import Arm, Options, Stage, Trained, Trial, option_words
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class About:
     Attributes:
         stage, arm, strength, options: of the trials.
         modality: the one whose encoder is trained while rates are tuned; else 0.
-        rates: (name, value) of the learning rates and weight decays that a search may have chosen.
+        rates: (name, value) of how the encoders are trained, where a search may have chosen it.
     """
 
     stage: Stage
@@ -27,20 +28,22 @@ class About:
     strength: float
     options: Options
     modality: int = 0
-    rates: tuple[tuple[str, float], ...] = ()
+    rates: Trained = ()
 
     @property
     def name(self) -> str:
         """Readable, and different for different runs of a cell."""
         if self.stage is Stage.MEASURE:
             return "independent encoders"
-        if self.stage is Stage.TUNE:
-            return " ".join([f"tune modality {self.modality}", *option_words(self.rates)])
-        words = option_words(self.options)
-        if self.stage is Stage.SEARCH:
-            return " ".join([f"search strength={self.strength:g}", *words])
+        words = option_words((*self.options, *self.rates))
+        if self.stage is Stage.TUNE and self.modality:
+            return " ".join([f"tune modality {self.modality}", *words])
+        if self.stage is Stage.TUNE and self.arm is Arm.NONE:
+            return " ".join(["tune none", *words])
+        if self.stage is not Stage.CONFIRM:
+            return " ".join([f"{self.stage.value} strength={self.strength:g}", *words])
         if self.arm is Arm.NONE:
-            return "confirm none"
+            return " ".join(["confirm none", *words])
         return " ".join([f"confirm {self.arm.value} {self.strength:g}", *words])
 
     @property
@@ -61,9 +64,15 @@ class About:
             [
                 *(parent, self.stage.value, self.arm.value, float(self.strength).hex()),
                 *([dict(self.options)] if self.options else []),
-                *([self.modality, {n: v.hex() for n, v in self.rates}] if self.rates else []),
+                *([self.modality, dict(map(_exact, self.rates))] if self.rates else []),
             ]
         )
+
+
+def _exact(setting: tuple[str, Any]) -> tuple[str, Any]:
+    """A setting with a number as it is stored."""
+    name, value = setting
+    return name, value.hex() if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,7 @@ def _about(trial: Trial) -> About:
     return About(trial.stage, trial.arm, trial.strength, trial.options, *trial.own_rates())
 
 
-def _display_order(about: About) -> tuple[int, int, float, str, int, tuple[float, ...]]:
+def _display_order(about: About) -> tuple[int, int, float, str, int, tuple[Any, ...]]:
     return (
         -list(Stage).index(about.stage),
         list(Arm).index(about.arm),

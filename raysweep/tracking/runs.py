@@ -270,7 +270,7 @@ def _paired_differences(
     found: dict[Arm, dict[tuple[int, int], float]] = {arm: {}, Arm.NONE: {}}
     for group in groups:
         about = group.about
-        forced = Proposal(about.strength, about.options) == proposal
+        forced = Proposal(about.strength, about.options, about.rates) == proposal
         wanted = about.strength == 0.0 if about.arm is Arm.NONE else forced
         if about.stage is Stage.CONFIRM and about.arm in found and wanted:
             found[about.arm] = {

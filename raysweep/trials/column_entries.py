@@ -13,6 +13,7 @@ class Role(StrEnum):
     INFORMATION = "information"  # what the modalities tell of the label
     SCALE = "scale"  # of the models
     SETTING = "setting"  # how a trial was trained, the same in all of a cell
+    RATE = "rate"  # how a trial was trained, the same in all of a cell unless it was searched
     CHOICE = "choice"  # how a trial was trained, as a search may choose it
     COURSE = "course"  # how training went
     OUTCOME = "outcome"  # what was measured afterwards
@@ -115,8 +116,9 @@ COLUMNS: tuple[Column, ...] = (
         (
             "stage",
             "string",
-            "search, confirm; tune, measure",
-            "of a forcing study (only confirm rows are tested); of an emergence study",
+            "tune, search, confirm; measure",
+            "tune: how to train was searched; search: the strength was; confirm: the rows that are "
+            "tested; measure: of an emergence study",
         ),
     ),
     *columns(
@@ -129,8 +131,9 @@ COLUMNS: tuple[Column, ...] = (
         (
             "chosen_by",
             "string",
-            "alignment, performance",
-            "confirm: criterion that chose the strength; joined by + where both chose it",
+            "alignment, performance, best",
+            "confirm: criterion that chose the strength, best: with a training of its own; joined "
+            "by + where several chose the same",
         ),
         ("generation", "int64", "", "generation of the search; -1 for strength 0 and confirm"),
         ("number", "int64", "", "number of the proposal in its cell; -1 as above"),
@@ -242,9 +245,10 @@ COLUMNS: tuple[Column, ...] = (
         ),
     ),
     *columns(
-        Role.SETTING,
+        Role.RATE,
         ("learning_rate", "float64", "", "step size of AdamW"),
         ("weight_decay", "float64", "", "of AdamW, decoupled"),
+        ("fusion", "string", "probe, joint", "whether the fused head trains the encoders"),
     ),
     *columns(
         Role.CHOICE,
@@ -254,6 +258,9 @@ COLUMNS: tuple[Column, ...] = (
     *columns(
         Role.SETTING,
         ("batch_size", "int64", "rows", "rows per step"),
+    ),
+    *columns(
+        Role.RATE,
         ("epochs", "int64", "", "passes over the training rows"),
     ),
     *columns(

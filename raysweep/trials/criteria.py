@@ -1,10 +1,16 @@
-"""What strengths are chosen by: the criteria of an objective, and those that a row names."""
+"""What strengths are chosen by: the criteria of an objective, and those that a row names.
+
+`BEST` compares best against best: forced with the way of training that suits it, none with its own.
+"""
 
 import re
 from collections.abc import Sequence
 
 CRITERIA = ("alignment", "performance")
 BOTH = "both"
+BEST = "best"
+CHOSEN_BY = (*CRITERIA, BEST)
+"""All that a row may name."""
 
 
 def criteria_of(objective: str) -> tuple[str, ...]:
@@ -14,6 +20,7 @@ def criteria_of(objective: str) -> tuple[str, ...]:
 
 def objective_of(criteria: Sequence[str]) -> str:
     """The objective that stands for these criteria; empty for none."""
+    criteria = [criterion for criterion in criteria if criterion != BEST]
     return BOTH if len(criteria) > 1 else "".join(criteria)
 
 

@@ -11,6 +11,8 @@ from raysweep.study.cells import Cell
 
 # Options of the loss beside those that the study fixes: (name, value), sorted by name.
 Options = tuple[tuple[str, Any], ...]
+# Settings of the training in place of those that the study fixes, in the same form.
+Trained = tuple[tuple[str, Any], ...]
 
 
 def option_words(options: Options) -> list[str]:
@@ -41,8 +43,9 @@ class Arm(StrEnum):
 class Stage(StrEnum):
     """Why a trial was run.
 
-    In a forcing study to find a strength, or to test the one that was found; in an emergence study
-    to find learning rates, or to measure the encoders trained with those that were found.
+    In a forcing study to find how to train, to find a strength, or to test the one that was found;
+    in an emergence study to find learning rates, or to measure the encoders trained with those that
+    were found.
     """
 
     SEARCH = "search"
@@ -75,6 +78,7 @@ class Trial:
         chosen_by: the criterion that chose the strength of a confirm trial, else empty.
         options: options of the loss that the search proposed; none at strength 0.
         epochs: of a search that halves: looked at after so many, to see who goes on; 0: whole.
+        training: settings that a search of the training proposed or chose.
     """
 
     cell: Cell
@@ -89,24 +93,26 @@ class Trial:
     chosen_by: str = field(default="", compare=False)
     options: Options = ()
     epochs: int = 0
+    training: Trained = ()
 
-    def own_rates(self) -> tuple[int, tuple[tuple[str, float], ...]]:
-        """Of encoders trained alone: the modality that is tuned, else 0; (name, value) of rates."""
-        return 0, ()
+    def own_rates(self) -> tuple[int, Trained]:
+        """The modality that is tuned alone, else 0; (name, value) of how the trial is trained."""
+        return 0, self.training
 
     @cached_property
     def key(self) -> str:
         """The trial's name: a hash of everything its numbers depend on.
 
         It is the `content_key` of [science, cell, draw, seed, strength, arm, stage, options,
-        epochs], the last two left out where there are none; written field by field, as a large
-        study has 100,000.
+        epochs, "training", training], the last left out where there are none; written field by
+        field, as a large study has 100,000.
         """
         options = f",{canonical_text(dict(self.options))}" if self.options else ""
         epochs = f",{self.epochs:d}" if self.epochs else ""
+        training = f',"training",{canonical_text(dict(self.training))}' if self.training else ""
         return text_key(
             f"{_opening(self.science, self.cell.id)}{self.draw:d},{self.seed:d},"
-            f'"{float(self.strength).hex()}","{self.arm}","{self.stage}"{options}{epochs}]'
+            f'"{float(self.strength).hex()}","{self.arm}","{self.stage}"{options}{epochs}{training}]'
         )
 
 
@@ -115,16 +121,18 @@ class Proposal:
     """What the search proposes to force with.
 
     Attributes:
-        strength: weight of the alignment loss, > 0.
+        strength: weight of the alignment loss, > 0; 0 where only the training is searched.
         options: options of the loss that are searched beside it, sorted by name.
+        training: settings of the training in place of the study's, sorted by name.
     """
 
     strength: float
     options: Options = ()
+    training: Trained = ()
 
     def __str__(self) -> str:
         """Short, for tables: ``0.5 temperature=0.1``."""
-        return " ".join([f"{self.strength:.3g}", *option_words(self.options)])
+        return " ".join([f"{self.strength:.3g}", *option_words((*self.options, *self.training))])
 
 
 @dataclass(frozen=True)

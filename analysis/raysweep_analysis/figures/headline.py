@@ -28,6 +28,7 @@ from raysweep_analysis.verdicts import FOUND
 
 _MOST_COLUMNS = 4
 _AT = {
+    "best": "Best against best: each arm trained as suits it",
     "alignment": "At the strength that aligns most",
     "performance": "At the strength that performs best",
     "": "At the strength that was forced",

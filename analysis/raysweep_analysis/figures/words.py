@@ -17,6 +17,7 @@ AXIS_WORDS = {
     "I_shared": "I(shared; Y) (nats)",
 }
 CRITERION_WORDS = {
+    "best": "best against best",
     "alignment": "strength that aligns most",
     "performance": "strength that performs best",
     "": "forced",

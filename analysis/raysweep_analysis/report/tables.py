@@ -17,7 +17,12 @@ _WORDS = {
     "helps": "helps", "hurts": "hurts", "equivalent": "no difference", "inconclusive": "not known",
     "untested": "not tested",
 }  # fmt: skip
-_CRITERIA = {"alignment": "aligns most", "performance": "performs best", "": "forced"}
+_CRITERIA = {
+    "best": "best against best",
+    "alignment": "aligns most",
+    "performance": "performs best",
+    "": "forced",
+}
 _MOST_ROWS = 400
 
 

@@ -1,9 +1,9 @@
 """An emergence study: encoders trained without partners, aligned afterwards."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
 from raysweep.study.spec.base import GridStudy
 from raysweep.study.spec.fields import (
@@ -13,10 +13,8 @@ from raysweep.study.spec.fields import (
     MOST_PROPOSALS,
     Clash,
     FreshSeeds,
-    NotNegatives,
     Number,
     Part,
-    Positives,
     Seeds,
     Truth,
     Whole,
@@ -24,7 +22,8 @@ from raysweep.study.spec.fields import (
     listed,
 )
 from raysweep.study.spec.grids import MLP
-from raysweep.study.spec.parts import Evaluation, LogRange, Resources
+from raysweep.study.spec.parts import Evaluation, Resources
+from raysweep.study.spec.ranges import Decays, Rates
 from raysweep.trials.columns import named
 
 
@@ -60,13 +59,6 @@ class EmergentEvaluation(Evaluation):
     """What is measured; by default on the best pair of layers, as in the paper."""
 
     layers: Literal["last", "best"] = "best"
-
-
-# The tags stand in brackets, so that messages leave them out of the place.
-_TAGGED = Discriminator(lambda value: "[range]" if isinstance(value, dict | LogRange) else "[list]")
-_Range = Annotated[LogRange, Tag("[range]")]
-Rates = Annotated[_Range | Annotated[Positives, Tag("[list]")], _TAGGED]
-Decays = Annotated[_Range | Annotated[NotNegatives, Tag("[list]")], _TAGGED]
 
 
 class Tuning(Part):

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from raysweep.kinds.emergence.families import Rates
 from raysweep.kinds.emergence.study import Tuning
-from raysweep.kinds.samplers import tpe_sampler
+from raysweep.kinds.samplers import as_printed, distribution, tpe_sampler
 from raysweep.seeds import derive_seed
-from raysweep.study.spec import LogRange
 
 _NAMES = ("learning_rate", "weight_decay")
 
@@ -55,7 +54,7 @@ def propose_rates(tuning: Tuning, seed: int, outcomes: Sequence[TunedRates]) -> 
     distributions = _distributions(tuning)
     asks = [study.ask(distributions) for _ in range(tuning.generation)]
     return [
-        Rates(*(_rounded(ask.params[name], getattr(tuning, name)) for name in _NAMES))
+        Rates(*(as_printed(ask.params[name], getattr(tuning, name)) for name in _NAMES))
         for ask in asks
     ]
 
@@ -84,16 +83,4 @@ def told(tuning: Tuning, outcomes: Sequence[TunedRates]) -> list[FrozenTrial]:
 
 
 def _distributions(tuning: Tuning) -> dict[str, BaseDistribution]:
-    return {name: _distribution(getattr(tuning, name)) for name in _NAMES}
-
-
-def _distribution(values: LogRange | tuple[float, ...]) -> BaseDistribution:
-    if isinstance(values, LogRange):
-        return FloatDistribution(values.low, values.high, log=True)
-    return CategoricalDistribution(values)
-
-
-def _rounded(value: float, values: LogRange | tuple[float, ...]) -> float:
-    if not isinstance(values, LogRange):
-        return float(value)
-    return min(max(float(f"{value:.6g}"), values.low), values.high)
+    return {name: distribution(getattr(tuning, name)) for name in _NAMES}

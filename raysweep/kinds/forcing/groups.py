@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,15 +12,20 @@ from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.models.architecture import Architecture
 from raysweep.models.named import named_architecture
 from raysweep.study.files import check_files
+from raysweep.study.spec import SETTINGS
 from raysweep.training.inputs import Members, TrainSettings
 from raysweep.trials.trial import Arm, Options, Trial
+
+_OWN = ("learning_rate", "weight_decay")
+"""What members that train together have each for itself."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Trials of a pack whose data have equal sizes, so that they train as one stacked computation.
+    """Trials of a pack that train as one stacked computation: of equal sizes, epochs and fusion.
 
     Attributes:
+        study: with the training of these trials.
         places: where the m trials are in the pack.
         trials: the trials.
         views: the k draws of cells that they learn from.
@@ -27,19 +33,20 @@ class Group:
         shape: of every member.
     """
 
+    study: ForcingStudy
     places: Sequence[int]
     trials: Sequence[Trial]
     views: Sequence[Views]
     dataset: np.ndarray
     shape: Architecture
 
-    def members(self, study: ForcingStudy) -> Members:
+    def members(self) -> Members:
         """The trials in the trainer's terms."""
+        study = self.study
         return Members.of_draws(
             study.seed,
             [(trial.draw, trial.seed) for trial in self.trials],
-            learning_rate=study.training.learning_rate,
-            weight_decay=study.training.weight_decay,
+            **{name: [trained(study, t)[name] for t in self.trials] for name in _OWN},
             clip_norm=study.training.clip_norm,
             strength=[trial.strength for trial in self.trials],
             placebo=[trial.arm is Arm.PLACEBO for trial in self.trials],
@@ -53,9 +60,11 @@ def loaded(study: ForcingStudy, trials: Sequence[Trial]) -> list[Group]:
         check_files(study, cell)
     wanted = ((cell.dataset, dict(cell.parameters), draw) for (_, draw), cell in draws.items())
     views = dict(zip(draws, load_together(wanted), strict=True))
-    places: dict[tuple[int, ...], list[int]] = {}
+    places: dict[tuple[object, ...], list[int]] = {}
     for place, trial in enumerate(trials):
-        places.setdefault(_sizes(views[trial.cell.id, trial.draw]), []).append(place)
+        shared = _shared(study, trial)
+        sizes = _sizes(views[trial.cell.id, trial.draw])
+        places.setdefault((*sizes, *shared.items()), []).append(place)
     return [_group(study, of_group, trials, views) for of_group in places.values()]
 
 
@@ -77,7 +86,21 @@ def _group(
     views, cell = [views_of[draw] for draw in number], trials[0].cell
     inputs = [x.shape[1] for x in views[0].inputs]
     shape = named_architecture(study.model, cell, inputs, views[0].classes)
-    return Group(places, trials, views, np.array(dataset), shape)
+    together = study.model_copy(
+        update={"training": study.training.model_copy(update=_shared(study, trials[0]))}
+    )
+    return Group(together, places, trials, views, np.array(dataset), shape)
+
+
+def trained(study: ForcingStudy, trial: Trial) -> dict[str, Any]:
+    """How a trial is trained, as far as that may be searched: setting -> value."""
+    given = {name: getattr(study.training, name) for name in SETTINGS}
+    return {**given, **dict(trial.training)}
+
+
+def _shared(study: ForcingStudy, trial: Trial) -> dict[str, Any]:
+    """What trials have in common that train together."""
+    return {name: value for name, value in trained(study, trial).items() if name not in _OWN}
 
 
 def train_settings(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from raysweep.data.views import Views
+from raysweep.kinds.forcing.groups import trained
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.forcing.undefined import undefined_words
 from raysweep.models.architecture import Architecture
@@ -62,10 +63,8 @@ def described(
         **forced_by(study, trial),
         "parameters": shape.parameter_count - len(shape.frozen_columns),
         "alignment_layer": str(study.alignment.layer),
-        "learning_rate": study.training.learning_rate,
-        "weight_decay": study.training.weight_decay,
         "batch_size": study.training.batch_size,
-        "epochs": study.training.epochs,
+        **trained(study, trial),
     }
 
 

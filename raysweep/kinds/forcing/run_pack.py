@@ -36,7 +36,7 @@ def run_pack(
     """
     rows: dict[int, Row] = {}
     for group in loaded(study, pack.trials):
-        of_group = _run_group(study, group, device, pack.options, estimated)
+        of_group = _run_group(group, device, pack.options, estimated)
         rows.update(zip(group.places, of_group, strict=True))
     return [rows[place] for place in range(len(pack.trials))]
 
@@ -48,16 +48,15 @@ def train_only(study: ForcingStudy, pack: Pack, device: str = "cpu") -> None:
         InputError: as `run_pack`.
     """
     for group in loaded(study, pack.trials):
-        _trained(study, group, device, pack.options)
+        _trained(group, device, pack.options)
 
 
-def _trained(
-    study: ForcingStudy, group: Group, device: str, options: Options
-) -> tuple[TrainedPack, AlignmentCurve]:
+def _trained(group: Group, device: str, options: Options) -> tuple[TrainedPack, AlignmentCurve]:
+    study = group.study
     curve = AlignmentCurve(study, group.shape, group.views, group.dataset)
     trained = train_pack(
         group.shape,
-        group.members(study),
+        group.members(),
         PackData.of_views(group.views, group.dataset),
         train_settings(study, device, options),
         observe=curve.observe,
@@ -65,11 +64,9 @@ def _trained(
     return trained, curve
 
 
-def _run_group(
-    study: ForcingStudy, group: Group, device: str, options: Options, estimated: bool
-) -> list[Row]:
-    trials, views, dataset = group.trials, group.views, group.dataset
-    trained, curve = _trained(study, group, device, options)
+def _run_group(group: Group, device: str, options: Options, estimated: bool) -> list[Row]:
+    study, trials, views, dataset = group.study, group.trials, group.views, group.dataset
+    trained, curve = _trained(group, device, options)
     with precision(study.training.tf32):
         found = measured(study, trained, views)
     of_dataset = dict(zip(dataset, trials, strict=True))  # one trial of each

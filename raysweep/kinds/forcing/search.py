@@ -94,8 +94,8 @@ def propose(search: Search, seed: int, outcomes: Sequence[Outcome], count: int) 
         sampler=_sampler(search, seed, asked),
     )
     study.add_trials(told(search, outcomes))
-    distributions = _distributions(search)
-    return [_rounded(study.ask(distributions).params, search) for _ in range(count)]
+    drawn_from = distributions(search)
+    return [rounded(study.ask(drawn_from).params, search) for _ in range(count)]
 
 
 def choose(search: Search, outcomes: Sequence[Outcome]) -> dict[str, Proposal]:
@@ -123,11 +123,11 @@ def choose(search: Search, outcomes: Sequence[Outcome]) -> dict[str, Proposal]:
 
 def told(search: Search, outcomes: Sequence[Outcome]) -> list[optuna.trial.FrozenTrial]:
     """The outcomes as Optuna's trials; a failed one has no value."""
-    distributions = _distributions(search)
-    return [_told(outcome, search, distributions) for outcome in outcomes]
+    drawn_from = distributions(search)
+    return [_told(outcome, search, drawn_from) for outcome in outcomes]
 
 
-def _distributions(search: Search) -> dict[str, BaseDistribution]:
+def distributions(search: Search) -> dict[str, BaseDistribution]:
     """What Optuna draws from: the strength, then the options by name."""
     drawn: dict[str, BaseDistribution] = {
         STRENGTH: FloatDistribution(
@@ -149,22 +149,27 @@ def _distribution(searched: OptionRange | tuple[Any, ...]) -> BaseDistribution:
 
 
 def _told(
-    outcome: Outcome, search: Search, distributions: dict[str, BaseDistribution]
+    outcome: Outcome, search: Search, drawn_from: dict[str, BaseDistribution]
 ) -> optuna.trial.FrozenTrial:
-    options = {named("option", name): value for name, value in outcome.proposal.options}
-    params = {STRENGTH: outcome.strength, **options}
+    params = as_drawn(outcome.proposal)
     if outcome.stopped and outcome.reached(*search.criteria):
         [criterion] = search.criteria
         return create_trial(
             state=TrialState.PRUNED,
             params=params,
-            distributions=distributions,
+            distributions=drawn_from,
             intermediate_values={outcome.stopped: getattr(outcome, criterion)},
         )
     if not outcome.defined(*search.criteria):
-        return create_trial(state=TrialState.FAIL, params=params, distributions=distributions)
+        return create_trial(state=TrialState.FAIL, params=params, distributions=drawn_from)
     values = [getattr(outcome, criterion) for criterion in search.criteria]
-    return create_trial(values=values, params=params, distributions=distributions)
+    return create_trial(values=values, params=params, distributions=drawn_from)
+
+
+def as_drawn(proposal: Proposal) -> dict[str, Any]:
+    """A proposal's strength and options as `distributions` names them."""
+    options = {named("option", name): value for name, value in proposal.options}
+    return {STRENGTH: proposal.strength, **options}
 
 
 def _sampler(search: Search, seed: int, asked: int) -> optuna.samplers.BaseSampler:
@@ -219,7 +224,7 @@ def _inside(searched: StrengthRange | OptionRange, share: float) -> Any:
     return _number(round(value) if whole else value, searched)
 
 
-def _rounded(params: Mapping[str, Any], search: Search) -> Proposal:
+def rounded(params: Mapping[str, Any], search: Search) -> Proposal:
     """What Optuna drew, as it is printed."""
     options = []
     for name, searched in sorted(search.options.items()):

@@ -2,16 +2,18 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
-from raysweep.kinds.forcing.plan import ForcingSweep, search_draws, trials_of_cell
+from raysweep.kinds.forcing.cell_search import Phase, phases, proposals_of, search_draws
+from raysweep.kinds.forcing.plan import ForcingSweep, trials_of_cell
 from raysweep.kinds.forcing.run_pack import run_pack, train_only
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.kind import StudySize
 from raysweep.training.timing import clock, epoch_cost
 from raysweep.trials.packing import Pack, pack_trials
-from raysweep.trials.trial import Trial
+from raysweep.trials.trial import Arm, Trial
 
 _PROBE_MEMBERS = 8
 
@@ -57,14 +59,17 @@ def _packs_of_cohort(study: ForcingStudy, cohort: Sequence[Trial]) -> int:
         return sum(_packs_of_cohort(study, [trial]) for trial in cohort)
     limit = study.resources.members_per_pack
     members = sum(len(search_draws(study, t.cell)) for t in cohort) * len(study.search.seeds)
-    packs, asked = 0, 0
-    while asked < study.search.trials:
-        count = min(study.search.generation, study.search.trials - asked)
-        together = count + (asked == 0)
+    packs = 0
+    for phase in phases(study):
+        asked, wanted = 0, proposals_of(study, phase)
         # Searched options differ between proposals, and a pack has one loss.
-        apart = together if study.search.options else 1
-        packs += apart * -(-(together // apart * members) // limit)
-        asked += count
+        options = bool(study.search.options) and phase is not Phase.NONE
+        while asked < wanted:
+            count = min(study.search.generation, wanted - asked)
+            together = count + (phase is Phase.STRENGTH and asked == 0)
+            apart = together if options else 1
+            packs += apart * -(-(together // apart * members) // limit)
+            asked += count
     # None, then forced and placebo for each criterion; proposals of other options pack apart.
     arms = [1 + 2 * len(study.criteria)]
     if study.search.options and len(study.criteria) > 1:
@@ -76,7 +81,10 @@ def _packs_of_cohort(study: ForcingStudy, cohort: Sequence[Trial]) -> int:
 def _seconds_per_member(study: ForcingStudy, planned: tuple[Trial, ...]) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    # Where the training is searched, it comes first, and nothing is forced; epochs are set here.
     forced = [t for t in planned if t.strength > 0]
+    forced = forced or [replace(t, strength=1.0, arm=Arm.FORCED) for t in planned]
+    forced = [replace(t, training=()) for t in forced]
     forced = [t for t in forced if t.options == forced[0].options]
     members = tuple(itertools.islice(itertools.cycle(forced), _PROBE_MEMBERS))
 
@@ -98,7 +106,13 @@ def _seconds_per_member(study: ForcingStudy, planned: tuple[Trial, ...]) -> floa
         per_epoch = epoch_cost(training).per_epoch
     finally:
         torch.set_num_threads(threads)
-    return (whole + per_epoch * (study.training.epochs - 1)) / _PROBE_MEMBERS
+    return (whole + per_epoch * (_epochs(study) - 1)) / _PROBE_MEMBERS
+
+
+def _epochs(study: ForcingStudy) -> float:
+    """Epochs of a trial, on average where they are searched."""
+    searched = study.search.training.epochs if study.search.training is not None else None
+    return study.training.epochs if searched is None else sum(searched) / len(searched)
 
 
 def _with_epochs(study: ForcingStudy, epochs: int) -> ForcingStudy:

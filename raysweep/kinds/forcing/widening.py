@@ -16,7 +16,7 @@ from raysweep.kinds.forcing.search import propose
 from raysweep.kinds.sweep import Earlier
 from raysweep.study.spec import OptionRange, Search, StrengthRange
 from raysweep.trials.storage import Output
-from raysweep.trials.trial import Proposal
+from raysweep.trials.trial import Proposal, Stage
 
 PROPOSED_NAME = ".proposed.json"
 
@@ -49,7 +49,7 @@ def proposals_begun(sweep: ForcingSweep) -> Earlier:
     """
     found = dict(sweep.earlier)
     for cell, plan in sweep.plans.items():
-        searched = [trial for trial in plan.trials if trial.number >= 0]
+        searched = [t for t in plan.trials if t.number >= 0 and t.stage is Stage.SEARCH]
         begun: list[Proposal] = []
         for _, of_generation in groupby(searched, key=lambda trial: trial.generation):
             trials = list(of_generation)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raysweep.kinds.forcing.plan import ForcingSweep, search_draws
+from raysweep.kinds.forcing.cell_search import search_draws
+from raysweep.kinds.forcing.plan import ForcingSweep
 from raysweep.text import counted
 
 if TYPE_CHECKING:

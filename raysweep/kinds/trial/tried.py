@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from raysweep.errors import InputError
-from raysweep.kinds.forcing.plan import search_draws
+from raysweep.kinds.forcing.cell_search import search_draws
 from raysweep.kinds.trial.run import run_trial
 from raysweep.kinds.trial.study import TrialStudy
 from raysweep.runners.attempt import device_for

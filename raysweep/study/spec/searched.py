@@ -14,6 +14,7 @@ from raysweep.study.spec.parts import (
     metric_names,
 )
 from raysweep.trials.columns import column_of, named
+from raysweep.trials.criteria import BEST
 
 
 class SearchedStudy(StudyBase):
@@ -33,8 +34,9 @@ class SearchedStudy(StudyBase):
 
     @property
     def criteria(self) -> tuple[str, ...]:
-        """See `StudyBase.criteria`."""
-        return self.search.criteria
+        """See `StudyBase.criteria`; best against best where the training is searched, too."""
+        own = self.search.training is not None and "performance" in self.search.criteria
+        return (*([BEST] if own else []), *self.search.criteria)
 
     @property
     def loss(self) -> str:
@@ -67,7 +69,9 @@ class SearchedStudy(StudyBase):
         for block in self.blocks():
             searched = len(self.search.draws or block.draws) * len(self.search.seeds)
             confirmed = len(block.draws) * len(self.confirm.seeds)
-            per_cell = searched * (self.search.trials + 1) + confirmed * 3
+            training = self.search.training
+            proposed = 1 + self.search.trials + (training.trials if training is not None else 0)
+            per_cell = searched * proposed + confirmed * 3
             trials += block.cells * per_cell
         return trials
 
