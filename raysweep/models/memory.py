@@ -90,7 +90,7 @@ class PackSize:
         if asked:
             # A loss in torch holds its intermediate results of all members at once.
             matrix = self.aligned * (arena + 10 * widths * columns) + _MATRICES * self.pairwise
-        held = 6 * self.members * self._parameters
+        held = 7 * self.members * self._parameters
         data = self.datasets * (inputs + labels + stacked)
         return data + orders + (held + arena + matrix) * self.itemsize
 
@@ -117,7 +117,7 @@ class PackSize:
         # Of more than two modalities the gradients of one pair are held beside the sums over all.
         sums = 1 if len(shape.inputs) == 2 else 2
         loss = self.aligned * columns * 12 * sums * widths + _MATRICES * self.pairwise
-        held = 8 * self.members * self._parameters
+        held = 9 * self.members * self._parameters
         row = (sum(shape.inputs) + len(shape.inputs)) * self.itemsize + 8
         epoch = self.members * self.rows[0] * row
         return (

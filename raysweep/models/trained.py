@@ -91,12 +91,15 @@ class TrainedPack(MultimodalForward):
     Attributes:
         shape: the members' shape.
         dataset: [m], int64 index of each member's dataset.
-        parameters: [m, P + alignment parameters], the checkpoint of each member; NaN for one that
-            diverged.
+        parameters: [m, P + alignment parameters], the checkpoint of each member by its last head;
+            NaN for one that diverged.
+        own_parameters: the same at which each encoder's own head was best, by which that head is
+            judged; NaN besides.
         status: [m], "ok" or "diverged".
         diverged_step: [m], the first step (from 0) at which a loss, a gradient norm or a
             parameter was not finite; -1 if none.
         best_epoch: [m], the epoch (from 0) that the parameters come from; -1 if diverged.
+        own_best_epoch: [heads - 1, m], the same of the other heads.
         steps: [m], steps taken, of a diverged member up to and with the one that broke.
         unforced_steps: [m], those of them in which nothing was forced: the strength was 0, or the
             alignment loss was undefined or without a gradient on the batch.
@@ -108,14 +111,21 @@ class TrainedPack(MultimodalForward):
             0 at strength 0.
     """
 
+    own_parameters: torch.Tensor
     status: np.ndarray
     diverged_step: np.ndarray
     best_epoch: np.ndarray
+    own_best_epoch: np.ndarray
     steps: np.ndarray
     unforced_steps: np.ndarray
     history: History
     train_seconds: float
     gradient_ratio: np.ndarray
+
+    @property
+    def own(self) -> MultimodalForward:
+        """The members as the heads of single modalities are judged."""
+        return MultimodalForward(self.shape, self.dataset, self.own_parameters)
 
     @property
     def alignment_parameters(self) -> torch.Tensor:

@@ -97,12 +97,12 @@ def population_performance(trained: TrainedPack, views: Sequence[Views]) -> Perf
     for of_size in alike.values():
         members = np.flatnonzero(np.isin(trained.dataset, of_size))
         populations = [views[which].population for which in of_size]
-        own = MultimodalForward(
-            trained.shape,
-            np.searchsorted(of_size, trained.dataset[members]),
-            trained.parameters[members],
+        dataset = np.searchsorted(of_size, trained.dataset[members])
+        fused, own = (
+            MultimodalForward(trained.shape, dataset, parameters[members])
+            for parameters in (trained.parameters, trained.own_parameters)
         )
-        performance = _on_populations(own, [p for p in populations if p is not None])
+        performance = _on_populations(fused, own, [p for p in populations if p is not None])
         for mine, all_members in (
             (performance.accuracy, found.accuracy),
             (performance.loss, found.loss),
@@ -112,23 +112,28 @@ def population_performance(trained: TrainedPack, views: Sequence[Views]) -> Perf
     return found
 
 
-def _on_populations(trained: MultimodalForward, populations: Sequence[Population]) -> Performance:
+def _on_populations(
+    trained: MultimodalForward, own: MultimodalForward, populations: Sequence[Population]
+) -> Performance:
     """`population_performance` of members whose datasets all have inputs that are listed."""
     m = len(trained.dataset)
     modalities = range(len(populations[0].inputs))
-    ran = [_on_inputs(trained, i, np.stack([p.inputs[i] for p in populations])) for i in modalities]
+    inputs = [np.stack([p.inputs[i] for p in populations]) for i in modalities]
+    logits = [_head_logits(own, i, x) for i, x in enumerate(inputs)]
     accuracy = {str(i + 1): np.zeros(m) for i in modalities}
     loss = {str(i + 1): np.zeros(m) for i in modalities}
+    fused: list[np.ndarray] = []
     if any(population.joint is not None for population in populations):
         accuracy["fused"], loss["fused"] = np.full(m, np.nan), np.full(m, np.nan)
+        fused = [_fused_parts(trained, i, x) for i, x in enumerate(inputs)]
     for member, which in enumerate(trained.dataset):
         population = populations[which]
         for i in modalities:
             accuracy[str(i + 1)][member], loss[str(i + 1)][member] = _expected(
-                ran[i][0][member], population.margins[i]
+                logits[i][member], population.margins[i]
             )
         if population.joint is not None:
-            parts = [part[member] for _, part in ran]
+            parts = [part[member] for part in fused]
             accuracy["fused"][member], loss["fused"][member] = _expected_jointly(
                 parts, population.joint
             )
@@ -249,25 +254,31 @@ def alike_where_inputs_are(
     return [layer.gather(2, source.expand_as(layer)) for layer in hidden]
 
 
-def _on_inputs(
-    trained: MultimodalForward, index: int, inputs: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Head logits, and what the modality adds to the fused logits, of inputs [k, p, d].
+def _head_logits(trained: MultimodalForward, index: int, inputs: np.ndarray) -> np.ndarray:
+    """Logits [m, p, c] float64 of a modality's own head, of inputs [k, p, d]."""
+    parts = [
+        trained.forward(index + 1, torch.as_tensor(inputs[:, rows]))[1].mT.double().cpu().numpy()
+        for rows in _chunks(trained, inputs.shape[1])
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def _fused_parts(trained: MultimodalForward, index: int, inputs: np.ndarray) -> np.ndarray:
+    """What the modality adds to the fused logits, [m, p, c] float64, of inputs [k, p, d].
 
     The fused head is linear: its logits of a joint input are one part per modality, added up. The
-    bias belongs to the part of modality 1 (index 0). Both are [m, p, c] float64.
+    bias belongs to the part of modality 1 (index 0).
     """
-    logits, parts = [], []
+    parts = []
     for rows in _chunks(trained, inputs.shape[1]):
-        hidden, head = trained.forward(index + 1, torch.as_tensor(inputs[:, rows]))
+        hidden, _ = trained.forward(index + 1, torch.as_tensor(inputs[:, rows]))
         h = hidden[-1]
         nothing = [h.new_zeros(h.shape[0], width, h.shape[2]) for width in trained.shape.widths]
         part = trained.fused(*nothing[:index], h, *nothing[index + 1 :])
         if index > 0:
             part = part - trained.fused(*nothing)
-        logits.append(head.mT.double().cpu().numpy())
         parts.append(part.mT.double().cpu().numpy())
-    return np.concatenate(logits, axis=1), np.concatenate(parts, axis=1)
+    return np.concatenate(parts, axis=1)
 
 
 def _chunks(trained: MultimodalForward, rows: int) -> list[slice]:
@@ -280,10 +291,11 @@ def _chunks(trained: MultimodalForward, rows: int) -> list[slice]:
 
 
 def _logits(trained: TrainedPack, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
-    ran = [trained.forward(modality, x) for modality, x in enumerate(inputs, start=1)]
-    logits = [of_head for _, of_head in ran]
+    own = trained.own
+    logits = [own.forward(modality, x)[1] for modality, x in enumerate(inputs, start=1)]
     if trained.shape.fused_head is not None:
-        logits.append(trained.fused(*(hidden[-1] for hidden, _ in ran)))
+        ran = [trained.forward(modality, x)[0] for modality, x in enumerate(inputs, start=1)]
+        logits.append(trained.fused(*(hidden[-1] for hidden in ran)))
     return dict(zip(trained.shape.heads, logits, strict=True))
 
 

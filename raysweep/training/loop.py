@@ -1,12 +1,13 @@
 """The loop over epochs that every engine shares: checkpoints, early stopping, divergence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from raysweep.models.trained import History
+from raysweep.training.checkpoints import Checkpoints
 from raysweep.training.engine import PackEngine
 from raysweep.training.inputs import TrainSettings
 from raysweep.training.order import BatchOrder
@@ -17,8 +18,10 @@ class Outcome:
     """What `run_epochs` leaves; the fields are those of `TrainedPack`."""
 
     parameters: torch.Tensor
+    own_parameters: torch.Tensor
     diverged_step: np.ndarray
     best_epoch: np.ndarray
+    own_best_epoch: np.ndarray
     steps: np.ndarray
     unforced_steps: np.ndarray
     history: History
@@ -35,14 +38,16 @@ def run_epochs(
     engine: PackEngine,
     order: BatchOrder,
     settings: TrainSettings,
+    towers: Sequence[slice],
     observe: Observe | None = None,
 ) -> Outcome:
-    """Train to the end, each member by itself: its checkpoint, its stop, its divergence.
+    """Train to the end, each member by itself: its checkpoints, its stop, its divergence.
 
     Args:
         engine: holds the members at their initial parameters.
         order: the members' batch orders.
         settings: epochs, checkpoint, evaluate_every, patience and batch_size count here.
+        towers: the parameters of each encoder with its head.
         observe: called after a look at the validation split with the epoch (from 0), the indices
             of the members still training and their parameters, which it leaves as they are.
     """
@@ -53,10 +58,7 @@ def run_epochs(
     nothing = np.full((m, settings.epochs), np.nan)
     seen = {name: nothing.copy() for name in ("task_loss", "fused_loss", "alignment_loss")}
     performance = {head: nothing.copy() for head in engine.heads}
-    best = torch.full_like(engine.parameters, torch.nan)
-    best_performance = np.full(m, -np.inf)
-    best_epoch = np.full(m, -1)
-    risen_epoch = np.full(m, -1)
+    kept = Checkpoints(engine.parameters, len(engine.heads), towers, settings.checkpoint == "best")
     diverged_step = np.full(m, -1)
     steps, forced = np.zeros(m, dtype=np.int64), np.zeros(m, dtype=np.int64)
     squares = np.zeros((2, m))
@@ -84,36 +86,39 @@ def run_epochs(
             members = packed[alive]
             for head, values in zip(engine.heads, accuracies, strict=True):
                 performance[head][members, epoch] = values[alive]
-            deciding = accuracies[-1]
+            now = engine.parameters[torch.from_numpy(alive)]
             if observe is not None and len(members):
-                observe(epoch, members, engine.parameters[torch.from_numpy(alive)])
-            risen = alive.copy()
-            risen[alive] = deciding[alive] > best_performance[members]
-            best_performance[packed[risen]] = deciding[risen]
-            risen_epoch[packed[risen]] = epoch
-            taken = risen if settings.checkpoint == "best" else alive
-            best[torch.from_numpy(packed[taken])] = engine.parameters[torch.from_numpy(taken)]
-            best_epoch[packed[taken]] = epoch
+                observe(epoch, members, now)
+            kept.look(epoch, members, accuracies[:, alive], now)
             if settings.patience is not None:
-                running[packed[alive & (epoch - risen_epoch[packed] >= settings.patience)]] = False
+                running[members[epoch - kept.risen[members] >= settings.patience]] = False
         held = running[packed]
         if not held.any():
             break
         if _compaction_pays(held, diverged_step[packed] >= 0, engine, settings) and not last:
-            kept = torch.from_numpy(np.flatnonzero(held))
-            engine.keep(kept)
-            order.keep(kept)
+            going_on = torch.from_numpy(np.flatnonzero(held))
+            engine.keep(going_on)
+            order.keep(going_on)
             packed = packed[held]
     diverged = diverged_step >= 0
-    best[torch.from_numpy(diverged)] = torch.nan
-    best_epoch[diverged] = -1
+    kept.lose(diverged)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.sqrt(squares[0] / squares[1])
     ratio[(squares[0] == 0) & (squares[1] == 0)] = 0.0
     history = History(**seen, performance=performance)
     # A member that diverged may have been taken on to the end of the epoch.
     unforced = steps - np.minimum(forced, steps)
-    return Outcome(best, diverged_step, best_epoch, steps, unforced, history, ratio)
+    return Outcome(
+        kept.parameters,
+        kept.own,
+        diverged_step,
+        kept.epoch[-1],
+        kept.epoch[:-1],
+        steps,
+        unforced,
+        history,
+        ratio,
+    )
 
 
 def _compaction_pays(

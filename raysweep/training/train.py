@@ -78,7 +78,7 @@ def train_pack(
     order = BatchOrder(members.order_seed, np.shape(data.y_train)[1])
     with torch.no_grad(), precision(settings.tf32):
         engine = make_engine(shape, members, data, settings, loss, parameters)
-        outcome = run_epochs(engine, order, settings, observe)
+        outcome = run_epochs(engine, order, settings, shape.spans(0), observe)
     return TrainedPack(
         shape=shape,
         dataset=np.asarray(data.dataset, dtype=np.int64),

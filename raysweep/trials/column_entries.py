@@ -265,7 +265,13 @@ COLUMNS: tuple[Column, ...] = (
     ),
     *columns(
         Role.COURSE,
-        ("best_epoch", "int64", "", "epoch of the checkpoint that was measured, from 1"),
+        (
+            "best_epoch",
+            "int64",
+            "",
+            "epoch of the checkpoint that was measured, from 1: the best of the fused head on "
+            "validation",
+        ),
     ),
     *columns(
         Role.SETTING,
@@ -273,7 +279,12 @@ COLUMNS: tuple[Column, ...] = (
     ),
     *columns(
         Role.COURSE,
-        ("best_epoch_<1|2>", "int64", "", "emergence: checkpoint of one modality's encoder"),
+        (
+            "best_epoch_<1|2|3|4>",
+            "int64",
+            "",
+            "the same of one modality's own head, at which its accuracy and loss are read",
+        ),
         ("trained_epochs", "int64", "", "trial: epochs that it logged"),
         (
             "stopped_after",

@@ -50,7 +50,7 @@ def pack(loss, cells, members, train, batch, encoder="mlp"):
 
 def train(study, group):
     train_pack(
-        group.shape, group.members(study),
+        group.shape, group.members(),
         PackData.of_views(group.views, group.dataset), train_settings(study),
     )
 

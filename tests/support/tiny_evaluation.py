@@ -28,14 +28,17 @@ def pack_of(
     if diverged is not None:
         parameters[diverged] = np.nan
         status[diverged] = "diverged"
+    checkpoint = torch.from_numpy(parameters).to(getattr(torch, dtype))
     return TrainedPack(
         shape=shape,
         dataset=DATASET,
-        parameters=torch.from_numpy(parameters).to(getattr(torch, dtype)),
+        parameters=checkpoint,
+        own_parameters=checkpoint,
         status=status,
         diverged_step=np.full(MEMBERS, -1),
         unforced_steps=np.zeros(MEMBERS, dtype=np.int64),
         best_epoch=np.zeros(MEMBERS, dtype=int),
+        own_best_epoch=np.zeros((len(shape.heads) - 1, MEMBERS), dtype=int),
         steps=np.ones(MEMBERS, dtype=int),
         history=History(*np.zeros((3, MEMBERS, 1)), {}),
         train_seconds=0.0,

@@ -213,7 +213,7 @@ def test_a_pack_that_fills_the_gpu_is_halved(study_of: StudyFactory) -> None:
         sizes.append(len(piece.trials))
         [group] = loaded(study, piece.trials)
         data = PackData.of_views(group.views, group.dataset)
-        train_pack(group.shape, group.members(study), data, train_settings(study, device))
+        train_pack(group.shape, group.members(), data, train_settings(study, device))
         return [{"seed": trial.seed} for trial in piece.trials]
 
     torch.cuda.reset_peak_memory_stats()

@@ -74,6 +74,10 @@ def outcome(trained: TrainedPack, i: int, members: int) -> Values:
     return {
         **ended(Status(str(trained.status[i])), int(trained.diverged_step[i])),
         "best_epoch": int(trained.best_epoch[i]) + 1,
+        **{
+            named("best_epoch", head): int(epochs[i]) + 1
+            for head, epochs in zip(trained.shape.heads, trained.own_best_epoch, strict=False)
+        },
         "steps": int(trained.steps[i]),
         "unforced_steps": int(trained.unforced_steps[i]),
         "gradient_ratio": ratio if np.isfinite(ratio) else None,
