@@ -15,7 +15,7 @@ from raysweep_analysis.figures.style import signed
 from raysweep_analysis.figures.words import value_words
 from raysweep_analysis.load import axes_of
 from raysweep_analysis.resplits import SPLIT, basis
-from raysweep_analysis.verdicts import PENDING
+from raysweep_analysis.verdicts import PENDING, UNTUNED
 
 _NAMED = 6
 # boundaries that are worth a sentence each
@@ -323,6 +323,13 @@ def _limits(effects: pd.DataFrame) -> Iterator[str]:
         )
     if len(tested) and tested["reason"].str.contains("no placebo arm", regex=False).all():
         yield "There is no placebo arm: effects may be plain regularisation."
+    untuned = tested[tested["reason"].str.contains(UNTUNED, regex=False)]
+    if len(untuned):
+        where = "" if len(untuned) == len(tested) else f" in {_named(untuned['label'])}"
+        yield (
+            f"The rates of the baseline were not tuned{where}: better rates alone may give what "
+            "forcing gives, or more (search.training)."
+        )
 
 
 def _effects(rows: pd.DataFrame, factor: float, unit: str) -> str:

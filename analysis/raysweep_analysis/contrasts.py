@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from raysweep.errors import InputError
 from raysweep.trials.columns import PERFORMANCE, column_of
-from raysweep.trials.criteria import BOTH, CRITERIA
+from raysweep.trials.criteria import BEST, BOTH, CRITERIA
 from raysweep_analysis.inference import (
     detectable_effect,
     hedges_dz,
@@ -155,7 +155,8 @@ def _criteria(forced: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     both = trials.loc[trials["objective"].astype(str) == BOTH, PLACE].drop_duplicates()
     both = both.merge(found.loc[found["chosen_by"].isin(CRITERIA), PLACE].drop_duplicates())
     wanted = both.merge(pd.DataFrame({"chosen_by": CRITERIA}), how="cross")
-    return pd.concat([wanted, found]).drop_duplicates()
+    best = found[found["chosen_by"] == BEST]
+    return pd.concat([best, wanted, found]).drop_duplicates()
 
 
 def _is_number(value: object) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from raysweep.folder.causes import FAILED, LIMITS, WAITING, cause, columns, limits
 from raysweep.trials.columns import MEASURED_SPLITS, column_of, named
 from raysweep.trials.outcomes import amount
+from raysweep.trials.trial import Arm
 from raysweep_analysis.pairs import GROUP, PLACE
 from raysweep_analysis.resplits import SPLIT
 
@@ -17,6 +18,7 @@ FOUND = ("helps", "hurts", "equivalent")
 PENDING = ("no confirm stage", "no forced runs in the confirm stage", "no runs", WAITING, FAILED)
 """How reasons begin that runs still to come may take away."""
 VERDICTS = (*FOUND, "inconclusive", "untested")
+UNTUNED = "the rates of the baseline were not tuned"
 
 
 def verdicts(
@@ -53,19 +55,33 @@ def reasons(effects: pd.DataFrame, trials: pd.DataFrame, rows: pd.DataFrame) -> 
         rows: its confirm rows, as from `confirm_rows`.
     """
     arms = rows.groupby([*GROUP, "arm"]).size().unstack("arm", fill_value=0)
-    arms = arms.reindex(columns=["none", "forced", "placebo"], fill_value=0).reset_index()
-    counts = effects[GROUP].merge(arms, on=GROUP, how="left").fillna({"none": 0, "forced": 0})
+    arms = arms.reindex(columns=list(Arm), fill_value=0).reset_index()
+    counts = (
+        effects[GROUP]
+        .merge(arms, on=GROUP, how="left")
+        .fillna({"none": 0, "forced": 0, "placebo": 0})
+    )
     ever = trials.assign(forced=trials["arm"].astype(str) == "forced").groupby(PLACE)["forced"]
     ever_forced = effects[PLACE].merge(ever.any().reset_index(), on=PLACE, how="left")["forced"]
     told = causes_of(effects, trials)
-    return [
-        "; ".join(
-            _of_row(row, int(c["none"]), int(c["forced"]), c["placebo"] > 0, bool(ever_here), of)
-        )
-        for row, c, ever_here, of in zip(
-            effects.to_dict("records"), counts.to_dict("records"), ever_forced, told, strict=True
-        )
-    ]
+    tuned = _tuned(trials)
+    found = []
+    for row, arms_of, ever_here, of in zip(
+        effects.to_dict("records"), counts.to_dict("records"), ever_forced, told, strict=True
+    ):
+        none, forced, placebo = (int(arms_of[arm]) for arm in Arm)
+        said = _of_row(row, none, forced, placebo > 0, bool(ever_here), of)
+        if row["n"] and (row["study"], row["cell"]) not in tuned:
+            said.append(UNTUNED)
+        found.append("; ".join(said))
+    return found
+
+
+def _tuned(trials: pd.DataFrame) -> set[tuple[object, object]]:
+    """Study and cell of those whose arm none was trained as a search found best."""
+    searched = (trials["stage"].astype(str) == "tune") & (trials["arm"].astype(str) == "none")
+    places = trials.loc[searched, PLACE].drop_duplicates()
+    return set(places.itertuples(index=False, name=None))
 
 
 def causes_of(effects: pd.DataFrame, trials: pd.DataFrame) -> list[list[str]]:

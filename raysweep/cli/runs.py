@@ -195,6 +195,7 @@ def plan(
             f"{counted(count, 'worker')} like this machine's cores,\n"
             "                  and about half a minute to start"
         )
+    lines += [f"doubt             {doubt}" for doubt in size.doubts]
     stdout.print("\n".join(lines), highlight=False)
 
 

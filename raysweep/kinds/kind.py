@@ -55,6 +55,7 @@ class StudySize:
         encoders: models to train: one a modality and trial; those that trials share once; 0 where
             the user's own code trains.
         seconds: estimated time of one worker, s; None if it was not measured.
+        doubts: what may be wrong with the plan, a line each.
     """
 
     cells: int
@@ -62,6 +63,7 @@ class StudySize:
     packs: int
     encoders: int
     seconds: float | None
+    doubts: tuple[str, ...] = ()
 
 
 class Kind(ABC, Generic[S, W]):

@@ -28,6 +28,7 @@ OTHER_FIELDS = {
     "chosen_by": ("alignment", False),
     "options": ((("temperature", 0.1),), True),
     "epochs": (5, True),
+    "training": ((("epochs", 3),), True),
 }
 
 # Every part of a study, and whether a trial's numbers depend on it other than through the trial.
@@ -120,7 +121,11 @@ def test_a_key_is_the_name_of_the_content(options: Options, strength: float, sta
     for arm, science in itertools.product(Arm, ("science", "s\u2028\\")):
         trial = Trial(cell, 10**6, 2**31, strength, arm, stage, science, options=options)
         content = [science, cell.id, trial.draw, trial.seed, float(strength).hex(), arm, stage]
-        assert trial.key == content_key([*content, *([dict(options)] if options else [])])
+        content += [dict(options)] if options else []
+        assert trial.key == content_key(content)
+        trained = dataclasses.replace(trial, training=options)
+        content += ["training", dict(options)] if options else []
+        assert trained.key == content_key(content)
 
 
 def test_draws_that_a_cell_also_has_do_not_matter() -> None:

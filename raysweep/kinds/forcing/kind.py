@@ -234,6 +234,12 @@ class Forcing(Searching[ForcingStudy]):
         """See `Kind.prepare`."""
         import raysweep.kinds.forcing.run_pack  # noqa: F401
 
+    def remarks(self, sweep: "ForcingSweep") -> list[str]:
+        """Few steps, checkpoints at the end, and what was best at the end of its range."""
+        from raysweep.kinds.forcing.remarks import remarks
+
+        return list(remarks(sweep))
+
     def run_pack(self, study: ForcingStudy, pack: "Pack", device: str) -> "list[Row]":
         """See `Kind.run_pack`."""
         from raysweep.kinds.forcing.run_pack import run_pack

@@ -8,6 +8,7 @@ import torch
 
 from raysweep.kinds.forcing.cell_search import Phase, phases, proposals_of, search_draws
 from raysweep.kinds.forcing.plan import ForcingSweep, trials_of_cell
+from raysweep.kinds.forcing.remarks import steps_planned
 from raysweep.kinds.forcing.run_pack import run_pack, train_only
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.kind import StudySize
@@ -47,7 +48,9 @@ def forcing_size(study: ForcingStudy, measure_time: bool = True) -> StudySize:
         _packs_of_cohort(study, [sweep.plans[cell.id].trials[0] for cell in cohort])
         for cohort in sweep.cohorts
     )
-    return StudySize(len(sweep.cells), trials, packs, encoders, seconds)
+    doubt = steps_planned(study)
+    doubts = (doubt,) if doubt else ()
+    return StudySize(len(sweep.cells), trials, packs, encoders, seconds, doubts)
 
 
 def _packs_of_cohort(study: ForcingStudy, cohort: Sequence[Trial]) -> int:
