@@ -26,9 +26,11 @@ from raysweep.advice.tuning import STRENGTHS, Tried, try_losses, tune_baseline
 from raysweep.errors import InputError
 from raysweep.folder.conclusion import conclude
 from raysweep.folder.run_folder import RunFolder
+from raysweep.kinds.forcing.cell_search import phases, proposals_of
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.runners.study_run import Listener, Manner, Stopped, run_study
 from raysweep.study.cells import expand
+from raysweep.study.spec import TrainingSearch
 from raysweep.study.spec.fields import CONFIRM_SEEDS_FROM
 from raysweep.text import counted
 
@@ -44,7 +46,10 @@ _MOST_SEEDS = 64
 _MOST_SEEDS_OF_SPLIT = 8
 """Seeds only steady what a split says; splits are what is counted."""
 _LEAST_SEEDS = 3
-_ARMS = 5  # none, and forced and placebo at either end of the search
+_ARMS = 7  # none; forced and placebo at either end of the search, and best against best
+_FASTER = 3.0
+"""So many times slower and faster than best for none, rates are tried again with forcing."""
+_OWN_TRIALS = 4
 _OVERHEAD = 2.5  # measuring, writing and other processes, beside training
 _CONCLUDING_S = 8.0
 _SHARE_OF_INFORMATION = 0.15
@@ -112,7 +117,6 @@ def advise(
     conclusion = _run(study, folder, manner, listener, budget.left - _CONCLUDING_S)
     evidence = Evidence(
         looked=looked,
-        rates=_best(tuned.rates),
         losses=tuned.losses,
         information=tuned.information,
         regime=_regime(looked),
@@ -159,7 +163,14 @@ def _at(study: ForcingStudy, best: Tried) -> ForcingStudy:
 def _study(looked: Looked, plain: ForcingStudy, tuned: Tuned) -> ForcingStudy:
     study = _at(plain, _best(tuned.rates))
     loss = {"loss": _best(tuned.losses).loss, "options": {}}
-    search = {"trials": 8, "seeds": (0,)}
+    rate = study.training.learning_rate
+    own = TrainingSearch(
+        learning_rate=tuple(float(f"{r:.6g}") for r in (rate / _FASTER, rate, rate * _FASTER)),
+        weight_decay=(study.training.weight_decay,),
+        fusion=(study.training.fusion,),
+        trials=_OWN_TRIALS,
+    )
+    search: dict[str, object] = {"trials": 8, "seeds": (0,), "training": own}
     if looked.seen.resplit:
         search["draws"] = _search_draws(looked)
     return study.model_copy(
@@ -179,7 +190,8 @@ def _sized(
     looked: Looked, study: ForcingStudy, tuned: Tuned, seconds: float, workers: int
 ) -> tuple[ForcingStudy, Tuned]:
     """The study as large as fits into the time, and never smaller than it was."""
-    spent = len(_search_draws(looked)) * (1 + study.search.trials) * tuned.member_seconds
+    tried = sum(proposals_of(study, phase) for phase in phases(study))
+    spent = len(_search_draws(looked)) * (1 + tried) * tuned.member_seconds
     left = seconds - (0.0 if tuned.draws else spent * _OVERHEAD / workers)
     fits = max(0, int(left * workers / _seconds_per_draw(tuned))) + tuned.draws * tuned.seeds
     if looked.seen.resplit:

@@ -13,6 +13,7 @@ from raysweep.advice.tuning import Tried
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.text import counted
 from raysweep.trials.columns import named
+from raysweep.trials.criteria import BEST
 from raysweep.trials.outcomes import amount, digits_of, outcome_words, scale_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ class Evidence:
 
     Attributes:
         looked: the data.
-        rates: the best way of training without forcing.
         losses: what was tried with forcing.
         information: parts of the label's information by name; empty where not estimated.
         regime: where a linear theory places the data, if it can.
@@ -40,7 +40,6 @@ class Evidence:
     """
 
     looked: Looked
-    rates: Tried
     losses: tuple[Tried, ...]
     information: dict[str, Part]
     regime: Regime | None
@@ -75,12 +74,13 @@ class Advice:
             str(row["chosen_by"]): {str(k): v for k, v in row.items()}
             for row in effects.to_dict("records")
         }
-        row = rows.get(_PERFORMANCE)
+        row = rows.get(BEST)
         verdict = "untested" if row is None else str(row["verdict"])
         decision = _OF_VERDICT.get(verdict, "not known")
         said = [_first(row, decision, study)]
         if row is not None and verdict != "untested":
             said += _tested(row, evidence)
+            said += _same_rates(row, rows.get(_PERFORMANCE))
             said += _beside(row, rows.get(_ALIGNMENT))
         said += _baseline(conclusion.findings.trials, evidence)
         if decision == "not known" and row is not None:
@@ -136,6 +136,16 @@ def _tested(row: dict[str, Any], evidence: Evidence) -> Iterator[str]:
     yield f"Tested on {what}, {train} rows to train and {test} to test; the interval is of 95 %."
 
 
+def _same_rates(row: dict[str, Any], same: dict[str, Any] | None) -> Iterator[str]:
+    """What the loss does where both arms are trained alike."""
+    if same is None or same["verdict"] == "untested" or same["strength"] == row["strength"]:
+        return
+    yield (
+        f"Each arm trains as suits it. At the rates that are best without forcing, strength "
+        f"{same['strength']:.3g} changes {_effect(same)}; {same['verdict']}."
+    )
+
+
 def _beside(row: dict[str, Any], aligned: dict[str, Any] | None) -> Iterator[str]:
     if row["verdict_vs_placebo"]:
         names = ("effect_vs_placebo", "placebo_ci_low", "placebo_ci_high")
@@ -152,17 +162,17 @@ def _beside(row: dict[str, Any], aligned: dict[str, Any] | None) -> Iterator[str
 
 
 def _baseline(trials: "pd.DataFrame", evidence: Evidence) -> Iterator[str]:
-    rates = evidence.rates
-    yield (
-        f"Both arms train at learning rate {rates.learning_rate:g}, weight decay "
-        f"{rates.weight_decay:g} with the {rates.fusion} head: best without forcing of all that "
-        "were tried, on the validation rows."
-    )
     none = trials[
         (trials["stage"].astype(str) == "confirm") & (trials["arm"].astype(str) == "none")
     ]
     if none.empty:
         return
+    rates = none.iloc[0]
+    yield (
+        f"The model without forcing trains at learning rate {rates['learning_rate']:g}, weight "
+        f"decay {rates['weight_decay']:g} with the {rates['fusion']} head: best without forcing of "
+        "all that were tried, on the validation rows."
+    )
     modalities = len(evidence.looked.seen.modalities)
     alone = [
         f"modality {k} alone {100 * none[named('performance', k, 'test')].mean():.1f} %"
@@ -189,7 +199,7 @@ def _surer(row: dict[str, Any], conclusion: "Conclusion", evidence: Evidence) ->
     needs = conclusion.findings.needs
     if not len(needs):
         return
-    here = needs[(needs["cell"] == row["cell"]) & (needs["chosen_by"] == _PERFORMANCE)]
+    here = needs[(needs["cell"] == row["cell"]) & (needs["chosen_by"] == BEST)]
     if here.empty or not math.isfinite(float(here["n_more"].iloc[0])):
         return
     more = int(here["n_more"].iloc[0])

@@ -58,10 +58,14 @@ def test_it_answers_in_words_with_evidence(advised):
     advice, _ = advised
     assert advice.decision in DECISIONS
     said = "\n".join(advice.sentences)
-    for words in ("Both arms train at learning rate", "modality 1 alone", "commonest class"):
+    for words in (
+        "The model without forcing trains at learning rate",
+        "modality 1 alone",
+        "commonest class",
+    ):
         assert words in said
     assert Path(advice.report).is_file()
-    assert len(advice.effects) == 2
+    assert set(advice.effects["chosen_by"]) == {"best", "performance", "alignment"}
 
 
 def test_search_and_test_never_share_a_seed_or_what_was_tried(advised):
@@ -73,7 +77,10 @@ def test_search_and_test_never_share_a_seed_or_what_was_tried(advised):
     assert not stages["search"] & stages["confirm"]
     kept = json.loads(folder.output.read("advice.json"))
     best = max((one for one in kept["rates"]), key=lambda one: one["performance"] or 0)
-    assert set(trials["learning_rate"]) == {best["learning_rate"]}
+    around = [best["learning_rate"] * factor for factor in (1 / 3, 1, 3)]
+    assert all(np.isclose(rate, around, rtol=1e-5).any() for rate in trials["learning_rate"])
+    none = trials[(trials["stage"] == "confirm") & (trials["arm"] == "none")]
+    assert none["learning_rate"].nunique() == 1
 
 
 def test_more_budget_goes_on_and_keeps_every_result(advised, data, monkeypatch):
@@ -84,10 +91,10 @@ def test_more_budget_goes_on_and_keeps_every_result(advised, data, monkeypatch):
     given = [str(data), "--budget", f"{BUDGET}s", "--runner", "local"]
     shown = CliRunner().invoke(app, ["advise", *given, "--out", folder.output.location])
     assert shown.exit_code == 0, shown.exception
-    assert "Both arms train at" in shown.stdout
+    assert "The model without forcing trains at" in shown.stdout
     assert "trying" not in shown.output
     after = load_trials(folder.output.location)
-    keys = ["stage", "arm", "draw", "seed", "strength"]
+    keys = ["stage", "arm", "draw", "seed", "strength", "learning_rate"]
     kept = before.merge(after, on=keys, suffixes=("", "_after"))
     assert len(kept) == len(before) < len(after)
     assert (kept["performance_fused_test"] == kept["performance_fused_test_after"]).all()
