@@ -125,7 +125,7 @@ def _rbf_aligned(
 
 
 def _u_centred_products(features: Tensor) -> Tensor:
-    """The linear kernel of [n, d], U-centred and of unit norm, whatever the scale of single rows."""
+    """The linear kernel of [n, d], U-centred and of unit norm, whatever the scale of its rows."""
     products, largest = hollow_products(features)
     return unit_norm(u_centred_kernel(products), torch.linalg.vector_norm(largest))
 
