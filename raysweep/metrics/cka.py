@@ -85,8 +85,8 @@ def unbiased_cka(
     lost = torch.isnan(scores).any(dim=3).any(dim=2).any(dim=0)
     for member in torch.nonzero(lost)[:, 0].tolist():
         part = slice(member, member + 1)
-        whole = [[layer[part] for layer in side] for side in (xs, ys)]
-        scores[:, part] = _of_kernels(*whole, orders, _u_centred_products)
+        left, right = ([layer[part] for layer in side] for side in (xs, ys))
+        scores[:, part] = _of_kernels(left, right, orders, _u_centred_products)
     return scores
 
 
