@@ -141,9 +141,9 @@ def test_what_a_part_of_the_runs_lacks_is_said():
     ):
         assert said in row["reason"]
     assert "undefined" not in " ".join(effects["reason"].iloc[1:])
-    assert f"In simulated U=0 alignment undefined in 2 of 12 forced trials: {constant}." in " ".join(
-        answer(effects, power(trials), pd.DataFrame(), pd.DataFrame(), 0.005, 0.05).lines()
-    )
+    lines = answer(effects, power(trials), pd.DataFrame(), pd.DataFrame(), 0.005, 0.05).lines()
+    said = f"In simulated U=0 alignment undefined in 2 of 12 forced trials: {constant}."
+    assert said in " ".join(lines)
 
 
 def without(trials: pd.DataFrame, arm: str) -> pd.DataFrame:
