@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from raysweep.folder.causes import LIMITS
+from raysweep.folder.causes import LIMITS, UNDEFINED
 from raysweep.trials.criteria import BEST
 from raysweep.trials.outcomes import amount, digits_of, outcome_words, scale_of
 from raysweep_analysis.contrasts import cell_columns
@@ -15,7 +15,7 @@ from raysweep_analysis.figures.style import signed
 from raysweep_analysis.figures.words import value_words
 from raysweep_analysis.load import axes_of
 from raysweep_analysis.resplits import SPLIT, basis
-from raysweep_analysis.verdicts import PENDING, UNTUNED
+from raysweep_analysis.verdicts import PENDING, UNTUNED, lost_runs
 
 _NAMED = 6
 # boundaries that are worth a sentence each
@@ -154,7 +154,8 @@ def _of_criterion(group: pd.DataFrame, needs: pd.DataFrame, margin: float) -> It
         yield f"It is not known in {_share(len(unknown), total)}: {_named(unknown['label'])}."
         yield from _more(unknown, needs)
     flat = group[(group["n"] >= 2) & (group["alignment"] != "") & ~(group["alignment_ci_low"] > 0)]
-    flat = flat[~flat["reason"].str.contains(LIMITS[1], regex=False)]
+    unmeasured = flat["alignment_ci_low"].isna()
+    flat = flat[~(unmeasured & flat["reason"].str.contains(UNDEFINED, regex=False))]
     if len(flat):
         yield (
             f"Forcing is not shown to have raised the alignment in {_named(flat['label'])}: "
@@ -318,8 +319,8 @@ def _limits(effects: pd.DataFrame) -> Iterator[str]:
     if len(lost):
         yield (
             f"{int(lost['n_dropped'].sum())} pairs of runs are missing from the tests "
-            f"({int(lost['n_diverged'].sum())} runs diverged, "
-            f"{int(lost['n_failed'].sum())} failed): {_named(lost['label'])}."
+            f"({lost_runs(lost[['n_diverged', 'n_failed', 'n_unforced']].sum().to_dict())}): "
+            f"{_named(lost['label'])}."
         )
     if len(tested) and tested["reason"].str.contains("no placebo arm", regex=False).all():
         yield "There is no placebo arm: effects may be plain regularisation."

@@ -66,7 +66,7 @@ def forcing_effects(
         - `strength` (median over forced rows), `options` (of the loss, those that were searched),
           `n` (units), `unit`, `n_pairs`, `n_draws`,
           `n_dropped` (planned pairs without two usable runs), `n_diverged`, `n_failed` (confirm
-          runs);
+          runs), `n_unforced` (runs of arm forced in which nothing was);
         - `performance_none performance_forced`: means over the pairs, in the outcome's unit: of
           accuracy and regret a share (0.01 is a point), of losses nats;
         - in the same unit `effect` = forced - none, `ci_low ci_high` (1 - alpha, not adjusted),
@@ -120,10 +120,12 @@ def forcing_effects(
     table["options"] = groups[GROUP].merge(options, on=GROUP, how="left")["options"].fillna("")
     table = table.join(_contrast(pairs, groups, alpha, margin, unit, performance))
     lost = pairs.assign(lost=pairs["d"].isna())
+    idle = forced[forced["unforced"] & (forced["status"] == "ok")]
     for column, source, name, how in (
         ("n_dropped", lost, "lost", "sum"),
         ("n_diverged", rows[rows["status"] == "diverged"], "status", "size"),
         ("n_failed", rows[rows["status"] == "failed"], "status", "size"),
+        ("n_unforced", idle, "status", "size"),
     ):
         table[column] = _by_group(groups, source, name, how).fillna(0).astype(int)
     complete = pairs[pairs["d"].notna()]
@@ -178,6 +180,7 @@ _RESULTS = (
         "n_dropped",
         "n_diverged",
         "n_failed",
+        "n_unforced",
     ),
     *("performance_none", "performance_forced", "effect", "ci_low", "ci_high", "sd"),
     *("p_value", "p_adjusted", "p_signflip", "d_z", "p_equivalence", "within_margin"),

@@ -55,13 +55,14 @@ def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame
             something was forced in it if it was to be.
 
     Returns:
-        Columns `study cell chosen_by draw seed arm status strength options tested` (as
-        `tested_share`) and the outcomes.
+        Columns `study cell chosen_by draw seed arm status unforced` (as `forced_nothing`)
+        `strength options tested` (as `tested_share`) and the outcomes.
 
     Raises:
         InputError: two rows of one arm in the same place.
     """
-    usable = (trials["status"].astype(str) == "ok") & ~forced_nothing(trials)
+    idle = forced_nothing(trials)
+    usable = (trials["status"].astype(str) == "ok") & ~idle
     chosen = trials["chosen_by"] if "chosen_by" in trials else pd.Series("", index=trials.index)
     rows = pd.DataFrame(
         {
@@ -70,6 +71,7 @@ def confirm_rows(trials: pd.DataFrame, outcomes: dict[str, str]) -> pd.DataFrame
             "chosen_by": chosen.astype("object").where(chosen.notna(), "").astype(str),
             "arm": trials["arm"].astype(str),
             "status": trials["status"].astype(str),
+            "unforced": idle,
             "tested": tested_share(trials),
             **{new: values_of(trials, column).where(usable) for new, column in outcomes.items()},
         }

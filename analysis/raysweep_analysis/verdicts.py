@@ -1,17 +1,19 @@
 """Turn tests into one of four words, and say what limits the answer."""
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from raysweep.folder.causes import FAILED, LIMITS, WAITING, cause, columns, limits
+from raysweep.folder.causes import FAILED, UNDEFINED, WAITING, cause, columns, limits
+from raysweep.text import counted
 from raysweep.trials.columns import MEASURED_SPLITS, column_of, named
 from raysweep.trials.outcomes import amount
 from raysweep.trials.trial import Arm
-from raysweep_analysis.pairs import GROUP, PLACE
+from raysweep_analysis.pairs import GROUP, PLACE, forced_nothing
 from raysweep_analysis.resplits import SPLIT
 
 FOUND = ("helps", "hurts", "equivalent")
@@ -49,7 +51,7 @@ def reasons(effects: pd.DataFrame, trials: pd.DataFrame, rows: pd.DataFrame) -> 
 
     Args:
         effects: rows with `study cell chosen_by performance n n_pairs n_draws n_dropped n_diverged
-            n_failed unit verdict smallest_detectable_effect p_vs_placebo alignment
+            n_failed n_unforced unit verdict smallest_detectable_effect p_vs_placebo alignment
             alignment_ci_low`.
         trials: the trial table that they came from.
         rows: its confirm rows, as from `confirm_rows`.
@@ -89,11 +91,16 @@ def causes_of(effects: pd.DataFrame, trials: pd.DataFrame) -> list[list[str]]:
     metric = ""
     if len(effects):
         metric = column_of(str(effects["alignment"].iloc[0])).metric
-    lacking = [row for row in effects.to_dict("records") if _lacks(row)]
+    partly = _with_faults(trials, metric)
+
+    def lacks(row: dict[Any, Any]) -> bool:
+        return _lacks(row) or (row["study"], row["cell"]) in partly
+
+    lacking = [row for row in effects.to_dict("records") if lacks(row)]
     there = _facts(trials, {(row["study"], row["cell"]) for row in lacking}, metric)
     found: list[list[str]] = []
     for row in effects.to_dict("records"):
-        if not _lacks(row):
+        if not lacks(row):
             found.append([])
             continue
         here = there[row["study"], row["cell"]]
@@ -114,6 +121,24 @@ def _without(trials: list[dict[str, object]], outcome: str) -> str:
     parts = [part for words in told if isinstance(words, str) for part in words.split("; ")]
     said = [part for part in dict.fromkeys(parts) if part.startswith(f"{column.family}: ")]
     return f"the outcome is empty in its runs: {'; '.join(said)}" if said else ""
+
+
+def lost_runs(counts: Mapping[Any, Any]) -> str:
+    """How the runs that are missing from a test were lost."""
+    said = f"{counted(int(counts['n_diverged']), 'run')} diverged, {int(counts['n_failed'])} failed"
+    idle = int(counts["n_unforced"])
+    return f"{said}, in {idle} nothing was forced" if idle else said
+
+
+def _with_faults(trials: pd.DataFrame, metric: str) -> set[tuple[Any, Any]]:
+    """Study and cell of confirmed runs that broke, forced nothing, or lack their alignment."""
+    words = named("undefined", "test")
+    lost = trials["status"].astype(str) != "ok"
+    lost |= forced_nothing(trials)
+    if metric and words in trials:
+        lost |= trials[words].fillna("").astype(str) != ""
+    found = trials.loc[lost & (trials["stage"].astype(str) == "confirm"), PLACE]
+    return set(found.drop_duplicates().itertuples(index=False, name=None))
 
 
 def _lacks(row: dict[Any, Any]) -> bool:
@@ -164,14 +189,14 @@ def _of_row(
     if row["n_dropped"]:
         said.append(
             f"{row['n_dropped']} of {row['n_dropped'] + row['n_pairs']} pairs "
-            f"are missing ({row['n_diverged']} runs diverged, {row['n_failed']} failed)"
+            f"are missing ({lost_runs(row)})"
         )
     if 2 <= n_draws < 5 and row["unit"] != "seed":
         what = "splits" if row["unit"] == SPLIT else "dataset draws"
         said.append(f"{n_draws} {what} are few: plan 5 or more")
     if not placebo:
         said.append("no placebo arm: the effect may be plain regularisation")
-    unknown = any(part.startswith(LIMITS[1]) for part in told)
+    unknown = np.isnan(row["alignment_ci_low"]) and any(p.startswith(UNDEFINED) for p in told)
     if n >= 2 and row["alignment"] and not row["alignment_ci_low"] > 0 and not unknown:
         said.append("forcing is not shown to have raised the alignment")
     return said + told

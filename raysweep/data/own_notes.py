@@ -6,7 +6,7 @@ from raysweep.data.registry import find_dataset, load
 from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.study.cells import Cell, expand
-from raysweep.study.files import check_files
+from raysweep.study.files import check_digests
 from raysweep.study.spec import StudyBase
 from raysweep.text import counted, visible
 
@@ -55,7 +55,7 @@ def _views(study: StudyBase) -> Iterator[tuple[Cell, Views]]:
             continue
         seen.add(asked)
         try:
-            check_files(study, cell)
+            check_digests(dict(cell.contents))
             yield cell, load(cell.dataset, dict(cell.parameters), cell.draws[0])
         except InputError:
             continue  # whoever needs the file says what is wrong with it

@@ -21,7 +21,10 @@ _SEVERAL = re.compile(r"(encoder|pair|trial)s")
 Place = tuple[str, str]
 """A cell, and the criterion that chose no strength in it; empty where no criterion did."""
 
-LIMITS = ("no placebo to compare with: ", "alignment undefined in ")
+NO_PLACEBO = "no placebo to compare with: "
+FEWER_PLACEBOS = "fewer placebo trials to compare with: "
+UNDEFINED = "alignment undefined in "
+LIMITS = (NO_PLACEBO, FEWER_PLACEBOS, UNDEFINED)
 """How begins what a verdict lacks (`limits`)."""
 WAITING = "not all of its runs are there"
 FAILED = "a pack failed: "
@@ -76,7 +79,7 @@ def cause(trials: Collection[Facts], criterion: str = "", metric: str = "") -> s
 
 
 def limits(trials: Collection[Facts], criterion: str = "", metric: str = "") -> list[str]:
-    """What a verdict lacks beside its test: the placebo, or the alignment that was reached.
+    """What a verdict lacks beside its test: placebo trials, or the alignment that was reached.
 
     Args:
         trials: as in `cause`.
@@ -85,9 +88,10 @@ def limits(trials: Collection[Facts], criterion: str = "", metric: str = "") -> 
     """
     forced, placebo = (_confirmed(trials, arm, criterion) for arm in (Arm.FORCED, Arm.PLACEBO))
     undefined = [t for t in forced if t["status"] == Status.OK and _undefined(t, metric, "test")]
-    lost = _untrained(placebo, "placebo trials")
+    lost = _broken(placebo, "placebo trials")
+    begins = FEWER_PLACEBOS if any(_usable(t) for t in placebo) else NO_PLACEBO
     said = _undefined_words(undefined, forced, metric, "forced trial", "test")
-    return [*([LIMITS[0] + lost] if lost else []), *([said] if said else [])]
+    return [*([begins + lost] if lost else []), *([said] if said else [])]
 
 
 def at_fault(trial: Facts, metric: str = "") -> bool:
@@ -251,7 +255,7 @@ def _undefined_words(
     why = ", ".join(
         word if len(words) == 1 else f"{word} ({count})" for word, count in words.most_common()
     )
-    return f"{LIMITS[1]}{len(undefined)} of {counted(len(trials), noun)}: {why}"
+    return f"{UNDEFINED}{len(undefined)} of {counted(len(trials), noun)}: {why}"
 
 
 def _said(metric: str, split: str) -> tuple[str, ...]:

@@ -11,20 +11,29 @@ the diagonal turns the trace into |A'B|^2 - sum a b, and with centred features t
 Gram matrix without its diagonal are just -a_i. That estimator does not change when the features are
 translated, and centring first is what keeps nearly constant features from losing all digits.
 All is in float64: in float32 the differences above lose the digits that small values are made of.
+Where a row far from all others makes them lose those of float64, too, U-centred kernels [n, n] take
+their place.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from raysweep.metrics.features import MEMORY_BUDGET_BYTES, centered, unit_scaled
-from raysweep.metrics.gram import centred_kernel, rbf_kernel, u_centred_kernel, unit_norm
+from raysweep.metrics.gram import (
+    centred_kernel,
+    hollow_products,
+    rbf_kernel,
+    u_centred_kernel,
+    unit_norm,
+)
 from raysweep.metrics.pairs import score_pairs, square_bytes
 
-DEGENERATE = 1e-12
-"""An unbiased self-similarity below this share of the biased one is rounding noise: NaN."""
+_LOSES_DIGITS = 1e-4
+"""An unbiased self-similarity below this share of the biased one has lost digits: one row lies far
+from all others, or all rows are equally far from each other."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,13 @@ def unbiased_cka(
     """
     if kernel == "rbf":
         return _rbf_aligned(xs, ys, orders, sigma, sigma_unit, unbiased=True)
-    return _aligned(xs, ys, orders, unbiased=True)
+    scores = _aligned(xs, ys, orders, unbiased=True)
+    lost = torch.isnan(scores).any(dim=3).any(dim=2).any(dim=0)
+    for member in torch.nonzero(lost)[:, 0].tolist():
+        part = slice(member, member + 1)
+        left, right = ([layer[part] for layer in side] for side in (xs, ys))
+        scores[:, part] = _of_kernels(left, right, orders, _u_centred_products)
+    return scores
 
 
 def centered_cmd(xs: Sequence[Tensor], ys: Sequence[Tensor], orders: Tensor) -> Tensor:
@@ -106,6 +121,22 @@ def _rbf_aligned(
         scale = torch.linalg.vector_norm(kernel + 1)
         return unit_norm(centring(kernel), scale)
 
+    return _of_kernels(xs, ys, orders, unit_kernel)
+
+
+def _u_centred_products(features: Tensor) -> Tensor:
+    """The linear kernel of [n, d], U-centred and of unit norm, whatever the scale of its rows."""
+    products, largest = hollow_products(features)
+    return unit_norm(u_centred_kernel(products), torch.linalg.vector_norm(largest))
+
+
+def _of_kernels(
+    xs: Sequence[Tensor],
+    ys: Sequence[Tensor],
+    orders: Tensor,
+    unit_kernel: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Inner products of centred kernels [n, n] of unit norm."""
     return score_pairs(
         xs,
         ys,
@@ -153,14 +184,14 @@ def _diagonal(a: Tensor, b: Tensor, rows: int) -> Tensor:
 
 
 def _self_similarity(layer: Tensor, unbiased: bool, centred: bool) -> Tensor:
-    """HSIC of a layer with itself, [m]; NaN where it is not clearly positive."""
+    """HSIC of a layer with itself, [m]; NaN where it is not clearly positive, or lost digits."""
     features = _thin(layer, centred)
     biased = (features.mT @ features).square().sum(dim=(1, 2))
     value = biased
     if unbiased:
         squares = features.square().sum(dim=-1)[:, None, :]
         value = biased - _diagonal(squares, squares, layer.shape[1])[:, 0, 0]
-    return torch.where(value > DEGENERATE * biased, value, torch.nan)
+    return torch.where(value > _LOSES_DIGITS * biased, value, torch.nan)
 
 
 def _thin(layer: Tensor, centred: bool) -> Tensor:

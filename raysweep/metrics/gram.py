@@ -102,6 +102,30 @@ def rbf_kernel(features: Tensor, sigma: float, sigma_unit: str) -> Tensor:
     return symmetric(torch.expm1(-(distances / width) / (2 * width)), len(scaled))
 
 
+def hollow_products(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Inner products of different rows of [n, d] around their median, [n, n]; 0 on the diagonal.
+
+    Around the mean every row would be as long as an outlying one, and the digits of the others lost
+    in it; around the median of each column only that row is, and its square is on the diagonal.
+
+    Returns:
+        The products, all over one power of two, and the size of what their rounding is a share of.
+    """
+    columns, exponent = unit_scaled(features, -2)
+    around = columns - columns.median(dim=0).values
+    # A column that is its median throughout has no size.
+    exponent = torch.where((around != 0).any(dim=0), exponent, torch.iinfo(torch.int32).min // 4)
+    exponent = exponent - exponent.amax()
+    rows, size = unit_scaled(times_power_of_two(around, exponent.clamp(min=-1000)), -1)
+    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    largest = (lengths * lengths.T).fill_diagonal_(0.0)
+    shift = size + size.T
+    above = torch.where(largest > 0, torch.frexp(largest).exponent + shift, -100_000).amax()
+    shift = (shift - above).clamp(min=-4000)
+    products = (rows @ rows.T).fill_diagonal_(0.0)
+    return times_power_of_two(products, shift), times_power_of_two(largest, shift)
+
+
 def centred_kernel(kernel: Tensor) -> Tensor:
     """H K H with H = I - 1/n: inner products of two such matrices are biased HSICs, [n, n]."""
     rows = kernel.mean(dim=1, keepdim=True)

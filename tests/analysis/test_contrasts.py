@@ -10,7 +10,8 @@ from simulate_trials import simulate_forcing
 from statsmodels.stats.multitest import multipletests
 
 from raysweep.errors import InputError
-from raysweep_analysis import forcing_effects, load_trials
+from raysweep_analysis import forcing_effects, load_trials, power
+from raysweep_analysis.answers import answer
 
 
 def table(seed: int = 0, **options: object) -> pd.DataFrame:
@@ -115,6 +116,34 @@ def test_lost_runs_are_counted_and_only_their_pairs_are_left_out():
     row = forcing_effects(trials[~gone]).iloc[0]
     assert (row["n"], row["n_dropped"], row["n_diverged"], row["n_failed"]) == (7, 5, 3, 1)
     assert "5 of 12 pairs are missing (3 runs diverged, 1 failed)" in row["reason"]
+
+
+def test_what_a_part_of_the_runs_lacks_is_said():
+    trials = three_cells().assign(steps=100, unforced_steps=0)
+    trials.loc[trials["arm"] == "none", "unforced_steps"] = 100
+
+    def of(arm: str, seeds: list[int]) -> pd.Series:
+        return (trials["arm"] == arm) & (trials["cell"] == "c0") & trials["seed"].isin(seeds)
+
+    measured = forcing_effects(trials)["alignment"].iloc[0]
+    trials["undefined_test"] = ""
+    constant = "representations of modality 2 are constant"
+    trials.loc[of("forced", [1000, 1004]), ["undefined_test", measured]] = [constant, np.nan]
+    trials.loc[of("forced", [1001, 1002, 1003]), "unforced_steps"] = 100
+    trials.loc[of("placebo", [1007]), ["status", "diverged_step"]] = ["diverged", 7]
+    effects = forcing_effects(trials)
+    row = effects.iloc[0]
+    assert (row["n"], row["n_dropped"], row["n_diverged"], row["n_unforced"]) == (9, 3, 1, 3)
+    for said in (
+        "3 of 12 pairs are missing (1 run diverged, 0 failed, in 3 nothing was forced)",
+        f"alignment undefined in 2 of 12 forced trials: {constant}",
+        "fewer placebo trials to compare with: 1 of 12 placebo trials diverged, from step 7",
+    ):
+        assert said in row["reason"]
+    assert "undefined" not in " ".join(effects["reason"].iloc[1:])
+    lines = answer(effects, power(trials), pd.DataFrame(), pd.DataFrame(), 0.005, 0.05).lines()
+    said = f"In simulated U=0 alignment undefined in 2 of 12 forced trials: {constant}."
+    assert said in " ".join(lines)
 
 
 def without(trials: pd.DataFrame, arm: str) -> pd.DataFrame:

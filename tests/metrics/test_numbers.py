@@ -6,6 +6,7 @@ import pytest
 import torch
 from reference_exact import distances, exact, exactly, pearson, product, ranks
 
+from raysweep.errors import InputError
 from raysweep.metrics import REGISTRY, calibrate, measure, measure_layers
 from raysweep.metrics.gram import squared_distances
 
@@ -67,6 +68,8 @@ def stored(kind: str, x: np.ndarray) -> torch.Tensor:
             return table * torch.tensor([1, 1, 1, 1e-308], dtype=torch.float64)
         case "near the largest":
             return table / table.abs().max() * 1.7e308
+        case "one row x 1e7, float32":
+            return (table * torch.where(torch.arange(N) == 3, 1e7, 1.0)[:, None]).float()
         case "rank 3":
             return torch.cat([table[:, :3], table[:, :1]], dim=1).float()
         case "rank 3 up to float32":
@@ -92,6 +95,7 @@ KINDS = (
     "denormal",
     "a column of denormals",
     "near the largest",
+    "one row x 1e7, float32",
     "rank 3",
     "rank 3 up to float32",
 )
@@ -134,6 +138,32 @@ def test_nothing_depends_on_whether_denormal_numbers_are_flushed(name: str) -> N
     finally:
         torch.set_flush_denormal(False)
     assert flushed == expected
+
+
+@pytest.mark.parametrize("factors", [[1e5], [1e9], [1e12], [1e12, 1e8, 1e-20]])
+def test_outlying_rows_leave_unbiased_cka_its_digits(factors: list[float]) -> None:
+    x = X.copy()
+    x[3 : 3 + len(factors)] *= np.array(factors)[:, None]
+    expected = exactly("unbiased_cka", x, Y)
+    for left, right in ((x, Y), (Y, x), (1e200 * x, Y), (x, Y + 1e6)):
+        assert measure("unbiased_cka", left, right) == pytest.approx(expected, rel=1e-9)
+    turned = np.roll(x, 1, axis=1)
+    both = exactly("unbiased_cka", x, turned)
+    assert measure("unbiased_cka", x, turned) == pytest.approx(both, rel=1e-9)
+    pack = [torch.tensor(np.stack([x, X]))], [torch.tensor(np.stack([Y, Y]))]
+    found = measure_layers("unbiased_cka", *pack)[:, 0, 0].tolist()
+    assert found == pytest.approx([expected, exactly("unbiased_cka", X, Y)], rel=1e-9)
+    x[3] *= 1e150  # the value has a limit, which it is near by now
+    assert measure("unbiased_cka", x, Y) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("n", [20, 1000])
+def test_rows_that_are_equally_far_have_no_unbiased_cka(n: int) -> None:
+    draw = np.random.default_rng(n)
+    turned = np.linalg.qr(draw.normal(size=(n, n)))[0]
+    for x in (np.eye(n), turned, 7.3 * turned + 1):
+        with pytest.raises(InputError, match="equally far from each other"):
+            measure("unbiased_cka", x, draw.normal(size=(n, 3)))
 
 
 WILD = (1e-300, 1e-200, 1e-30, 1e-7, 1e7, 1e30, 1e200, 1e300)

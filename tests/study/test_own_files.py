@@ -1,6 +1,7 @@
 """Studies of a user's own files in all formats: their cells, and what is wrong with them."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,25 @@ def folder_of(at: Path, **changes: Any) -> Path:
     for name, array in arrays(**changes).items():
         np.save(at / f"{name}.npy", array)
     return at
+
+
+def test_what_is_told_of_files_needs_no_code_of_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `analyze` has none of it on its path, and may find it changed."""
+    folder_of(tmp_path / "mine")
+    code = tmp_path / "forgetful.py"
+    code.write_text("def apart(h1, h2):\n    return ((h1 - h2) ** 2).mean()\n")
+    file = study_file(tmp_path, "{dataset: arrays, path: mine}")
+    file.write_text(f"{file.read_text()}alignment: {{loss: 'forgetful:apart'}}\n")
+    with monkeypatch.context() as within:
+        within.setattr(sys, "path", [*sys.path, str(tmp_path)])
+        study = load(file)
+    del sys.modules["forgetful"]
+    code.write_text("raise SystemExit('imported')")
+    [told] = own_notes(study, closely=True)
+    assert told.startswith("mine: modality 1 = x1")
+    assert "forgetful" not in sys.modules
 
 
 def test_cells_of_an_npz_file_are_called_as_before(tmp_path: Path) -> None:
