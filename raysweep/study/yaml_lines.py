@@ -40,6 +40,7 @@ class Document:
         unread: places whose value could not be read; ``value`` has None there.
         spelled: places of plain words that are no text to YAML -> the word, such as ``no``.
         values: how many values there are, aliases resolved.
+        checked: the mappings whose keys were checked, by their ids, which they keep from reuse.
     """
 
     value: dict[str, Any] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Document:
     unread: list[Location] = field(default_factory=list)
     spelled: dict[Location, str] = field(default_factory=dict)
     values: int = 0
+    checked: dict[int, yaml.Node] = field(default_factory=dict)
 
     def origin(self, location: Location) -> str:
         """Where a place was given, or the nearest place around it."""
@@ -259,6 +261,18 @@ def _mapping(
     node: yaml.MappingNode, at: Location, document: Document, origin: str
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
+    for key_node, value_node in _entries(node, at, document):
+        location = (*at, key_node.value)
+        document.origins.setdefault(location, origin or f"line {key_node.start_mark.line + 1}")
+        result[key_node.value] = _construct(value_node, location, document, origin)
+    return result
+
+
+def _check_keys(node: yaml.MappingNode, at: Location, document: Document) -> None:
+    """Note keys of a mapping that stand twice or are no names, once however often it is merged."""
+    if id(node) in document.checked:
+        return
+    document.checked[id(node)] = node
     seen: set[str] = set()
     for key_node, _ in node.value:
         line = f"line {key_node.start_mark.line + 1}"
@@ -271,11 +285,6 @@ def _mapping(
             )
         else:
             seen.add(key_node.value)
-    for key_node, value_node in _entries(node, at, document):
-        location = (*at, key_node.value)
-        document.origins.setdefault(location, origin or f"line {key_node.start_mark.line + 1}")
-        result[key_node.value] = _construct(value_node, location, document, origin)
-    return result
 
 
 def _entries(
@@ -288,6 +297,7 @@ def _entries(
     document.values += depth > 0
     if depth > _DEEPEST or document.values > _MOST_VALUES:
         raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=node.start_mark)
+    _check_keys(node, at, document)
     own = [(k, v) for k, v in node.value if isinstance(k, yaml.ScalarNode)]
     names = {k.value for k, _ in own}
     merged: dict[str, tuple[yaml.ScalarNode, yaml.Node]] = {}

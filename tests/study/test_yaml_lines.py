@@ -129,6 +129,8 @@ d: {q: 0, <<: *b}
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ("data: {<<: {a: 1, a: 2}}", "line 1: data.a: this key stands twice (again at line 1)"),
+        ("data: {<<: [{a: 1}, {b: 1, b: 2}]}", "line 1: data.b: this key stands twice"),
         ("data: {<<: 3}", "line 1: data.<<: merges mappings, as in <<: *name, and found a single"),
         ("data: {<<: [{a: 1}, 3]}", "line 1: data.<<: merges mappings"),
         ("a: &a {<<: *a}", "line 1: not valid YAML: nested too deeply"),
