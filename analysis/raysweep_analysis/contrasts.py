@@ -9,24 +9,17 @@ from numpy.typing import NDArray
 from raysweep.errors import InputError
 from raysweep.trials.columns import PERFORMANCE, column_of
 from raysweep.trials.criteria import BEST, BOTH, CRITERIA
-from raysweep_analysis.inference import (
-    detectable_effect,
-    hedges_dz,
-    holm,
-    paired_t,
-    sign_flip,
-    tost,
-)
+from raysweep_analysis.inference import paired_t
+from raysweep_analysis.judgement import judged
 from raysweep_analysis.load import (
     alignment_column,
     check_seeds,
     describe_cells,
-    higher_is_better,
     plain,
 )
 from raysweep_analysis.pairs import GROUP, PLACE, Unit, confirm_rows, paired, units
 from raysweep_analysis.resplits import check_unit
-from raysweep_analysis.verdicts import reasons, verdicts
+from raysweep_analysis.verdicts import reasons
 
 
 def forcing_effects(
@@ -118,7 +111,7 @@ def forcing_effects(
     table["strength"] = _by_group(groups, forced, "strength", "median")
     options = forced.drop_duplicates(GROUP)[[*GROUP, "options"]]
     table["options"] = groups[GROUP].merge(options, on=GROUP, how="left")["options"].fillna("")
-    table = table.join(_contrast(pairs, groups, alpha, margin, unit, performance))
+    table = table.join(judged(pairs, groups, alpha, margin, unit, performance))
     lost = pairs.assign(lost=pairs["d"].isna())
     idle = forced[forced["unforced"] & (forced["status"] == "ok")]
     for column, source, name, how in (
@@ -134,7 +127,7 @@ def forcing_effects(
 
     pairs = paired(rows, "forced", "placebo")
     pairs["d"] = pairs["y"] - pairs["y_reference"]
-    placebo = _contrast(pairs, groups, alpha, margin, unit, performance)
+    placebo = judged(pairs, groups, alpha, margin, unit, performance)
     for name, of_placebo in (
         ("effect_vs_placebo", "effect"),
         ("placebo_ci_low", "ci_low"),
@@ -182,9 +175,11 @@ _RESULTS = (
         "n_failed",
         "n_unforced",
     ),
-    *("performance_none", "performance_forced", "effect", "ci_low", "ci_high", "sd"),
-    *("p_value", "p_adjusted", "p_signflip", "d_z", "p_equivalence", "within_margin"),
-    *("verdict", "reason", "smallest_detectable_effect"),
+    *("performance_none", "performance_forced", "effect", "ci_low", "ci_high"),
+    *("effect_low", "effect_high", "sd"),
+    *("p_value", "p_own_units", "p_adjusted", "p_signflip", "d_z"),
+    *("p_equivalence", "within_margin"),
+    *("verdict", "outlying", "doubt", "reason", "smallest_detectable_effect"),
     *("effect_vs_placebo", "placebo_ci_low", "placebo_ci_high"),
     *("p_vs_placebo", "p_vs_placebo_adjusted", "verdict_vs_placebo"),
     *("alignment", *_ALIGNMENT),
@@ -199,53 +194,6 @@ def cell_columns(effects: pd.DataFrame) -> list[str]:
 
 def _ordered(columns: list[str]) -> list[str]:
     return [c for c in columns if c not in _RESULTS] + [c for c in _RESULTS if c in columns]
-
-
-def _contrast(
-    pairs: pd.DataFrame,
-    groups: pd.DataFrame,
-    alpha: float,
-    margin: float,
-    unit: Unit,
-    performance: str,
-) -> pd.DataFrame:
-    """Everything that the differences `d` of the groups say; one row per group."""
-    d = units(pairs, groups, "d", unit)
-    test = paired_t(d.values, alpha, d.shared)
-    equivalence = tost(d.values, margin, d.shared)
-    adjusted = np.full(len(groups), np.nan)
-    first_step = np.full(len(groups), alpha)
-    for places in groups.groupby("study", sort=False).indices.values():
-        adjusted[places] = holm(test.p_value[places])
-        first_step[places] = alpha / max(1, int((~np.isnan(test.p_value[places])).sum()))
-    detectable = [
-        detectable_effect(int(n), float(a), shared=float(share))
-        for n, a, share in zip(test.n, first_step, d.shared, strict=True)
-    ]
-    flipped = (test.n >= 2) & ~d.resplit
-    sign = 1 if higher_is_better(performance) else -1
-    spread = np.where(test.sd > 0, test.sd, np.nan)
-    return pd.DataFrame(
-        {
-            "n": test.n,
-            "unit": d.kind,
-            "n_pairs": d.n_pairs,
-            "n_draws": d.n_draws,
-            "effect": test.mean,
-            "ci_low": test.ci_low,
-            "ci_high": test.ci_high,
-            "sd": test.sd,
-            "p_value": test.p_value,
-            "p_adjusted": adjusted,
-            "p_signflip": np.where(flipped, sign_flip(d.values), np.nan),
-            "d_z": hedges_dz(d.values, d.shared),
-            "p_equivalence": equivalence,
-            "within_margin": equivalence < alpha,
-            "verdict": verdicts(sign * test.mean, adjusted, equivalence, alpha),
-            "smallest_detectable_effect": np.asarray(detectable) * spread,
-        },
-        index=groups.index,
-    )
 
 
 def _alignment(

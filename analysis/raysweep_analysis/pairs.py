@@ -24,6 +24,7 @@ class Units:
 
     Attributes:
         values: the differences.
+        names: the number of the draw or seed that each is of.
         n_pairs, n_draws: [groups] pairs and draws that they come from.
         by_draw: [groups] whether units are draws; else they are seeds.
         resplit: [groups] whether units are draws that are splits of the same rows.
@@ -31,6 +32,7 @@ class Units:
     """
 
     values: NDArray[np.float64]
+    names: NDArray[np.float64]
     n_pairs: NDArray[np.int64]
     n_draws: NDArray[np.int64]
     by_draw: NDArray[np.bool_]
@@ -128,7 +130,7 @@ def units(pairs: pd.DataFrame, groups: pd.DataFrame, difference: str, unit: Unit
         unit: `auto`, or `seed` or `draw` for all groups.
     """
     n_groups = len(groups)
-    frame = pairs[[*GROUP, "draw", difference, "tested"]].dropna(subset=[difference])
+    frame = pairs[[*GROUP, "draw", "seed", difference, "tested"]].dropna(subset=[difference])
     frame = frame.merge(groups[GROUP].assign(code=np.arange(n_groups)), on=GROUP, how="inner")
     means = frame.groupby(["code", "draw"], sort=True)[difference].mean().reset_index()
     n_draws = np.bincount(means["code"], minlength=n_groups)
@@ -139,9 +141,11 @@ def units(pairs: pd.DataFrame, groups: pd.DataFrame, difference: str, unit: Unit
         rows = of_splits[of_splits["code"] == code]
         resplit[code] = True
         shared[code] = shared_among(rows["draw"], float(rows["tested"].mean()))
-    chosen = pd.concat([frame[~by_draw[frame["code"]]], means[by_draw[means["code"]]]])
+    seeds, draws = frame[~by_draw[frame["code"]]], means[by_draw[means["code"]]]
+    chosen = pd.concat([seeds.assign(name=seeds["seed"]), draws.assign(name=draws["draw"])])
     return Units(
         padded(chosen["code"], chosen[difference], n_groups),
+        padded(chosen["code"], chosen["name"], n_groups),
         np.bincount(frame["code"], minlength=n_groups),
         n_draws,
         by_draw,

@@ -183,9 +183,11 @@ def _of_row(
         said.append(f"one {row['unit']} only: its spread is unknown, so nothing can be tested")
     elif row["verdict"] == "inconclusive" and row["sd"] == 0:
         said.append(f"{n} equal differences: too few to test without a spread")
-    elif row["verdict"] == "inconclusive":
+    elif row["verdict"] == "inconclusive" and not row["doubt"]:
         effect = amount(row["smallest_detectable_effect"], row["performance"], digits=2)
         said.append(f"{n} {row['unit']}s would have found an effect of {effect} or more")
+    if row["doubt"]:
+        said.insert(0, row["doubt"])
     if row["n_dropped"]:
         said.append(
             f"{row['n_dropped']} of {row['n_dropped'] + row['n_pairs']} pairs "

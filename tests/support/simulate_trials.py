@@ -1,6 +1,6 @@
 """Trial tables with a known truth, drawn in one go: what the analysis is calibrated on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,8 @@ def simulate_forcing(
     characteristics: dict[str, Sequence[object]] | None = None,
     criteria: Sequence[str] = ("alignment",),
     placebo: bool = True,
+    draw_effects: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] | None = None,
+    diverging: float = 0.0,
 ) -> pd.DataFrame:
     """A table of confirm rows: three arms in every cell of every study.
 
@@ -38,6 +40,9 @@ def simulate_forcing(
         characteristics: column -> one value per cell.
         criteria: the values of `chosen_by`.
         placebo: whether there is such an arm.
+        draw_effects: draws what the true effect of a draw lies off its cell's, of a shape; normal
+            of spread `sd_draw` by default. Each criterion has its own.
+        diverging: the share of forced runs that diverge, those with the least effect of all.
 
     Returns:
         A trial table with the columns that the analysis reads.
@@ -47,7 +52,8 @@ def simulate_forcing(
     study, cell, draw, seed = (axis.ravel() for axis in np.indices(shape))
     shared = base + 0.02 * rng.standard_normal(shape)
     cell_effect = np.asarray(effects)[None, :, None, None]
-    draw_effect = sd_draw * rng.standard_normal((studies, cells, draws, 1))
+    of_draws = draw_effects or (lambda rng, size: sd_draw * rng.standard_normal(size))
+    draw_effect = of_draws(rng, (studies, cells, draws, 1))
     named = {name: np.asarray(values)[cell] for name, values in (characteristics or {}).items()}
 
     def arm(name: str, shift: np.ndarray | float, chosen_by: str, strength: float) -> pd.DataFrame:
@@ -72,8 +78,16 @@ def simulate_forcing(
         )
 
     frames = [arm("none", 0.0, "", 0.0)]
-    for criterion in criteria:
-        frames.append(arm("forced", cell_effect + draw_effect, criterion, 1.0))
+    for number, criterion in enumerate(criteria):
+        if number and draw_effects:
+            draw_effect = of_draws(rng, (studies, cells, draws, 1))
+        forced = arm("forced", cell_effect + draw_effect, criterion, 1.0)
+        if diverging:
+            gain = forced["performance_fused_test"] - frames[0]["performance_fused_test"]
+            worst = gain <= gain.quantile(diverging)
+            forced.loc[worst, ["performance_fused_test", "alignment_cka_test"]] = np.nan
+            forced.loc[worst, "status"] = "diverged"
+        frames.append(forced)
         if placebo:
             frames.append(arm("placebo", placebo_effect, criterion, 1.0))
     table = pd.concat(frames, ignore_index=True)

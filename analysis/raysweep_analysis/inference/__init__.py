@@ -6,6 +6,10 @@ from raysweep_analysis.inference.dose import single_peaked as single_peaked
 from raysweep_analysis.inference.dose import two_lines as two_lines
 from raysweep_analysis.inference.fieller import CrossingSet as CrossingSet
 from raysweep_analysis.inference.fieller import crossing as crossing
+from raysweep_analysis.inference.lopsided import OwnUnits as OwnUnits
+from raysweep_analysis.inference.lopsided import outlying as outlying
+from raysweep_analysis.inference.lopsided import own_units as own_units
+from raysweep_analysis.inference.lopsided import t_statistic as t_statistic
 from raysweep_analysis.inference.max_t import MaxT as MaxT
 from raysweep_analysis.inference.max_t import max_t as max_t
 from raysweep_analysis.inference.meta import MetaRegression as MetaRegression
