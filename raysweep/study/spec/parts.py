@@ -4,7 +4,15 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from raysweep.study.spec.fields import (
     CONFIRM_SEEDS_FROM,
@@ -26,10 +34,10 @@ from raysweep.study.spec.fields import (
     WholeOrNumber,
     distinct,
 )
-from raysweep.trials.column_entries import OUTCOME_FAMILIES
 from raysweep.trials.columns import MEASURED_SPLITS, PERFORMANCE, SPLITS, named
 from raysweep.trials.criteria import criteria_of
-from raysweep.trials.outcomes import default_margin
+from raysweep.trials.outcome_families import OUTCOME_FAMILIES, REGRESSION_FAMILIES
+from raysweep.trials.outcomes import default_margin, in_label_units
 
 Objective = Literal["alignment", "performance", "both"]
 _HEADS = (1, 2, "fused")
@@ -42,13 +50,15 @@ else:
             *(named("performance", head, split) for split in SPLITS for head in _HEADS),
             *(
                 named(family, head, split)
-                for family in ("loss", *OUTCOME_FAMILIES)
+                for family in ("loss", *OUTCOME_FAMILIES, *REGRESSION_FAMILIES)
                 for split in (SPLITS if family == "loss" else MEASURED_SPLITS)
                 for head in _HEADS
             ),
         )
     ]
-    SearchedPerformance = Literal[tuple(named("performance", head) for head in _HEADS)]
+    SearchedPerformance = Literal[
+        tuple(named(f, head) for f in ("performance", *REGRESSION_FAMILIES) for head in _HEADS)
+    ]
 
 
 class Training(Part):
@@ -287,7 +297,7 @@ class Verdict(Part):
 
     performance: MeasuredPerformance = PERFORMANCE
     alpha: Number = Field(0.05, gt=0, lt=1)
-    margin: Number = Field(default_margin(PERFORMANCE), gt=0, lt=1)
+    margin: Number = Field(default_margin(PERFORMANCE), gt=0)
     hypotheses: tuple[str, ...] = ()
 
     @model_validator(mode="before")
@@ -296,7 +306,16 @@ class Verdict(Part):
         """Another outcome has another margin, where none is given."""
         if not isinstance(given, Mapping) or "margin" in given or "performance" not in given:
             return given
+        if isinstance(given["performance"], str) and in_label_units(given["performance"]):
+            return given  # which hangs on the labels
         return {**given, "margin": default_margin(given["performance"])}
+
+    @field_validator("margin")
+    @classmethod
+    def _below_a_whole(cls, value: float, info: ValidationInfo) -> float:
+        if value >= 1 and not in_label_units(str(info.data.get("performance"))):
+            raise PydanticCustomError("less_than", "Input should be less than 1")
+        return value
 
 
 class Resources(Part):
