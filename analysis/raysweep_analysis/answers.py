@@ -135,14 +135,14 @@ def _heading(criterion: str, performance: str) -> str:
 
 
 def _of_criterion(group: pd.DataFrame, needs: pd.DataFrame, margin: float) -> Iterator[str]:
-    factor, unit = scale_of(group["performance"].iloc[0])
+    unit = scale_of(group["performance"].iloc[0])[1]
     total = len(group)
     for verdict, words in (("helps", "It helps"), ("hurts", "It hurts")):
         here = group[group["verdict"] == verdict]
         if len(here):
-            named = _effects(here, factor, unit)
+            named = _effects(here, unit)
             yield f"{words} in {_share(len(here), total)}: {named}{_where(here, group)}."
-            yield from _net_of_placebo(here, verdict, factor, unit)
+            yield from _net_of_placebo(here, verdict, unit)
     same = group[group["verdict"] == "equivalent"]
     if len(same):
         yield (
@@ -172,11 +172,8 @@ def _remains(tested: pd.DataFrame) -> Iterator[str]:
     if gained.empty:
         return
     outcome = str(gained["performance"].iloc[0])
-    factor, unit = scale_of(outcome)
-    same, remains = (
-        signed(float(gained[name].mean()) * factor, digits_of(outcome))
-        for name in ("effect", "effect_best")
-    )
+    unit = scale_of(outcome)[1]
+    same, remains = (_signed(gained[name].mean(), outcome) for name in ("effect", "effect_best"))
     still = int((gained["verdict_best"] == "helps").sum())
     yield (
         f"Where forcing helps at the rates that are best without it "
@@ -185,7 +182,7 @@ def _remains(tested: pd.DataFrame) -> Iterator[str]:
     )
 
 
-def _net_of_placebo(here: pd.DataFrame, verdict: str, factor: float, unit: str) -> Iterator[str]:
+def _net_of_placebo(here: pd.DataFrame, verdict: str, unit: str) -> Iterator[str]:
     tested = here[here["verdict_vs_placebo"] != ""]
     if tested.empty:
         return
@@ -205,9 +202,9 @@ def _net_of_placebo(here: pd.DataFrame, verdict: str, factor: float, unit: str) 
         f"than from alignment: {_named(rest['label'])}."
     )
     if len(stays):
-        mean = float(stays["effect_vs_placebo"].mean()) * factor
+        mean = float(stays["effect_vs_placebo"].mean())
         keep, average = ("keeps", "") if len(stays) == 1 else ("keep", " on average")
-        size = f"{signed(mean, digits_of(here['performance'].iloc[0]))} {unit}"
+        size = f"{_signed(mean, here['performance'].iloc[0])} {unit}"
         yield f"Net of the placebo {_named(stays['label'])} {keep} {size}{average}."
 
 
@@ -282,12 +279,11 @@ def _moderators(moderation: pd.DataFrame, alpha: float) -> Iterator[str]:
         return
     single = moderation[(moderation["model"] == "single") & (moderation["p_adjusted"] < alpha)]
     outcome = moderation["performance"].iloc[0]
-    factor, unit = scale_of(outcome)
+    unit = scale_of(outcome)[1]
     for (data, criterion), rows in single.groupby(["data", "chosen_by"], sort=False):
         best = rows.sort_values("p_value").head(3)
         found = [
-            f"{row['term']} ({signed(row['per_sd'] * factor, digits_of(outcome))} {unit} per "
-            "standard deviation)"
+            f"{row['term']} ({_signed(row['per_sd'], outcome)} {unit} per standard deviation)"
             for row in best.to_dict("records")
         ]
         at = f" at the strength chosen for {criterion}" if criterion else ""
@@ -333,10 +329,16 @@ def _limits(effects: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _effects(rows: pd.DataFrame, factor: float, unit: str) -> str:
+def _signed(effect: float, outcome: str) -> str:
+    """An effect with its sign, in the unit in which a person reads the outcome."""
+    value = float(effect) * scale_of(outcome)[0]
+    return signed(value, digits_of(outcome, value))
+
+
+def _effects(rows: pd.DataFrame, unit: str) -> str:
     strongest = rows.reindex(rows["effect"].abs().sort_values(ascending=False).index)
     named = [
-        f"{row['label']} ({signed(row['effect'] * factor, digits_of(row['performance']))})"
+        f"{row['label']} ({_signed(row['effect'], row['performance'])})"
         for row in strongest.head(_NAMED).to_dict("records")
     ]
     more = len(rows) - len(named)

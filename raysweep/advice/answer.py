@@ -121,7 +121,7 @@ def _effect(
     row: dict[str, Any], names: tuple[str, str, str] = ("effect", "ci_low", "ci_high")
 ) -> str:
     factor, unit = scale_of(row["performance"])
-    digits = digits_of(row["performance"])
+    digits = digits_of(row["performance"], *(float(row[name]) for name in names))
     effect, low, high = (f"{row[name] * factor:+.{digits}f}" for name in names)
     return f"{effect} {unit} ({low} to {high}) of {outcome_words(row['performance'])}"
 
@@ -174,16 +174,18 @@ def _baseline(trials: "pd.DataFrame", evidence: Evidence) -> Iterator[str]:
         "all that were tried, on the validation rows."
     )
     modalities = len(evidence.looked.seen.modalities)
+    seen = evidence.looked.seen
+    main = seen.task.main
     alone = [
-        f"modality {k} alone {100 * none[named('performance', k, 'test')].mean():.1f} %"
+        f"modality {k} alone {100 * none[named(main, k, 'test')].mean():.1f} %"
         for k in range(1, modalities + 1)
     ]
-    fused = 100 * none[named("performance", "fused", "test")].mean()
-    guess = 100 * evidence.looked.seen.majority
-    yield (
-        f"Without forcing: {', '.join(alone)}, all fused {fused:.1f} %; the commonest class is "
-        f"{guess:.1f} %."
-    )
+    fused = 100 * none[named(main, "fused", "test")].mean()
+    told = f"{', '.join(alone)}, all fused {fused:.1f} %"
+    if seen.values is None:
+        yield f"Without forcing: {told}; the commonest class is {100 * seen.majority:.1f} %."
+    else:
+        yield f"Of the label's variance are explained (R2) without forcing: {told}."
     best: dict[str, Tried] = {}
     for tried in evidence.losses:
         if math.isfinite(tried.performance):
@@ -191,8 +193,8 @@ def _baseline(trials: "pd.DataFrame", evidence: Evidence) -> Iterator[str]:
             if before is None or tried.performance > before.performance:
                 best[tried.loss] = tried
     if len(best) > 1:
-        seen = ", ".join(f"{t.loss} {100 * t.performance:.1f} %" for t in best.values())
-        yield f"The loss was chosen on validation, at its best of 5 strengths: {seen}."
+        shown = ", ".join(f"{t.loss} {100 * t.performance:.1f} %" for t in best.values())
+        yield f"The loss was chosen on validation, at its best of 5 strengths: {shown}."
 
 
 def _surer(row: dict[str, Any], conclusion: "Conclusion", evidence: Evidence) -> Iterator[str]:
@@ -221,7 +223,11 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
             "pid_S": "only in both together",
         }
         told = ", ".join(f"{words[name]} {_nats(part)}" for name, part in parts.items())
-        yield f"What the data tell of the label, estimated in nats: {told}."
+        of_what = "the label"
+        if evidence.looked.seen.values is not None:
+            parts_of = len(evidence.looked.seen.counts)
+            of_what = f"which of {parts_of} equally large parts of its range the label lies in"
+        yield f"What the data tell of {of_what}, estimated in nats: {told}."
         yield _by_information(parts, decision)
     if evidence.known is not None:
         came = ", ".join(f"{many} {verdict}" for verdict, many in evidence.known.verdicts.items())

@@ -7,6 +7,7 @@ import numpy as np
 
 from raysweep.data.near_duplicates import near_duplicates
 from raysweep.data.views import Floats, Integers, Views
+from raysweep.trials.tasks import Task
 
 SUSPICIOUS = 0.98
 """Accuracy, 0..1, from which a feature that tells the label alone is suspected to be the label."""
@@ -40,7 +41,7 @@ class Leak:
         modality: from 1.
         feature: from 0.
         accuracy: 0..1 on the test split, of the commonest training label in each of 64 ranges of
-            the feature's values.
+            the feature's values; of a label that is a number R2 of its mean in each range.
     """
 
     modality: int
@@ -49,16 +50,34 @@ class Leak:
 
 
 @dataclass(frozen=True)
+class SeenValues:
+    """A label that is a number, in its own unit.
+
+    Attributes:
+        low, high: the smallest and the largest.
+        mean, sd: of all rows.
+        distinct: different ones.
+    """
+
+    low: float
+    high: float
+    mean: float
+    sd: float
+    distinct: int
+
+
+@dataclass(frozen=True)
 class Seen:
     """What is seen in one draw of data.
 
     Attributes:
         modalities: each of them.
-        counts: rows of each class.
+        counts: rows of each class; of a label that is a number of each part of its range.
         splits: rows for training, validation and test.
         resplit: whether the splits are drawn, anew in every draw.
         leaks: suspected ones, the most accurate first.
         notes: what else people should know of the rows, a sentence each.
+        values: the label, where it is a number.
     """
 
     modalities: tuple[SeenModality, ...]
@@ -67,6 +86,12 @@ class Seen:
     resplit: bool
     leaks: tuple[Leak, ...]
     notes: tuple[str, ...]
+    values: SeenValues | None = None
+
+    @property
+    def task(self) -> Task:
+        """What the label is."""
+        return Task.CLASSIFICATION if self.values is None else Task.REGRESSION
 
     @property
     def rows(self) -> int:
@@ -104,7 +129,13 @@ def look(views: Views) -> Seen:
         resplit=views.resplit,
         leaks=tuple(sorted(_leaks(views), key=lambda leak: -leak.accuracy)),
         notes=(*views.notes, *near_duplicates(views, views.names)),
+        values=None if views.values is None else _values(views.values),
     )
+
+
+def _values(y: Floats) -> SeenValues:
+    low, high = float(y.min()), float(y.max())
+    return SeenValues(low, high, float(y.mean()), float(y.std()), len(np.unique(y)))
 
 
 def _modality(name: str, x: Floats, train: Integers) -> SeenModality:
@@ -123,6 +154,9 @@ def _modality(name: str, x: Floats, train: Integers) -> SeenModality:
 
 def _leaks(views: Views) -> Iterator[Leak]:
     train, test = views.splits.train[:_MOST_ROWS], views.splits.test[:_MOST_ROWS]
+    if views.values is not None:
+        yield from _explaining(views, views.values, train, test)
+        return
     y = views.y
     guess = np.bincount(y[train], minlength=views.classes).argmax()
     if np.mean(y[test] == guess) >= SUSPICIOUS:
@@ -134,15 +168,35 @@ def _leaks(views: Views) -> Iterator[Leak]:
                 yield Leak(number, feature, accuracy)
 
 
-def _alone(
-    trained: Floats, labels: Integers, tested: Floats, wanted: Integers, classes: int
-) -> float:
-    """Accuracy of one feature: the commonest label in each range of its values."""
+def _explaining(views: Views, y: Floats, train: Integers, test: Integers) -> Iterator[Leak]:
+    """Features whose ranges alone explain a label that is a number."""
+    spread = np.square(y[test] - y[test].mean()).sum()
+    for number, x in enumerate(views.inputs, start=1):
+        for feature, column in enumerate(x.T):
+            edges = _edges(column[train])
+            at = np.searchsorted(edges, column[train])
+            rows = np.bincount(at, minlength=len(edges) + 1)
+            sums = np.bincount(at, weights=y[train], minlength=len(edges) + 1)
+            means = np.where(rows > 0, sums / np.maximum(rows, 1), y[train].mean())
+            off = np.square(means[np.searchsorted(edges, column[test])] - y[test]).sum()
+            if spread > 0 and 1 - off / spread >= SUSPICIOUS:
+                yield Leak(number, feature, float(1 - off / spread))
+
+
+def _edges(trained: Floats) -> Floats:
+    """Where the ranges of a feature's values end."""
     values = np.unique(trained)
     if len(values) > _BINS:
         values = np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1])
     # Ranges end halfway between values, so that a value not seen goes with its nearest.
-    edges = (values[1:] + values[:-1]) / 2
+    return np.asarray((values[1:] + values[:-1]) / 2)
+
+
+def _alone(
+    trained: Floats, labels: Integers, tested: Floats, wanted: Integers, classes: int
+) -> float:
+    """Accuracy of one feature: the commonest label in each range of its values."""
+    edges = _edges(trained)
     table = np.zeros((len(edges) + 1, classes), dtype=np.int64)
     np.add.at(table, (np.searchsorted(edges, trained), labels), 1)
     best = np.where(table.any(axis=1), table.argmax(axis=1), np.bincount(labels).argmax())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from raysweep.advice.look import Seen
 from raysweep.metrics import REGISTRY
 from raysweep.trials.columns import named
+from raysweep.trials.outcomes import default_margin
 
 _STEPS = 1000
 """Steps of training that a study aims at: fewer leave encoders unfinished."""
@@ -54,7 +55,12 @@ def propose(seen: Seen) -> Proposal:
     per_epoch = math.ceil(train / batch)
     epochs = min(400, max(20, 10 * math.ceil(_STEPS / per_epoch / 10)))
     few = train < _FEW_ROWS
-    margin = next((m for m in _MARGINS if m >= 0.5 / test), _MARGINS[-1])
+    outcome = _outcome(seen)
+    margin = Choice(default_margin(outcome.value), "points are hundredths of R2: 1 point")
+    if seen.values is None:
+        size = next((m for m in _MARGINS if m >= 0.5 / test), _MARGINS[-1])
+        reason = f"{100 * size:g} points; one row of a test split is {100 / test:.2g}"
+        margin = Choice(size, reason)
     seeds = 4 if seen.resplit else 12
     unit = "splits count, seeds only steady them" if seen.resplit else "seeds are what is counted"
     return Proposal(
@@ -64,15 +70,16 @@ def propose(seen: Seen) -> Proposal:
         epochs=Choice(epochs, f"{epochs * per_epoch:,} steps"),
         fusion=Choice("joint", "the fused head trains the encoders, as you would; or probe"),
         confirm_seeds=Choice(seeds, unit),
-        outcome=_outcome(seen),
-        margin=Choice(
-            margin, f"{100 * margin:g} points; one row of a test split is {100 / test:.2g}"
-        ),
+        outcome=outcome,
+        margin=margin,
         neighbours=_neighbours(seen),
     )
 
 
 def _outcome(seen: Seen) -> Choice:
+    if seen.values is not None:
+        reason = "R2 of all modalities fused; mae_fused_test is in the label's unit"
+        return Choice(seen.task.tested, reason)
     share = seen.majority
     if share >= _UNEVEN and share >= 1.5 / len(seen.counts):
         reason = f"one class has {100 * share:.0f} % of the rows: each class counts alike"

@@ -86,19 +86,30 @@ def sights(seen: Seen) -> Iterator[str]:
             )
         for feature in modality.counting:
             yield (f"modality {number}: feature {feature} counts the rows: an id? Leave it out")
-    classes = f"{len(seen.counts)} classes, of {min(seen.counts)} to {max(seen.counts)} rows"
-    yield f"{classes}; always the commonest is right in {100 * seen.majority:.3g} %"
+    yield _of_label(seen)
     yield from seen.notes
     train, validation, test = seen.splits
     drawn = "drawn here" if seen.resplit else "as the file says"
     yield f"splits {drawn}: {train} rows train, {validation} validate, {test} test"
+    what = "labels" if seen.values is None else "label's variance"
     for leak in seen.leaks[:_MOST_NAMED]:
         yield (
             f"feature {leak.feature} of modality {leak.modality} alone tells "
-            f"{100 * leak.accuracy:.3g} % of the labels: is it the label itself?"
+            f"{100 * leak.accuracy:.3g} % of the {what}: is it the label itself?"
         )
     if len(seen.leaks) > _MOST_NAMED:
         yield f"and {len(seen.leaks) - _MOST_NAMED} features more that do"
+
+
+def _of_label(seen: Seen) -> str:
+    values = seen.values
+    if values is None:
+        classes = f"{len(seen.counts)} classes, of {min(seen.counts)} to {max(seen.counts)} rows"
+        return f"{classes}; always the commonest is right in {100 * seen.majority:.3g} %"
+    return (
+        f"label: a number, {values.low:.4g} to {values.high:.4g}, mean {values.mean:.4g}, sd "
+        f"{values.sd:.4g}, {values.distinct:,} different values"
+    )
 
 
 def _some(numbers: tuple[int, ...]) -> str:

@@ -35,7 +35,7 @@ class Tried:
         fusion: of the fused head, as `Training` says.
         loss: the alignment loss; empty where nothing is forced.
         strength: its weight; 0 where nothing is forced.
-        performance: fused accuracy on the validation split at the checkpoint, 0..1, mean over
+        performance: fused accuracy, or R2, on the validation split at the checkpoint, mean over
             draws; NaN if a model diverged.
     """
 
@@ -130,7 +130,7 @@ def _try_together(
         clip_norm=study.training.clip_norm,
     )
     shape = named_architecture(
-        study.model, cell, [x.shape[1] for x in views[0].inputs], views[0].classes
+        study.model, cell, [x.shape[1] for x in views[0].inputs], views[0].outputs
     )
     dataset = np.array([draws.index(draw) for _, draw in pairs])
     trained = train_pack(shape, members, PackData.of_views(views, dataset), train_settings(study))
@@ -141,6 +141,6 @@ def _try_together(
 
 
 def _checkpointed(performance: object) -> np.ndarray:
-    """Validation accuracy of the fused head at its best epoch, [m]."""
+    """Validation accuracy, or R2, of the fused head at its best epoch, [m]."""
     fused = performance["fused"]  # type: ignore[index]
     return np.nanmax(fused, axis=1)

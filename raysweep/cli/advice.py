@@ -27,6 +27,7 @@ ModalityOption = Annotated[
 LabelOption = Annotated[str | None, typer.Option(help="The column of the labels.")]
 SplitOption = Annotated[str | None, typer.Option(help="The column with train, validation, test.")]
 GroupsOption = Annotated[str | None, typer.Option(help="The column of rows that belong together.")]
+TaskOption = Annotated[str | None, typer.Option(help="classification, or regression.")]
 ScaleOption = Annotated[str | None, typer.Option(help="standard, robust or none.")]
 
 
@@ -37,6 +38,7 @@ def init(
     label: LabelOption = None,
     split: SplitOption = None,
     groups: GroupsOption = None,
+    task: TaskOption = None,
     scale: ScaleOption = None,
     out: Annotated[
         Path | None,
@@ -50,7 +52,7 @@ def init(
     from raysweep.advice.subject import DEFAULT_RATES
 
     folder = out.parent if out is not None else Path()
-    columns = {"label": label, "split": split, "groups": groups, "scale": scale}
+    columns = dict(label=label, split=split, groups=groups, task=task, scale=scale)
     looked = _looked(data, modality, columns, folder)
     file = out or Path(f"{looked.subject.name}.yaml")
     if file.exists():
@@ -69,6 +71,7 @@ def advise(
     label: LabelOption = None,
     split: SplitOption = None,
     groups: GroupsOption = None,
+    task: TaskOption = None,
     scale: ScaleOption = None,
     budget: Annotated[
         str, typer.Option(metavar="TIME", help="Time it may take, such as 90s, 10m or 1h.")
@@ -87,7 +90,7 @@ def advise(
     from raysweep.runners.study_run import Manner
 
     seconds = seconds_of(budget)
-    columns = {"label": label, "split": split, "groups": groups, "scale": scale}
+    columns = dict(label=label, split=split, groups=groups, task=task, scale=scale)
     looked = _looked(data, modality, columns, Path())
     folder = RunFolder(Output(out or f"results/{looked.subject.name}-advice"))
     manner = Manner(runner, workers=workers, mlflow=mlflow, tracking_uri=tracking_uri)

@@ -10,7 +10,7 @@ from raysweep.data.chosen import MODALITIES, USUAL, Wanted
 from raysweep.data.content import Content, read_content, uneven
 from raysweep.data.dtypes import Array, as_text, check_dtype, noted
 from raysweep.data.groups import Belonging, belonging, parted, unsplittable
-from raysweep.data.labels import check_labels
+from raysweep.data.labels import Label, is_ambiguous, read_label
 from raysweep.data.own_arrays import given_groups, unused, weights_refused
 from raysweep.data.resplits import CROSSED, crossed_splits, held_out_rows
 from raysweep.data.views import SCALINGS, Floats, Integers, Splits, Views, z_scaling
@@ -18,6 +18,7 @@ from raysweep.errors import InputError
 from raysweep.plugins.options import Option
 from raysweep.study.spec.fields import listed
 from raysweep.text import counted
+from raysweep.trials.tasks import Task
 
 SPLIT_NAMES = ("train", "validation", "test")
 LEAST_ROWS_PER_CLASS = 10
@@ -73,6 +74,15 @@ PARAMETERS = (
         optional=True,
     ),
     Option(
+        "task",
+        None,
+        "what the label is: classification, or regression of a number; left out: regression of "
+        "floats that are not all whole, else classification",
+        kind="choice",
+        choices=tuple(task.value for task in Task),
+        optional=True,
+    ),
+    Option(
         "scale",
         None,
         "of every feature, fitted on the training split: standard by mean and sd, robust by median "
@@ -112,23 +122,35 @@ def _given_splits(split: Array, rows: int | None, faults: list[str]) -> Splits:
     return Splits(*members)
 
 
-def _check_classes(y: Integers, names: Array, train: Integers) -> None:
-    untrained = np.setdiff1d(y, y[train])
+def _check_trained(label: Label, name: str, train: Integers) -> None:
+    """Whether the training split has of the label what a model needs."""
+    if label.values is not None:
+        values = label.values[train]
+        if train.size and not z_scaling(values[:, None]).sd.any():
+            raise InputError(
+                f"{name} is {values[0]:g} in every row of the train split, expected numbers that "
+                "differ"
+            )
+        return
+    untrained = np.setdiff1d(label.y, label.y[train])
     if train.size and untrained.size:
         raise InputError(
-            f"class {names[untrained[0]]!s} has no row in the train split, "
+            f"class {label.names[untrained[0]]!s} has no row in the train split, "
             "expected every class there"
         )
 
 
-def _drawn_splits(y: Integers, names: Array, draw: int, groups: Integers | None) -> Splits:
-    """70 / 15 / 15 percent of the rows, stratified by class; groups stay together."""
+def _drawn_splits(label: Label, name: str, draw: int, groups: Integers | None) -> Splits:
+    """70 / 15 / 15 percent of the rows, stratified by label; groups stay together."""
+    y, classes = label.y, label.names if label.values is None else ()
     counts = np.bincount(y)
     rarest = int(counts.argmin())
-    if counts[rarest] < LEAST_ROWS_PER_CLASS:
+    if label.values is None and counts[rarest] < LEAST_ROWS_PER_CLASS:
+        number = label.names.dtype.kind in "iuf"
         raise InputError(
-            f"class {names[rarest]!s} has {counted(counts[rarest], 'row')}, expected at least "
+            f"class {classes[rarest]!s} has {counted(counts[rarest], 'row')}, expected at least "
             f"{LEAST_ROWS_PER_CLASS} of each class, or an array split"
+            f"{'; if the label is an amount, say task: regression' if number else ''}"
         )
     held_out = held_out_rows(len(y))
     if held_out < LEAST_ROWS_PER_SPLIT:
@@ -136,7 +158,7 @@ def _drawn_splits(y: Integers, names: Array, draw: int, groups: Integers | None)
             f"{len(y)} rows leave {held_out} for validation, "
             f"expected at least {LEAST_ROWS_PER_SPLIT} (15 percent)"
         )
-    faults = [] if groups is None else unsplittable(y, list(names), groups)
+    faults = [] if groups is None else unsplittable(y, list(classes), groups)
     if faults:
         raise InputError("; ".join(faults))
     splits = crossed_splits(y, draw, groups)
@@ -147,7 +169,7 @@ def _drawn_splits(y: Integers, names: Array, draw: int, groups: Integers | None)
                     f"groups of rows that belong together leave {len(getattr(splits, name))} rows "
                     f"for {name}, expected at least {LEAST_ROWS_PER_SPLIT}; or give an array split"
                 )
-        _check_classes(y, names, splits.train)
+    _check_trained(label, name, splits.train)
     return splits
 
 
@@ -162,6 +184,7 @@ def arrays(
     label: str | None = None,
     split: str | None = None,
     groups: str | None = None,
+    task: str | None = None,
     scale: str | None = None,
     draw: int = 0,
 ) -> Views:
@@ -169,7 +192,7 @@ def arrays(
 
     Labels may have any usual form (`raysweep.data.labels`); classes are numbered in sorted order.
     ``split`` holds the words train, validation and test; without it every draw splits the same rows
-    70 / 15 / 15, stratified by class (`raysweep.data.resplits`). Rows that belong together, by
+    70 / 15 / 15, stratified by the label (`raysweep.data.resplits`). Rows that belong together, by
     ``groups`` or as equal rows of a modality (`raysweep.data.groups`), stay in one split. Bytes are
     read as UTF-8. Features are scaled with the training split's statistics.
 
@@ -183,6 +206,7 @@ def arrays(
         label: what is the label.
         split: what the splits are.
         groups: what says which rows belong together.
+        task: what the label is, of `Task`; by default as it looks.
         scale: ``standard`` (by default), ``robust`` or ``none``.
         draw: which splits.
 
@@ -198,7 +222,7 @@ def arrays(
         content = read_content(path, wanted, faults)
         if not wanted.named:  # who names columns has seen what is left out
             faults += weights_refused(content.unused)
-        views = _views(content, draw, scale, faults)
+        views = _views(content, draw, task, scale, faults)
     if views is None:
         raise InputError(f"{path}: {'; '.join(faults)}")
     facts: dict[str, int | float | str] = {"file": Path(path).name}
@@ -208,6 +232,8 @@ def arrays(
         facts["target"] = label
     if views.resplit:
         facts["resplit"] = CROSSED
+    if views.task is not Task.CLASSIFICATION:
+        facts["task"] = views.task.value
     return replace(views, characteristics=facts)
 
 
@@ -222,9 +248,10 @@ def still_draws(parameters: Mapping[str, object], draws: Iterable[int]) -> list[
     if content.has_split or content.label is None:
         return []
     rows = len(next(iter(content.modalities.values())))
-    y, names = check_labels(content.label, rows)
+    task, name = parameters.get("task"), content.label_name
+    label = read_label(content.label, rows, None if task is None else str(task), name)
     tied = _tied(content, rows)
-    trained = {draw: _drawn_splits(y, names, draw, tied.groups).train for draw in draws}
+    trained = {draw: _drawn_splits(label, name, draw, tied.groups).train for draw in draws}
     still = {
         name: [draw for draw, train in trained.items() if not _varies(x, train)]
         for name, x in content.modalities.items()
@@ -234,9 +261,12 @@ def still_draws(parameters: Mapping[str, object], draws: Iterable[int]) -> list[
 
 def unusable(content: Content) -> list[str]:
     """What is wrong with content for any study, as far as it can be read."""
+    # A study says what labels are that may be classes or amounts; here they may be either.
+    either = content.label is not None and is_ambiguous(content.label)
+    task = Task.REGRESSION if either else None
     faults: list[str] = []
     with noted(faults):
-        _views(content, 0, None, faults)
+        _views(content, 0, task, None, faults)
     return faults
 
 
@@ -262,22 +292,23 @@ def _still(name: str, draws: Sequence[int]) -> str:
     )
 
 
-def _views(content: Content, draw: int, scale: str | None, faults: list[str]) -> Views | None:
+def _views(
+    content: Content, draw: int, task: str | None, scale: str | None, faults: list[str]
+) -> Views | None:
     """The views, or None where faults are noted.
 
     Raises:
         InputError: a fault behind which no others can be found.
     """
-    y: Integers | None = None
-    names: Array | None = None
+    label: Label | None = None
     splits: Splits | None = None
     rows = next(iter(content.lengths.values()), None)
     if len(set(content.lengths.values())) > 1:
         faults.append(uneven(content.lengths))
     with noted(faults):
         if rows is not None and content.label is not None:
-            y, names = check_labels(
-                content.label, rows, content.label_name, next(iter(content.lengths))
+            label = read_label(
+                content.label, rows, task, content.label_name, next(iter(content.lengths))
             )
     tied = Belonging(None)
     with noted(faults):
@@ -291,27 +322,34 @@ def _views(content: Content, draw: int, scale: str | None, faults: list[str]) ->
                     "leave out the array split to draw splits"
                 )
             splits = _given_splits(content.split, rows, faults)
-        elif y is not None and names is not None and not content.has_split:
-            splits = _drawn_splits(y, names, draw, tied.groups)
+        elif label is not None and not content.has_split:
+            splits = _drawn_splits(label, content.label_name, draw, tied.groups)
     with noted(faults):
-        if content.has_split and splits is not None and y is not None and names is not None:
-            _check_classes(y, names, splits.train)
+        if content.has_split and splits is not None and label is not None:
+            _check_trained(label, content.label_name, splits.train)
     # Splits that a fault was found in may not fit the rows.
     if splits is not None and not faults:
         draws = () if content.has_split else (draw,)
         still = [name for name, x in content.modalities.items() if not _varies(x, splits.train)]
         faults += [_still(name, draws) for name in still]
-    if faults or y is None or names is None or splits is None:
+    if faults or label is None or splits is None:
         return None
     scaling = SCALINGS[scale or "standard"]
     cut = parted(tied.groups, splits) if content.has_split and tied.groups is not None else []
     return Views(
         inputs=tuple(scaling(x[splits.train])(x) for x in content.modalities.values()),
-        y=y,
-        classes=len(names),
+        y=label.y,
+        classes=len(label.names),
         splits=splits,
         names=content.names,
         groups=tied.groups,
         resplit=not content.has_split,
-        notes=(*filter(None, (tied.found,)), *cut, *tied.told, *unused(content.unused)),
+        notes=(
+            *filter(None, (label.told, tied.found)),
+            *cut,
+            *tied.told,
+            *unused(content.unused),
+        ),
+        task=label.task,
+        values=label.values,
     )

@@ -25,7 +25,7 @@ def data_facts(
         "n_train": len(view.splits.train),
         "n_validation": len(view.splits.validation),
         "n_test": len(view.splits.test),
-        "classes": view.classes,
+        **({"classes": view.classes} if view.values is None else {}),
         **(_information(cell, draw, view) if estimated or view.information else {}),
     }
 

@@ -36,14 +36,18 @@ def own_notes(study: StudyBase, closely: bool = False) -> list[str]:
 
 
 def read_as(cell: Cell, views: Views) -> str:
-    """What a file was read as: its modalities with their features, its label, rows and classes."""
+    """What a file was read as: its modalities with their features, its label, rows and classes.
+
+    Of a label that is a number it says so in place of the classes.
+    """
     parts = [
         f"modality {k} = {visible(name)} ({counted(x.shape[1], 'feature')})"
         for k, (name, x) in enumerate(zip(views.names, views.inputs, strict=True), start=1)
     ]
     said = dict(cell.parameters)
     parts += [f"label = {visible(str(said['label']))}"] if "label" in said else []
-    return ", ".join([*parts, counted(len(views.y), "row"), f"{views.classes} classes"])
+    what = f"{views.classes} classes" if views.values is None else "a number to predict"
+    return ", ".join([*parts, counted(len(views.y), "row"), what])
 
 
 def _views(study: StudyBase) -> Iterator[tuple[Cell, Views]]:

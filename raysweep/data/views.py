@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raysweep.trials.columns import named
+from raysweep.trials.tasks import Task
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -132,8 +133,9 @@ class Views:
     Attributes:
         inputs: for each modality, one or more, [n, d] float64, scaled with the training split's
             statistics; row i of all of them is the same sample.
-        y: [n] int64 labels in 0..classes-1.
-        classes: c, the number of labels.
+        y: [n] int64 labels in 0..classes-1; of a label that is a number the part of its range (by
+            quantiles) that it lies in, for what needs classes: splits, estimates of information.
+        classes: c, how many of them there are.
         splits: which rows train, validate and test.
         characteristics: columns of the trial table that describe the data (U, D_phi, ...).
         information: exact where the distribution is known, None otherwise.
@@ -143,6 +145,8 @@ class Views:
         resplit: whether other draws are other splits of the same rows.
         names: of the modalities, where the user's own data name them.
         notes: what people should know of the rows and how they were split, a sentence each.
+        task: what the label is.
+        values: [n] float64, the label where it is a number, in its own unit; None otherwise.
     """
 
     inputs: tuple[Floats, ...]
@@ -156,6 +160,19 @@ class Views:
     resplit: bool = False
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    task: Task = Task.CLASSIFICATION
+    values: Floats | None = None
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a head gives of a row: a logit of each class, or one prediction."""
+        return self.classes if self.values is None else 1
+
+    @property
+    def value_scaling(self) -> "Scaling":
+        """From the unit of a label that is a number to mean 0 and sd 1 of the training split."""
+        assert self.values is not None
+        return z_scaling(self.values[self.splits.train][:, None])
 
     @property
     def in_groups(self) -> bool:

@@ -62,7 +62,7 @@ class Architecture(ABC):
 
     Attributes:
         encoders: of modality 1, 2, ...; one or more.
-        classes: number of classes, >= 2.
+        classes: number of classes, or 1 where heads predict a number.
         first: number of the first modality in the names of heads and in the streams of initial
             weights: encoder 2 of a pair starts from the same weights if it is trained alone.
     """

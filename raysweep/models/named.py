@@ -20,7 +20,7 @@ def named_architecture(
         model: the study's model grid, which has the encoder's options.
         cell: has the encoder, the depths and the widths.
         inputs: features of modality 1, 2, ...
-        classes: number of classes.
+        classes: number of classes, or 1 where heads predict a number.
 
     Raises:
         InputError: there is no such encoder, or it cannot be called so.

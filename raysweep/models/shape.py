@@ -61,13 +61,13 @@ class MultimodalShape(Architecture):
 
     Args:
         inputs: features of each modality.
-        classes: number of classes, >= 2.
+        classes: number of classes, or 1 where heads predict a number.
         depths: hidden layers of each encoder.
         widths: units of each layer of each encoder.
         first: see `Architecture`.
 
     Raises:
-        InputError: a size below 1, or fewer than two classes.
+        InputError: a size below 1.
     """
 
     encoders: tuple[MLP, ...]
@@ -82,7 +82,7 @@ class MultimodalShape(Architecture):
     ) -> None:
         sizes = zip(inputs, depths, widths, strict=True)
         super().__init__(tuple(MLP(*size) for size in sizes), classes, first=first)
-        checked = [("classes", classes, 2), ("modalities", len(inputs), 1), ("first", first, 1)]
+        checked = [("classes", classes, 1), ("modalities", len(inputs), 1), ("first", first, 1)]
         for name, values in (("inputs", inputs), ("depth", depths), ("width", widths)):
             checked += [(f"{name}_{n}", v, 1) for n, v in zip(self.numbers, values, strict=True)]
         for name, value, least in checked:

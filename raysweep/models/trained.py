@@ -18,11 +18,12 @@ class History:
     an alignment loss at strength 0, a fused head that an encoder alone does not have.
 
     Attributes:
-        task_loss: mean over the epoch's rows of the modalities' heads' summed cross-entropy, nats.
-        fused_loss: the same for the fused head's cross-entropy, nats.
+        task_loss: mean over the epoch's rows of the modalities' heads' summed cross-entropy, nats;
+            of regression of their squared errors, of labels with mean 0 and sd 1 in training.
+        fused_loss: the same for the fused head.
         alignment_loss: mean of the alignment loss (without the strength) over the epoch's rows,
             batches on which it is undefined left out.
-        performance: head -> validation accuracies, 0..1.
+        performance: head -> validation accuracies, 0..1, or R2 of regression.
     """
 
     task_loss: np.ndarray

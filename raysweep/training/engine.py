@@ -71,7 +71,10 @@ class PackEngine(Protocol):
         ...
 
     def validate(self) -> torch.Tensor:
-        """Validation accuracies [heads, m], float64; the last head's chooses the checkpoint."""
+        """What is seen of the validation split [heads, m], float64: accuracies, of regression R2.
+
+        More is better, and the last head's chooses the checkpoint.
+        """
         ...
 
     def keep(self, members: torch.Tensor) -> None:

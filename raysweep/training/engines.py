@@ -12,10 +12,18 @@ from raysweep.training.engine import PackEngine
 from raysweep.training.inputs import TrainSettings
 from raysweep.training.passes import ByAutograd, HandWritten
 from raysweep.training.torch_engine import TorchEngine
+from raysweep.trials.tasks import Task
 
 
-def engine_for(shape: Architecture, settings: TrainSettings) -> Callable[..., PackEngine]:
+def engine_for(
+    shape: Architecture, settings: TrainSettings, task: Task = Task.CLASSIFICATION
+) -> Callable[..., PackEngine]:
     """The engine that the settings name, or the fastest that applies.
+
+    Args:
+        shape: of the members.
+        settings: of the pack.
+        task: what they learn.
 
     Returns:
         What makes it: (shape, members, data, settings, loss, initial parameters) -> engine.
@@ -25,7 +33,7 @@ def engine_for(shape: Architecture, settings: TrainSettings) -> Callable[..., Pa
             the alignment loss is to compare.
     """
     layer = _compared_layer(shape, settings)
-    refusal = kernel_refusal(shape, settings, layer)
+    refusal = kernel_refusal(shape, settings, layer, task)
     if settings.engine != "torch" and not refusal:
         try:
             from raysweep.training.kernel_cache import compiled_engine
@@ -42,17 +50,22 @@ def engine_for(shape: Architecture, settings: TrainSettings) -> Callable[..., Pa
     return partial(TorchEngine, ByAutograd(shape, joint, layer))
 
 
-def kernel_refusal(shape: Architecture, settings: TrainSettings, layer: int | None) -> str:
+def kernel_refusal(
+    shape: Architecture, settings: TrainSettings, layer: int | None, task: Task
+) -> str:
     """Why the kernel cannot train this, in words for people; empty where it can.
 
     Args:
         shape: of the members.
         settings: of the pack.
         layer: that the alignment loss compares; None for the last one.
+        task: what they learn.
     """
     if not isinstance(shape, MultimodalShape):
         return ", which trains MLP pairs only; take 'auto'"
-    if len(shape.inputs) > 2:
+    if task is not Task.CLASSIFICATION:
+        why = f" and the task is {task}; the kernel trains classification"
+    elif len(shape.inputs) > 2:
         why = f" and there are {len(shape.inputs)} modalities; the kernel trains two"
     elif layer is not None:
         why = f" and layer is {layer}; the kernel aligns last layers only"

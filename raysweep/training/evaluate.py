@@ -44,7 +44,7 @@ def performance(trained: TrainedPack, views: Sequence[Views], split: str) -> Per
 
     Args:
         trained: the members.
-        views: the k datasets of the pack, equally long.
+        views: the k datasets of the pack, equally long, of classes.
         split: train, validation or test.
     """
     n, m = len(getattr(views[0].splits, split)), len(trained.dataset)
@@ -65,9 +65,14 @@ def performance(trained: TrainedPack, views: Sequence[Views], split: str) -> Per
 def logits_of(
     trained: TrainedPack, views: Sequence[Views], split: str
 ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """The rows of a split in parts: labels [m, n], and of each head logits [m, c, n] on the CPU."""
+    """The rows of a split in parts: labels [m, n], and of each head outputs [m, c, n] on the CPU.
+
+    The outputs are logits; a label that is a number is in its own unit, of which they predict the
+    standardized value.
+    """
     rows = [getattr(v.splits, split) for v in views]
-    labels = torch.as_tensor(np.stack([v.y[r] for v, r in zip(views, rows, strict=True)]))
+    of_views = [v.y if v.values is None else v.values for v in views]
+    labels = torch.as_tensor(np.stack([y[r] for y, r in zip(of_views, rows, strict=True)]))
     for part in _chunks(trained, labels.shape[1]):
         found = _logits(trained, stacked(views, rows, part))
         y = labels[trained.dataset][:, part]

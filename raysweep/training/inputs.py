@@ -11,6 +11,7 @@ from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
 from raysweep.seeds import derive_seed
+from raysweep.trials.tasks import Task
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "fusion": ("probe", "joint"),
@@ -102,11 +103,13 @@ class PackData:
 
     Attributes:
         x_train: inputs of each modality, one or more, [k, n, d] each.
-        y_train: labels [k, n], 0 <= y < classes.
+        y_train: labels [k, n], 0 <= y < classes; of regression float64, in the unit in which a
+            head predicts them.
         x_validation, y_validation: the same for v validation rows.
         dataset: [m] index of each member's dataset, 0 <= dataset < k.
         groups_train: int64 [k, n], equal for training rows that belong together; None where every
             row of every dataset stands alone.
+        task: what the labels are.
     """
 
     x_train: tuple[np.ndarray, ...]
@@ -115,10 +118,15 @@ class PackData:
     y_validation: np.ndarray
     dataset: np.ndarray
     groups_train: np.ndarray | None = None
+    task: Task = Task.CLASSIFICATION
 
     @classmethod
     def of_views(cls, views: Sequence[Views], dataset: np.ndarray) -> "PackData":
-        """The training and validation rows of k draws of data, equally long."""
+        """The training and validation rows of k draws of data, equally long, of one task.
+
+        A label that is a number gets mean 0 and sd 1 on the training rows.
+        """
+        labels = {id(view): _labels(view) for view in views}
 
         def rows(split: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
             chosen = [(view, getattr(view.splits, split)) for view in views]
@@ -126,7 +134,7 @@ class PackData:
                 np.stack([view.inputs[index][own] for view, own in chosen])
                 for index in range(len(views[0].inputs))
             )
-            return inputs, np.stack([view.y[own] for view, own in chosen])
+            return inputs, np.stack([labels[id(view)][own] for view, own in chosen])
 
         groups = None
         if any(view.in_groups for view in views):
@@ -134,7 +142,13 @@ class PackData:
             groups = np.stack(
                 [alone if v.groups is None else v.groups[v.splits.train] for v in views]
             )
-        return cls(*rows("train"), *rows("validation"), dataset=dataset, groups_train=groups)
+        return cls(
+            *rows("train"),
+            *rows("validation"),
+            dataset=dataset,
+            groups_train=groups,
+            task=views[0].task,
+        )
 
     def sides(self, split: str) -> tuple[np.ndarray, ...]:
         """The inputs of all modalities in a split (train or validation)."""
@@ -151,7 +165,13 @@ class PackData:
             y = np.asarray(getattr(self, f"y_{split}"))
             if y.ndim != 2 or not y.size:
                 raise InputError(f"data: y_{split} has shape {y.shape}; it must be [k, rows >= 1]")
-            if y.min() < 0 or y.max() >= shape.classes:
+            if self.task is Task.REGRESSION:
+                if shape.classes != 1 or not np.isfinite(y).all():
+                    raise InputError(
+                        f"data: y_{split} must be finite numbers, and heads have one output; they "
+                        f"have {shape.classes}"
+                    )
+            elif y.min() < 0 or y.max() >= shape.classes:
                 raise InputError(
                     f"data: y_{split} runs from {y.min()} to {y.max()}; labels must be "
                     f"0..{shape.classes - 1}"
@@ -201,14 +221,16 @@ class TrainSettings:
             gradient into the encoders.
         dtype: "float32" or "float64".
         device: a torch device; "cpu" or e.g. "cuda".
-        checkpoint: "best" keeps each member's parameters at its highest validation accuracy of
-            the fused head (the earliest epoch wins ties), "last" those after the last epoch.
+        checkpoint: "best" keeps each member's parameters at its highest validation accuracy, or R2
+            of regression, of the fused head (the earliest epoch wins ties), "last" those after the
+            last epoch.
         evaluate_every: epochs between two looks at the validation split, >= 1; the last epoch is
             always looked at.
-        patience: a member stops once its validation accuracy has not risen for this many
-            epochs; None trains every member to the end.
-        engine: "kernel" (one MLP or two, on the CPU, compiled by Numba), "torch" (any device, any
-            architecture), or "auto": the kernel where it applies, else torch.
+        patience: a member stops once that has not risen for this many epochs; None trains every
+            member to the end.
+        engine: "kernel" (one MLP or two that tell classes, on the CPU, compiled by Numba), "torch"
+            (any device, any architecture, any task), or "auto": the kernel where it applies, else
+            torch.
         tf32: let a GPU round float32 products to TF32.
         captured: capture the steps on a GPU as CUDA graphs, wherever passes and loss allow it.
     """
@@ -246,6 +268,13 @@ class TrainSettings:
                 raise InputError(
                     f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(choices)}"
                 )
+
+
+def _labels(view: Views) -> np.ndarray:
+    """[n] what a head is to tell of each row."""
+    if view.values is None:
+        return view.y
+    return view.value_scaling(view.values[:, None])[:, 0]
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""Outcomes of classification beside accuracy and cross-entropy, of every member and head.
+"""Outcomes beside accuracy and cross-entropy, of every member and head.
 
-Each is what scikit-learn's function of the same name gives (1.8), but for the calibration error,
-which it lacks: the expected calibration error of Guo et al. 2017 (arXiv 1706.04599, equation 3).
+Each of classification, which are here, is what scikit-learn's function of the same name gives
+(1.8), but for the calibration error, which it lacks: the expected calibration error of Guo et al.
+2017 (arXiv 1706.04599, equation 3). Those of regression are in `raysweep.training.regression`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -14,6 +15,9 @@ from scipy.stats import rankdata
 from raysweep.data.views import Views
 from raysweep.models.trained import TrainedPack
 from raysweep.training.evaluate import logits_of
+from raysweep.training.regression import OUTCOMES as REGRESSION
+from raysweep.training.regression import why_none
+from raysweep.trials.tasks import Task
 
 BINS = 15
 """Of the calibration error: bins of equal width, as many as in Guo et al. 2017."""
@@ -26,9 +30,9 @@ def outcomes(
 
     Args:
         trained: the members.
-        views: the k datasets of the pack, equally long.
+        views: the k datasets of the pack, equally long, of one task.
         split: train, validation or test.
-        names: of `OUTCOMES`.
+        names: of `OUTCOMES`, or of `raysweep.training.regression.OUTCOMES`.
 
     Returns:
         Outcome -> head (``1``, ``2``, ..., ``fused``) -> [m] float64; NaN where it is undefined
@@ -37,20 +41,35 @@ def outcomes(
     parts = list(logits_of(trained, views, split))
     labels = np.concatenate([y.cpu().numpy() for y, _ in parts], axis=1)
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in names}
+    regression = views[0].task is Task.REGRESSION
+    known = REGRESSION if regression else OUTCOMES
     for head in trained.shape.heads:
         logits = np.concatenate([of_head[head].double().numpy() for _, of_head in parts], axis=2)
+        outputs = _in_own_unit(trained, views, logits) if regression else logits.swapaxes(1, 2)
         for name, by_head in found.items():
             by_head[head] = np.array(
                 [
-                    OUTCOMES[name](y, one.T) if np.isfinite(one).all() else np.nan
-                    for y, one in zip(labels, logits, strict=True)
+                    known[name](y, one) if np.isfinite(one).all() else np.nan
+                    for y, one in zip(labels, outputs, strict=True)
                 ]
             )
     return found
 
 
-def why_undefined(views: Views, split: str, names: Iterable[str]) -> str:
-    """Why outcomes are undefined on a split, in words; empty where all are defined."""
+def _in_own_unit(trained: TrainedPack, views: Sequence[Views], outputs: np.ndarray) -> np.ndarray:
+    """Predictions [m, n] in the unit of the label, of what heads give [m, 1, n]."""
+    scalings = [views[which].value_scaling for which in trained.dataset]
+    mean, sd = (np.concatenate([getattr(s, of) for s in scalings]) for of in ("mean", "sd"))
+    return outputs[:, 0] * sd[:, None] + mean[:, None]
+
+
+def why_undefined(views: Views, split: str, names: Collection[str]) -> str:
+    """Why outcomes are undefined on a split, in words; empty where all are defined.
+
+    Correlations are also undefined where a prediction is constant, which hangs on the member.
+    """
+    if views.values is not None:
+        return why_none(views.values[getattr(views.splits, split)], split, names)
     there = set(views.y[getattr(views.splits, split)].tolist())
     missing = [str(c) for c in range(views.classes) if c not in there]
     if not missing or "auroc" not in names:

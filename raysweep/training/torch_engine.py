@@ -14,6 +14,8 @@ from raysweep.training.epoch_sums import EpochSums
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.optimizer import RowAdamW, clip_rows
 from raysweep.training.passes import Passes, Pull, squared_norm
+from raysweep.training.task_loss import SCORES, TASK_LOSSES
+from raysweep.trials.tasks import Task
 
 
 class _Split:
@@ -24,10 +26,11 @@ class _Split:
         sides: tuple[np.ndarray, ...],
         y: np.ndarray,
         like: torch.Tensor,
+        labels: torch.dtype,
         groups: np.ndarray | None = None,
     ) -> None:
         self.sides = [with_ones(torch.as_tensor(x).to(like)) for x in sides]
-        self.y = torch.as_tensor(y).to(device=like.device, dtype=torch.int64)
+        self.y = torch.as_tensor(y).to(like.device, labels)
         self.rows = self.y.shape[1]
         self._groups = None
         if groups is not None:
@@ -83,10 +86,12 @@ class TorchEngine:
         self._shape = shape
         self._settings = settings
         self._loss = loss
+        self._task = data.task
         like = parameters
         self.heads = shape.heads
-        self._train = _Split(data.sides("train"), data.y_train, like, data.groups_train)
-        self._validation = _Split(data.sides("validation"), data.y_validation, like)
+        labels = torch.int64 if data.task is Task.CLASSIFICATION else like.dtype
+        self._train = _Split(data.sides("train"), data.y_train, like, labels, data.groups_train)
+        self._validation = _Split(data.sides("validation"), data.y_validation, like, labels)
         self._dataset = torch.as_tensor(data.dataset).to(like.device, torch.int64)
         self._clip = torch.as_tensor(members.clip_norm).to(like)
         self._strength = torch.as_tensor(members.strength).to(like)
@@ -167,7 +172,8 @@ class TorchEngine:
     ) -> None:
         """One step on a batch (`_Split.gather` and `groups`); `first` of the epoch or not."""
         squares = self._sums.squares if first else None
-        losses, slopes = _task(self._passes.forward(*inputs), labels, len(inputs))
+        fitted, slopes = TASK_LOSSES[self._task](self._passes.forward(*inputs), labels)
+        losses = _together(fitted, len(inputs))
         pull = self._pull(losses[2], groups, squares) if len(self._aligned.rows) else None
         self._passes.backward(slopes, pull, None if squares is None else squares[0])
         norms = clip_rows(self._gradients, self._spans, self._clip)
@@ -202,35 +208,23 @@ class TorchEngine:
         """See `PackEngine.validate`."""
         split = self._validation
         m = self.parameters.shape[0]
-        correct = torch.zeros(len(self.heads), m, dtype=torch.int64, device=self._dataset.device)
+        seen = SCORES[self._task](len(self.heads), m, self._dataset.device)
         for start in range(0, split.rows, VALIDATION_ROWS):
             part = slice(start, start + VALIDATION_ROWS)
             inputs = (x[self._dataset, part] for x in split.sides)
-            labels = split.y[self._dataset, part]
-            correct += (self._passes.forward(*inputs).argmax(dim=2) == labels).sum(dim=2)
-        return (correct.to(torch.float64) / split.rows).cpu()
+            seen.add(self._passes.forward(*inputs), split.y[self._dataset, part])
+        return seen.score()
 
 
-def _task(
-    logits: torch.Tensor, labels: torch.Tensor, modalities: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Losses of the heads' logits [heads, m, classes, b] at labels [m, 1, b].
+def _together(fitted: torch.Tensor, modalities: int) -> torch.Tensor:
+    """Task, fused (0 without a fused head) and alignment loss [3, m], the last still NaN.
 
-    The heads are one a modality and, of two or more, the fused one.
-
-    Returns:
-        Task, fused (0 without a fused head) and alignment loss [3, m], the last still NaN, and
-        the gradients at the logits.
+    Args:
+        fitted: losses [heads, m] of heads that are one a modality and, of two or more, the fused.
+        modalities: how many.
     """
-    log_p = torch.log_softmax(logits.detach(), dim=2)
-    rows = labels.shape[2]
-    chosen = labels.expand(len(logits), -1, -1, -1)
-    entropy = log_p.gather(2, chosen)[:, :, 0].mean(dim=2).neg_()
-    slopes = log_p.exp_()
-    slopes.scatter_add_(2, chosen, slopes.new_full((), -1.0).expand(chosen.shape))
-    slopes *= 1 / rows
-    task = entropy[0]
+    task = fitted[0]
     for of_further in range(1, modalities):
-        task = task + entropy[of_further]
-    fused = entropy[-1] if len(entropy) > modalities else torch.zeros_like(task)
-    return torch.stack((task, fused, torch.full_like(task, torch.nan))), slopes
+        task = task + fitted[of_further]
+    fused = fitted[-1] if len(fitted) > modalities else torch.zeros_like(task)
+    return torch.stack((task, fused, torch.full_like(task, torch.nan)))

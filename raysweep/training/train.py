@@ -31,15 +31,16 @@ def train_pack(
 
     Each member minimises CE_1 + CE_2 + strength x L(h1, h2), where h1 and h2 are the
     representations, or for L the hidden layers that the settings name; of more modalities the sum
-    of all their CE, and the mean of L over their pairs (`raysweep.losses.OverPairs`). Its fused
-    head the cross-entropy on [h1; h2; ...]: on detached representations ("probe"), so that
+    of all their CE, and the mean of L over their pairs (`raysweep.losses.OverPairs`). CE is the
+    cross-entropy, or of regression the mean squared error. Its fused head minimises the same on
+    [h1; h2; ...]: on detached representations ("probe"), so that
     measuring it changes nothing, or with its gradient let through ("joint"). Each tower (encoder
     and head), the fused head and the alignment loss's own parameters are clipped by their own
     norms, so that at strength 0 a tower trains exactly as if it were alone. AdamW as torch's,
     moments per member; weight decay acts on everything but the alignment loss's parameters.
 
     An encoder may be trained alone (one modality): there is nothing to align and nothing to fuse,
-    and its own head's validation accuracy chooses the checkpoint.
+    and its own head chooses the checkpoint.
 
     A member's result depends on its own entries only. On the CPU the number of threads is the
     caller's business: one thread per worker and one worker per core
@@ -66,7 +67,7 @@ def train_pack(
     if len(shape.inputs) == 1 and members.strength.any():
         raise InputError("members: an encoder that is trained alone has no alignment: strength 0")
     device = _device(settings.device)
-    make_engine = engine_for(shape, settings)
+    make_engine = engine_for(shape, settings, data.task)
     loss = build_loss(settings.loss, settings.loss_options) if loss is None else loss
     parameters = torch.cat(
         (

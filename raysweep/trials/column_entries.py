@@ -4,6 +4,13 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from raysweep.trials.outcome_families import (
+    IN_LABEL_UNITS,
+    OUTCOME_FAMILIES,
+    REGRESSION_FAMILIES,
+    REGRESSION_UNITS,
+)
+
 
 class Role(StrEnum):
     """What a column is for."""
@@ -62,14 +69,15 @@ class Column:
     @property
     def better_is_less(self) -> bool:
         """Whether less of it is better: of losses, also of a user's own by their name."""
-        less = self.family in ("loss", "regret", "calibration_error")
+        less = self.family in ("loss", "regret", "calibration_error", *IN_LABEL_UNITS)
         return less or self._is_own("loss")
 
     @property
     def is_share(self) -> bool:
         """Whether a whole of it is 1: of accuracy, also of a user's own by its name."""
-        shares = ("performance", "regret", *OUTCOME_FAMILIES)
-        return self.family in shares or self._is_own("performance")
+        shares = ("performance", "regret", *OUTCOME_FAMILIES, *REGRESSION_FAMILIES)
+        whole = self.family in shares and self.family not in IN_LABEL_UNITS
+        return whole or self._is_own("performance")
 
     def _is_own(self, kind: str) -> bool:
         """Whether it is a user's own metric, named as such a kind."""
@@ -88,19 +96,6 @@ class Column:
 def columns(role: Role, *rows: tuple[str, str, str, str]) -> list[Column]:
     """Columns of one role, from (name, kind, unit, meaning)."""
     return [Column(*row, role) for row in rows]
-
-
-OUTCOME_FAMILIES = {
-    "balanced_accuracy": "mean over classes of the share of their rows that is right; "
-    "asked for by evaluation.outcomes or the verdict, as are the next",
-    "macro_f1": "mean of the classes' F1",
-    "weighted_f1": "mean of the classes' F1, weighted by their rows",
-    "auroc": "area under the ROC curve; of several classes the mean of each against the rest; "
-    "empty where a class has no row",
-    "calibration_error": "expected calibration error: how far confidence is from accuracy, in 15 "
-    "bins of equal width; less is better",
-}
-"""Outcomes of classification that are measured where they are asked for -> what they mean."""
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -168,7 +163,8 @@ COLUMNS: tuple[Column, ...] = (
         ("n_train", "int64", "rows", "training rows"),
         ("n_validation", "int64", "rows", "validation rows"),
         ("n_test", "int64", "rows", "test rows"),
-        ("classes", "int64", "", "number of classes"),
+        ("classes", "int64", "", "number of classes; empty of a label that is a number"),
+        ("task", "string", "regression", "what the label is; empty where a study leaves it out"),
         (
             "<characteristic>",
             "as given",
@@ -377,6 +373,15 @@ COLUMNS: tuple[Column, ...] = (
         *(
             (f"{family}_<1|2|3|4|fused>_<split>", "float64", "0..1", meaning)
             for family, meaning in OUTCOME_FAMILIES.items()
+        ),
+        *(
+            (
+                f"{family}_<1|2|3|4|fused>_<split>",
+                "float64",
+                REGRESSION_UNITS.get(family, "0..1"),
+                meaning,
+            )
+            for family, meaning in REGRESSION_FAMILIES.items()
         ),
     ),
 )

@@ -1,6 +1,9 @@
 """What outcomes are called, and the unit in which a person reads them."""
 
+import math
+
 from raysweep.trials.columns import column_of
+from raysweep.trials.outcome_families import IN_LABEL_UNITS
 
 MARGINS = {
     "balanced_accuracy": 0.005,
@@ -9,9 +12,14 @@ MARGINS = {
     "auroc": 0.005,
     "calibration_error": 0.01,
     "loss": 0.01,
+    "r2": 0.01,
+    "pearson": 0.01,
+    "concordance": 0.01,
 }
 """Family of columns -> an effect that counts as no difference, where a study does not say."""
 _MARGIN = 0.005
+MARGIN_OF_SPREAD = 0.02
+"""The same of an outcome in the label's unit, as a share of the label's standard deviation."""
 
 _HEADS = {str(k): f"modality {k}" for k in range(1, 5)} | {"fused": "all modalities fused"}
 _KINDS = {
@@ -23,6 +31,13 @@ _KINDS = {
     "weighted_f1": "weighted F1",
     "auroc": "AUROC",
     "calibration_error": "calibration error",
+    "r2": "R2",
+    "rmse": "root mean squared error",
+    "mae": "mean absolute error",
+    "pearson": "Pearson correlation",
+    "concordance": "concordance correlation",
+    "sign_accuracy": "sign accuracy",
+    "sign_accuracy_nonzero": "sign accuracy without zeros",
 }
 
 
@@ -46,19 +61,37 @@ def margin_for(outcome: str, tested: str, margin: float) -> float:
 def scale_of(outcome: str) -> tuple[float, str]:
     """Factor and unit in which a person reads an outcome.
 
-    Accuracy, regret, F1, AUROC and calibration error are read in points, of which a whole has 100,
-    and so is what a user's own trial calls ``performance``; losses in nats; any other column as it
-    is.
+    Accuracy, regret, F1, AUROC, calibration error, R2 and correlations are read in points, of which
+    a whole has 100, and so is what a user's own trial calls ``performance``; losses in nats; errors
+    of a label that is a number in its unit; any other column as it is.
     """
     column = column_of(outcome)
     if column.is_share:
         return 100.0, "points"
+    if in_label_units(outcome):
+        return 1.0, "units of the label"
     return 1.0, "nats" if column.family == "loss" else f"units of {outcome}"
 
 
-def digits_of(outcome: str) -> int:
-    """Decimals with which an effect on an outcome is shown."""
-    return 1 if scale_of(outcome)[1] == "points" else 3
+def in_label_units(outcome: str) -> bool:
+    """Whether an outcome has the unit of a label that is a number."""
+    return column_of(outcome).family in IN_LABEL_UNITS
+
+
+def digits_of(outcome: str, *effects: object) -> int:
+    """Decimals with which effects on an outcome are shown.
+
+    Args:
+        outcome: the column.
+        effects: that are shown together. In the unit of a label, which may be of any size, the
+            largest gets three digits.
+    """
+    if scale_of(outcome)[1] == "points":
+        return 1
+    sizes = [abs(e) for e in effects if isinstance(e, float) and math.isfinite(e) and e]
+    if not in_label_units(outcome) or not sizes:
+        return 3
+    return min(max(2 - math.floor(math.log10(max(sizes))), 0), 15)
 
 
 def amount(value: float, outcome: str, digits: int = 6) -> str:

@@ -131,7 +131,7 @@ def with_hole(name, row, value):
         ({"y": np.zeros((120, 1))}, r"y has one class \(0\), expected at least two"),
         ({"y": np.zeros((1, 120))}, r"y has shape \(1, 120\), expected \(120,\)"),
         ({"y": np.zeros(7, dtype=int)}, r"y has shape \(7,\), expected \(120,\)"),
-        ({"y": np.linspace(0, 1, 120)}, r"y has 120 different values that are not whole"),
+        ({"y": np.arange(120.0)}, r"y has 120 different whole numbers, 0 to 119, which may be"),
         ({"n": 0}, r"x1 has shape \(0, 5\), .* y is empty, expected one label per row"),
         ({"y": np.full(120, 4)}, r"y has one class \(4\), expected at least two"),
         ({"y": np.arange(120) // 60 + (np.arange(120) > 116)}, r"class 2 has 3 rows, expected at"),

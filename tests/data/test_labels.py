@@ -59,10 +59,7 @@ def holed(value: float) -> np.ndarray:
     ("labels", "said"),
     [
         (np.linspace(0, 1, N), r"age has 60 different values that are not whole, such as 0\.0169"),
-        (
-            np.linspace(0, 1, N),
-            r"regression is not supported yet, expected classes; save numpy\.dig",
-        ),
+        (np.linspace(0, 1, N), r"say task: regression, or save age\.astype\(str\)"),
         (CLASSES + 0.5, r"age has 3 different values that are not whole, such as 0\.5"),
         (
             holed(np.nan),

@@ -129,7 +129,7 @@ def test_wrong_inputs_are_named(modality: int, size: tuple[int, ...], message: s
 def test_a_shape_without_units_is_refused() -> None:
     with pytest.raises(InputError, match="depth_2 is 0; it must be at least 1"):
         MultimodalShape((5, 4), 3, depths=(2, 0), widths=(6, 6))
-    with pytest.raises(InputError, match="classes is 1; it must be at least 2"):
-        MultimodalShape((5, 4), 1, depths=(2, 2), widths=(6, 6))
+    with pytest.raises(InputError, match="classes is 0; it must be at least 1"):
+        MultimodalShape((5, 4), 0, depths=(2, 2), widths=(6, 6))
     with pytest.raises(InputError, match="modalities is 0; it must be at least 1"):
         MultimodalShape((), 3, depths=(), widths=())

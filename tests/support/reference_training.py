@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
+from sklearn.metrics import r2_score
 from torch import nn
 from torch.nn import functional
 
 from raysweep.models.shape import MultimodalShape
 from raysweep.training.inputs import Members, PackData, TrainSettings
+from raysweep.trials.tasks import Task
 
 
 def infonce(h1: torch.Tensor, h2: torch.Tensor, temperature: float = 0.07) -> torch.Tensor:
@@ -207,7 +209,7 @@ def train_one(
             both = torch.cat((h1, h2), dim=1)
             fused = pair.fused(both if settings.fusion == "joint" else both.detach())
             ce_1, ce_2, ce_fused = (
-                functional.cross_entropy(logits, y[rows]) for logits in (logits_1, logits_2, fused)
+                task_loss(data, logits, y[rows]) for logits in (logits_1, logits_2, fused)
             )
             task = (ce_1, ce_2)[only - 1] if only is not None else ce_1 + ce_2 + ce_fused
             total, alignment = task, torch.zeros((), dtype=torch.float64)
@@ -242,12 +244,21 @@ def train_one(
     return run
 
 
+def task_loss(data: PackData, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """What a head minimises on [b, outputs]."""
+    if data.task is Task.REGRESSION:
+        return functional.mse_loss(outputs[:, 0], y)
+    return functional.cross_entropy(outputs, y)
+
+
 def accuracy(pair: Pair, data: PackData, which: int) -> list[float]:
-    """Validation accuracies of head 1, head 2 and the fused head."""
+    """Validation accuracies, or R2 of regression, of head 1, head 2 and the fused head."""
     y = torch.as_tensor(data.y_validation[which])
     with torch.no_grad():
         h1, logits_1 = pair.tower_1(torch.as_tensor(data.x_validation[0][which]))
         h2, logits_2 = pair.tower_2(torch.as_tensor(data.x_validation[1][which]))
         fused = pair.fused(torch.cat((h1, h2), dim=1))
     logits = torch.stack((logits_1, logits_2, fused))
+    if data.task is Task.REGRESSION:
+        return [r2_score(y, of_head) for of_head in logits[:, :, 0]]
     return (logits.argmax(2) == y).double().mean(dim=1).tolist()

@@ -14,7 +14,7 @@ from tiny_evaluation import DATASET, MEMBERS, SHAPE, VIEWS, logits_of, pack_of
 
 from raysweep.data.views import Splits
 from raysweep.training.outcomes import OUTCOMES, outcomes, why_undefined
-from raysweep.trials.column_entries import OUTCOME_FAMILIES
+from raysweep.trials.outcome_families import OUTCOME_FAMILIES
 
 
 def sklearns(y: np.ndarray, logits: np.ndarray) -> dict[str, float]:

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from raysweep.trials.outcomes import kind_of
 from raysweep_analysis.figures import style
 from raysweep_analysis.figures.words import value_words
 from raysweep_analysis.verdicts import FOUND
@@ -32,6 +33,7 @@ def dose_response_figure(
     columns = min(len(shown), 3)
     rows = -(-len(shown) // columns)
     factor, unit = style.scale_of(curves["performance"].iloc[0])
+    outcome = kind_of(curves["performance"].iloc[0])
     with style.styled():
         figure = style.new_figure(min(rows * 2.75 + 0.6, 11.5))
         grid = figure.subplots(
@@ -56,7 +58,7 @@ def dose_response_figure(
             bottom.set_xlabel("strength" if i >= len(shown) - columns else "")
             if i % columns == 0:
                 top.set_ylabel(
-                    f"effect on\naccuracy ({unit})" if unit == "points" else f"effect ({unit})"
+                    f"effect on\n{outcome} ({unit})" if unit == "points" else f"effect ({unit})"
                 )
                 bottom.set_ylabel("gain in\nalignment")
             top.tick_params(labelbottom=False)
@@ -92,6 +94,7 @@ def dose_overlay_figure(
     panels = list(rows.groupby(names, sort=True)) if names else [((), rows)]
     levels = sorted(rows[overlay].unique())
     factor, unit = style.scale_of(curves["performance"].iloc[0])
+    outcome = kind_of(curves["performance"].iloc[0])
     with style.styled():
         figure = style.new_figure(4.3, 7.2)
         axes = figure.subplots(
@@ -124,7 +127,8 @@ def dose_overlay_figure(
             for axis in (top, bottom):
                 axis.grid(axis="y")
             bottom.set_xlabel("strength")
-        axes[0][0].set_ylabel(f"effect on accuracy\n({unit})" if factor > 1 else f"effect ({unit})")
+        words = f"effect on {outcome}\n({unit})" if factor > 1 else f"effect ({unit})"
+        axes[0][0].set_ylabel(words)
         axes[1][0].set_ylabel("alignment")
         handles, labels = axes[0][0].get_legend_handles_labels()
         handles.append(

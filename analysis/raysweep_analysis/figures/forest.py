@@ -109,8 +109,8 @@ def effect_forest(effects: pd.DataFrame, margin: float = 0.005, most: int = 40) 
 
 
 def _numbers(row: dict[object, object], factor: float) -> str:
-    digits = style.digits_of(str(row["performance"]))
     values = [float(str(row[c])) * factor for c in ("effect", "ci_low", "ci_high")]
+    digits = style.digits_of(str(row["performance"]), *values)
     effect, low, high = (style.signed(v, digits) if np.isfinite(v) else "?" for v in values)
     unit = str(row["unit"]) + ("s" if row["n"] != 1 else "")
     return f"{effect} [{low}, {high}], {row['n']} {unit}"

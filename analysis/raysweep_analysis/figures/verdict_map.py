@@ -128,7 +128,7 @@ def _draw(axis: Axes, panel: _Panel, limit: float, factor: float, sign: int, col
         )
         if roomy:
             half = (row["ci_high"] - row["ci_low"]) / 2 * factor
-            digits = style.digits_of(row["performance"])
+            digits = style.digits_of(row["performance"], float(effect), float(half))
             spread = f" ± {half:.{digits}f}" if np.isfinite(half) else ""
             text = style.signed(effect, digits) + spread
             axis.text(i, j - 0.22, text, ha="center", va="center", fontsize=7, color=ink)

@@ -8,6 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from raysweep.trials.columns import PERFORMANCE_2, column_of, is_own_metric, named
+from raysweep.trials.tasks import Task
 from raysweep_analysis.answers import Answer, answer, emergence_answer
 from raysweep_analysis.boundaries import boundary, lines_by
 from raysweep_analysis.contrasts import forcing_effects
@@ -33,7 +34,7 @@ from raysweep_analysis.settings import Beside, Settings, beside, measured_alignm
 # enough for p-values to two digits; every figure and table of a large study stays a matter of
 # seconds
 _PERMUTATIONS = 999
-_FAMILIES = ("performance", "regret", "loss")
+_FAMILIES = ("performance", "regret", "loss", *Task.REGRESSION.always)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ class Table:
 def verdict_table(effects: pd.DataFrame) -> Table:
     """The verdicts, one row per cell and criterion."""
     outcome = effects["performance"].iloc[0]
-    (factor, unit), digits = scale_of(outcome), digits_of(outcome)
+    factor, unit = scale_of(outcome)
+    digits = digits_of(outcome, *map(float, effects["effect"]))
     several = effects["chosen_by"].nunique() > 1
     searched = (effects["options"] != "").any()
     head = [
@@ -112,7 +113,7 @@ def outcomes_table(outcomes: pd.DataFrame, primary: str) -> Table:
                 continue
             factor = scale_of(name)[0]
             half = (row["ci_high"] - row["ci_low"]) / 2 * factor
-            digits = digits_of(name)
+            digits = digits_of(name, float(row["effect"]), float(half))
             found = Markup("<b>{}</b>") if row["p_bh"] < 0.05 else Markup("{}")
             spread = Markup(" <small>± {}</small>") if np.isfinite(half) else Markup("")
             effect = found.format(signed(row["effect"] * factor, digits))
@@ -191,7 +192,8 @@ def correlations_table(medians: pd.DataFrame, along: str) -> Table:
 def shapes_table(shapes: pd.DataFrame) -> Table:
     """What happens over strengths, one row per cell."""
     outcome = shapes["performance"].iloc[0]
-    (factor, unit), digits = scale_of(outcome), digits_of(outcome)
+    factor, unit = scale_of(outcome)
+    digits = digits_of(outcome, *map(float, shapes["effect_there"]))
     head = ["cell", "shape", "n", "strengths", "p (any effect)", "best to perform",
             f"effect there ({unit})", "best to align", f"effect there ({unit})", "p (inverted U)",
             "remark"]  # fmt: skip

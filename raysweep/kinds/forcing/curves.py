@@ -81,8 +81,8 @@ def learning_curves(
     losses = {"task_loss": history.task_loss, "fused_loss": history.fused_loss}
     seen = {name: values[member, epochs] for name, values in losses.items()}
     seen["alignment_loss"] = history.alignment_loss[member, epochs]
-    for head, accuracies in history.performance.items():
-        seen[named("performance", head)] = accuracies[member, epochs]
+    for head, scores in history.performance.items():
+        seen[named(study.task.main, head)] = scores[member, epochs]
     seen["alignment"] = alignment.values[member]
     curves: dict[str, list[float | None]] = {CURVE_EPOCHS: [epoch + 1 for epoch in epochs]}
     for name, values in seen.items():

@@ -71,7 +71,7 @@ def loaded(study: ForcingStudy, trials: Sequence[Trial]) -> list[Group]:
 def _sizes(view: Views) -> tuple[int, ...]:
     splits = (view.splits.train, view.splits.validation, view.splits.test)
     # Placebo pairs are shuffled otherwise where rows are in groups, whatever a pack has beside.
-    return (view.classes, *map(len, splits), view.in_groups, *(x.shape[1] for x in view.inputs))
+    return (view.outputs, *map(len, splits), view.in_groups, *(x.shape[1] for x in view.inputs))
 
 
 def _group(
@@ -85,7 +85,7 @@ def _group(
     dataset = [number.setdefault((t.cell.id, t.draw), len(number)) for t in trials]
     views, cell = [views_of[draw] for draw in number], trials[0].cell
     inputs = [x.shape[1] for x in views[0].inputs]
-    shape = named_architecture(study.model, cell, inputs, views[0].classes)
+    shape = named_architecture(study.model, cell, inputs, views[0].outputs)
     together = study.model_copy(
         update={"training": study.training.model_copy(update=_shared(study, trials[0]))}
     )

@@ -41,6 +41,7 @@ def _group_bytes(group: Group, settings: TrainSettings) -> int:
         alignment_parameters=sum(OverPairs(loss).parameter_counts(shape.widths)),
         pairwise=pairwise_elements(settings.loss, aligned, batch, on_cpu),
     )
-    if settings.engine == "torch" or kernel_refusal(shape, settings, settings.layer):
+    task = views[0].task
+    if settings.engine == "torch" or kernel_refusal(shape, settings, settings.layer, task):
         return size.torch_bytes()
     return size.kernel_bytes(asked=settings.loss not in KERNEL_LOSSES)

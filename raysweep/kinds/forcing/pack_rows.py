@@ -15,6 +15,7 @@ from raysweep.training.outcomes import outcomes, why_undefined
 from raysweep.trials.columns import MEASURED_SPLITS, SPLITS, named
 from raysweep.trials.measured import alignment_columns
 from raysweep.trials.rows import Values, ended, forced_by, modelled, planned
+from raysweep.trials.tasks import Task
 from raysweep.trials.trial import Status, Trial
 
 
@@ -22,6 +23,7 @@ def measured(study: ForcingStudy, trained: TrainedPack, views: Sequence[Views]) 
     """What every member reaches on all splits: performance, losses, alignment."""
     rows: list[Values] = [{} for _ in trained.dataset]
     usable = trained.status == Status.OK
+    task = views[0].task
 
     def put(column: str, values: np.ndarray) -> None:
         for i, row in enumerate(rows):
@@ -31,19 +33,24 @@ def measured(study: ForcingStudy, trained: TrainedPack, views: Sequence[Views]) 
     for split in SPLITS:
         if split not in MEASURED_SPLITS:
             found = evaluate.population_performance(trained, views)
+        elif task is not Task.CLASSIFICATION:
+            found = None
         else:
             found = evaluate.performance(trained, views, split)
         if found is not None:
             for head in found.accuracy:
                 put(named("performance", head, split), found.accuracy[head])
                 put(named("loss", head, split), found.loss[head])
-    for split in MEASURED_SPLITS if study.outcomes else ():
-        for family, by_head in outcomes(trained, views, split, study.outcomes).items():
+    asked = study.outcomes
+    if task is not Task.CLASSIFICATION:
+        asked = tuple(dict.fromkeys((*task.always, *asked)))
+    for split in MEASURED_SPLITS if asked else ():
+        for family, by_head in outcomes(trained, views, split, asked).items():
             for head, values in by_head.items():
                 put(named(family, head, split), values)
     for split in MEASURED_SPLITS:
         scores = evaluate.alignment(trained, views, split, study.evaluation, study.aligned_layer)
-        lost = [why_undefined(view, split, study.outcomes) for view in views]
+        lost = [why_undefined(view, split, asked) for view in views]
         for i, words in enumerate(undefined_words(study, trained, views, split, scores)):
             why = "; ".join(filter(None, (words, lost[trained.dataset[i]])))
             of = alignment_columns(scores, split, study.evaluation, i, why, bool(usable[i]))

@@ -20,13 +20,14 @@ from raysweep.study.spec.parts import (
     Verdict,
 )
 from raysweep.study.spec.searched import SearchedStudy
-from raysweep.trials.column_entries import OUTCOME_FAMILIES
 from raysweep.trials.columns import column_of
+from raysweep.trials.outcome_families import OUTCOME_FAMILIES, REGRESSION_FAMILIES
+from raysweep.trials.tasks import Task, task_of
 
 if TYPE_CHECKING:
     Outcome = str
 else:
-    Outcome = Literal[tuple(OUTCOME_FAMILIES)]
+    Outcome = Literal[(*OUTCOME_FAMILIES, *REGRESSION_FAMILIES)]
 
 
 class ForcingEvaluation(Evaluation):
@@ -62,10 +63,15 @@ class ForcingStudy(SearchedStudy, GridStudy):
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """What is measured beside accuracy and loss: what is asked for, and what is tested."""
-        tested = column_of(self.verdict.performance).family
-        wanted = {*self.evaluation.outcomes, tested}
-        return tuple(family for family in OUTCOME_FAMILIES if family in wanted)
+        """What is measured beside what always is: what is asked for, tested or searched by."""
+        named = (self.verdict.performance, self.search.performance)
+        wanted = {*self.evaluation.outcomes, *(column_of(name).family for name in named)}
+        return tuple(family for family in self.task.asked if family in wanted)
+
+    @property
+    def task(self) -> Task:
+        """What the label is, as the outcome that is tested tells."""
+        return task_of(self.verdict.performance)
 
     @property
     def own_code(self) -> tuple[str, ...]:

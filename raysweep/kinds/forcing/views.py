@@ -6,19 +6,22 @@ from raysweep.study.spec import SearchedStudy
 from raysweep.tracking.facts import effect_names
 from raysweep.tracking.views import View, bar, curve, metric, parallels, param, scatter
 from raysweep.trials.columns import named
-
-_CURVES = [
-    named("curve", seen) for seen in ("task_loss", "alignment_loss", named("performance", "fused"))
-]
+from raysweep.trials.tasks import task_of
 
 
 def views(
     study: SearchedStudy,
     varying: Sequence[str],
     axes: Sequence[Sequence[str]],
-    curves: Sequence[str] = _CURVES,
+    curves: Sequence[str] | None = None,
 ) -> list[View]:
-    """Cells, every strength of the search, and the arms of the confirm stage."""
+    """Cells, every strength of the search, and the arms of the confirm stage.
+
+    Without ``curves`` they are those of pairs that raysweep trains.
+    """
+    if curves is None:
+        seen = named(task_of(study.verdict.performance).main, "fused")
+        curves = [named("curve", of) for of in ("task_loss", "alignment_loss", seen)]
     validated = named("alignment", study.metric, "validation")
     aligned = named("alignment", study.metric, "test")
     performance = study.verdict.performance

@@ -24,6 +24,7 @@ from raysweep.study.checks.data import (
 )
 from raysweep.study.checks.encoders import check_encoder
 from raysweep.study.checks.evaluation import check_calibration, check_metrics
+from raysweep.study.checks.labels import check_labels
 from raysweep.study.checks.parts import pairs_of
 from raysweep.study.checks.rows import BlockRows, check_rows, written_rows
 from raysweep.study.partial import read_partial
@@ -48,6 +49,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
     blocks = raw.get("data") if "data" in kind.study.model_fields else None
     sizes: list[BlockRows] = []
     inputs: list[tuple[int, ...]] = []
+    views: list[Views] = []
     for index, block in enumerate(blocks if isinstance(blocks, list) else [blocks]):
         if not isinstance(block, Mapping):
             continue
@@ -66,10 +68,12 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
             rows = smallest_splits(sound, loaded) or rows
             faults += check_population(raw.get("verdict"), sound)
             faults += check_several(raw, loaded, at)
+            views += loaded
             features = [tuple(x.shape[1] for x in view.inputs) for view in loaded]
             inputs += [of for of in dict.fromkeys(features) if of not in inputs]
         sizes += [BlockRows(at, known) for known in rows]
         faults += found
+    faults += check_labels(raw, views)
     widths = pairs_of(raw, "width")
     faults += check_metrics(raw.get("evaluation"), widths)
     faults += check_calibration(raw.get("evaluation"))

@@ -9,6 +9,7 @@ from raysweep.data.registry import DATASETS, default_draws
 from raysweep.kinds.kind import kind_of
 from raysweep.metrics import REGISTRY
 from raysweep.plugins.user_code import code_folders, make_importable, search_folders, source_of
+from raysweep.study.checks.labels import fit_label
 from raysweep.study.files import file_digest, resolved_path
 from raysweep.study.spec import DataGrid, SearchedStudy, StudyBase
 
@@ -44,6 +45,8 @@ def resolve_files(study: StudyBase, folder: Path) -> StudyBase:
     own = kind_of(study).resolved(study, folder)
     files.update(own.pop("files", {}))
     plain.update(own)
+    if isinstance(study, SearchedStudy):
+        fit_label(study, plain, data)
     # Built anew from plain values, so that every part is checked as it was when it was read.
     blocks = {"data": data} if study.data else {}
     return type(study).model_validate({**plain, **blocks, "files": files})

@@ -4,7 +4,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from raysweep.study.spec.fields import (
     CONFIRM_SEEDS_FROM,
@@ -27,10 +33,10 @@ from raysweep.study.spec.fields import (
 )
 from raysweep.study.spec.ranges import OptionRange, SearchedOption, StrengthRange
 from raysweep.study.spec.training_search import TrainingSearch
-from raysweep.trials.column_entries import OUTCOME_FAMILIES
 from raysweep.trials.columns import MEASURED_SPLITS, PERFORMANCE, SPLITS, named
 from raysweep.trials.criteria import criteria_of
-from raysweep.trials.outcomes import default_margin
+from raysweep.trials.outcome_families import OUTCOME_FAMILIES, REGRESSION_FAMILIES
+from raysweep.trials.outcomes import default_margin, in_label_units
 
 Objective = Literal["alignment", "performance", "both"]
 _HEADS = (1, 2, "fused")
@@ -43,13 +49,15 @@ else:
             *(named("performance", head, split) for split in SPLITS for head in _HEADS),
             *(
                 named(family, head, split)
-                for family in ("loss", *OUTCOME_FAMILIES)
+                for family in ("loss", *OUTCOME_FAMILIES, *REGRESSION_FAMILIES)
                 for split in (SPLITS if family == "loss" else MEASURED_SPLITS)
                 for head in _HEADS
             ),
         )
     ]
-    SearchedPerformance = Literal[tuple(named("performance", head) for head in _HEADS)]
+    SearchedPerformance = Literal[
+        tuple(named(f, head) for f in ("performance", *REGRESSION_FAMILIES) for head in _HEADS)
+    ]
 
 
 class Training(Part):
@@ -214,7 +222,7 @@ class Verdict(Part):
 
     performance: MeasuredPerformance = PERFORMANCE
     alpha: Number = Field(0.05, gt=0, lt=1)
-    margin: Number = Field(default_margin(PERFORMANCE), gt=0, lt=1)
+    margin: Number = Field(default_margin(PERFORMANCE), gt=0)
     hypotheses: tuple[str, ...] = ()
 
     @model_validator(mode="before")
@@ -223,7 +231,16 @@ class Verdict(Part):
         """Another outcome has another margin, where none is given."""
         if not isinstance(given, Mapping) or "margin" in given or "performance" not in given:
             return given
+        if isinstance(given["performance"], str) and in_label_units(given["performance"]):
+            return given  # which hangs on the labels
         return {**given, "margin": default_margin(given["performance"])}
+
+    @field_validator("margin")
+    @classmethod
+    def _below_a_whole(cls, value: float, info: ValidationInfo) -> float:
+        if value >= 1 and not in_label_units(str(info.data.get("performance"))):
+            raise PydanticCustomError("less_than", "Input should be less than 1")
+        return value
 
 
 class Resources(Part):

@@ -51,7 +51,7 @@ class SearchedStudy(StudyBase):
     @property
     def better_is_less(self) -> bool:
         """Whether less of that column is better."""
-        return False
+        return column_of(self.searched_performance).better_is_less
 
     @property
     def tested(self) -> Verdict:

@@ -1,0 +1,115 @@
+"""What the labels of a study's data ask of it, and what they leave to be filled in."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from raysweep.data.registry import find_dataset, load
+from raysweep.data.views import Views
+from raysweep.kinds.kind import kind_named
+from raysweep.study.spec import SearchedStudy
+from raysweep.study.yaml_lines import Fault, Location
+from raysweep.trials.columns import column_of, named
+from raysweep.trials.outcomes import MARGIN_OF_SPREAD, default_margin, in_label_units
+from raysweep.trials.tasks import Task, task_of
+
+
+def check_labels(raw: Mapping[str, Any], views: Sequence[Views]) -> list[Fault]:
+    """Faults of what does not go with the label, of outcomes above all.
+
+    Args:
+        raw: a study as it is written; it may be malformed.
+        views: a draw of each of its data.
+    """
+    tasks = list(dict.fromkeys(view.task for view in views))
+    if not tasks:
+        return []
+    if len(tasks) > 1:
+        words = " and ".join(tasks)
+        message = f"the labels are of {words}, whose outcomes differ; make a study of each"
+        return [Fault(("data",), message)]
+    return [*_check_task(raw, tasks[0]), *_check_outcomes(raw, tasks[0])]
+
+
+def _check_task(raw: Mapping[str, Any], task: Task) -> Iterator[Fault]:
+    if task is Task.CLASSIFICATION:
+        return
+    if not issubclass(kind_named(raw.get("kind")).study, SearchedStudy):
+        yield Fault(
+            ("data",),
+            f"the label is of {task}, and studies of this kind train encoders on classes; take "
+            "kind: forcing, or save classes, such as numpy.digitize(y, numpy.quantile(y, [0.33, "
+            "0.67]))",
+        )
+    training = raw.get("training")
+    if isinstance(training, Mapping) and training.get("engine") == "kernel":
+        message = f"engine kernel trains classification, and the label is of {task}; take auto"
+        yield Fault(("training", "engine"), message)
+
+
+def _check_outcomes(raw: Mapping[str, Any], task: Task) -> Iterator[Fault]:
+    """The outcomes that are named and not those of the label."""
+    for part in ("verdict", "search"):
+        given = raw.get(part)
+        name = given.get("performance") if isinstance(given, Mapping) else None
+        if isinstance(name, str) and _is_of_another(name, task):
+            good = ", ".join(_like(name, family) for family in (*task.always, *task.asked))
+            message = f"{name} is no outcome of {task}, which the label is; choose from {good}"
+            yield Fault((part, "performance"), message)
+    evaluation = raw.get("evaluation")
+    given = evaluation.get("outcomes") if isinstance(evaluation, Mapping) else None
+    for place, family in enumerate(given if isinstance(given, list) else [given]):
+        if isinstance(family, str) and _is_of_another(f"{family}_fused", task):
+            at: Location = ("evaluation", "outcomes")
+            message = f"{family} is no outcome of {task}; choose from {', '.join(task.asked)}"
+            yield Fault((*at, place) if isinstance(given, list) else at, message)
+
+
+def _is_of_another(name: str, task: Task) -> bool:
+    """Whether an outcome is of another task alone; unknown names are told elsewhere."""
+    known = any(other.measures(name) for other in Task)
+    return known and not task.measures(name)
+
+
+def _like(name: str, family: str) -> str:
+    """The outcome of another family of the same head and split."""
+    column = column_of(name)
+    return named(family, column.modality, *filter(None, (column.split,)))
+
+
+def fit_label(
+    study: SearchedStudy, plain: dict[str, Any], blocks: Sequence[Mapping[str, Any]]
+) -> None:
+    """Fill in the outcomes that go with the label, where a study names none.
+
+    Args:
+        study: as it was written.
+        plain: its plain values, changed.
+        blocks: the resolved data blocks.
+    """
+    spreads = [
+        float(view.value_scaling.sd[0])
+        for block in blocks
+        for view in _own(block)
+        if view.values is not None
+    ]
+    if not spreads:
+        return
+    verdict = plain["verdict"]
+    if "performance" not in study.verdict.model_fields_set:
+        verdict["performance"] = Task.REGRESSION.tested
+    tested = verdict["performance"]
+    if "margin" not in study.verdict.model_fields_set:
+        verdict["margin"] = default_margin(tested)
+        if in_label_units(tested):
+            verdict["margin"] = float(f"{MARGIN_OF_SPREAD * min(spreads):.2g}")
+    if "performance" not in study.search.model_fields_set and task_of(tested) is Task.REGRESSION:
+        plain["search"]["performance"] = named(column_of(tested).family, "fused")
+
+
+def _own(block: Mapping[str, Any]) -> Iterator[Views]:
+    """The first cell of a resolved block of a user's own data."""
+    dataset = find_dataset(block["dataset"])
+    if dataset.own:
+        known = {p.name for p in dataset.parameters}
+        given = {k: v[0] if isinstance(v, list) else v for k, v in block.items() if k in known}
+        yield load(dataset.name, given)
