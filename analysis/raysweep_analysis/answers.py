@@ -1,7 +1,7 @@
 """The answer in plain sentences."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,15 +9,20 @@ import pandas as pd
 
 from raysweep.folder.causes import LIMITS, UNDEFINED
 from raysweep.trials.criteria import BEST
-from raysweep.trials.outcomes import amount, digits_of, outcome_words, scale_of
-from raysweep_analysis.contrasts import cell_columns
+from raysweep.trials.outcomes import amount, outcome_words, scale_of
 from raysweep_analysis.figures.style import signed
 from raysweep_analysis.figures.words import value_words
-from raysweep_analysis.load import axes_of
 from raysweep_analysis.resplits import SPLIT, basis
+from raysweep_analysis.sentences import (
+    effects_named,
+    listed,
+    named,
+    share,
+    signed_effect,
+    where_only,
+)
 from raysweep_analysis.verdicts import PENDING, UNTUNED, lost_runs
 
-_NAMED = 6
 # boundaries that are worth a sentence each
 _LINES = 4
 
@@ -95,13 +100,13 @@ def _headline(effects: pd.DataFrame, planned: int, unfinished: bool) -> str:
     of = max(planned, there)
     left = effects.loc[~effects["cell"].isin(tested["cell"]), "reason"]
     pending = unfinished or there < of or left.str.startswith(PENDING).any()
-    share = f"{cells} of {of} cells tested{' so far' if pending else ''}"
+    so_far = f"{cells} of {of} cells tested{' so far' if pending else ''}"
     if tested.empty:
         why = f": {left.value_counts().index[0]}" if len(left) else ""
-        return f"Whether forcing alignment helps is not known: {share}{why}."
+        return f"Whether forcing alignment helps is not known: {so_far}{why}."
     if cells == of and not unfinished:
         return _verdict_of(tested)
-    return f"{share}. {_verdict_of(tested)}"
+    return f"{so_far}. {_verdict_of(tested)}"
 
 
 def _main_reason(effects: pd.DataFrame) -> str:
@@ -122,7 +127,7 @@ def _verdict_of(effects: pd.DataFrame) -> str:
         everywhere = f"in all {total} {what}" if total > 1 else "in the one cell tested"
         return f"Forcing alignment {found[0].replace(f'in {total}', everywhere)}."
     rest = f"; {unknown} {'is' if unknown == 1 else 'are'} not known" if unknown else ""
-    return f"Of {total} {what}, forcing alignment {_listed(found)}{rest}."
+    return f"Of {total} {what}, forcing alignment {listed(found)}{rest}."
 
 
 def _heading(criterion: str, performance: str) -> str:
@@ -140,25 +145,25 @@ def _of_criterion(group: pd.DataFrame, needs: pd.DataFrame, margin: float) -> It
     for verdict, words in (("helps", "It helps"), ("hurts", "It hurts")):
         here = group[group["verdict"] == verdict]
         if len(here):
-            named = _effects(here, unit)
-            yield f"{words} in {_share(len(here), total)}: {named}{_where(here, group)}."
+            cells = effects_named(here, unit)
+            yield f"{words} in {share(len(here), total)}: {cells}{where_only(here, group)}."
             yield from _net_of_placebo(here, verdict, unit)
     same = group[group["verdict"] == "equivalent"]
     if len(same):
         yield (
             f"It makes no difference beyond {amount(margin, group['performance'].iloc[0])} in "
-            f"{_share(len(same), total)}: {_named(same['label'])}{_where(same, group)}."
+            f"{share(len(same), total)}: {named(same['label'])}{where_only(same, group)}."
         )
     unknown = group[group["verdict"] == "inconclusive"]
     if len(unknown):
-        yield f"It is not known in {_share(len(unknown), total)}: {_named(unknown['label'])}."
+        yield f"It is not known in {share(len(unknown), total)}: {named(unknown['label'])}."
         yield from _more(unknown, needs)
     flat = group[(group["n"] >= 2) & (group["alignment"] != "") & ~(group["alignment_ci_low"] > 0)]
     unmeasured = flat["alignment_ci_low"].isna()
     flat = flat[~(unmeasured & flat["reason"].str.contains(UNDEFINED, regex=False))]
     if len(flat):
         yield (
-            f"Forcing is not shown to have raised the alignment in {_named(flat['label'])}: "
+            f"Forcing is not shown to have raised the alignment in {named(flat['label'])}: "
             "there the verdict is about the loss term, not about alignment."
         )
 
@@ -173,11 +178,12 @@ def _remains(tested: pd.DataFrame) -> Iterator[str]:
         return
     outcome = str(gained["performance"].iloc[0])
     unit = scale_of(outcome)[1]
-    same, remains = (_signed(gained[name].mean(), outcome) for name in ("effect", "effect_best"))
+    same = signed_effect(gained["effect"].mean(), outcome)
+    remains = signed_effect(gained["effect_best"].mean(), outcome)
     still = int((gained["verdict_best"] == "helps").sum())
     yield (
         f"Where forcing helps at the rates that are best without it "
-        f"({_share(len(gained), len(both))}), it changes {same} {unit} on average; best against "
+        f"({share(len(gained), len(both))}), it changes {same} {unit} on average; best against "
         f"best {remains} remain, and it still helps in {still}."
     )
 
@@ -199,13 +205,13 @@ def _net_of_placebo(here: pd.DataFrame, verdict: str, unit: str) -> Iterator[str
     yield (
         f"{where} {beyond} against a placebo (the same strength on shuffled pairs), so it may "
         f"come from {'regularisation' if verdict == 'helps' else 'the added loss as such'} rather "
-        f"than from alignment: {_named(rest['label'])}."
+        f"than from alignment: {named(rest['label'])}."
     )
     if len(stays):
         mean = float(stays["effect_vs_placebo"].mean())
         keep, average = ("keeps", "") if len(stays) == 1 else ("keep", " on average")
-        size = f"{_signed(mean, here['performance'].iloc[0])} {unit}"
-        yield f"Net of the placebo {_named(stays['label'])} {keep} {size}{average}."
+        size = f"{signed_effect(mean, here['performance'].iloc[0])} {unit}"
+        yield f"Net of the placebo {named(stays['label'])} {keep} {size}{average}."
 
 
 def _more(unknown: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
@@ -215,7 +221,7 @@ def _more(unknown: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
     if never.any():
         effect = amount(float(needed["effect"].iloc[0]), needed["performance"].iloc[0])
         yield (
-            f"In {_named(needed.loc[never, 'label'])} no number of splits of these rows would "
+            f"In {named(needed.loc[never, 'label'])} no number of splits of these rows would "
             f"find a true effect of {effect} with 80 % power: that takes more rows."
         )
     needed = needed.dropna(subset=["n_more"])
@@ -242,12 +248,12 @@ def _boundaries(boundaries: pd.DataFrame, effects: pd.DataFrame) -> Iterator[str
             "alignment": " (strength that aligns most)",
             "performance": " (strength that performs best)",
         }.get(str(criterion), "")
-        named = str(data).capitalize() + at
+        subject = str(data).capitalize() + at
         if len(rows) > _LINES:
-            yield f"{named}: {_many_lines(rows, effects, by)}."
+            yield f"{subject}: {_many_lines(rows, effects, by)}."
             continue
         for row in rows.to_dict("records"):
-            parts = [named, *filter(None, (value_words(effects, n, row[n]) for n in by))]
+            parts = [subject, *filter(None, (value_words(effects, n, row[n]) for n in by))]
             yield f"{', '.join(parts)}: {row['statement']}."
 
 
@@ -271,7 +277,7 @@ def _many_lines(rows: pd.DataFrame, effects: pd.DataFrame, by: list[str]) -> str
     if rest := total - len(within) - len(nowhere):
         said.append(f"no change of sign can be located in {rest}")
     names = [value_words(effects, n, "").strip() for n in by]
-    return f"of {total} lines, one for each {_listed(names)}, {'; '.join(said)}"
+    return f"of {total} lines, one for each {listed(names)}, {'; '.join(said)}"
 
 
 def _moderators(moderation: pd.DataFrame, alpha: float) -> Iterator[str]:
@@ -283,13 +289,13 @@ def _moderators(moderation: pd.DataFrame, alpha: float) -> Iterator[str]:
     for (data, criterion), rows in single.groupby(["data", "chosen_by"], sort=False):
         best = rows.sort_values("p_value").head(3)
         found = [
-            f"{row['term']} ({_signed(row['per_sd'], outcome)} {unit} per standard deviation)"
+            f"{row['term']} ({signed_effect(row['per_sd'], outcome)} {unit} per standard deviation)"
             for row in best.to_dict("records")
         ]
         at = f" at the strength chosen for {criterion}" if criterion else ""
         at = " best against best" if criterion == BEST else at
         yield (
-            f"In {data}{at}, the effect goes with {_listed(found)}, each taken alone (exploratory)."
+            f"In {data}{at}, the effect goes with {listed(found)}, each taken alone (exploratory)."
         )
 
 
@@ -306,75 +312,27 @@ def _limits(effects: pd.DataFrame) -> Iterator[str]:
     several = effects["chosen_by"].nunique() > 1
     for (criterion, reason), rows in untested.groupby(["chosen_by", "reason"], sort=False):
         at = f" at the strength chosen by {criterion}" if several and criterion else ""
-        yield f"Not tested{at}: {_named(rows['label'])} ({reason})."
+        yield f"Not tested{at}: {named(rows['label'])} ({reason})."
     for begins in LIMITS:
         parts = tested["reason"].str.extract(f"({re.escape(begins)}.*?)(?:; |$)")[0]
         for part, rows in tested.groupby(parts, sort=False):
-            yield f"In {_named(rows['label'])} {part}."
+            yield f"In {named(rows['label'])} {part}."
     lost = effects[(effects["n_dropped"] > 0) & (effects["verdict"] != "untested")]
     if len(lost):
         yield (
             f"{int(lost['n_dropped'].sum())} pairs of runs are missing from the tests "
             f"({lost_runs(lost[['n_diverged', 'n_failed', 'n_unforced']].sum().to_dict())}): "
-            f"{_named(lost['label'])}."
+            f"{named(lost['label'])}."
         )
     if len(tested) and tested["reason"].str.contains("no placebo arm", regex=False).all():
         yield "There is no placebo arm: effects may be plain regularisation."
     untuned = tested[tested["reason"].str.contains(UNTUNED, regex=False)]
     if len(untuned):
-        where = "" if len(untuned) == len(tested) else f" in {_named(untuned['label'])}"
+        where = "" if len(untuned) == len(tested) else f" in {named(untuned['label'])}"
         yield (
             f"The rates of the baseline were not tuned{where}: better rates alone may give what "
             "forcing gives, or more (search.training)."
         )
-
-
-def _signed(effect: float, outcome: str) -> str:
-    """An effect with its sign, in the unit in which a person reads the outcome."""
-    value = float(effect) * scale_of(outcome)[0]
-    return signed(value, digits_of(outcome, value))
-
-
-def _effects(rows: pd.DataFrame, unit: str) -> str:
-    strongest = rows.reindex(rows["effect"].abs().sort_values(ascending=False).index)
-    named = [
-        f"{row['label']} ({_signed(row['effect'], row['performance'])})"
-        for row in strongest.head(_NAMED).to_dict("records")
-    ]
-    more = len(rows) - len(named)
-    return f"{_listed(named, more)} {unit}"
-
-
-def _where(rows: pd.DataFrame, group: pd.DataFrame) -> str:
-    """For cells too many to name: the stretch of each characteristic that they keep to."""
-    if len(rows) <= _NAMED or len(rows) == len(group):
-        return ""
-    names = [n for n in axes_of(group, cell_columns(group)) if n in rows]
-    stretches = []
-    for name in names:
-        here, there = set(rows[name].dropna()), set(group[name].dropna())
-        if here < there and pd.api.types.is_numeric_dtype(rows[name]):
-            low, high = min(here), max(here)
-            stretches.append(f"{name} {low:g}" if low == high else f"{name} {low:g} to {high:g}")
-    return f" ({', '.join(stretches)} only)" if stretches else ""
-
-
-def _named(labels: pd.Series) -> str:
-    names = list(dict.fromkeys(labels))
-    return _listed(names[:_NAMED], max(0, len(names) - _NAMED))
-
-
-def _listed(items: Sequence[str], more: int = 0) -> str:
-    parts = [*items, f"{more} more"] if more else list(items)
-    if len(parts) < 2:
-        return "".join(parts)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def _share(part: int, total: int) -> str:
-    if part == total:
-        return "the one cell" if total == 1 else f"all {total} cells"
-    return f"{part} of {total} cells"
 
 
 def emergence_answer(trends: pd.DataFrame, middle: pd.DataFrame) -> list[str]:
