@@ -114,6 +114,15 @@ def _main_reason(effects: pd.DataFrame) -> str:
 
 
 def _verdict_of(effects: pd.DataFrame) -> str:
+    """The verdicts in one sentence; best against best alone where it is known, and never mixed."""
+    primary = effects[effects["chosen_by"] == BEST]
+    if primary.empty:
+        return _counts(effects)
+    words = _counts(primary)
+    return f"Best against best: {words[0].lower()}{words[1:]}"
+
+
+def _counts(effects: pd.DataFrame) -> str:
     count = effects["verdict"].value_counts()
     total = len(effects)
     if count.get("inconclusive", 0) == total:

@@ -233,9 +233,9 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
         came = ", ".join(f"{many} {verdict}" for verdict, many in evidence.known.verdicts.items())
         count = sum(evidence.known.verdicts.values())
         yield (
-            f"Of the {count} known cells whose information splits most alike (study forcing: a "
-            f"probe, rates not tuned): {came}; up to {100 * evidence.known.distance:.0f} % of it "
-            "splits otherwise there."
+            f"Of the {count} known cells whose information splits most alike (study forcing, best "
+            f"against best): {came}; up to {100 * evidence.known.distance:.0f} % of it splits "
+            "otherwise there."
         )
     place = evidence.regime
     if place is not None and place.name:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raysweep.advice.information import Part
+from raysweep.trials.criteria import BEST
 
 NEAREST = 8
 _SHARES = (("pid_R",), ("pid_U1", "pid_U2"), ("pid_S",))
@@ -21,7 +22,7 @@ class Neighbourhood:
     """The cells whose information splits most alike, among as many or as few rows.
 
     Attributes:
-        verdicts: verdict -> in how many of them, at the strength that performs best.
+        verdicts: verdict -> in how many of them, best against best.
         distance: of the farthest, between shares that sum to 1 (0 to 1: half their L1 distance).
     """
 
@@ -41,13 +42,13 @@ def nearest(information: Mapping[str, Part], rows: int) -> Neighbourhood | None:
     """
     # Late: statistics and a table, which nothing else of the advice needs.
     from raysweep_analysis import forcing_effects, load_trials
-    from raysweep_analysis.examples import FORCING
+    from raysweep_analysis.examples import TUNED
 
     own = np.array([sum(information[name].estimate for name in part) for part in _SHARES])
     if not own.sum() > 0:
         return None
-    effects = forcing_effects(load_trials(FORCING))
-    effects = effects[effects["chosen_by"] == "performance"]
+    effects = forcing_effects(load_trials(TUNED))
+    effects = effects[effects["chosen_by"] == BEST]
     cells = np.stack([effects[list(part)].sum(axis=1).to_numpy(float) for part in _SHARES], axis=1)
     apart = np.abs(cells / cells.sum(axis=1, keepdims=True) - own / own.sum()).sum(axis=1) / 2
     fewer = np.abs(np.log10(effects["n_train"].to_numpy(float) / rows))

@@ -9,7 +9,10 @@ DRAWS = Path(__file__).parent / "draws.parquet"
 """Pairs of the study ``paper/figure4_6_7_9_small``: three dataset draws."""
 
 FORCING = Path(__file__).parent / "forcing.parquet"
-"""Search and confirm rows of the study ``forcing``, as far as it was run."""
+"""Search and confirm rows of the study ``forcing_untuned``, by its name of then: ``forcing``."""
+
+TUNED = Path(__file__).parent / "forcing_tuned.parquet"
+"""All rows of the study ``forcing``, whose baseline is tuned."""
 
 FOLLOWUP = Path(__file__).parent / "followup.parquet"
 """Search and confirm rows of the study ``followup/strength_by_redundancy``, once it was run."""

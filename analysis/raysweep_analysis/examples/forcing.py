@@ -9,7 +9,7 @@ from pathlib import Path
 
 import raysweep_analysis as analysis
 from raysweep_analysis import figures
-from raysweep_analysis.examples import FORCING
+from raysweep_analysis.examples import TUNED
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "figures")
 out.mkdir(parents=True, exist_ok=True)
@@ -18,7 +18,7 @@ performance = "performance_fused_population"
 # %% [markdown]
 # ## Verdicts: paired arms on fresh seeds, the draw as unit
 # %%
-trials = analysis.load_trials(FORCING)
+trials = analysis.load_trials(TUNED)
 effects = analysis.forcing_effects(trials, performance)
 effects.to_csv(out / "effects.csv", index=False)
 figures.save(figures.verdict_map(effects), out, "verdict_map")

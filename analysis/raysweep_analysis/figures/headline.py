@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from raysweep.text import counted
+from raysweep.trials.criteria import BEST
 from raysweep_analysis.draws import draw_effects
 from raysweep_analysis.figures import style
 from raysweep_analysis.figures.boundary import (
@@ -112,8 +114,13 @@ def headline(
 def headline_words(effects: pd.DataFrame, along: str) -> str:
     """The finding in one plain line: in how many comparisons forcing helps and hurts, and where.
 
-    `where` is said of a verdict that keeps to a part of the characteristic.
+    Where it is known, of best against best alone: what a user gains by forcing. `where` is said of
+    a verdict that keeps to a part of the characteristic.
     """
+    primary = effects[effects["chosen_by"] == BEST]
+    subject, what = "Forcing alignment", "comparisons"
+    if len(primary):
+        effects, subject, what = primary, "Best against best, forcing alignment", "cells"
     total = len(effects)
     parts = []
     for verdict in ("helps", "hurts"):
@@ -125,11 +132,11 @@ def headline_words(effects: pd.DataFrame, along: str) -> str:
         parts.append((verdict, count, _stretch(here[along], effects[along], along)))
     parts.sort(key=lambda part: -(effects["verdict"] == part[0]).sum())
     if parts[0][1] == "none":
-        return f"Forcing alignment is not shown to help or hurt in any of {total} comparisons"
+        return f"{subject} is not shown to help or hurt in any of {total} {what}"
     (first, n, where), (second, m, there) = parts
     if n == "all":
-        return f"Forcing alignment {first} in all {total} comparisons"
-    return f"Forcing alignment {first} in {n} of {total} comparisons{where}, {second} in {m}{there}"
+        return f"{subject} {first} in all {total} {what}"
+    return f"{subject} {first} in {n} of {total} {what}{where}, {second} in {m}{there}"
 
 
 def _stretch(here: pd.Series, everywhere: pd.Series, along: str) -> str:
@@ -279,7 +286,8 @@ def _legend(
     )
     cells = effects["cell"].nunique()
     if len(effects) > cells:
-        note += f"\n{len(effects)} comparisons: {cells} cells, two ways to choose the strength; "
+        ways = counted(effects["chosen_by"].nunique(), "way")
+        note += f"\n{len(effects)} comparisons: {cells} cells, {ways} to choose the strength; "
     else:
         note += "\n"
     note += "turns at: where the line crosses 0, with its set"
