@@ -225,7 +225,7 @@ def tabled_keys(output: Output) -> set[str]:
     """The keys of the rows in ``trials.parquet``; none where there is no readable table."""
     content = output.read(TABLE_NAME)
     try:
-        table = pq.read_table(io.BytesIO(content or b""), columns=["key"])
+        table = pq.read_table(_reader(content or b""), columns=["key"])
     except (pa.ArrowException, KeyError, OSError):
         return set()
     return set(table.column("key").to_pylist())
@@ -253,7 +253,7 @@ def read_table(path: str | Path) -> "pd.DataFrame":
         )
     try:
         # A column at a time, each let go of once it is copied: not the whole table twice.
-        table = pq.read_table(pa.BufferReader(content))
+        table = pq.read_table(_reader(content))
         frame = table.to_pandas(split_blocks=True, self_destruct=True)
         del table
     except (pa.ArrowException, OSError) as error:
@@ -265,6 +265,17 @@ def read_table(path: str | Path) -> "pd.DataFrame":
             f"required are {', '.join(REQUIRED)}"
         )
     return frame
+
+
+def _reader(content: bytes) -> pa.BufferReader:
+    """A file's content for Arrow, in memory of Arrow's own.
+
+    Of Python's memory its threads would ask the interpreter to let go, and one that does so while a
+    short command ends has the process aborted ("terminate called without an active exception").
+    """
+    memory = pa.allocate_buffer(len(content))
+    pa.FixedSizeBufferWriter(memory).write(content)
+    return pa.BufferReader(memory)
 
 
 def _is_searched(name: str) -> bool:
@@ -291,7 +302,7 @@ def _tabled(content: bytes | None, beside: Collection[str]) -> tuple[pa.Table, d
     if content is None:
         return _NO_ROWS, {}
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
+        file = pq.ParquetFile(_reader(content))
         made_of = (file.schema_arrow.metadata or {}).get(_MADE_OF)
         if made_of is None:
             return _NO_ROWS, {}
@@ -309,7 +320,7 @@ def _part_table(content: bytes | None) -> pa.Table | None:
     if _DIGEST(body).digest() != digest:
         return None
     try:
-        table = pa.ipc.open_stream(pa.BufferReader(body)).read_all()
+        table = pa.ipc.open_stream(_reader(body)).read_all()
     except (pa.ArrowException, OSError):
         return None
     return table if set(REQUIRED) <= set(table.column_names) else None

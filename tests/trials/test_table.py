@@ -24,6 +24,7 @@ from raysweep.trials.table import (
     read_searched,
     read_table,
     results_of,
+    tabled_keys,
     write_part,
 )
 from raysweep.trials.trial import Arm, Stage, Status, Trial, TrialResult
@@ -333,3 +334,26 @@ def test_what_is_no_table_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "folder.parquet").mkdir()
     with pytest.raises(InputError, match="is a folder, expected a file"):
         read_table(tmp_path / "folder.parquet")
+
+
+def test_arrow_reads_from_none_of_the_interpreters_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its threads would free that late, and abort a command that ends just then."""
+    arrows: list[bool] = []
+
+    def buffer_reader(memory: object) -> pa.BufferReader:
+        # A buffer over Python's bytes cannot be written to.
+        arrows.append(isinstance(memory, pa.Buffer) and memory.is_mutable)
+        return reader(memory)
+
+    reader = pa.BufferReader
+    monkeypatch.setattr(pa, "BufferReader", buffer_reader)
+    output = Output(tmp_path)
+    write_part(output, "a", [row(trial(1))])
+    compact(output, read_parts(output), plan(trial(1)))
+    assert tabled_keys(output) == {trial(1).key}
+    assert list(read_table(tmp_path)["key"]) == [trial(1).key]
+    assert len(read_searched(output).table) == 1
+    # The part once, the table three times.
+    assert arrows == [True] * 4
