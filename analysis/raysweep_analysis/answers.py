@@ -167,6 +167,11 @@ def _of_criterion(group: pd.DataFrame, needs: pd.DataFrame, margin: float) -> It
     if len(unknown):
         yield f"It is not known in {share(len(unknown), total)}: {named(unknown['label'])}."
         yield from _more(unknown, needs)
+    doubted = group[group["doubt"] != ""]
+    for row in doubted.head(_NAMED).to_dict("records"):
+        yield f"{row['label']}: {row['doubt']}."
+    if len(doubted) > _NAMED:
+        yield f"So it is in {len(doubted) - _NAMED} more cells; the table of verdicts says how."
     flat = group[(group["n"] >= 2) & (group["alignment"] != "") & ~(group["alignment_ci_low"] > 0)]
     unmeasured = flat["alignment_ci_low"].isna()
     flat = flat[~(unmeasured & flat["reason"].str.contains(UNDEFINED, regex=False))]

@@ -37,11 +37,20 @@ def forcing_effects(
     draw where a cell has several (a draw's value is the mean over its seeds), else the seed. Draws
     that are splits of the same rows (column `resplit`) share them, and all tests and intervals
     allow for it (`raysweep_analysis.inference.shared_variance`); the unit is then called `split`.
-    The primary test is the paired t, its p-values Holm-adjusted over all rows of a study. Verdict:
+    The primary test is the paired t, its p-values Holm-adjusted over all rows of a study; those
+    against the placebo are a second family. Verdict:
     `helps` or `hurts` if the adjusted p is below alpha, by sign; else `equivalent` if two
     one-sided t tests place the effect within the margin (not adjusted: an error of at most alpha
     per cell); else `inconclusive`, or `untested` where fewer than two units allow no test. A run
     in which nothing was forced at any step, though it was to be, counts as missing.
+
+    Student's t alone does not make a verdict (`doubt` says what took it away): where the units of
+    a study and criterion are lopsided, a p-value is at least that of t statistics of such units
+    (`raysweep_analysis.inference.own_units`); forced runs that diverged or failed count as the
+    worst that the outcome can be against `helps`, as no gain against `hurts`, and runs of strength
+    0 the other way round; `helps` and `hurts` become `inconclusive` where six units or more have a
+    sign-flip p above alpha; and so does any verdict that is another one without the units that
+    stand out, or that these speak against by more than the margin.
 
     Args:
         trials: a trial table, as from `load_trials`; several studies are separate families.
@@ -63,11 +72,16 @@ def forcing_effects(
         - `performance_none performance_forced`: means over the pairs, in the outcome's unit: of
           accuracy and regret a share (0.01 is a point), of losses nats;
         - in the same unit `effect` = forced - none, `ci_low ci_high` (1 - alpha, not adjusted),
-          `sd` over units; without a unit, 0..1 but for `d_z`:
-          `p_value` (paired t), `p_adjusted` (Holm), `p_signflip` (exact; empty over splits of the
+          `effect_low effect_high` (with lost runs at either worst; NaN where the outcome has no
+          worst value), `sd` over units; without a unit, 0..1 but for `d_z`:
+          `p_value` (paired t), `p_own_units` (of t statistics of the study's own units; empty
+          where these are not lopsided), `p_adjusted` (Holm over the highest p for the claim),
+          `p_signflip` (exact; empty over splits of the
           same rows, whose signs are not independent), `d_z`
           (Hedges-corrected), `p_equivalence` (TOST), `within_margin` (p_equivalence < alpha);
-        - `verdict`, `reason` (what limits the verdict; empty when nothing does);
+        - `verdict`, `outlying` (the numbers of draws or seeds that stand out), `doubt` (what a
+          verdict rests on, or what took it away; mostly empty), `reason` (what
+          limits the verdict; empty when nothing does);
         - `smallest_detectable_effect`: found with 80 % power at this n and spread, at the level of
           Holm's first step, in the outcome's unit; NaN where all differences are equal, so that
           there is no spread;

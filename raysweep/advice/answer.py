@@ -134,6 +134,8 @@ def _tested(row: dict[str, Any], evidence: Evidence) -> Iterator[str]:
     else:
         what = f"{counted(int(row['n']), 'seed')} on the one split of the file"
     yield f"Tested on {what}, {train} rows to train and {test} to test; the interval is of 95 %."
+    if row["doubt"]:
+        yield f"{row['doubt'][0].upper()}{row['doubt'][1:]}."
 
 
 def _same_rates(row: dict[str, Any], same: dict[str, Any] | None) -> Iterator[str]:

@@ -62,7 +62,7 @@ def verdict_table(effects: Any, performance: str, so_far: str = "") -> ConsoleRe
         f"Does forcing alignment help? ({'; '.join(filter(None, (performance, so_far)))})",
         f"effect: forced - none in {shown} with its confidence interval; "
         f"p: Holm-adjusted over {counted(len(rows), 'tested row')}{' so far' if so_far else ''}; "
-        "placebo: forced - placebo",
+        "placebo: forced - placebo, tested as a family of its own",
         [
             where,
             [
