@@ -133,6 +133,12 @@ def test_each_has_a_margin_and_words(outcome: str, margin: str, words: str) -> N
     assert outcome_words(outcome) == words
 
 
+def test_a_margin_in_the_unit_of_the_label_is_not_guessed() -> None:
+    assert margin_for("mae_1_test", "rmse_fused_test", 7.0) == 7.0
+    with pytest.raises(InputError, match="in the unit of the label, so that no margin is usual"):
+        margin_for("mae_1_test", "r2_fused_test", 0.01)
+
+
 def test_errors_are_shown_in_the_unit_of_the_label() -> None:
     assert amount(2.5, "mae_fused_test") == "2.5 units of the label"
     assert outcome_words("rmse_2_test") == "root mean squared error of modality 2, test"
