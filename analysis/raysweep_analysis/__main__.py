@@ -34,8 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         planned = beside(source).settings
         tested = planned.performance
-        margin = margin_for(given.performance or tested, tested, planned.margin)
-        settings: Settings = replace(planned, **{"margin": margin, **changes})
+        if given.margin is None:
+            wanted = given.performance or tested
+            changes["margin"] = margin_for(wanted, tested, planned.margin)
+        settings: Settings = replace(planned, **changes)
         files = write_report(source, given.out, settings)
     except InputError as error:
         return _failed(str(error))

@@ -14,6 +14,7 @@ from raysweep_analysis.figures.style import signed
 from raysweep_analysis.figures.words import value_words
 from raysweep_analysis.resplits import SPLIT, basis
 from raysweep_analysis.sentences import (
+    MOST_NAMED,
     effects_named,
     listed,
     named,
@@ -168,10 +169,10 @@ def _of_criterion(group: pd.DataFrame, needs: pd.DataFrame, margin: float) -> It
         yield f"It is not known in {share(len(unknown), total)}: {named(unknown['label'])}."
         yield from _more(unknown, needs)
     doubted = group[group["doubt"] != ""]
-    for row in doubted.head(_NAMED).to_dict("records"):
+    for row in doubted.head(MOST_NAMED).to_dict("records"):
         yield f"{row['label']}: {row['doubt']}."
-    if len(doubted) > _NAMED:
-        yield f"So it is in {len(doubted) - _NAMED} more cells; the table of verdicts says how."
+    if len(doubted) > MOST_NAMED:
+        yield f"So it is in {len(doubted) - MOST_NAMED} more cells; the table of verdicts says how."
     flat = group[(group["n"] >= 2) & (group["alignment"] != "") & ~(group["alignment_ci_low"] > 0)]
     unmeasured = flat["alignment_ci_low"].isna()
     flat = flat[~(unmeasured & flat["reason"].str.contains(UNDEFINED, regex=False))]

@@ -9,7 +9,7 @@ from raysweep_analysis.contrasts import cell_columns
 from raysweep_analysis.figures.style import signed
 from raysweep_analysis.load import axes_of
 
-_NAMED = 6
+MOST_NAMED = 6
 
 
 def signed_effect(effect: float, outcome: str) -> str:
@@ -23,7 +23,7 @@ def effects_named(rows: pd.DataFrame, unit: str) -> str:
     strongest = rows.reindex(rows["effect"].abs().sort_values(ascending=False).index)
     named = [
         f"{row['label']} ({signed_effect(row['effect'], row['performance'])})"
-        for row in strongest.head(_NAMED).to_dict("records")
+        for row in strongest.head(MOST_NAMED).to_dict("records")
     ]
     more = len(rows) - len(named)
     return f"{listed(named, more)} {unit}"
@@ -31,7 +31,7 @@ def effects_named(rows: pd.DataFrame, unit: str) -> str:
 
 def where_only(rows: pd.DataFrame, group: pd.DataFrame) -> str:
     """For cells too many to name: the stretch of each characteristic that they keep to."""
-    if len(rows) <= _NAMED or len(rows) == len(group):
+    if len(rows) <= MOST_NAMED or len(rows) == len(group):
         return ""
     names = [n for n in axes_of(group, cell_columns(group)) if n in rows]
     stretches = []
@@ -46,7 +46,7 @@ def where_only(rows: pd.DataFrame, group: pd.DataFrame) -> str:
 def named(labels: pd.Series) -> str:
     """Names, each once, the first few of them."""
     names = list(dict.fromkeys(labels))
-    return listed(names[:_NAMED], max(0, len(names) - _NAMED))
+    return listed(names[:MOST_NAMED], max(0, len(names) - MOST_NAMED))
 
 
 def listed(items: Sequence[str], more: int = 0) -> str:

@@ -65,6 +65,8 @@ def kernel_refusal(
         return ", which trains MLP pairs only; take 'auto'"
     if task is not Task.CLASSIFICATION:
         why = f" and the task is {task}; the kernel trains classification"
+    elif settings.class_weight != "none":
+        why = f" and class_weight is {settings.class_weight!r}; the kernel counts rows alike"
     elif len(shape.inputs) > 2:
         why = f" and there are {len(shape.inputs)} modalities; the kernel trains two"
     elif layer is not None:

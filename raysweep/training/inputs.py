@@ -15,6 +15,7 @@ from raysweep.trials.tasks import Task
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "fusion": ("probe", "joint"),
+    "class_weight": ("none", "balanced"),
     "negatives": ("other_groups", "all"),
     "dtype": ("float32", "float64"),
     "checkpoint": ("best", "last"),
@@ -219,6 +220,8 @@ class TrainSettings:
             that have them, "all" does not; the same where every row stands alone.
         fusion: "probe" trains the fused head on detached representations, "joint" lets its
             gradient into the encoders.
+        class_weight: "balanced" weights the rows of a class in the cross-entropy by n / (c n_c) of
+            the n training rows of c classes, as scikit-learn's; "none" counts all alike.
         dtype: "float32" or "float64".
         device: a torch device; "cpu" or e.g. "cuda".
         checkpoint: "best" keeps each member's parameters at its highest validation accuracy, or R2
@@ -242,6 +245,7 @@ class TrainSettings:
     layer: int | None = None
     negatives: str = "other_groups"
     fusion: str = "probe"
+    class_weight: str = "none"
     dtype: str = "float32"
     device: str = "cpu"
     checkpoint: str = "best"

@@ -7,27 +7,54 @@ import torch
 
 from raysweep.trials.tasks import Task
 
-TaskLoss = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-"""Outputs [heads, m, outputs, b] and labels [m, 1, b] -> mean loss [heads, m] and its gradient at
-the outputs."""
+TaskLoss = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor]
+]
+"""Outputs [heads, m, outputs, b], labels [m, 1, b] and weights of the classes [m, c] if there are
+any -> mean loss [heads, m] and its gradient at the outputs."""
 
 
-def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of classes, in nats; int64 labels (`TaskLoss`)."""
+def cross_entropy(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of classes, in nats; int64 labels (`TaskLoss`).
+
+    With weights the mean is weighted by those of the rows' classes, as torch's.
+    """
     log_p = torch.log_softmax(logits.detach(), dim=2)
     rows = labels.shape[2]
     chosen = labels.expand(len(logits), -1, -1, -1)
-    entropy = log_p.gather(2, chosen)[:, :, 0].mean(dim=2).neg_()
+    of_chosen = log_p.gather(2, chosen)[:, :, 0]
+    share = None
+    if weights is not None:
+        share = weights.gather(1, labels[:, 0])
+        share = share / share.sum(dim=1, keepdim=True)
+        entropy = (of_chosen * share).sum(dim=2).neg_()
+    else:
+        entropy = of_chosen.mean(dim=2).neg_()
     slopes = log_p.exp_()
     slopes.scatter_add_(2, chosen, slopes.new_full((), -1.0).expand(chosen.shape))
-    slopes *= 1 / rows
+    if share is None:
+        slopes *= 1 / rows
+    else:
+        slopes *= share[:, None]
     return entropy, slopes
 
 
+def balanced(y: torch.Tensor, classes: int) -> torch.Tensor:
+    """Weights [k, c] by which the classes of labels [k, n] count alike, 1 on average over rows.
+
+    A class without rows, which no row of the labels asks for, has none.
+    """
+    counts = torch.stack([torch.bincount(of, minlength=classes) for of in y]).double()
+    there = (counts > 0).sum(dim=1, keepdim=True)
+    return torch.where(counts > 0, y.shape[1] / (there * counts), 0.0)
+
+
 def squared_error(
-    predicted: torch.Tensor, labels: torch.Tensor
+    predicted: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of numbers; floating labels (`TaskLoss`)."""
+    """Of numbers; floating labels and no weights (`TaskLoss`)."""
     off = predicted.detach() - labels
     error = off.square()[:, :, 0].mean(dim=2)
     return error, off.mul_(2 / labels.shape[2])

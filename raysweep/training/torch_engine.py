@@ -14,7 +14,7 @@ from raysweep.training.epoch_sums import EpochSums
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.optimizer import RowAdamW, clip_rows
 from raysweep.training.passes import Passes, Pull, squared_norm
-from raysweep.training.task_loss import SCORES, TASK_LOSSES
+from raysweep.training.task_loss import SCORES, TASK_LOSSES, balanced
 from raysweep.trials.tasks import Task
 
 
@@ -93,6 +93,10 @@ class TorchEngine:
         self._train = _Split(data.sides("train"), data.y_train, like, labels, data.groups_train)
         self._validation = _Split(data.sides("validation"), data.y_validation, like, labels)
         self._dataset = torch.as_tensor(data.dataset).to(like.device, torch.int64)
+        self._weights = None
+        if settings.class_weight == "balanced":
+            of_datasets = balanced(self._train.y, shape.classes).to(like)
+            self._weights = of_datasets[self._dataset]
         self._clip = torch.as_tensor(members.clip_norm).to(like)
         self._strength = torch.as_tensor(members.strength).to(like)
         self._placebo = torch.as_tensor(members.placebo).to(like.device)
@@ -121,6 +125,7 @@ class TorchEngine:
         members = members.to(self._dataset.device)
         self._optimizer.keep(members)
         self._dataset = self._dataset[members]
+        self._weights = None if self._weights is None else self._weights[members]
         self._clip = self._clip[members]
         self._strength = self._strength[members]
         self._placebo = self._placebo[members]
@@ -172,7 +177,8 @@ class TorchEngine:
     ) -> None:
         """One step on a batch (`_Split.gather` and `groups`); `first` of the epoch or not."""
         squares = self._sums.squares if first else None
-        fitted, slopes = TASK_LOSSES[self._task](self._passes.forward(*inputs), labels)
+        outputs = self._passes.forward(*inputs)
+        fitted, slopes = TASK_LOSSES[self._task](outputs, labels, self._weights)
         losses = _together(fitted, len(inputs))
         pull = self._pull(losses[2], groups, squares) if len(self._aligned.rows) else None
         self._passes.backward(slopes, pull, None if squares is None else squares[0])

@@ -2,6 +2,7 @@
 
 import math
 
+from raysweep.errors import InputError
 from raysweep.trials.columns import column_of
 from raysweep.trials.outcome_families import IN_LABEL_UNITS
 
@@ -53,9 +54,19 @@ def margin_for(outcome: str, tested: str, margin: float) -> float:
         outcome: what is asked for.
         tested: what the study tests.
         margin: of that.
+
+    Raises:
+        InputError: the outcome has the unit of the label, whose size is not known here.
     """
     alike = column_of(outcome).family == column_of(tested).family
-    return margin if alike else default_margin(outcome)
+    if alike or (in_label_units(outcome) and in_label_units(tested)):
+        return margin
+    if in_label_units(outcome):
+        raise InputError(
+            f"{outcome} is in the unit of the label, so that no margin is usual; give the effect "
+            "that counts as no difference as margin"
+        )
+    return default_margin(outcome)
 
 
 def scale_of(outcome: str) -> tuple[float, str]:

@@ -115,6 +115,35 @@ def test_a_linear_label_is_learned() -> None:
     assert (found["rmse"]["fused"] < 4).all()
 
 
+@pytest.mark.parametrize("told_by", ["unique", "shared"])
+def test_forcing_costs_what_is_unique_and_not_what_is_shared(told_by: str) -> None:
+    """Two units a layer hold what both modalities have, or what one of them has, not all."""
+    draw, n, m = np.random.default_rng(0), 360, 12
+    shared, unique, noise = draw.normal(size=(3, n))
+    x1, x2 = np.stack([3 * shared, unique], axis=1), np.stack([3 * shared, noise], axis=1)
+    values = unique if told_by == "unique" else shared
+    splits = Splits(np.arange(200), np.arange(200, 260), np.arange(260, n))
+    y = (values > 0).astype(np.int64)
+    view = Views((x1, x2), y, 2, splits, task=Task.REGRESSION, values=values)
+    seeds = np.arange(m) // 2
+    members = make_members(
+        m, init_seed=seeds, order_seed=seeds, strength=np.arange(m) % 2 * 10.0, learning_rate=0.01,
+        weight_decay=0.0, clip_norm=8.0, placebo=False,
+    )  # fmt: skip
+    trained = train(
+        members, MultimodalShape((2, 2), 1, (1, 1), (2, 2)),
+        PackData.of_views([view], np.zeros(m, np.int64)),
+        epochs=30, batch_size=50, fusion="joint", loss="cka",
+    )  # fmt: skip
+    r2 = outcomes(trained, [view], "test", ["r2"])["r2"]["fused"]
+    gained = r2[1::2] - r2[0::2]
+    if told_by == "unique":
+        assert (gained < -0.03).all()
+        assert gained.mean() < -0.2
+    else:
+        assert abs(gained.mean()) < 0.05
+
+
 def test_the_kernel_refuses_what_it_cannot_train() -> None:
     with pytest.raises(InputError, match="the task is regression; the kernel trains classif"):
         train(make_members(2), SHAPE, data(2), engine="kernel")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from raysweep.trials.columns import column_of, named
 from raysweep.trials.outcomes import outcome_words
-from raysweep.trials.tasks import task_of
+from raysweep.trials.tasks import Task, task_of
 from raysweep_analysis import figures
 from raysweep_analysis.figures.style import Rendered, render
 from raysweep_analysis.load import is_information
@@ -108,8 +108,10 @@ def _of_forcing(found: Findings) -> list[Picture]:
 
 def _searched(found: Findings) -> str:
     """The performance on validation that a search may have gone by."""
-    own = column_of(found.settings.performance).on("validation")
-    usual = named(task_of(found.settings.performance).main, "fused", "validation")
+    tested = column_of(found.settings.performance)
+    own, usual = tested.on("validation"), named("performance", "fused", "validation")
+    if task_of(tested.name) is Task.REGRESSION:
+        usual = named(tested.family, "fused", "validation")
     return own if usual not in found.trials and own in found.trials else usual
 
 

@@ -118,6 +118,7 @@ def train_settings(
         device,
         epochs=study.training.epochs,
         fusion=study.training.fusion,
+        class_weight=study.training.class_weight,
         loss=study.alignment.loss,
         loss_options={**study.alignment.options, **dict(options)},
         layer=study.aligned_layer,

@@ -175,7 +175,9 @@ class Searching(Kind[S, "ForcingSweep"], Generic[S]):
 
         asked = study.verdict.model_dump(include={"performance", "alpha", "margin"})
         tested = asked["performance"]
-        asked["margin"] = margin_for(options.get("performance", tested), tested, asked["margin"])
+        if "margin" not in options:
+            wanted = options.get("performance", tested)
+            asked["margin"] = margin_for(wanted, tested, asked["margin"])
         return forcing_effects(trials, **{**asked, **options})
 
     def tables(self, study: S, conclusion: "Conclusion") -> "list[ConsoleRenderable]":

@@ -98,6 +98,14 @@ class ForcingStudy(SearchedStudy, GridStudy):
                 ("alignment", "layer"),
             )
 
+        if self.training.class_weight != "none" and self.training.engine == "kernel":
+            yield Clash(
+                "engine kernel counts all rows alike, and training.class_weight is "
+                f"{self.training.class_weight}; take auto",
+                ("training", "engine"),
+                ("training", "class_weight"),
+            )
+
     def science(self) -> dict[str, Any]:
         """What a trial's numbers depend on besides its cell, draw, seed, strength, arm and stage.
 
@@ -106,7 +114,10 @@ class ForcingStudy(SearchedStudy, GridStudy):
         """
         alignment = self.alignment.model_dump(mode="json")
         evaluation = self.evaluation.model_dump(mode="json")
+        training = self.training.model_dump(mode="json")
         # Results from before there was a choice keep their keys.
+        if training["class_weight"] == "none":
+            del training["class_weight"]
         if alignment["layer"] == "last":
             del alignment["layer"]
         if alignment["negatives"] == "other_groups":
@@ -118,7 +129,7 @@ class ForcingStudy(SearchedStudy, GridStudy):
             del evaluation["outcomes"]
         science: dict[str, Any] = {
             "seed": self.seed,
-            "training": self.training.model_dump(mode="json"),
+            "training": training,
             "alignment": alignment,
             "evaluation": evaluation,
             "code": self.files.get(self.alignment.loss, ""),

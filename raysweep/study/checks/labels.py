@@ -41,6 +41,9 @@ def _check_task(raw: Mapping[str, Any], task: Task) -> Iterator[Fault]:
             "0.67]))",
         )
     training = raw.get("training")
+    if isinstance(training, Mapping) and training.get("class_weight", "none") != "none":
+        message = f"there are no classes to weight: the label is of {task}; leave it out"
+        yield Fault(("training", "class_weight"), message)
     if isinstance(training, Mapping) and training.get("engine") == "kernel":
         message = f"engine kernel trains classification, and the label is of {task}; take auto"
         yield Fault(("training", "engine"), message)

@@ -69,6 +69,7 @@ class Training(Part):
     weight_decay: Number = Field(1e-2, ge=0)
     clip_norm: Number = Field(8.0, gt=0)
     fusion: Literal["probe", "joint"] = "probe"
+    class_weight: Literal["none", "balanced"] = "none"
     checkpoint: Literal["best", "last"] = "best"
     evaluate_every: Whole = Field(1, ge=1, le=MOST_EPOCHS)
     patience: Whole | None = Field(None, ge=1, le=MOST_EPOCHS)

@@ -100,6 +100,23 @@ def test_a_verdict_about_errors_is_that_of_the_rows(tmp_path: Path) -> None:
     assert "units of the label, less is better" in shown
 
 
+def test_numbers_do_not_depend_on_packing_or_interruption(tmp_path: Path) -> None:
+    exact = {**own(tmp_path), "training": {"dtype": "float64", "epochs": 3, "batch_size": 32}}
+    tables = []
+    for members in (3, 36):
+        wanted = study(**exact, resources={"members_per_pack": members})
+        out = tmp_path / f"out{members}"
+        local.run(wanted, opened(out, wanted))
+        if members == 3:  # one pack is lost, and made again
+            next(iter(sorted((out / "parts").glob("*.arrow")))).unlink()
+            local.run(wanted, opened(out, wanted))
+        tables.append(table(out).set_index("key").sort_index())
+    small, large = tables
+    named = [name for name in large if name.startswith(("r2", "rmse", "alignment_unbiased"))]
+    assert len(named) > 12
+    pd.testing.assert_frame_equal(small[named], large[named], rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize(
     "outcome", ["mae_fused_test", "rmse_1_test", "r2_2_test", "pearson_1_test"]
 )
@@ -131,6 +148,12 @@ def test_each_has_a_margin_and_words(outcome: str, margin: str, words: str) -> N
     other = margin_for(outcome, "rmse_fused_test", 7.0)
     assert amount(other, outcome) == margin
     assert outcome_words(outcome) == words
+
+
+def test_a_margin_in_the_unit_of_the_label_is_not_guessed() -> None:
+    assert margin_for("mae_1_test", "rmse_fused_test", 7.0) == 7.0
+    with pytest.raises(InputError, match="in the unit of the label, so that no margin is usual"):
+        margin_for("mae_1_test", "r2_fused_test", 0.01)
 
 
 def test_errors_are_shown_in_the_unit_of_the_label() -> None:
