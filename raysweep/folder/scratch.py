@@ -18,6 +18,7 @@ from raysweep.trials.storage import unlinked
 _PREFIX = "raysweep-"
 _LOCK = ".raysweep-lock"
 _REMOVE_AGAIN_AFTER_S = (0.1, 0.3, 1.0)
+_own: set[Path] = set()
 
 
 @contextlib.contextmanager
@@ -31,12 +32,20 @@ def scratch(purpose: str, root: str | None = None) -> Iterator[Path]:
     root = root or tempfile.gettempdir()
     remove_abandoned(Path(root))
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{purpose}-", dir=root))
+    _own.add(folder)
     try:
         with open(folder / _LOCK, "x") as file:
             with contextlib.suppress(OSError):  # a filesystem without locks
                 lock(file)
             yield folder
     finally:
+        _remove(folder)
+        _own.discard(folder)
+
+
+def remove_own() -> None:
+    """Remove this process's folders, where it ends without leaving their blocks."""
+    for folder in list(_own):
         _remove(folder)
 
 

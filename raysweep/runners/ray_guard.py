@@ -2,6 +2,7 @@
 
 import _thread
 import contextlib
+import itertools
 import os
 import socket
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from raysweep.errors import RunnerLost
+from raysweep.folder.scratch import remove_own
 from raysweep.runners.ray_cluster import ray
 from raysweep.text import go_on
 
@@ -68,6 +70,11 @@ def guarded(place: str) -> Iterator[None]:
 
 def _end_process(last_words: str) -> None:
     os.write(2, f"\n{last_words}\n".encode(errors="backslashreplace"))
+    with contextlib.suppress(Exception):  # the words are said; what follows only tidies up
+        node = ray._private.worker._global_node
+        for info in itertools.chain(*(node.all_processes or {}).values()):
+            info.process.kill()
+        remove_own()
     os._exit(1)
 
 
