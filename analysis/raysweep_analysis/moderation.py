@@ -38,9 +38,9 @@ def moderators(
     Unit: the dataset draw in a cell. Random-effects meta-regression by REML with Knapp-Hartung t;
     where cells of several model scales share a dataset, that dataset has a random effect of its
     own and Satterthwaite's degrees of freedom, so that more model scales do not pass for more
-    data. Slopes may differ between draws: where all draws, three or more, cross the cells,
-    intervals are a jackknife's over draws, by t. Datasets (`data`) are analysed apart. The
-    alignment reached is never a covariate: it is an outcome of forcing.
+    data. Slopes may differ between draws: where all draws, three or more, cross the cells, the
+    interval is the wider one of the model's and of a jackknife over draws. Datasets (`data`) are
+    analysed apart. The alignment reached is never a covariate: it is an outcome of forcing.
 
     Args:
         trials: a trial table.

@@ -49,17 +49,23 @@ class MetaRegression:
         return float(w @ self.coefficients), float(np.sqrt(w @ covariance @ w)), df
 
     def spread(self, weights: ArrayLike) -> tuple[Floats, float]:
-        """The covariance of the coefficients, and degrees of freedom for a combination of them.
+        """The covariance that makes the wider interval, and its degrees of freedom.
 
-        With clusters the jackknife's over these, and one less than there are: it holds however
-        coefficients differ between clusters. Else the model's.
+        The model's, which knows that units differ beyond the design, or the jackknife's over
+        clusters: with one degree of freedom less than there are clusters it holds however
+        coefficients differ between these.
         """
-        if self.jackknife is not None:
-            covariance, clusters = self.jackknife
-            return covariance, clusters - 1.0
-        most = float(self.n - len(self.coefficients))
         w = np.asarray(weights, dtype=float)
-        return self.covariance, most if self._around is None else self._around.df(w, most)
+        most = float(self.n - len(self.coefficients))
+        df = most if self._around is None else self._around.df(w, most)
+        if self.jackknife is None:
+            return self.covariance, df
+        apart, clusters = self.jackknife
+        widths = [
+            float(stats.t.ppf(0.975, d) * np.sqrt(w @ c @ w))
+            for c, d in ((self.covariance, df), (apart, clusters - 1))
+        ]
+        return (apart, clusters - 1.0) if widths[1] > widths[0] else (self.covariance, df)
 
     def interval(self, weights: ArrayLike, alpha: float = 0.05) -> tuple[float, float, float]:
         """P-value of weights @ coefficients = 0 and its 1 - alpha interval, by t."""
