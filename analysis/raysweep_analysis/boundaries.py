@@ -230,9 +230,6 @@ def zero_crossing(fit: MetaRegression, x: NDArray[np.float64], alpha: float) -> 
     # Degrees of freedom of the line's height where it crosses, or at the nearest value looked at.
     at = float(np.clip(-a / b, x.min(), x.max())) if b else float(x.mean())
     cov, df = fit.spread([1.0, at])
-    of_slope, few = fit.spread([0.0, 1.0])
-    if few < df:
-        cov, df = of_slope, few
     t = float(stats.t.ppf(1 - alpha / 2, df))
     return crossing(float(a), float(b), cov[0, 0], cov[1, 1], cov[0, 1], t)
 
