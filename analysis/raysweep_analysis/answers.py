@@ -247,7 +247,7 @@ def _more(unknown: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
         effect = amount(float(rows["effect"].iloc[0]), rows["performance"].iloc[0])
         yield (
             f"About {many} more {what} per cell would find a true effect of {effect} "
-            "with 80 % power, judged by the spread seen so far."
+            "with 80 % power, judged by the highest spread that the runs so far leave likely."
         )
 
 

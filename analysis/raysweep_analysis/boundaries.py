@@ -203,7 +203,7 @@ class _Line:
         """What is fitted: powers of x, which is standardized from the second on."""
         x = self.x if degree == 1 else (self.x - self.x.mean()) / self.x.std()
         design = np.column_stack([x**power for power in range(degree + 1)])
-        return Units(self.effects, self.variances, design, self.blocks)
+        return Units(self.effects, self.variances, design, self.blocks, self.blocks)
 
 
 def _line(units: pd.DataFrame, along: str) -> _Line:
@@ -226,10 +226,10 @@ def fitted_line(units: pd.DataFrame, along: str) -> MetaRegression:
 
 def zero_crossing(fit: MetaRegression, x: NDArray[np.float64], alpha: float) -> CrossingSet:
     """Fieller's set for the crossing of a fitted line, from values of x like those looked at."""
-    (a, b), cov = fit.coefficients, fit.covariance
+    a, b = fit.coefficients
     # Degrees of freedom of the line's height where it crosses, or at the nearest value looked at.
     at = float(np.clip(-a / b, x.min(), x.max())) if b else float(x.mean())
-    df = fit.combination([1.0, at])[2]
+    cov, df = fit.spread([1.0, at])
     t = float(stats.t.ppf(1 - alpha / 2, df))
     return crossing(float(a), float(b), cov[0, 0], cov[1, 1], cov[0, 1], t)
 

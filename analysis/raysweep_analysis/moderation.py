@@ -38,8 +38,9 @@ def moderators(
     Unit: the dataset draw in a cell. Random-effects meta-regression by REML with Knapp-Hartung t;
     where cells of several model scales share a dataset, that dataset has a random effect of its
     own and Satterthwaite's degrees of freedom, so that more model scales do not pass for more
-    data. Datasets (`data`) are analysed apart. The alignment reached is never a covariate: it is
-    an outcome of forcing.
+    data. Slopes may differ between draws: where all draws, three or more, cross the cells, the
+    interval is the wider one of the model's and of a jackknife over draws. Datasets (`data`) are
+    analysed apart. The alignment reached is never a covariate: it is an outcome of forcing.
 
     Args:
         trials: a trial table.
@@ -185,7 +186,10 @@ def _joint(
 
 
 def _fit(units: pd.DataFrame, design: NDArray[np.float64]) -> MetaRegression:
-    return meta_regression(units["effect"], units["variance"], design, units["dataset"])
+    """With a random effect of datasets; slopes may differ between draws that cross the cells."""
+    several = units.groupby("draw")["cell"].nunique().min() > 1
+    clusters = units["draw"] if several else None
+    return meta_regression(units["effect"], units["variance"], design, units["dataset"], clusters)
 
 
 def _row(

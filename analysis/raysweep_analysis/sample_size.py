@@ -129,8 +129,9 @@ def power(
         One row per (study, cell, chosen_by): `source` (`confirm`, `search` or `none`), `unit`,
         `n_seen`, `sd` of paired differences, `sd_high` (upper 80 % limit: few units make a poor
         guess of a spread), `effect`; `n_needed` for one test, `n_needed_family` as Holm's worst
-        over the study's cells, `n_needed_safe` (the latter at sd_high), `n_for_equivalence` if
-        there is no difference, `n_more` (n_needed_family less what is there). NaN where no spread
+        over the study's cells, `n_needed_safe` (the latter at sd_high: it reaches the wanted power
+        in 80 % of studies, the others in less than half), `n_for_equivalence` if
+        there is no difference, `n_more` (n_needed_safe less what is there). NaN where no spread
         is known, and where no number of splits of the same rows would do. `sd`, `sd_high` and
         `effect` are in the outcome's unit (of accuracy and regret a share, 0.01 is a point; of
         losses nats), the others count units.
@@ -165,17 +166,18 @@ def power(
     sd_high = sd * np.sqrt((n - 1) / stats.chi2.ppf(0.2, n - 1))
     worst, shared = alpha / tests[known], np.where(few, 0.0, share)[known]
     family = units_needed(wanted_effect / sd, worst, wanted, shared)
+    safe = units_needed(wanted_effect / sd_high, worst, wanted, shared)
     needs = {
         "sd_high": sd_high,
         "n_needed": units_needed(wanted_effect / sd, alpha, wanted, shared),
         "n_needed_family": family,
-        "n_needed_safe": units_needed(wanted_effect / sd_high, worst, wanted, shared),
+        "n_needed_safe": safe,
         "n_for_equivalence": units_for_equivalence(margin, sd, alpha, wanted, shared)
         if margin
         else np.full(len(sd), np.nan),
-        "n_more": np.maximum(0, family - n),
+        "n_more": np.maximum(0, safe - n),
     }
-    never = (shared > 0) & (family >= _MOST)
+    never = (shared > 0) & (safe >= _MOST)
     needs["n_more"] = np.where(never, np.nan, needs["n_more"])
     for name, values in needs.items():
         # Splits share rows: some answers no number of them gives.

@@ -12,9 +12,10 @@ from raysweep_analysis.inference import (
     jonckheere_terpstra,
     max_t,
     meta_regression,
+    power_paired_t,
     two_lines,
 )
-from raysweep_analysis.sample_size import units_needed
+from raysweep_analysis.sample_size import power, units_needed
 
 STUDIES = 2_000
 FOUND = ["helps", "hurts"]
@@ -108,10 +109,14 @@ def test_trends_over_draws_err_as_often_as_they_say():
     assert 0.02 <= (np.array(p) < 0.05).mean() <= 0.08
 
 
-def draws_along(rng: np.random.Generator, shared: float, slope: float) -> pd.DataFrame:
+def draws_along(
+    rng: np.random.Generator, shared: float, slope: float, sd_slope: float = 0.0
+) -> pd.DataFrame:
     """Units of 9 values of U x 5 draws x 4 seeds; the line crosses zero at U = 4."""
     u, draw = np.repeat(np.arange(9.0), 5), np.tile(np.arange(5), 9)
     effect = slope * (u - 4) + shared * rng.normal(size=5)[draw]
+    if sd_slope:
+        effect = effect + sd_slope * rng.normal(size=5)[draw] * (u - 4)
     effect = effect + 0.005 * rng.normal(size=45)
     noise = 0.01 * rng.normal(size=(45, 4))
     return pd.DataFrame(
@@ -148,4 +153,44 @@ def test_a_slope_that_is_not_there_is_rarely_found(shared):
         fitted_line(draws_along(rng, shared, slope=0.0), "U").interval([0, 1])[0]
         for _ in range(200)
     ]
-    assert 0.02 <= (np.array(p) < 0.05).mean() <= 0.07
+    # Rarer than told: the interval is the wider one of two.
+    assert (np.array(p) < 0.05).mean() <= 0.07
+
+
+def test_slopes_that_differ_between_draws_are_not_found_where_their_mean_is_none():
+    rng = np.random.default_rng(10)
+    ours, alone, joint = [], [], []
+    for _ in range(400):
+        units = draws_along(rng, 0.005, slope=0.0, sd_slope=0.003)
+        fit = fitted_line(units, "U")
+        ours.append(fit.interval([0, 1])[0])
+        design = np.column_stack([np.ones(45), units["U"]])
+        given = units["effect"], units["variance"], design
+        alone.append(meta_regression(*given, units["draw"]).interval([0, 1])[0])
+        joint.append(meta_regression(*given, None, units["draw"]).interval([0, 1])[0])
+    for p in (ours, joint):
+        assert 0.01 <= (np.array(p) < 0.05).mean() <= 0.07
+    assert (np.array(alone) < 0.05).mean() > 0.15
+
+
+def test_the_boundary_is_covered_where_slopes_differ_between_draws():
+    rng = np.random.default_rng(11)
+    covered = []
+    for _ in range(300):
+        units = draws_along(rng, 0.005, slope=-0.005, sd_slope=0.002)
+        fit = fitted_line(units, "U")
+        covered.append(zero_crossing(fit, units["U"].to_numpy(), 0.05).contains(4.0))
+    assert np.mean(covered) >= 0.93
+
+
+@pytest.mark.parametrize("pilot", [3, 8])
+def test_the_safe_number_has_its_power_in_four_of_five_studies(pilot):
+    trials = simulate_forcing(
+        effects=[0.0], studies=1_000, draws=pilot, seeds=1, sd_seed=0.01,
+        rng=np.random.default_rng(12), placebo=False,
+    )  # fmt: skip
+    needs = power(trials, effect=0.01)
+    reached = {n: power_paired_t(1.0, needs[n], 0.05) >= 0.8 for n in ("n_needed", "n_needed_safe")}
+    assert reached["n_needed"].mean() < 0.6
+    assert 0.77 <= reached["n_needed_safe"].mean() <= 0.9
+    assert (needs["n_more"] == np.maximum(0, needs["n_needed_safe"] - pilot)).all()

@@ -6,6 +6,7 @@ Studies of 40 cells by both criteria without an effect, or with one at the margi
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ HEADER = "| {} | draws | studies | Student's t alone | as told |\n| --- | --- | 
 AT_ONCE = 50
 
 
-def rows(name: str, draws: int, studies: int, rate: "callable") -> str:
+def rows(
+    name: str, draws: int, studies: int, rate: Callable[[int, int], tuple[float, float]]
+) -> str:
     """A line of a table: a rate over studies, which are made in parts."""
     parts = [rate(min(AT_ONCE, studies - at), at) for at in range(0, studies, AT_ONCE)]
     weights = [min(AT_ONCE, studies - at) for at in range(0, studies, AT_ONCE)]
