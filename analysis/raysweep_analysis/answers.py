@@ -1,7 +1,7 @@
 """The answer in plain sentences."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +63,7 @@ def answer(
     alpha: float,
     planned: int = 0,
     unfinished: bool = False,
+    training: Sequence[str] = (),
 ) -> Answer:
     """Put the tables of a forcing study into sentences.
 
@@ -75,6 +76,7 @@ def answer(
         alpha: error rate.
         planned: cells of the study, if known; those of the table at least.
         unfinished: whether runs are still to come, if known.
+        training: what the runs say of how they were trained (`training_limits`).
     """
     parts = []
     tested = effects[effects["verdict"] != "untested"]
@@ -90,7 +92,7 @@ def answer(
         _headline(effects, planned, unfinished),
         tuple(parts),
         tuple(beyond),
-        tuple(_limits(effects)),
+        (*_limits(effects), *training),
         tuple(basis(tested)),
     )
 

@@ -9,6 +9,9 @@ from typing import Any
 from raysweep.seeds import canonical_text, text_key
 from raysweep.study.cells import Cell
 
+FEW_STEPS = 500
+"""Steps of the optimizer, of which fewer leave most encoders far from where they would go."""
+
 # Options of the loss beside those that the study fixes: (name, value), sorted by name.
 Options = tuple[tuple[str, Any], ...]
 # Settings of the training in place of those that the study fixes, in the same form.

@@ -30,6 +30,7 @@ from raysweep_analysis.pairs import confirm_rows, paired, units
 from raysweep_analysis.preregistration import PlanCheck, check
 from raysweep_analysis.sample_size import power
 from raysweep_analysis.settings import Beside, Settings, beside, measured_alignment
+from raysweep_analysis.trained import training_limits
 
 # enough for p-values to two digits; every figure and table of a large study stays a matter of
 # seconds
@@ -143,6 +144,7 @@ def find(
             *(effects, needs, boundaries, moderation, asked.margin, asked.alpha),
             planned=planned,
             unfinished=bool(waiting),
+            training=tuple(training_limits(trials)),
         )
     correlations = middle = trends = none
     along = followed_along(trials)

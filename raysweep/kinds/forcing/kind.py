@@ -237,7 +237,7 @@ class Forcing(Searching[ForcingStudy]):
         import raysweep.kinds.forcing.run_pack  # noqa: F401
 
     def remarks(self, sweep: "ForcingSweep") -> list[str]:
-        """Few steps, checkpoints at the end, and what was best at the end of its range."""
+        """What was best at an end of its range."""
         from raysweep.kinds.forcing.remarks import remarks
 
         return list(remarks(sweep))

@@ -1,5 +1,6 @@
-"""What may be wrong with how a forcing study trained and searched, in sentences."""
+"""What may be wrong with how a forcing study trains and searches, in sentences."""
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,14 +11,10 @@ from raysweep.study.cells import Cell, expand
 from raysweep.study.spec import LogRange, StrengthRange
 from raysweep.text import counted
 from raysweep.trials.criteria import BEST
-from raysweep.trials.trial import Arm, Stage, Trial, TrialResult
+from raysweep.trials.trial import FEW_STEPS, Arm, Stage
 
-FEW_STEPS = 500
-"""Fewer steps of the optimizer than this leave most encoders far from where they would go."""
 _EDGE = 1 / 16
 """Of a range: nearer to an end than this a strength may be better beyond it."""
-_LATE = 0.9
-_MANY_LATE = 0.25
 
 
 def steps_planned(study: ForcingStudy) -> str:
@@ -39,50 +36,9 @@ def _rows(cells: Sequence[Cell]) -> list[int]:
 
 
 def remarks(sweep: ForcingSweep) -> Iterator[str]:
-    """What the results say of the training and of the ranges that were searched."""
-    yield from _steps(sweep)
-    yield from _late(sweep)
+    """What was best at an end of what was searched."""
     yield from _strengths(sweep)
     yield from _rates(sweep)
-
-
-def _confirmed(sweep: ForcingSweep, cell: Cell) -> list[tuple[Trial, TrialResult]]:
-    """Trials of arm none that were confirmed, with what came of them."""
-    trials = sweep.plans[cell.id].trials
-    return [
-        (t, sweep.results[t.key])
-        for t in trials
-        if t.stage is Stage.CONFIRM and t.arm is Arm.NONE and t.key in sweep.results
-    ]
-
-
-def _steps(sweep: ForcingSweep) -> Iterator[str]:
-    few: dict[str, float] = {}
-    for cell in sweep.cells:
-        steps = [result.number("steps") for _, result in _confirmed(sweep, cell)]
-        if steps and max(steps) < FEW_STEPS:
-            few[cell.id] = max(steps)
-    if few:
-        yield (
-            f"In {_of(len(few), sweep)} a training takes {min(few.values()):.0f} steps or little "
-            "more: with few steps a loss that only speeds training up seems to help; give more "
-            "training.epochs."
-        )
-
-
-def _late(sweep: ForcingSweep) -> Iterator[str]:
-    if not isinstance(sweep.study, ForcingStudy) or sweep.study.training.checkpoint != "best":
-        return
-    late = 0
-    for cell in sweep.cells:
-        seen = [result for _, result in _confirmed(sweep, cell)]
-        last = [r.number("best_epoch") > _LATE * r.number("epochs") for r in seen]
-        late += bool(last) and sum(last) > _MANY_LATE * len(last)
-    if late:
-        yield (
-            f"In {_of(late, sweep)} more than a quarter of the runs without forcing were best in "
-            "the last tenth of their epochs: they may not have been trained to the end."
-        )
 
 
 def _strengths(sweep: ForcingSweep) -> Iterator[str]:
@@ -114,7 +70,8 @@ def _rates(sweep: ForcingSweep) -> Iterator[str]:
         return
     found: Counter[tuple[str, str, float]] = Counter()
     for cell in sweep.cells:
-        for trial, _ in _confirmed(sweep, cell)[:1]:
+        none = (t for t in sweep.plans[cell.id].trials if t.stage is Stage.CONFIRM)
+        for trial in itertools.islice((t for t in none if t.arm is Arm.NONE), 1):
             for name, value in trial.training:
                 choices = training.space[name]
                 # Of two choices either is an end.

@@ -10,10 +10,11 @@ from simulate_packs import essence, measured, run
 
 from raysweep.errors import InputError
 from raysweep.kinds.forcing.plan import ForcingSweep, trials_of_cell
+from raysweep.kinds.forcing.remarks import remarks, steps_planned
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.forcing.tuning import propose_for_none
 from raysweep.seeds import derive_seed
-from raysweep.study.spec import Search, TrainingSearch
+from raysweep.study.spec import Search, StrengthRange, TrainingSearch
 from raysweep.trials.packing import Pack
 from raysweep.trials.trial import Arm, Stage, Status, Trial, TrialResult
 
@@ -217,3 +218,28 @@ def test_a_trial_is_trained_as_its_row_says(tmp_path: object) -> None:
 def test_bad_choices_are_told(wrong: dict[str, object], said: str) -> None:
     with pytest.raises((InputError, ValueError), match=said):
         study(**wrong)
+
+
+def test_what_is_best_at_an_end_is_told() -> None:
+    middle = finished(study(learning_rate=[1e-4, 1e-3, 1e-2], trials=40))
+    assert list(remarks(middle)) == []
+    wanted = study(learning_rate=[1e-3, 1e-2, 1e-1], trials=40)
+    narrow = StrengthRange(low=0.09, high=10)
+    wanted = wanted.model_copy(
+        update={"search": wanted.search.model_copy(update={"strength": narrow})}
+    )
+    strengths, rates = remarks(finished(wanted))
+    assert "low end of its range, 0.09" in strengths
+    assert "search.strength.low" in strengths
+    assert "learning_rate 0.001 (the least) in 2 of 2 cells" in rates
+    assert "weight_decay" not in rates  # of two choices either is an end
+
+
+def test_plan_says_where_steps_are_few() -> None:
+    def planned(epochs: int) -> str:
+        given = study().model_dump() | {"training": {"epochs": epochs, "batch_size": 128}}
+        given["data"] = [{"dataset": "synthetic", "U": [0, 4], "train": 512, "draws": 2}]
+        return steps_planned(ForcingStudy.model_validate(given))
+
+    assert planned(125) == ""  # 4 steps an epoch
+    assert "496 steps (124 epochs)" in planned(124)
