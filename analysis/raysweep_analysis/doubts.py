@@ -134,15 +134,28 @@ def _of_outlying(seen: Seen, i: int, apart: Sequence[int]) -> tuple[bool, list[s
     one = len(apart) == 1
     them, stand = ("it", "stands out") if one else ("them", "stand out")
     which = f"{seen.unit[i]}{'' if one else 's'} {_listed(each)}"
-    if without != given and given in FOUND:
+    if without != given and given in FOUND and not _alike(seen, i, apart, given):
         return True, [f"{given} rests on {which}, which {stand}"]
     if against.any():
         return True, [f"{given} holds without {which} only, which {stand}"]
-    if given in FOUND:
+    if without == given and given in FOUND:
         return False, [f"{which} {stand}; the verdict is the same without {them}"]
+    if given in FOUND:
+        return False, [f"{which} {stand}; without {them} all effects are equal"]
     if without in FOUND:
         return False, [f"{which} {stand}; without {them} the verdict would be {without}"]
     return False, []
+
+
+def _alike(seen: Seen, i: int, apart: Sequence[int], given: str) -> bool:
+    """Whether all other units are equal and bear the verdict out: no test can be made of them."""
+    rest = np.delete(seen.gains[i], apart)
+    rest = rest[~np.isnan(rest)]
+    if len(rest) < 2 or not np.allclose(rest, rest[0], rtol=1e-9, atol=0):
+        return False
+    if given == "equivalent":
+        return bool(abs(rest[0]) < seen.margin)
+    return bool(rest[0] > 0) == (given == "helps") and rest[0] != 0
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -167,7 +167,7 @@ def test_forced_runs_that_diverge_count_as_the_worst_for_the_claim():
     assert helps["effect_high"] == pytest.approx(kept[0].sum() / 12)
     assert hurts["effect_high"] == pytest.approx(kept[1].sum() / 12)
     assert "with these at their worst the effect is -4 points" in helps["reason"]
-    assert "1 runs diverged" in helps["reason"]
+    assert "1 run diverged" in helps["reason"]
 
 
 def test_runs_without_forcing_that_diverge_count_for_it():

@@ -104,7 +104,8 @@ def test_a_plan_is_registered_before_the_first_trial_and_never_after(finished: P
 
 def test_plan_counts_what_run_then_trains(finished: Path) -> None:
     done = raysweep(finished, "plan", "tiny.yaml", "--no-timing")
-    counts = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[-5:-1])
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    counts = {line[0]: line[1] for line in lines if len(line) == 2}
     table = pd.read_parquet(finished / "out" / "trials.parquet")
     parts = list((finished / "out" / "parts").iterdir())
     assert counts["cells"] == "2"
