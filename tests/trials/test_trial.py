@@ -70,6 +70,7 @@ OVERRIDES = {
         "training.engine=torch",
         "training.patience=5",
         "training.tf32=true",
+        "training.class_weight=balanced",
     ],
     "alignment": [
         "alignment.loss=cka",
