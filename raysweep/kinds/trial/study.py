@@ -109,12 +109,12 @@ class TrialSearch(Search):
         return (0,) if self.halving is None else (*self.halving.epochs[:-1], 0)
 
     def clashes(self) -> Iterator[Clash]:
-        """Halving by two criteria at once, or of a generation of one; training of raysweep's own."""
+        """Halving by two criteria, or of a generation of one; training that is not ours."""
         yield from super().clashes()
         if self.training is not None:
             yield Clash(
-                "how your own code trains is its own affair; give what of it is to be compared as an "
-                "axis of grid",
+                "how your own code trains is its own affair; give what of it is to be compared as "
+                "an axis of grid",
                 ("training",),
             )
         if self.halving is None:
