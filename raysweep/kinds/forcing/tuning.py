@@ -59,16 +59,9 @@ def propose_for_none(
 def propose_with_strength(
     search: Search, seed: int, outcomes: Sequence[Outcome], count: int
 ) -> list[Proposal]:
-    """The next strengths, options and ways to train of forced, by TPE.
+    """The next strengths, options and ways to train of forced, by TPE; else as `propose_for_none`.
 
-    Args:
-        search: with ranges or choices of the training.
-        seed: seed of this cell's search.
-        outcomes: all finished proposals in the order of asking.
-        count: how many to propose, >= 1.
-
-    Returns:
-        ``count`` proposals. The same arguments give the same proposals.
+    Strengths are of the study's range, and ``count`` proposals come in any case.
     """
     training = _of(search)
     drawn_from = {**distributions(search), **_distributions(training)}
