@@ -53,6 +53,15 @@ def as_features(value: object, place: str) -> Tensor:
         InputError: not numbers, not numbers that float64 holds, masked, not two-dimensional, or
             without features.
     """
+    tensor = as_table(value, place)
+    try:
+        return widened(tensor)
+    except (RuntimeError, TypeError, NotImplementedError):
+        raise InputError(f"{place}: expected numbers [n, d], got {tensor.dtype}") from None
+
+
+def as_table(value: object, place: str) -> Tensor:
+    """`as_features` before its numbers are widened: in the dtype that they came in."""
     tensor = value.detach() if isinstance(value, Tensor) else _from_array(value, place)
     if tensor.is_complex():
         raise InputError(f"{place}: expected real numbers [n, d], got {tensor.dtype}")
@@ -67,10 +76,7 @@ def as_features(value: object, place: str) -> Tensor:
             f"{place}: expected a table [n samples, d features] with d >= 1, "
             f"got shape {list(tensor.shape)}"
         )
-    try:
-        return widened(tensor)
-    except (RuntimeError, TypeError, NotImplementedError):
-        raise InputError(f"{place}: expected numbers [n, d], got {tensor.dtype}") from None
+    return tensor
 
 
 def _from_array(value: object, place: str) -> Tensor:
