@@ -25,6 +25,7 @@ from torch import Tensor
 
 from raysweep.metrics.bits import places_of_at_least
 from raysweep.metrics.features import (
+    NUMBERS_IN_CACHE,
     RESOLUTION,
     centered,
     equal_rows,
@@ -39,9 +40,6 @@ ROWS_AT_ONCE = 256
 
 ROWS_IN_CACHE = 64
 """Rows that are compared at once, however many others there are."""
-
-NUMBERS_IN_CACHE = 2**18
-"""Similarities that are selected from while they are still in cache."""
 
 _GROUP = 16
 """Entries of a row whose maximum is taken before the k-th largest is looked for."""
@@ -71,7 +69,9 @@ class Space:
         else:
             self.rows = unit_scaled(features)[0]
         self.kind = similarity
-        self.squares = self.rows.square().sum(dim=1)
+        at_once = max(1, NUMBERS_IN_CACHE // self.rows.shape[1])
+        parts = self.rows.split(at_once)
+        self.squares = torch.cat([part.square().sum(dim=1) for part in parts])
         lengths = self.squares.sqrt()
         longest = lengths.max()
         largest = lengths * longest

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from raysweep.errors import InputError
 from raysweep.metrics.features import (
+    NUMBERS_IN_CACHE,
     normalize_rows,
     times_power_of_two,
     unit_scaled,
@@ -23,9 +24,6 @@ _LEAST_EXPONENT = -600
 
 _SMALLEST = 2.0**-900
 """Below it magnitudes are lifted before anything is done with them."""
-
-_NUMBERS_AT_ONCE = 2**18
-"""Numbers that go through all steps while they are in cache."""
 
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -196,12 +194,12 @@ def _in_order(values: Tensor, places: list[int]) -> Tensor:
 
 def rows_at_once(width: int) -> int:
     """How many rows so wide are gone through at once for `Preprocessing.shared_threshold`."""
-    return max(1, 8 * _NUMBERS_AT_ONCE // width)
+    return max(1, 8 * NUMBERS_IN_CACHE // width)
 
 
 def _row_blocks(features: Tensor) -> Iterator[slice]:
     """Blocks of rows of [..., n, d] that stay in cache through all steps."""
     rows = features.shape[-2]
-    size = max(16, _NUMBERS_AT_ONCE * rows // max(1, features.numel()))
+    size = max(16, NUMBERS_IN_CACHE * rows // max(1, features.numel()))
     for start in range(0, rows, size):
         yield slice(start, start + size)

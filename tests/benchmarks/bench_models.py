@@ -3,9 +3,9 @@
     python tests/benchmarks/bench_models.py [--rounds N] [--rows N ...]
 
 One thread, CPU time, float32 Gaussian features from files, clipped and normalised: a language model
-of 33 layers x 4,096 and a vision model of 25 x 1,024, n = 1,024. Every side is timed whole, in a process
-of its own, which says the most memory it held; files that are mapped count, too. With `--rows` only
-`measure_models` is timed, with so many rows, on 12 layers x 256 against 12 x 256.
+of 33 layers x 4,096 and a vision model of 25 x 1,024, n = 1,024. Every side is timed whole, in a
+process of its own, which says the most memory it held; files that are mapped count, too. With
+`--rows` only `measure_models` is timed, with so many rows, on 12 layers x 256 against 12 x 256.
 """
 
 import argparse
@@ -87,8 +87,8 @@ def compare(write, folder, rounds):
             median(column) for column in zip(*found, strict=True)
         )
         write(
-            f"| {metric} | {slow:.0f} s, {held:.1f} GB | {fast:.1f} s | {ratio:.1f}x | {chance:.1f} s "
-            f"| {times:.1f}x | {memory:.1f} GB |\n"
+            f"| {metric} | {slow:.0f} s, {held:.1f} GB | {fast:.1f} s | {ratio:.1f}x "
+            f"| {chance:.1f} s | {times:.1f}x | {memory:.1f} GB |\n"
         )
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from raysweep.data.dtypes import Array
 from raysweep.data.files.safetensors_writer import SafetensorsWriter
+from raysweep.metrics.features import NUMBERS_IN_CACHE
 from raysweep.metrics.neighbours import (
-    NUMBERS_IN_CACHE,
     ROWS_AT_ONCE,
     Space,
     neighbour_weights,
