@@ -233,7 +233,7 @@ def normalize_rows(features: Tensor) -> Tensor:
     """Rows divided by their Euclidean norm, shape [..., n, d] kept; rows of zeros stay zero."""
     width = features.shape[-1]
     at_once = max(1, NUMBERS_IN_CACHE // width)
-    if features.numel() <= NUMBERS_IN_CACHE:
+    if features.numel() <= at_once * width:
         rows, _ = unit_scaled(widened(features), -1)
         norm = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
         return rows / torch.where(norm > 0, norm, 1.0)

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 
 from raysweep.data.dtypes import Array
@@ -26,10 +26,14 @@ from raysweep.metrics.metric import Metric
 from raysweep.metrics.preprocessing import NONE, Preprocessing
 from raysweep.metrics.registry import find_metric
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 CONCATENATED = -1
 """All layers side by side, among numbers of layers."""
 
 _MOST_OF_DISK = 0.5
+"""The share of the free disk that may be taken for what is not stored."""
 
 
 def measure_models(
@@ -43,7 +47,7 @@ def measure_models(
     every_pair: bool = False,
     concatenated: bool = False,
     store: bool = False,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Alignment of every model of a side with every model of the others, the best over layers.
 
     Args:
@@ -95,7 +99,7 @@ def measure_models(
         >>> found = metrics.measure_models(
         ...     {"vision": {"vit": image}, "language": text}, ["unbiased_cka"], permutations=99)
         >>> found[["model_1", "model_2", "layer_1", "layer_2", "p"]].values.tolist()
-        [['vit', 'near', 1, 0, 0.01], ['vit', 'far', 0, 0, 0.88]]
+        [['vit', 'near', 2, 1, 0.01], ['vit', 'far', 0, 0, 0.51]]
     """
     if not isinstance(sides, Mapping) or len(sides) < 2:
         raise InputError("sides: expected two or more, as name -> models")
@@ -121,8 +125,10 @@ def measure_models(
             for left, right, metric, scores, own in call.scores(wanted, folder)
             for row in _rows(left, right, metric, scores, own, every_pair, concatenated)
         ]
-    table = pd.DataFrame(found)
-    return table.astype({"layer_1": "Int64", "layer_2": "Int64"})
+    # Workers that train import the metrics too, and need no tables.
+    import pandas as pd
+
+    return pd.DataFrame(found).astype({"layer_1": "Int64", "layer_2": "Int64"})
 
 
 def _named(
