@@ -14,10 +14,8 @@ from torch import Tensor
 
 from raysweep.metrics.cka import LOSES_DIGITS, u_centred_products, unit_rbf_kernel
 from raysweep.metrics.features import centered, unit_scaled
-from raysweep.metrics.gram import symmetric, u_centred_kernel
+from raysweep.metrics.gram import products_of_rows, symmetric, u_centred_kernel
 from raysweep.metrics.rsa import standardized_dissimilarities
-
-_ROWS_AT_ONCE = 256
 
 
 def matrix_of(name: str, options: Mapping[str, object]) -> Callable[[Tensor], Tensor] | None:
@@ -41,15 +39,15 @@ def matrix_of(name: str, options: Mapping[str, object]) -> Callable[[Tensor], Te
 
 
 def _centred_products(features: Tensor) -> Tensor:
-    return _unit(_products(centered(features)))
+    return _unit(products_of_rows(centered(features)))
 
 
 def _plain_products(features: Tensor) -> Tensor:
-    return _unit(_products(unit_scaled(features)[0]))
+    return _unit(products_of_rows(unit_scaled(features)[0]))
 
 
 def _u_centred(features: Tensor) -> Tensor:
-    products = _products(centered(features))
+    products = products_of_rows(centered(features))
     matrix = u_centred_kernel(products)
     biased, unbiased = (torch.linalg.vector_norm(one).square() for one in (products, matrix))
     if bool(unbiased > LOSES_DIGITS * biased):
@@ -66,14 +64,3 @@ def _dissimilarities(features: Tensor, correlation: str, dissimilarity: str) -> 
 def _unit(matrix: Tensor) -> Tensor:
     norm = torch.linalg.vector_norm(matrix)
     return matrix.div_(torch.where(norm > 0, norm, torch.nan))
-
-
-def _products(rows: Tensor) -> Tensor:
-    """Inner products of all pairs of rows of [n, d]; each pair once, which takes half the time."""
-    n = len(rows)
-    found = rows.new_empty((n, n))
-    for start in range(0, n, _ROWS_AT_ONCE):
-        stop = min(start + _ROWS_AT_ONCE, n)
-        found[start:stop, start:] = rows[start:stop] @ rows[start:].T
-        found[stop:, start:stop] = found[start:stop, stop:].T
-    return found

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from raysweep.data.dtypes import Array
 from raysweep.data.files.safetensors_writer import SafetensorsWriter
-from raysweep.metrics.features import NUMBERS_IN_CACHE
+from raysweep.metrics.features import MEMORY_BUDGET_BYTES, NUMBERS_IN_CACHE
 from raysweep.metrics.neighbours import (
     ROWS_AT_ONCE,
     Space,
@@ -67,7 +67,8 @@ class _Builder:
         if features is None:
             self.counts.append(np.zeros(self.rows, dtype=np.int64))
             return
-        space = Space(features, self.form.similarity, self.form.groups)
+        keeps = 8 * self.rows**2 <= MEMORY_BUDGET_BYTES
+        space = Space(features, self.form.similarity, self.form.groups, keeps)
         counts = []
         at_once = max(ROWS_AT_ONCE, NUMBERS_IN_CACHE // self.rows)
         for start in range(0, self.rows, at_once):

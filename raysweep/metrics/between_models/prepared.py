@@ -181,5 +181,8 @@ def _shared_threshold(model: Model, preprocessing: Preprocessing) -> Tensor | No
 
 
 def _mapped(path: Path) -> dict[str, Array]:
-    file = Safetensors.open(str(path))
-    return {name: file.mapped(name) for name in file.names}
+    try:
+        file = Safetensors.open(str(path))
+        return {name: file.mapped(name) for name in file.names}
+    except InputError as error:
+        raise InputError(f"{path}: {error}; remove it, and it is made again") from error

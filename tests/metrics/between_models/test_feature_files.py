@@ -102,6 +102,15 @@ def test_what_is_stored_is_really_read(tmp_path: Path) -> None:
     assert measure_models(sides, **given)["value"][0] == 0
 
 
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    sides = {"a": [save(tmp_path / "x.npy")], "b": {"o": save(tmp_path / "y.npy")}}
+    measure_models(sides, "rsa", permutations=0, store=True)
+    damaged = next(tmp_path.glob("x.npy.*.prepared.safetensors"))
+    damaged.write_bytes(damaged.read_bytes()[:99])
+    with pytest.raises(InputError, match=rf"{damaged.name}: .*remove it, and it is made again"):
+        measure_models(sides, "rsa", permutations=0, store=True)
+
+
 class Harmful:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, ("harmed",)
