@@ -1,6 +1,6 @@
 """Alignment between models, all layers of each: `measure_models` beside `measure_layers`.
 
-    python tests/benchmarks/bench_models.py [--rounds N] [--rows N ...]
+    python tests/benchmarks/bench_models.py [--rounds N] [--metrics NAME ...] [--rows N ...]
 
 One thread, CPU time, float32 Gaussian features from files, clipped and normalised: a language model
 of 33 layers x 4,096 and a vision model of 25 x 1,024, n = 1,024. Every side is timed whole, in a
@@ -68,14 +68,14 @@ def in_process(way, left, right, metric, permutations=0):
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def compare(write, folder, rounds):
+def compare(write, folder, rounds, metrics):
     left = save(folder, "language", ROWS, *LANGUAGE)
     right = save(folder, "vision", ROWS, *VISION)
     write(
         "| metric | measure_layers | one pair | ratio | 199 permutations | times "
         "| memory |\n| --- | --- | --- | --- | --- | --- | --- |\n"
     )
-    for metric in ("mutual_knn", "unbiased_cka"):
+    for metric in metrics:
         found = []
         for _ in range(rounds):
             slow = in_process("layers", left, right, metric)
@@ -92,9 +92,9 @@ def compare(write, folder, rounds):
         )
 
 
-def many_rows(write, folder, rows):
+def many_rows(write, folder, rows, metrics):
     paths = [save(folder, f"{name}{rows}", rows, 12, 256) for name in ("left", "right")]
-    for metric in ("mutual_knn", "unbiased_cka"):
+    for metric in metrics:
         spent, memory = in_process("models", *paths, metric)
         write(
             f"{metric}, n = {rows:,}, 12 x 256 against 12 x 256: {spent:.0f} s, {memory:.1f} GB\n"
@@ -105,6 +105,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--rows", type=int, nargs="*")
+    parser.add_argument("--metrics", nargs="+", default=["mutual_knn", "unbiased_cka"])
     parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
@@ -115,9 +116,9 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         if given.rows:
             for rows in given.rows:
-                many_rows(sys.stdout.write, Path(name), rows)
+                many_rows(sys.stdout.write, Path(name), rows, given.metrics)
         else:
-            compare(sys.stdout.write, Path(name), given.rounds)
+            compare(sys.stdout.write, Path(name), given.rounds, given.metrics)
 
 
 if __name__ == "__main__":
