@@ -8,13 +8,17 @@ OUT ?= results/quickstart
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: run test test-faults check guide bench clean
+.PHONY: run test test-slow test-faults check guide bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/raysweep run quickstart --out $(OUT)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# What takes long: clusters, servers, signals, simulations.
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 test-faults: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m faults

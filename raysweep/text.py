@@ -25,6 +25,15 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """A time in words, such as ``2 min 05 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
 def as_markdown(text: str) -> str:
     """Markdown that shows a text as it is, lines included."""
     escaped = _MARKED.sub(r"\\\g<0>", visible(text))

@@ -45,9 +45,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path.parent.name == "faults":
             item.add_marker("faults")
-    if "faults" in (config.option.markexpr or ""):
-        return
-    long = [item for item in items if item.get_closest_marker("faults")]
+    asked = config.option.markexpr or ""
+    left_out = [] if "faults" in asked else ["faults"] if "slow" in asked else ["faults", "slow"]
+    long = [item for item in items if any(map(item.get_closest_marker, left_out))]
     config.hook.pytest_deselected(items=long)
     items[:] = [item for item in items if item not in long]
 

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from raysweep.folder.causes import LIMITS, UNDEFINED
+from raysweep.text import duration
 from raysweep.trials.criteria import BEST
 from raysweep.trials.outcomes import amount, outcome_words, scale_of
+from raysweep_analysis.decision import counts, decision
 from raysweep_analysis.figures.style import signed
 from raysweep_analysis.figures.words import value_words
 from raysweep_analysis.resplits import SPLIT, basis
@@ -33,9 +35,10 @@ class Answer:
     """What a study says, most important first.
 
     Attributes:
-        headline: one sentence.
+        headline: whether to force alignment, and how hard, in one sentence.
         parts: (heading, sentences) per criterion that chose a strength.
-        basis: what a verdict on own data is over: splits, and the rows tested in each.
+        basis: how many comparisons came out in which way, and of own data what a verdict is over:
+            splits, and the rows tested in each.
         beyond: what the effect depends on and where it turns.
         limits: what the study cannot say.
     """
@@ -89,15 +92,15 @@ def answer(
         *_moderators(moderation, alpha),
     ]
     return Answer(
-        _headline(effects, planned, unfinished),
+        _headline(effects, margin, planned, unfinished),
         tuple(parts),
         tuple(beyond),
         (*_limits(effects), *training),
-        tuple(basis(tested)),
+        (*filter(None, [counts(tested)]), *basis(tested)) if len(tested) else (),
     )
 
 
-def _headline(effects: pd.DataFrame, planned: int, unfinished: bool) -> str:
+def _headline(effects: pd.DataFrame, margin: float, planned: int, unfinished: bool) -> str:
     tested = effects[effects["verdict"] != "untested"]
     cells, there = tested["cell"].nunique(), effects["cell"].nunique()
     of = max(planned, there)
@@ -108,38 +111,8 @@ def _headline(effects: pd.DataFrame, planned: int, unfinished: bool) -> str:
         why = f": {left.value_counts().index[0]}" if len(left) else ""
         return f"Whether forcing alignment helps is not known: {so_far}{why}."
     if cells == of and not unfinished:
-        return _verdict_of(tested)
-    return f"{so_far}. {_verdict_of(tested)}"
-
-
-def _main_reason(effects: pd.DataFrame) -> str:
-    return str(effects["reason"].str.split(";").str[0].value_counts().index[0])
-
-
-def _verdict_of(effects: pd.DataFrame) -> str:
-    """The verdicts in one sentence; best against best alone where it is known, and never mixed."""
-    primary = effects[effects["chosen_by"] == BEST]
-    if primary.empty:
-        return _counts(effects)
-    words = _counts(primary)
-    return f"Best against best: {words[0].lower()}{words[1:]}"
-
-
-def _counts(effects: pd.DataFrame) -> str:
-    count = effects["verdict"].value_counts()
-    total = len(effects)
-    if count.get("inconclusive", 0) == total:
-        why = _main_reason(effects)
-        return f"Whether forcing alignment helps is not known from this table: {why}."
-    what = "comparisons" if effects["chosen_by"].nunique() > 1 else "cells"
-    words = {"helps": "helps in", "hurts": "hurts in", "equivalent": "makes no difference in"}
-    found = [f"{w} {count[v]}" for v, w in words.items() if count.get(v, 0)]
-    unknown = int(count.get("inconclusive", 0))
-    if len(found) == 1 and not unknown:
-        everywhere = f"in all {total} {what}" if total > 1 else "in the one cell tested"
-        return f"Forcing alignment {found[0].replace(f'in {total}', everywhere)}."
-    rest = f"; {unknown} {'is' if unknown == 1 else 'are'} not known" if unknown else ""
-    return f"Of {total} {what}, forcing alignment {listed(found)}{rest}."
+        return decision(tested, margin)
+    return f"{so_far}. {decision(tested, margin)}"
 
 
 def _heading(criterion: str, performance: str) -> str:
@@ -249,8 +222,18 @@ def _more(unknown: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
         effect = amount(float(rows["effect"].iloc[0]), rows["performance"].iloc[0])
         yield (
             f"About {many} more {what} per cell would find a true effect of {effect} "
-            "with 80 % power, judged by the highest spread that the runs so far leave likely."
+            "with 80 % power, judged by the highest spread that the runs so far leave likely"
+            f"{_time_of(rows)}."
         )
+
+
+def _time_of(needs: pd.DataFrame) -> str:
+    """What the units that are missing take; criteria of a cell share them."""
+    seconds = needs.groupby(["study", "cell"])["seconds_more"].max()
+    if seconds.isna().any():
+        return ""
+    where = "in that cell" if len(seconds) == 1 else f"in these {len(seconds)} cells"
+    return f"; {where} they take {duration(float(seconds.sum()))} of training on one core"
 
 
 def _boundaries(boundaries: pd.DataFrame, effects: pd.DataFrame) -> Iterator[str]:

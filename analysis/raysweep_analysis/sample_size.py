@@ -21,6 +21,7 @@ _STRIDE = 16
 COLUMNS = [
     *("study", "cell", "label", "chosen_by", "source", "unit", "n_seen", "sd", "sd_high"),
     *("effect", "n_needed", "n_needed_family", "n_needed_safe", "n_for_equivalence", "n_more"),
+    "seconds_more",
 ]
 
 
@@ -131,8 +132,9 @@ def power(
         guess of a spread), `effect`; `n_needed` for one test, `n_needed_family` as Holm's worst
         over the study's cells, `n_needed_safe` (the latter at sd_high: it reaches the wanted power
         in 80 % of studies, the others in less than half), `n_for_equivalence` if
-        there is no difference, `n_more` (n_needed_safe less what is there). NaN where no spread
-        is known, and where no number of splits of the same rows would do. `sd`, `sd_high` and
+        there is no difference, `n_more` (n_needed_safe less what is there), `seconds_more` (their
+        training on one core, from what a unit took so far). NaN where no spread is known, and
+        where no number of splits of the same rows would do. `sd`, `sd_high` and
         `effect` are in the outcome's unit (of accuracy and regret a share, 0.01 is a point; of
         losses nats), the others count units.
 
@@ -184,7 +186,24 @@ def power(
         beyond = (shared > 0) & (np.asarray(values, dtype=float) >= _MOST)
         table[name] = np.nan
         table.loc[known, name] = np.where(beyond, np.nan, values)
-    return table[COLUMNS]
+    return table.assign(seconds_more=table["n_more"] * _seconds(trials, table))[COLUMNS]
+
+
+def _seconds(trials: pd.DataFrame, table: pd.DataFrame) -> NDArray[np.float64]:
+    """Training time of one unit in all arms, per row of the table; NaN where none was timed."""
+    confirmed = trials[usable(trials) & (trials["stage"].astype(str) == "confirm")]
+    if "train_seconds" not in confirmed:
+        return np.full(len(table), np.nan)
+    seeds = confirmed.groupby([*PLACE, "draw", "seed"])["train_seconds"].sum(min_count=1)
+    draws = seeds.groupby([*PLACE, "draw"]).sum(min_count=1)
+    takes = {unit: by.groupby(PLACE).mean() for unit, by in (("seed", seeds), ("draw", draws))}
+    takes[SPLIT] = takes["draw"]
+    return np.array(
+        [
+            takes[unit].get((study, cell), np.nan)
+            for study, cell, unit in zip(table["study"], table["cell"], table["unit"], strict=True)
+        ]
+    )
 
 
 def _shared(effects: pd.DataFrame, unit: pd.Series) -> NDArray[np.float64]:

@@ -10,11 +10,24 @@ import signal
 
 import typer
 
-from raysweep.cli import advice, features, folders, jobs, runs  # noqa: F401 - they add their commands
-from raysweep.cli.terminal import INTERRUPTED, app, fail
+from raysweep.cli import advice, features, folders, jobs, runs  # noqa: F401 - they add commands
+from raysweep.cli.terminal import GROUPS, INTERRUPTED, app, fail
 from raysweep.errors import InputError
 
 __all__ = ["app", "main"]
+
+
+def _grouped() -> None:
+    """Put every command into its group; one that has none is a fault of this package."""
+    groups = {name: group for group, names in GROUPS.items() for name in names}
+    order = list(groups)
+    for command in app.registered_commands:
+        name = str(command.name or getattr(command.callback, "__name__", ""))
+        command.name, command.rich_help_panel = name, groups[name]
+    app.registered_commands.sort(key=lambda command: order.index(str(command.name)))
+
+
+_grouped()
 
 
 def main() -> None:

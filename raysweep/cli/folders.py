@@ -4,7 +4,16 @@ from typing import Annotated
 
 import typer
 
-from raysweep.cli.terminal import FolderArgument, TrackingOption, adopted_study, app, stderr, stdout
+from raysweep.cli.terminal import (
+    FolderArgument,
+    JsonOption,
+    TrackingOption,
+    adopted_study,
+    app,
+    stderr,
+    stdout,
+)
+from raysweep.errors import InputError
 from raysweep.folder.causes import sentences
 from raysweep.folder.run_folder import RunFolder
 from raysweep.text import counted
@@ -20,13 +29,22 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Follow a run that goes on, until it ends.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show how far a run is; the exit code is 0 also where it is not finished."""
     from raysweep.kinds.display import RunDisplay, status_table
     from raysweep.runners import watch as watching
 
+    if watch and as_json:
+        raise InputError("status: --watch is for people, --json for programs; give one of them")
     place = RunFolder(Output(folder))
     study = adopted_study(place)
+    if as_json:
+        from raysweep.api.status import status_of
+        from raysweep.cli.as_json import status_json
+
+        status_json(status_of(place, study))
+        return
     if watch:
         try:
             with RunDisplay(stderr) as display:

@@ -14,6 +14,7 @@ from raysweep.cli.terminal import (
     INTERRUPTED,
     UNTESTED,
     FolderArgument,
+    JsonOption,
     ModuleOption,
     PackLimitOption,
     SetOption,
@@ -33,7 +34,7 @@ from raysweep.folder.run_folder import RunFolder
 from raysweep.kinds.kind import kind_of
 from raysweep.study.bundled import bundled_studies
 from raysweep.study.spec import StudyBase
-from raysweep.text import counted, visible
+from raysweep.text import counted, duration, visible
 from raysweep.trials.storage import Output
 
 if TYPE_CHECKING:
@@ -161,15 +162,26 @@ def plan(
     overrides: SetOption = None,
     workers: WorkersOption = None,
     timing: Annotated[bool, typer.Option(help="Train a little to estimate the time.")] = True,
+    full: Annotated[
+        bool, typer.Option("--full", help="Print the study with all its defaults, too.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show a study's size before it is run: cells, trials, packs, models, time."""
     from raysweep.folder.conclusion import detectable_effect
-    from raysweep.kinds.display import duration
     from raysweep.kinds.kind import study_size
     from raysweep.study.reader import dump_study
 
     resolved = load(study, overrides)
-    stdout.print(dump_study(resolved), highlight=False, markup=False)
+    smallest = detectable_effect(resolved)
+    count = workers or os.cpu_count() or 1
+    if as_json:
+        from raysweep.cli.as_json import plan_json
+
+        plan_json(study_size(resolved, measure_time=timing), smallest, count)
+        return
+    if full:
+        stdout.print(dump_study(resolved), highlight=False, markup=False)
     _tell_data(resolved)
     size = study_size(resolved, measure_time=timing)
     lines = [
@@ -179,7 +191,6 @@ def plan(
     ]
     if size.encoders:
         lines.append(f"models to train   {size.encoders} encoders, each with its head")
-    smallest = detectable_effect(resolved)
     if smallest is not None:
         lines.append(
             f"finds             effects of {smallest:.2f} standard deviations between units with "
@@ -189,7 +200,6 @@ def plan(
             "confirm.seeds"
         )
     if size.seconds is not None:
-        count = workers or os.cpu_count() or 1
         lines.append(
             f"estimated time    {duration(size.seconds / count)} of training with "
             f"{counted(count, 'worker')} like this machine's cores,\n"
@@ -200,7 +210,7 @@ def plan(
 
 
 @app.command()
-def analyze(folder: FolderArgument) -> None:
+def analyze(folder: FolderArgument, as_json: JsonOption = False) -> None:
     """Print the verdict of a run, and write its report, figures and tables."""
     from raysweep.folder.conclusion import conclude
     from raysweep.runners.study_run import writable
@@ -214,7 +224,12 @@ def analyze(folder: FolderArgument) -> None:
         if lost:
             terminal.say(lost)
         conclusion = conclude(place, study)
-        terminal.concluded(conclusion)
+        if as_json:
+            from raysweep.cli.as_json import answer_json
+
+            answer_json(conclusion, study.name)
+        else:
+            terminal.concluded(conclusion)
     if not conclusion.tested.cells:
         fail(_UNTESTED, UNTESTED)
 
@@ -264,8 +279,11 @@ class Terminal:
         """Print what the run says."""
         if self.study is None:
             return
+        first, *further = conclusion.sentences or ("",)
+        if first:
+            stdout.print(Text(visible(first), "bold"), soft_wrap=True)
         for table in kind_of(self.study).tables(self.study, conclusion):
             stdout.print(table)
-        for sentence in conclusion.sentences:
+        for sentence in further:
             stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
         stdout.print(f"Report: {conclusion.report}", highlight=False, soft_wrap=True)

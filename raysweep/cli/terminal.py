@@ -23,14 +23,22 @@ if TYPE_CHECKING:
 
 UNTESTED = 3
 INTERRUPTED = 130
+GROUPS = {
+    "Start": ("advise", "init", "validate", "plan", "run", "resume"),
+    "Look": ("status", "analyze", "failures", "ui", "sync"),
+    "Cluster": ("submit", "jobs", "logs", "stop"),
+    "More": ("features", "studies", "describe", "export", "version"),
+}
+"""Commands as the help shows them, in the order of use."""
 _PIPE_WIDTH = 124
 
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="When does forcing multimodal representations to align help, and how hard?",
+    epilog="Exit codes: 0 done; 1 some packs failed, or the run ended early; 2 a mistake in what "
+    "was given; 3 no cell could be tested; 130 interrupted.",
 )
 stdout = Screen(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 stderr = Screen(stderr=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH)
@@ -42,6 +50,7 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a value, such as search.trials=8."),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 FolderArgument = Annotated[
     str, typer.Argument(metavar="DIR", help="The output folder of a run (--out).")
 ]

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import CellState, Sweep
-from raysweep.text import counted, raised, visible
+from raysweep.text import counted, duration, raised, visible
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row
 
@@ -208,12 +208,3 @@ def cell_names(sweep: Sweep, cells: Iterable[str], most: int | None = 3) -> str:
 
 def _done(sweep: Sweep) -> int:
     return sum(key in sweep.results for key in sweep.order())
-
-
-def duration(seconds: float) -> str:
-    """A time in words, such as ``2 min 05 s``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

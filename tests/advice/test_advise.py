@@ -107,6 +107,7 @@ def test_a_damaged_state_is_told(advised, data, tmp_path):
         advise(look_at(data, {}), RunFolder(output), 5.0, LOCAL, Unheard())
 
 
+@pytest.mark.slow
 def test_a_budget_that_ends_in_mid_run_answers_from_what_is_there(advised, data, monkeypatch):
     """The alarm rings in the first pack of more seeds: what was finished before is concluded."""
     _, folder = advised

@@ -1,11 +1,13 @@
 """Intervals of the information parts, on data whose parts are known."""
 
 import numpy as np
+import pytest
 
 from raysweep.advice.information import PARTS, decomposition
 from raysweep.data.registry import load
 
 
+@pytest.mark.slow
 def test_parts_lie_near_the_truth_and_add_up():
     views = load("synthetic", {"U": 4, "D_phi": 1, "train": 300, "validation": 100, "test": 100}, 0)
     truth = views.information

@@ -96,6 +96,7 @@ def test_every_line_is_drawn_in_short_words(two_widths):
         assert left.x1 < right.x0
 
 
+@pytest.mark.slow
 def test_the_report_keeps_lines_apart_and_sums_them_up(hurts, two_widths):
     found = find(hurts[hurts["chosen_by"] != "performance"])
     assert len(found.boundaries) == 8

@@ -129,6 +129,7 @@ def draws_along(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [0.0, 0.01])
 def test_the_boundary_is_covered_whether_or_not_draws_share_something(shared):
     rng = np.random.default_rng(8)
@@ -157,6 +158,7 @@ def test_a_slope_that_is_not_there_is_rarely_found(shared):
     assert (np.array(p) < 0.05).mean() <= 0.07
 
 
+@pytest.mark.slow
 def test_slopes_that_differ_between_draws_are_not_found_where_their_mean_is_none():
     rng = np.random.default_rng(10)
     ours, alone, joint = [], [], []

@@ -199,6 +199,7 @@ def test_other_seeds_heterogeneities_and_depths(tmp_path: Path, large: pd.DataFr
     assert figure["7: ours"].tolist() == [f"{v:.2f}" for v in highest]
 
 
+@pytest.mark.slow
 def test_forcing(tmp_path: Path) -> None:
     found = run("forcing", tmp_path)
     for name in ("verdict_map", "effects", "boundary", "headline", "dose_response", "search"):

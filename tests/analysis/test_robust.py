@@ -35,6 +35,7 @@ def of_gains(gains: np.ndarray, **changes: object) -> pd.DataFrame:
     return table.assign(**changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["exponential", "a tenth collapses", "the worst fifth diverges"])
 def test_no_draws_make_false_verdicts_more_often_than_told(name):
     by_t, told = false_verdicts(effects_of(SCENARIOS[name], 15, STUDIES, np.random.default_rng(1)))

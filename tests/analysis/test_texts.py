@@ -95,6 +95,7 @@ def test_a_logarithmic_axis_has_plain_numbers() -> None:
     assert not any("$" in tick for tick in ticks)
 
 
+@pytest.mark.slow
 def test_a_report_holds_every_text_as_it_is(tmp_path: Path) -> None:
     trials = trials_of(TEXTS)
     files = write_report(trials.assign(study="<i>$x$</i>"), tmp_path / "out")

@@ -198,6 +198,7 @@ class _Eager(Notebook):
         return display
 
 
+@pytest.mark.slow
 def test_no_text_of_a_user_is_markup(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     evil = tmp_path / "<img src=x onerror=alert(1)>.npz"
@@ -232,6 +233,7 @@ def test_packs_that_fail_are_a_warning_and_can_be_tried_again(tmp_path: Path) ->
     assert not raysweep.open_run(found.folder).status().failures
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_ray_that_is_there_is_used_and_left(
     ray_here: None, finished: raysweep.Run, tmp_path: Path
@@ -247,10 +249,9 @@ def test_a_ray_that_is_there_is_used_and_left(
     assert_same_table(table(found.folder), table(finished.folder))
 
 
-def test_names_in_the_readme_are_there() -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text()
-    section = text[text.index("## In Python") : text.index("## What a run leaves")]
+def test_names_in_the_document_are_there() -> None:
+    section = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
     named = set(re.findall(r"raysweep\.([A-Za-z_]+)", section))
     assert {"run", "load_study", "Study", "open_run", "measure"} <= named <= set(raysweep.__all__)
     for block in re.findall(r"```python\n(.*?)```", section, re.S):
-        compile(block, "README.md", "exec")
+        compile(block, "python.md", "exec")

@@ -17,6 +17,7 @@ def numbers(known):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("U", "tolerance"),
     [(0, 0.12), (4, 0.15), (8, 0.2)],
@@ -33,6 +34,7 @@ def test_synthetic_cells(U, tolerance):
     assert np.isnan(estimated.I_shared)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset", "parameters"),
     [
@@ -51,6 +53,7 @@ def test_the_limits_that_are_stated_hold(dataset, parameters):
     assert found[6] >= 0.5 * exact[6]
 
 
+@pytest.mark.slow
 def test_parts_add_up_and_find_what_is_there():
     """Uniqueness of one side alone, and synergy alone."""
     unique = {"U": 4, "U1": 4, "transformed": "none", **ROWS}

@@ -148,6 +148,7 @@ def test_only_data_of_unknown_distribution_are_estimated() -> None:
     assert not DATASETS["arrays"].exact
 
 
+@pytest.mark.slow
 def test_a_process_ahead_makes_a_studys_estimates(folder: Path, made: list[int]) -> None:
     sizes = {"train": 90, "validation": 30, "test": 30}
     blocks = [{"dataset": "synthetic", "U": 0}, {"dataset": "digits", "overlap": 8, **sizes}]

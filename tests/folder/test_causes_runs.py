@@ -72,6 +72,7 @@ def test_forced_arms_that_break_are_the_verdicts_reason(tmp_path: Path) -> None:
     assert list(place.causes(sweep).values()) == [BROKEN]
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_counts_what_is_tested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,6 +119,7 @@ def file_of(folder: Path, still: str) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["alignment", "performance", "both"])
 def test_an_alignment_that_is_undefined_leaves_the_other_end(
     objective: str, tmp_path: Path

@@ -67,6 +67,7 @@ def test_a_process_of_this_machine_that_has_ended_is_not_waited_for(
         assert time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"[1]", b'{"host": "cut', b"\xff\xfe"])
 def test_a_damaged_lease_is_nobodys(store: Output, content: bytes) -> None:
     store.write(f"{LEASES}/odd.json", content)

@@ -87,6 +87,7 @@ def test_an_edit_of_the_folders_own_file_is_refused_with_the_change(out: Path) -
     assert registered(out).startswith("confirmatory</span>The plan was registered before")
 
 
+@pytest.mark.slow
 def test_an_edit_that_the_given_study_replaces_is_told(out: Path) -> None:
     before = stored(out)
     edit(out, "epochs: 2", "epochs: 4")
@@ -133,6 +134,7 @@ def test_a_damaged_study_is_restored(tmp_path: Path, harm: str) -> None:
     assert folder.restore_study() == ""
 
 
+@pytest.mark.slow
 def test_a_damaged_study_stops_nobody(out: Path, finished: Path) -> None:
     before = stored(out)
     content = (out / "study.yaml").read_bytes()

@@ -121,6 +121,7 @@ ASKED = [*(f"{loss}/1/32/2048/512" for loss in LOSSES_ASKED), "cka/9/4/16384/512
 SMALL_BATCHES = "cka/1/64/2048/64"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("engine", ["kernel", "torch"])
 @pytest.mark.parametrize(("code", "what"), [(PACKS, ASKED), (FAMILY, ())], ids=["pairs", "family"])
@@ -138,6 +139,7 @@ def test_activations_that_are_kept_of_every_batch_size_count() -> None:
     assert 0.8 < float(ratio) < HIGHEST
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_the_estimate_of_a_users_own_encoders_is_on_the_safe_side() -> None:
     found = {

@@ -61,6 +61,7 @@ RUN = ["run", "tiny.yaml", "--out", "out"]
 COMMANDS = {"script": [str(BIN / "raysweep")], "module": [sys.executable, "-m", "raysweep"]}
 
 
+@pytest.mark.slow
 def test_a_run_imports_nothing_from_the_working_folder(shadowed: Path) -> None:
     run(shadowed, [*COMMANDS["module"], *RUN, "--runner", "local", "--no-mlflow"])
     analysis = [sys.executable, "-m", "raysweep_analysis", "out", "--out", "other"]
@@ -92,6 +93,7 @@ def test_workers_and_the_compilation_import_nothing_from_the_working_folder(
     assert list(kernel.rglob("raysweep-*.compiled"))
 
 
+@pytest.mark.slow
 def test_a_named_module_comes_with_the_files_that_it_imports(tmp_path: Path) -> None:
     """From the study's folder and PYTHONPATH, also when the run goes on from another folder."""
     project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"

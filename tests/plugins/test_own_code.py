@@ -58,6 +58,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("mine", None)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_the_example_of_the_guide_runs_through_ray(example: Path) -> None:
     for name in ("random", "numpy", "torch", "ray", "mlflow", "raysweep_analysis", "misbehaving"):

@@ -279,6 +279,7 @@ def test_a_job_or_a_server_that_is_not_there_is_told(cluster: str) -> None:
     assert len(told) == 4
 
 
+@pytest.mark.slow
 def test_a_wrong_token_is_told(
     cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +309,7 @@ print(time.monotonic() - began)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "changes", "told"),
     [
@@ -342,6 +344,7 @@ def test_a_driver_is_told_of_its_token_at_once(
     assert float(elapsed) < 5
 
 
+@pytest.mark.slow
 def test_a_run_with_a_wrong_token_ends_before_anything_is_written(
     cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,6 +358,7 @@ def test_a_run_with_a_wrong_token_ends_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [HEAD, pytest.param("local", marks=pytest.mark.faults)])
 def test_a_driver_brings_the_modules_that_a_study_needs(
     cluster: str, tmp_path: Path, place: str

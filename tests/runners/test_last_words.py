@@ -32,6 +32,7 @@ def paused_copy(driver: subprocess.Popen[bytes]) -> psutil.Process:
     return found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.faults)]
 )
@@ -61,6 +62,7 @@ def test_a_signal_while_the_finished_results_are_copied(
     assert "MLflow: experiment tiny" in caught_up.stdout
 
 
+@pytest.mark.slow
 def test_a_second_signal_while_what_there_is_is_copied(tmp_path: Path) -> None:
     switch = tmp_path / "switch"
     write_study(tmp_path / "tiny.yaml", **misbehaving(switch, "slow", amount=0.05, data__U=[0, 8]))

@@ -83,6 +83,7 @@ def test_interrupted_after_every_single_pack(undisturbed: Path, tmp_path: Path) 
     assert_same_table(table(tmp_path), table(undisturbed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "all_kept"),
     [
@@ -135,6 +136,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Slow:
 
 
 # SIGTERM is the signal of the reports below, and of the last words of a copy.
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_signal_to_the_local_runner(slow: Slow, tmp_path: Path, number: signal.Signals) -> None:
     write_study(tmp_path / "tiny.yaml", **slow.changes)
@@ -165,6 +167,7 @@ def test_a_signal_where_nothing_is_begun(tmp_path: Path, number: signal.Signals)
     assert (tmp_path / "log").read_text().splitlines()[-1] == "interrupted"
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize("begun", ["gcs_server", "raylet"])
 def test_a_signal_while_ray_starts(tmp_path: Path, begun: str) -> None:
@@ -178,6 +181,7 @@ def test_a_signal_while_ray_starts(tmp_path: Path, begun: str) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("begun", "runner"),
     [
@@ -248,6 +252,7 @@ def test_a_driver_killed_under_ray_and_resumed_with_other_workers(
     assert_quiet(text)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
     write_study(tmp_path / "tiny.yaml", data__U=[0, 8], confirm__seeds=400)

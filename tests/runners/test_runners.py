@@ -57,6 +57,7 @@ def test_both_runners_give_the_same_rows_and_workers_are_reused(
     assert_same_table(table(tmp_path / "local"), table(tmp_path / "ray"))
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_both_runners_give_the_same_rows_of_an_emergence_study(
     ray_here: None, tmp_path: Path
@@ -82,6 +83,7 @@ def test_cells_share_packs_on_ray_as_in_process(ray_here: None, tmp_path: Path) 
     assert len(parts(tmp_path / "ray")) < len(parts(tmp_path / "alone"))
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_packs_share_a_declared_gpu_and_a_cpu(ray_here: None, tmp_path: Path) -> None:
     wanted = study(
@@ -92,6 +94,7 @@ def test_packs_share_a_declared_gpu_and_a_cpu(ray_here: None, tmp_path: Path) ->
     assert_same_table(table(tmp_path / "local"), table(tmp_path / "ray"))
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_pack_that_raises_is_given_up_and_the_others_complete(
     ray_here: None, tmp_path: Path
@@ -148,6 +151,7 @@ def test_a_users_own_loss_that_raises_leaves_its_traceback(tmp_path: Path) -> No
     assert len(pd.read_parquet(tmp_path / "out" / "trials.parquet")) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_worker_killed_in_the_middle_of_a_pack_costs_nothing(
     ray_here: None, tmp_path: Path
@@ -163,6 +167,7 @@ def test_a_worker_killed_in_the_middle_of_a_pack_costs_nothing(
     assert_same_table(table(tmp_path / "out"), table(tmp_path / "undisturbed"))
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_pack_that_hangs_is_ended_at_the_time_limit(ray_here: None, tmp_path: Path) -> None:
     switch = tmp_path / "switch"

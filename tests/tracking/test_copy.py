@@ -310,6 +310,7 @@ set_up(Path(sys.argv[1]), fill)
 """
 
 
+@pytest.mark.slow
 def test_a_database_whose_making_was_killed_is_made_anew(tmp_path: Path, folder: RunFolder) -> None:
     """MLflow makes its tables in many steps, and finds no way on from half of them."""
     draw_packs(folder, study(), most=1)

@@ -154,6 +154,7 @@ def test_sidecar_copies_what_comes_in_and_then_the_ui_shows_it(
     assert "confirm forced" not in page
 
 
+@pytest.mark.slow
 def test_sidecar_ends_when_its_driver_is_killed(place: RunFolder, tmp_path: Path) -> None:
     draw_packs(place, study(), most=1)
     code = (

@@ -71,6 +71,7 @@ def database() -> Iterator[Database]:
             made.stop()
 
 
+@pytest.mark.slow
 def test_runs_on_postgresql(database: Database, tmp_path: Path) -> None:
     folder = opened(tmp_path / "out", study())
     draw_packs(folder, study(), most=2)

@@ -117,6 +117,7 @@ def test_a_folder_that_was_moved_keeps_its_runs(tmp_path: Path, uri: str) -> Non
     assert (again.runs_written, again.runs_unchanged) == (0, written)
 
 
+@pytest.mark.slow
 def test_two_folders_copied_at_once_do_not_meet(tmp_path: Path, empty_database: Path) -> None:
     folders = [opened(tmp_path / name, study()) for name in ("first", "second")]
     for folder in folders:

@@ -133,6 +133,7 @@ def server(folder: Path, port: int) -> Iterator[str]:
         process.wait()
 
 
+@pytest.mark.slow
 def test_an_outage_of_the_server_is_told_at_once_and_caught_up_with(
     tmp_path: Path, empty_database: Path
 ) -> None:

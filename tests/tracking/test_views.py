@@ -26,7 +26,7 @@ from raysweep.trials.trial import Arm, Stage, Trial
 
 pytestmark = pytest.mark.mlflow
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "tracking.md"
 MIXED = """
 name: drawn
 data:
@@ -114,8 +114,9 @@ def lowered(drawn: list[Drawn], criterion: str) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["alignment", "performance", "both"])
-def test_search_strings_of_the_readme_find_what_they_say(
+def test_search_strings_of_the_document_find_what_they_say(
     tmp_path: Path, uri: str, objective: str
 ) -> None:
     grid = {"dataset": "synthetic", "U": [0, 4, 8]}
@@ -170,7 +171,7 @@ def test_search_strings_of_the_readme_find_what_they_say(
         "tags.study_digest = 'HASH'": names(own),
         "tags.raysweep.science = 'DIGEST'": names(own),
     }
-    strings = re.findall(r"`((?:tags|metrics)\.[^`]+)`", README.read_text())
+    strings = re.findall(r"`((?:tags|metrics)\.[^`]+)`", PAGE.read_text())
     assert sorted(strings) == sorted(expected)
     for string in strings:
         where = string.replace("COMMIT", tags.get("mlflow.source.git.commit", ""))
@@ -234,6 +235,7 @@ def test_confirm_view_lists_cells_in_the_order_of_the_study(tmp_path: Path, uri:
     assert shown == [(width, arm) for width in ("8", "32", "128") for arm in arms]
 
 
+@pytest.mark.slow
 def test_a_mixed_study_on_a_server(tmp_path: Path, empty_database: Path) -> None:
     planned = parse_study(MIXED, "drawn", tmp_path, (), checks.check, checks.resolve_files)
     folder = opened(tmp_path / "out", planned)

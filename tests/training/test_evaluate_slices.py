@@ -58,6 +58,7 @@ print(int(line.split()[0]) / 2**20)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_measuring_all_layers_of_a_whole_pack_stays_below_two_gigabytes() -> None:
     run = subprocess.run(

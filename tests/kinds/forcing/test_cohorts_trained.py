@@ -154,6 +154,7 @@ def of_files(paths: list[str], **changes: Any) -> Study:
     )
 
 
+@pytest.mark.slow
 def test_data_of_unequal_sizes_train_one_after_another(tmp_path: Path) -> None:
     wanted = of_files(write_files(tmp_path))
     cells = expand(wanted)

@@ -60,6 +60,7 @@ def check_captions(run: Run, images: int) -> None:
     assert f"splits of the same {5 * images} rows" in said
 
 
+@pytest.mark.slow
 def test_a_table_of_few_rows_is_not_judged_by_one_split_of_it(tmp_path: Path) -> None:
     run = ran(
         tmp_path,
@@ -81,6 +82,7 @@ def test_a_table_of_few_rows_is_not_judged_by_one_split_of_it(tmp_path: Path) ->
     assert "Splits of the same rows" in page
 
 
+@pytest.mark.slow
 def test_labels_are_not_learned_by_heart_where_images_stand_several_times(tmp_path: Path) -> None:
     run = ran(
         tmp_path,
@@ -156,6 +158,7 @@ def test_each_file_is_split_as_often_as_its_rows_ask_for(files: list[str]) -> No
     assert [block.draws for block in again.data] == [block.draws for block in study.data]
 
 
+@pytest.mark.slow
 def test_a_study_of_one_split_may_go_on_with_several(files: list[str], tmp_path: Path) -> None:
     parts = {
         "training": {"epochs": 1, "batch_size": 32},
@@ -173,6 +176,7 @@ def test_a_study_of_one_split_may_go_on_with_several(files: list[str], tmp_path:
     assert run.verdicts["n"].tolist() == [10]
 
 
+@pytest.mark.slow
 def test_commands_say_what_they_found_of_the_rows(files: list[str], tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     near = rng.normal(size=(210, 5))

@@ -100,6 +100,7 @@ def page(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_page_runs_as_it_stands_but_smaller(page: Path) -> None:
     fewer = ("--set", "draws=1", "--set", "confirm.seeds=3", "--set", "search.trials=4")
     tried = raysweep(page, "validate", "mine.yaml", "--try")

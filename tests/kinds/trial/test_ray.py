@@ -24,6 +24,7 @@ def run_ray(wanted: TrialStudy, folder: Path, **options: Any) -> Sweep[Any]:
     return tune.run(wanted, opened(folder, wanted), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_both_runners_give_the_same_rows(ray_here: None, tmp_path: Path) -> None:
     wanted = study(grid={"genre": ["helps", "hurts"]}, **FEW)
@@ -32,6 +33,7 @@ def test_both_runners_give_the_same_rows(ray_here: None, tmp_path: Path) -> None
     assert_same_table(table(tmp_path / "ray"), table(tmp_path / "local"))
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize(
     ("fault", "why"),
@@ -49,6 +51,7 @@ def test_a_trial_that_goes_wrong_takes_nothing_with_it(
     assert all(why in reason for reason in sweep.failures.values())
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_trial_that_hangs_is_ended_and_told(ray_here: None, tmp_path: Path) -> None:
     wanted = study(trial="own_trials:faulty", grid={"fault": ["hangs", "none"]}, **FEW)
@@ -94,6 +97,7 @@ PAIR: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize("runner", [pytest.param("ray", marks=pytest.mark.faults), "local"])
 def test_sigkill_in_mid_trial_changes_no_number(

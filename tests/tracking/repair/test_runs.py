@@ -163,6 +163,7 @@ def test_all_runs_that_were_deleted_come_back_and_restored_ones_go(
     check_repaired(client, folder, uri, after)
 
 
+@pytest.mark.slow
 def test_edits_are_repaired_through_a_server(
     folder: RunFolder, tmp_path: Path, empty_database: Path
 ) -> None:
