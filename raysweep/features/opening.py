@@ -3,6 +3,7 @@
 from raysweep.errors import InputError
 from raysweep.features.encoder import Encoder, Manner
 from raysweep.features.image_model import ImageModel
+from raysweep.features.own_module import OwnModule, own_weights
 from raysweep.features.source import Source
 from raysweep.features.text_model import TextModel
 
@@ -20,6 +21,8 @@ def modalities_of(source: Source) -> tuple[str, ...]:
     Raises:
         InputError: neither, as transformers describes it.
     """
+    if source.code:
+        return (IMAGE,)
     if "gguf_file" in source.place:
         return (TEXT,)
     config = source.config
@@ -40,12 +43,19 @@ def modalities_of(source: Source) -> tuple[str, ...]:
     )
 
 
+def weights_of(source: Source) -> str:
+    """What tells a model's weights from others."""
+    return own_weights(source) if source.code else source.weights
+
+
 def opened(source: Source, modality: str, manner: Manner) -> Encoder:
     """The encoder of one modality.
 
     Raises:
         InputError: it cannot be loaded, or not in this manner.
     """
+    if source.code:
+        return OwnModule(source, manner)
     towers = _TWO_TOWERS.get(source.config.model_type) if "gguf_file" not in source.place else None
     if modality == TEXT:
         return TextModel(source, towers[0] if towers else "", manner)

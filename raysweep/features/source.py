@@ -1,6 +1,7 @@
-"""Where a model lies: a folder or a GGUF file of the user's, or a name on a hub that they gave."""
+"""Where a model lies: a folder or file of the user's, code of theirs, or a name on a hub."""
 
 import importlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 
 from raysweep.errors import InputError
 from raysweep.features.recipe import digest_of_files, digest_of_model
+from raysweep.plugins.user_code import is_dotted
 
 _SENTENCES = "modules.json"
+_SENTENCE_LIMIT = "sentence_bert_config.json"
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,16 @@ class Source:
         path: the folder or ``.gguf`` file, None where it is a name on the hub.
         repository: the name on the hub, ``organisation/name``.
         revision: a branch, tag or commit there.
+        code: ``package.module:function``, whose function returns the model.
+        folder: the working folder, from which code is imported on a worker, too.
     """
 
     given: str
     path: Path | None
     repository: str = ""
     revision: str = "main"
+    code: str = ""
+    folder: Path = Path()
 
     @classmethod
     def of(cls, given: str) -> "Source":
@@ -40,12 +47,14 @@ class Source:
             if path.is_dir() or path.suffix == ".gguf":
                 return cls(given, path.resolve())
             raise InputError(f"{given}: is a file, expected the folder of a model, or a .gguf file")
+        if is_dotted(given):
+            return cls(given, None, code=given, folder=Path.cwd())
         name, _, revision = given.partition("@")
         parts = name.split("/")
         if given.startswith((".", "/", "~")) or len(parts) > 2 or not all(parts):
             raise InputError(
-                f"{given}: no such folder; give one with a config.json and weights, or a name on "
-                "the Hugging Face hub, such as openai-community/gpt2"
+                f"{given}: no such folder; give one with a config.json and weights, a name on the "
+                "Hugging Face hub, such as openai-community/gpt2, or package.module:function"
             )
         return cls(given, None, name, revision or "main")
 
@@ -54,7 +63,7 @@ class Source:
         """What its files are called by."""
         if self.path is not None:
             return self.path.stem if self.path.is_file() else self.path.name
-        return self.repository.replace("/", "--")
+        return (self.code or self.repository).replace("/", "--").replace(":", ".")
 
     @cached_property
     def place(self) -> dict[str, Any]:
@@ -69,12 +78,38 @@ class Source:
         """What transformers takes as the first argument."""
         if self.path is None:
             return self.repository
-        return str(self.path.parent if self.path.is_file() else self.path)
+        return str(self._folder)
 
-    @property
-    def is_sentences(self) -> bool:
-        """Whether it is a folder of sentence-transformers."""
-        return self.path is not None and (self.path / _SENTENCES).is_file()
+    @cached_property
+    def _folder(self) -> Path:
+        """The folder of the transformer, which of sentence-transformers may be one within."""
+        assert self.path is not None
+        if self.path.is_file():
+            return self.path.parent
+        modules = self.path / _SENTENCES
+        if not modules.is_file():
+            return self.path
+        try:
+            first = json.loads(modules.read_text(encoding="utf-8"))[0]["path"]
+            inside = (self.path / first).resolve()
+        except (ValueError, LookupError, TypeError, OSError) as error:
+            raise InputError(
+                f"{modules}: is no list of modules, expected what sentence-transformers writes"
+            ) from error
+        if not inside.is_relative_to(self.path):
+            raise InputError(f"{modules}: leads out of its folder, to {first}")
+        return inside
+
+    @cached_property
+    def sentence_limit(self) -> int | None:
+        """How many tokens sentence-transformers lets a text have; None elsewhere."""
+        if self.path is None or self.path.is_file():
+            return None
+        try:
+            found = json.loads((self._folder / _SENTENCE_LIMIT).read_text(encoding="utf-8"))
+            return int(found["max_seq_length"])
+        except (ValueError, LookupError, TypeError, OSError):
+            return None
 
     @cached_property
     def weights(self) -> str:

@@ -49,7 +49,7 @@ class TextModel:
     def _longest(self) -> int | None:
         """How many tokens the model takes; None: it has no limit."""
         config = self._model.config.get_text_config()
-        limits = [getattr(config, "max_position_embeddings", None)]
+        limits = [self._source.sentence_limit, getattr(config, "max_position_embeddings", None)]
         limits.append(getattr(config, "n_positions", None))
         limits.append(getattr(self._tokenizer, "model_max_length", None))
         for module in self._model.modules():

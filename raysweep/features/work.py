@@ -12,7 +12,7 @@ import torch
 from raysweep import __version__
 from raysweep.errors import InputError
 from raysweep.features.encoder import Encoder, Manner
-from raysweep.features.opening import IMAGE, opened
+from raysweep.features.opening import IMAGE, opened, weights_of
 from raysweep.features.recipe import Recipe
 from raysweep.features.source import Source
 from raysweep.features.store import FeatureFile, metadata_of
@@ -80,7 +80,7 @@ def planned(source: Source, column: Column, manner: Manner, folder: Path) -> Job
         )
     recipe = Recipe(
         model=source.label if source.path is not None else source.given,
-        weights=source.weights,
+        weights=weights_of(source),
         column=column.name,
         modality=column.modality,
         content=column.content,
