@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from raysweep.errors import InputError
+from raysweep.trials.storage import Output
 
 if TYPE_CHECKING:
     from raysweep.features.encoder import Manner
@@ -124,6 +125,7 @@ def extract_features(
         if done := len(found) - len(left[model]):
             tell(f"{model}: {done} of {len(found)} done before")
     folder.mkdir(parents=True, exist_ok=True)
+    Output(folder).remove_unfinished()
     todo = {model: found for model, found in left.items() if found}
     if runner == "ray" and todo:
         from raysweep.features.with_ray import make_all
