@@ -37,8 +37,8 @@ class Answer:
     Attributes:
         headline: whether to force alignment, and how hard, in one sentence.
         parts: (heading, sentences) per criterion that chose a strength.
-        basis: how many comparisons came out in which way, and of own data what a verdict is over:
-            splits, and the rows tested in each.
+        basis: of own data what a verdict is over: splits, and the rows tested in each; then how
+            many comparisons came out in which way.
         beyond: what the effect depends on and where it turns.
         limits: what the study cannot say.
     """
@@ -96,7 +96,7 @@ def answer(
         tuple(parts),
         tuple(beyond),
         (*_limits(effects), *training),
-        (*filter(None, [counts(tested)]), *basis(tested)) if len(tested) else (),
+        (*basis(tested), *filter(None, [counts(tested)])) if len(tested) else (),
     )
 
 

@@ -2,6 +2,32 @@
 
 from collections.abc import Iterator, Sequence
 
+import torch
+from torch import Tensor
+
+from raysweep.metrics.features import column_range
+
+_ROUNDING = 64
+"""Units of the last place of its largest number in which rows of a layer may differ."""
+
+
+def same_rows(layer: Tensor) -> Tensor:
+    """Whether a network gave all samples the same representation, up to rounding.
+
+    Equal rows need not have equal products with a matrix: how a sum is put together depends, on
+    some processors, on where in the table a row stands.
+
+    Args:
+        layer: [..., n, d] as it was computed, of any floating dtype.
+
+    Returns:
+        Bool [...].
+    """
+    low, high = column_range(layer)
+    largest = torch.maximum(low.abs(), high.abs()).amax(dim=(-2, -1))
+    apart = (high - low).amax(dim=(-2, -1))
+    return apart <= _ROUNDING * torch.finfo(layer.dtype).eps * largest
+
 
 def words_of(lost: Sequence[str], constant: Sequence[bool], apart: Sequence[str] = ()) -> str:
     """Why metrics are undefined; empty where none is.

@@ -83,6 +83,7 @@ def test_search_and_test_never_share_a_seed_or_what_was_tried(advised):
     assert none["learning_rate"].nunique() == 1
 
 
+@pytest.mark.slow
 def test_more_budget_goes_on_and_keeps_every_result(advised, data, monkeypatch):
     monkeypatch.setattr("raysweep.advice.advise._MOST_SEEDS_OF_SPLIT", 2)
     monkeypatch.setattr("raysweep.advice.advise._MOST_DRAWS", 10)
@@ -124,6 +125,7 @@ def test_a_budget_that_ends_in_mid_run_answers_from_what_is_there(advised, data,
     assert advice.decision in DECISIONS
 
 
+@pytest.mark.slow
 def test_a_budget_too_small_for_anything_says_so(data, tmp_path):
     with pytest.raises(InputError, match="the budget is spent before anything could be tested"):
         advise(look_at(data, {}), RunFolder(Output(str(tmp_path))), 0.5, LOCAL, Unheard())

@@ -33,6 +33,7 @@ def null_studies() -> pd.DataFrame:
     return effects_of(0, effects=[0.0, 0.0, 0.0], seeds=12)
 
 
+@pytest.mark.slow
 def test_each_test_errs_as_often_as_it_says(null_studies):
     assert 0.03 <= (null_studies["p_value"] < 0.05).mean() <= 0.07
     assert 0.03 <= (null_studies["p_signflip"] < 0.05).mean() <= 0.07
@@ -47,6 +48,7 @@ def test_a_study_errs_as_often_as_it_says(null_studies):
     assert uncorrected.mean() > 0.11
 
 
+@pytest.mark.slow
 def test_equivalence_errs_as_often_as_it_says():
     at_margin = effects_of(1, effects=[0.005], seeds=12, sd_seed=0.003)
     assert 0.03 <= (at_margin["p_equivalence"] < 0.05).mean() <= 0.06
@@ -67,6 +69,7 @@ def test_planted_effects_are_found_with_the_planned_power():
     assert (found["verdict"] == "helps").mean() == pytest.approx(0.8, abs=0.035)
 
 
+@pytest.mark.slow
 def test_seeds_are_not_draws():
     options = {"effects": [0.0], "draws": 5, "seeds": 2, "sd_draw": 0.02}
     by_draw = effects_of(4, **options)
@@ -147,6 +150,7 @@ def test_the_boundary_is_covered_whether_or_not_draws_share_something(shared):
         assert np.mean(alone) < 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [0.0, 0.01])
 def test_a_slope_that_is_not_there_is_rarely_found(shared):
     rng = np.random.default_rng(9)

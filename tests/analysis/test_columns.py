@@ -68,6 +68,7 @@ STORED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stored", STORED)
 def test_a_table_says_the_same_however_it_is_stored(
     trials: pd.DataFrame, said: Findings, stored: str

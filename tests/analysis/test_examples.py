@@ -76,6 +76,7 @@ def parsed(text: str, words: str) -> pd.DataFrame:
     return table.set_index(table.columns[0])
 
 
+@pytest.mark.slow
 def test_emergence(folder: Path, large: pd.DataFrame) -> None:
     found = {path.name for path in folder.iterdir()}
     for name in ("figure_4", "figure_6", "figure_7", "figure_9", "figure_4_corrected"):
@@ -171,6 +172,7 @@ def test_above_chance_is_tested_over_draws(folder: Path, small: pd.DataFrame) ->
     assert found.loc["B", "share with p at most 0.05"] == f"{share:.2f}"
 
 
+@pytest.mark.slow
 def test_other_seeds_heterogeneities_and_depths(tmp_path: Path, large: pd.DataFrame) -> None:
     """The walk takes any part of the full study: medians are over D_phi and seeds."""
     rng = np.random.default_rng(0)

@@ -81,6 +81,7 @@ def test_other_titles():
     assert headline_words(one, "U") == title
 
 
+@pytest.mark.slow
 def test_the_report_opens_with_it_where_a_characteristic_varies():
     found = find(study(harmful, criteria=("alignment",)))
     assert pictures(found)[0].name == "headline"

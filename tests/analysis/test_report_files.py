@@ -45,6 +45,7 @@ def test_a_link_in_a_files_place_is_replaced_and_what_it_led_to_stays(tmp_path: 
         assert (out / name).stat().st_size > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["figures", "tables"])
 def test_a_link_in_a_folders_place_is_refused(
     tmp_path: Path, part: str, capsys: pytest.CaptureFixture[str]
@@ -91,6 +92,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "old", folder / "new"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [0, 2, 4, 8])
 def test_a_full_disk_leaves_every_file_whole(
     reports: tuple[Path, Path],

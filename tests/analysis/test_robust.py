@@ -50,6 +50,7 @@ def test_of_five_draws_the_study_knows_what_no_cell_does(name):
     assert told <= HIGHEST + SLACK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["accuracy near 1", "ties", "no spread in half", "unequal n"])
 def test_controls_err_as_rarely(name):
     _, told = false_verdicts(effects_of(SCENARIOS[name], 5, STUDIES, np.random.default_rng(1)))

@@ -100,6 +100,7 @@ def test_an_edit_that_the_given_study_replaces_is_told(out: Path) -> None:
     assert "was edited" not in again.stderr
 
 
+@pytest.mark.slow
 def test_an_edit_that_extends_is_taken_and_told_in_the_report(out: Path) -> None:
     before = stored(out)
     edit(out, "[1000, 1001, 1002, 1003]", "[1000, 1001, 1002, 1003, 1004]")
@@ -160,6 +161,7 @@ def test_an_edit_with_a_mistake_is_told_and_left_as_it_is(tmp_path: Path) -> Non
     assert "trails" in (tmp_path / "study.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_without_a_copy_the_report_still_tells_of_other_science(out: Path) -> None:
     # A folder of an older version, or one whose copy was lost.
     before = set(parts(out))

@@ -39,6 +39,7 @@ def test_chance_levels(name, options, n, d, expected):
     assert abs(found.raw.item() - found.chance.item()) <= max(5 * found.chance_std.item(), 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [("cka", {}), ("unbiased_cka", {}), ("mutual_knn", {"topk": 5}), ("procrustes_distance", {})],

@@ -18,6 +18,7 @@ from raysweep.metrics import (
     measure,
     measure_layers,
 )
+from raysweep.metrics.undefined import same_rows
 
 DRAW = np.random.default_rng(0)
 X, Y = DRAW.normal(size=(20, 3)), DRAW.normal(size=(20, 4))
@@ -225,3 +226,16 @@ def test_examples_in_the_documentation():
     result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_that_differ_by_the_rounding_of_a_product_are_the_same(dtype: torch.dtype) -> None:
+    weights = torch.randn(7, 5, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    row = torch.rand(7, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    # The same sum, put together in as many orders as there are samples.
+    orders = [torch.randperm(7, generator=torch.Generator().manual_seed(i)) for i in range(9)]
+    layer = torch.stack([row[order] @ weights[order] for order in orders])
+    assert bool(same_rows(layer))
+    layer[3, 2] += 1e-3
+    assert not bool(same_rows(layer))
+    assert same_rows(torch.stack([layer, torch.ones_like(layer)])).tolist() == [False, True]

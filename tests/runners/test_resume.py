@@ -160,7 +160,7 @@ def test_a_signal_to_the_local_runner(slow: Slow, tmp_path: Path, number: signal
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_where_nothing_is_begun(tmp_path: Path, number: signal.Signals) -> None:
     write_study(tmp_path / "tiny.yaml", training__epochs=10**6)
-    process = started(tmp_path, "plan", "tiny.yaml")
+    process = started(tmp_path, "plan", "tiny.yaml", "--full")
     wait_until(lambda: "name: tiny" in (tmp_path / "log").read_text(), process, 60)
     process.send_signal(number)
     assert process.wait(30) == 130

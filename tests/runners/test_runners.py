@@ -184,6 +184,7 @@ def test_a_pack_that_hangs_is_ended_at_the_time_limit(ray_here: None, tmp_path: 
 
 
 # Of the first pack's 6 members 2 have strength 0, and the loss does not see them.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "fitting", "pieces"),
     [

@@ -53,6 +53,7 @@ def test_a_run_is_watched_until_its_driver_ends(tmp_path: Path) -> None:
     assert "Traceback (most" not in text
 
 
+@pytest.mark.slow
 def test_a_killed_driver_is_told_with_how_to_go_on(tmp_path: Path) -> None:
     folder = opened(tmp_path / "out", study())
     code = (
@@ -83,6 +84,7 @@ def test_a_killed_driver_is_told_with_how_to_go_on(tmp_path: Path) -> None:
     assert "Go on" not in raysweep(tmp_path, "status", "out").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_watching_is_stopped_without_stopping_the_run(
     tmp_path: Path, number: signal.Signals

@@ -230,6 +230,7 @@ def alive(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_last_copy_waits_for_others_who_write_to_the_database(
     place: RunFolder, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +261,7 @@ def test_last_copy_waits_for_others_who_write_to_the_database(
     assert "locked by another program" in said[-1]
 
 
+@pytest.mark.slow
 def test_sidecar_without_a_server_says_how_to_catch_up(place: RunFolder) -> None:
     draw_packs(place, study(), most=1)
     sidecar = start_sidecar(place, f"http://127.0.0.1:{free_port()}")
@@ -276,6 +278,7 @@ def test_sidecar_that_takes_too_long_is_ended(place: RunFolder) -> None:
     assert sidecar._process.poll() is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("says", "most_s", "expected"),
     [

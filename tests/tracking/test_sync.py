@@ -186,6 +186,7 @@ def test_a_run_fills_mlflow_where_the_environment_says(
     assert ", all there at " in again.stdout
 
 
+@pytest.mark.slow
 def test_a_run_without_a_server_goes_on_and_says_how_to_catch_up(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     address = f"http://127.0.0.1:{free_port()}"

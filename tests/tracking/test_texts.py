@@ -22,6 +22,7 @@ FILES = [
 DESCRIPTION = "<b>bold</b> | `y` $z$ 😀 \0\n# no head"
 
 
+@pytest.mark.slow
 def test_names_are_stored_as_they_are(tmp_path: Path, uri: str) -> None:
     rng = np.random.default_rng(0)
     for name in FILES:

@@ -37,6 +37,7 @@ from raysweep.training.order import BatchOrder
 from raysweep.training.train import train_pack
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("loss", CAPTURABLE)
 def test_replayed_steps_train_the_same(

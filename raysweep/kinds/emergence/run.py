@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from torch import Tensor
-
 from raysweep.data.facts import data_facts
 from raysweep.data.registry import load
 from raysweep.kinds.emergence.encoders import Encoders, Job, Measured
@@ -12,7 +10,7 @@ from raysweep.kinds.emergence.pairs import PairScore, align_pairs
 from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.metrics.groups import ALL_SIZES_DIFFER, can_be_shuffled
 from raysweep.metrics.measurement import why_apart
-from raysweep.metrics.undefined import words_of
+from raysweep.metrics.undefined import same_rows, words_of
 from raysweep.study.files import check_files
 from raysweep.training.denormals import denormals
 from raysweep.trials.columns import MEASURED_SPLITS, named
@@ -113,18 +111,13 @@ def _aligned(
                 found[trial.key].update((name, min(counts)) for name, counts in of_neighbours)
                 lost = [n for n, s in zip(scores, of_metrics, strict=True) if s.value is None]
                 layers = [encoders[job].layers[split] for job in pair]
-                constant = [bool(lost) and all(map(_is_constant, of)) for of in layers]
+                constant = [bool(lost) and all(map(same_rows, of)) for of in layers]
                 asked = study.evaluation.metrics.items()
                 apart = [why_apart(name, options, of_rows) for name, options in asked]
                 if study.evaluation.calibrate and not can_be_shuffled(of_rows):
                     apart.append(ALL_SIZES_DIFFER)
                 found[trial.key][named("undefined", split)] = words_of(lost, constant, apart)
     return found
-
-
-def _is_constant(layer: Tensor) -> bool:
-    """Whether all rows of a layer [n, width] are the same number for number."""
-    return bool((layer == layer[:1]).all())
 
 
 def _measured(

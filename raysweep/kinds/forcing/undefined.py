@@ -7,7 +7,7 @@ import torch
 
 from raysweep.data.views import Views
 from raysweep.kinds.forcing.study import ForcingStudy
-from raysweep.metrics.undefined import words_of
+from raysweep.metrics.undefined import same_rows, words_of
 from raysweep.models.trained import MultimodalForward, TrainedPack
 from raysweep.study.spec import Evaluation
 from raysweep.training.alignment_scores import AlignmentScore
@@ -43,10 +43,7 @@ def _constant_layers(
     evaluation: Evaluation,
     aligned: int | None = None,
 ) -> list[np.ndarray]:
-    """For each modality whether all layers that `alignment` measures are constant, bool [m].
-
-    A layer is where all of its rows are the same number for number.
-    """
+    """For each modality whether all layers that `alignment` measures are constant, bool [m]."""
     chosen = [alignment_rows(view, split, evaluation.rows) for view in views]
     parts = [
         _constant_on(own, of_views, rows, evaluation, aligned)
@@ -68,6 +65,6 @@ def _constant_on(
         if evaluation.layers != "best":
             named = aligned if evaluation.layers == "aligned" else None
             hidden = hidden[(named or len(hidden)) - 1 :][:1]
-        same = [(h == h[:, :, :1]).all(dim=2).all(dim=1) for h in hidden]
+        same = [same_rows(h.transpose(1, 2)) for h in hidden]
         constant.append(torch.stack(same).all(dim=0).cpu().numpy())
     return constant

@@ -20,7 +20,7 @@ from raysweep.kinds.trial.state import pack_state, unpack_state
 from raysweep.kinds.trial.study import TrialStudy
 from raysweep.kinds.trial.told import TrialError, number
 from raysweep.metrics.groups import group_numbers
-from raysweep.metrics.undefined import words_of
+from raysweep.metrics.undefined import same_rows, words_of
 from raysweep.study.cells import expand
 from raysweep.study.spec.fields import Scalar
 from raysweep.training.alignment_scores import layer_scores
@@ -263,7 +263,7 @@ class TrialContext:
         values = {name: float(score.value[0]) for name, score in scores.items()}
         lost = [name for name, value in values.items() if not math.isfinite(value)]
         apart = [words for score in scores.values() for words in score.apart]
-        why = words_of(lost, [bool((h == h[:1]).all()) for h in chosen], apart)
+        why = words_of(lost, [bool(same_rows(h)) for h in chosen], apart)
         self._measured |= alignment_columns(scores, split, evaluation, 0, why)
         if split == "validation":
             self._followed = values[self._study.metric]

@@ -83,6 +83,7 @@ def test_cells_that_share_packs_have_the_same_table(
     assert len(parts(tmp_path)) < len(parts(folder))
 
 
+@pytest.mark.slow
 def test_a_run_may_go_on_with_other_packs(alone: tuple[str, Path], tmp_path: Path) -> None:
     engine, folder = alone
     choice = random.Random(5)
@@ -172,6 +173,7 @@ def test_data_of_unequal_sizes_train_one_after_another(tmp_path: Path) -> None:
     assert pack_bytes(wanted, Pack(mixed)) == max(largest, together)
 
 
+@pytest.mark.slow
 def test_a_bad_file_is_named_and_its_cohort_shown(tmp_path: Path) -> None:
     paths = write_files(tmp_path)[:3]
     wanted = of_files(paths)

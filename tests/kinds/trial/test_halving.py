@@ -76,6 +76,7 @@ def test_confirm_trials_and_the_baseline_run_whole(raced: tuple[Path, Sweep]) ->
         assert set(searched.loc[searched["strength"] == best, "trained_epochs"]) == {9}
 
 
+@pytest.mark.slow
 def test_no_decision_hangs_on_the_order_or_on_where_a_run_was_cut(
     raced: tuple[Path, Sweep], tmp_path: Path
 ) -> None:
