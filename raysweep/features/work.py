@@ -19,6 +19,7 @@ from raysweep.features.store import FeatureFile, metadata_of
 from raysweep.text import counted, raised
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers", "timm", "pillow")
+_WIDER = {"float16": "; give --dtype bfloat16 or float32", "bfloat16": "; give --dtype float32"}
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,8 @@ def _make(job: Job, encoder: Encoder, tell: Callable[[str], None]) -> None:
                 for stored, layer in zip(file.layers.values(), batch.layers, strict=True):
                     if not bool(torch.isfinite(layer).all()):
                         raise InputError(
-                            f"{label}: features are not finite in {job.recipe.dtype}; give "
-                            "--dtype float32"
+                            f"{label}: features of row {batch.rows[0]} or one beside it are not finite in "
+                            f"{job.recipe.dtype}{_WIDER.get(job.recipe.dtype, '')}"
                         )
                     stored[batch.rows] = layer.numpy()
                 done += len(batch.rows)

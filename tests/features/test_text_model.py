@@ -1,5 +1,6 @@
 """Features of texts: against the models themselves, one text at a time, without any padding."""
 
+import json
 import math
 from pathlib import Path
 
@@ -201,6 +202,22 @@ def test_longer_texts_are_cut_and_counted(
     )
     assert "--max-tokens 33" in failed.failure
     assert "takes 32 at most" in failed.failure
+
+
+def test_folders_of_sentence_transformers_keep_their_limit(table: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sentences"
+    inside = save_text_model(folder / "0_Transformer", "bert")
+    modules = folder / "modules.json"
+    modules.write_text(json.dumps([{"idx": 0, "name": "0", "path": "0_Transformer"}]))
+    (inside / "sentence_bert_config.json").write_text('{"max_seq_length": 6}')
+    (made,) = extract_features([folder], table, tmp_path / "out", text=["caption"])
+    assert made.failure == ""
+    found = metadata_of(made.files[0])
+    assert found["longest_text"] == "6"
+    assert found["texts_cut"] == str(sum(len(text.split()) > 4 for text in texts(ROWS)))
+    modules.write_text(json.dumps([{"path": "../elsewhere"}]))
+    with pytest.raises(InputError, match=r"leads out of its folder, to \.\./elsewhere"):
+        extract_features([folder], table, tmp_path / "out", text=["caption"])
 
 
 def test_missing_weights_are_not_drawn_at_random(
