@@ -142,8 +142,8 @@ def _make(job: Job, encoder: Encoder, tell: Callable[[str], None]) -> None:
                 for stored, layer in zip(file.layers.values(), batch.layers, strict=True):
                     if not bool(torch.isfinite(layer).all()):
                         raise InputError(
-                            f"{label}: features of row {batch.rows[0]} or one beside it are not finite in "
-                            f"{job.recipe.dtype}{_WIDER.get(job.recipe.dtype, '')}"
+                            f"{label}: features of row {batch.rows[0]} or one beside it are not "
+                            f"finite in {job.recipe.dtype}{_WIDER.get(job.recipe.dtype, '')}"
                         )
                     stored[batch.rows] = layer.numpy()
                 done += len(batch.rows)
