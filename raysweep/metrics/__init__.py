@@ -12,6 +12,7 @@ Example:
 
 from raysweep.metrics.best_pair import BestPair as BestPair
 from raysweep.metrics.best_pair import best_over_layers as best_over_layers
+from raysweep.metrics.between_models.measured import measure_models as measure_models
 from raysweep.metrics.calibration import Calibration as Calibration
 from raysweep.metrics.calibration import calibrate as calibrate
 from raysweep.metrics.calibration import calibrate_layers as calibrate_layers

@@ -31,7 +31,7 @@ from raysweep.metrics.gram import (
 )
 from raysweep.metrics.pairs import score_pairs, square_bytes
 
-_LOSES_DIGITS = 1e-4
+LOSES_DIGITS = 1e-4
 """An unbiased self-similarity below this share of the biased one has lost digits: one row lies far
 from all others, or all rows are equally far from each other."""
 
@@ -86,7 +86,7 @@ def unbiased_cka(
     for member in torch.nonzero(lost)[:, 0].tolist():
         part = slice(member, member + 1)
         left, right = ([layer[part] for layer in side] for side in (xs, ys))
-        scores[:, part] = _of_kernels(left, right, orders, _u_centred_products)
+        scores[:, part] = _of_kernels(left, right, orders, u_centred_products)
     return scores
 
 
@@ -113,18 +113,22 @@ def _rbf_aligned(
     sigma_unit: str,
     unbiased: bool,
 ) -> Tensor:
-    centring = u_centred_kernel if unbiased else centred_kernel
-
     def unit_kernel(features: Tensor) -> Tensor:
-        kernel = rbf_kernel(features, sigma, sigma_unit)
-        # Of the kernel less 1; what there is to see is measured by the kernel itself.
-        scale = torch.linalg.vector_norm(kernel + 1)
-        return unit_norm(centring(kernel), scale)
+        return unit_rbf_kernel(features, sigma, sigma_unit, unbiased)
 
     return _of_kernels(xs, ys, orders, unit_kernel)
 
 
-def _u_centred_products(features: Tensor) -> Tensor:
+def unit_rbf_kernel(features: Tensor, sigma: float, sigma_unit: str, unbiased: bool) -> Tensor:
+    """The RBF kernel of [n, d], centred or U-centred and of unit norm, [n, n]."""
+    kernel = rbf_kernel(features, sigma, sigma_unit)
+    # Of the kernel less 1; what there is to see is measured by the kernel itself.
+    scale = torch.linalg.vector_norm(kernel + 1)
+    centring = u_centred_kernel if unbiased else centred_kernel
+    return unit_norm(centring(kernel), scale)
+
+
+def u_centred_products(features: Tensor) -> Tensor:
     """The linear kernel of [n, d], U-centred and of unit norm, whatever the scale of its rows."""
     products, largest = hollow_products(features)
     return unit_norm(u_centred_kernel(products), torch.linalg.vector_norm(largest))
@@ -191,7 +195,7 @@ def _self_similarity(layer: Tensor, unbiased: bool, centred: bool) -> Tensor:
     if unbiased:
         squares = features.square().sum(dim=-1)[:, None, :]
         value = biased - _diagonal(squares, squares, layer.shape[1])[:, 0, 0]
-    return torch.where(value > _LOSES_DIGITS * biased, value, torch.nan)
+    return torch.where(value > LOSES_DIGITS * biased, value, torch.nan)
 
 
 def _thin(layer: Tensor, centred: bool) -> Tensor:

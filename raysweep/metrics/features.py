@@ -20,6 +20,9 @@ MEMORY_BUDGET_BYTES = 2**28
 """Size of one working block. The metrics hold a handful of such blocks at a time, so that 4,096
 samples x 110 layers stay far below 2 GiB."""
 
+NUMBERS_IN_CACHE = 2**18
+"""Numbers that go through several steps while they are still in cache."""
+
 MINIMUM_ROWS = 4
 """The unbiased HSIC divides by n (n - 3)."""
 
@@ -53,6 +56,15 @@ def as_features(value: object, place: str) -> Tensor:
         InputError: not numbers, not numbers that float64 holds, masked, not two-dimensional, or
             without features.
     """
+    tensor = as_table(value, place)
+    try:
+        return widened(tensor)
+    except (RuntimeError, TypeError, NotImplementedError):
+        raise InputError(f"{place}: expected numbers [n, d], got {tensor.dtype}") from None
+
+
+def as_table(value: object, place: str) -> Tensor:
+    """`as_features` before its numbers are widened: in the dtype that they came in."""
     tensor = value.detach() if isinstance(value, Tensor) else _from_array(value, place)
     if tensor.is_complex():
         raise InputError(f"{place}: expected real numbers [n, d], got {tensor.dtype}")
@@ -67,10 +79,7 @@ def as_features(value: object, place: str) -> Tensor:
             f"{place}: expected a table [n samples, d features] with d >= 1, "
             f"got shape {list(tensor.shape)}"
         )
-    try:
-        return widened(tensor)
-    except (RuntimeError, TypeError, NotImplementedError):
-        raise InputError(f"{place}: expected numbers [n, d], got {tensor.dtype}") from None
+    return tensor
 
 
 def _from_array(value: object, place: str) -> Tensor:
@@ -222,9 +231,17 @@ def times_power_of_two(features: Tensor, exponent: Tensor) -> Tensor:
 
 def normalize_rows(features: Tensor) -> Tensor:
     """Rows divided by their Euclidean norm, shape [..., n, d] kept; rows of zeros stay zero."""
-    rows, _ = unit_scaled(widened(features), -1)
-    norm = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    return rows / torch.where(norm > 0, norm, 1.0)
+    width = features.shape[-1]
+    at_once = max(1, NUMBERS_IN_CACHE // width)
+    if features.numel() <= at_once * width:
+        rows, _ = unit_scaled(widened(features), -1)
+        norm = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+        return rows / torch.where(norm > 0, norm, 1.0)
+    result = torch.empty(features.shape, dtype=torch.float64, device=features.device)
+    table = features.reshape(-1, width)
+    for part, into in zip(table.split(at_once), result.view(-1, width).split(at_once), strict=True):
+        into.copy_(normalize_rows(part))
+    return result
 
 
 def is_finite(features: Tensor) -> Tensor:

@@ -20,6 +20,9 @@ _NEAR = 1 / 16
 _PAIRS_AT_ONCE = 2**24
 """Numbers of gathered rows that are subtracted at once."""
 
+_ROWS_AT_ONCE = 128
+"""Rows that are multiplied with themselves and all later ones."""
+
 _NOTHING = 1e-145
 """A distance, of rows near 1, whose square is no number everywhere."""
 
@@ -53,6 +56,17 @@ def symmetric(values: Tensor, n: int, diagonal: float = 0.0) -> Tensor:
     matrix[rows, columns] = values
     matrix[columns, rows] = values
     return matrix
+
+
+def products_of_rows(rows: Tensor) -> Tensor:
+    """Inner products of all pairs of rows of [n, d], [n, n]; each pair once, for half the time."""
+    n = len(rows)
+    found = rows.new_empty((n, n))
+    for start in range(0, n, _ROWS_AT_ONCE):
+        stop = min(start + _ROWS_AT_ONCE, n)
+        torch.mm(rows[start:stop], rows[start:].T, out=found[start:stop, start:])
+        found[stop:, start:stop] = found[start:stop, stop:].T
+    return found
 
 
 def angular_distances(features: Tensor, centred: bool) -> Tensor:

@@ -14,7 +14,6 @@ from raysweep.metrics.features import (
     check_layers,
     is_constant,
     is_finite,
-    widened,
 )
 from raysweep.metrics.groups import as_tensor, group_numbers
 from raysweep.metrics.metric import Metric
@@ -222,18 +221,32 @@ def _usable(layers: Sequence[Tensor], preprocessing: Preprocessing) -> tuple[lis
     reach another layer through a shared product, or stop a decomposition.
     """
     usable, defined = [], []
+    threshold = _shared_threshold(layers, preprocessing)
     for layer in layers:
         finite = is_finite(layer)
-        wide = widened(layer)
         if not bool(finite.all()):
-            wide = torch.where(finite[:, None, None], wide, 0.0)
-        clean = preprocessing(wide)
+            layer = torch.where(finite[:, None, None], layer, 0.0)
+        clean = preprocessing(layer, threshold)
         varies = finite & ~is_constant(clean)
         if not bool(varies.all()):
             clean = torch.where(varies[:, None, None], clean, _made_up(clean))
         usable.append(clean)
         defined.append(varies)
     return usable, torch.stack(defined, dim=1)
+
+
+def _shared_threshold(layers: Sequence[Tensor], preprocessing: Preprocessing) -> Tensor | None:
+    """What is clipped in all layers [m, n, d] of a member, [m, 1, 1]; None where it is not one."""
+    if not preprocessing.shares_threshold:
+        return None
+    finite = torch.stack([is_finite(layer) for layer in layers])
+    found = torch.zeros((len(layers[0]), 1, 1), dtype=torch.float64, device=layers[0].device)
+    for member in torch.nonzero(finite.any(dim=0))[:, 0].tolist():
+        known = [layers[index][member] for index in torch.nonzero(finite[:, member])[:, 0].tolist()]
+        shared = preprocessing.shared_threshold([known])
+        assert shared is not None
+        found[member] = shared
+    return found
 
 
 def _made_up(layer: Tensor) -> Tensor:

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from raysweep.metrics.bits import count_common, pack, packed_width
-from raysweep.metrics.features import MEMORY_BUDGET_BYTES
+from raysweep.metrics.features import MEMORY_BUDGET_BYTES, NUMBERS_IN_CACHE
 from raysweep.metrics.neighbours import (
-    NUMBERS_IN_CACHE,
     ROWS_AT_ONCE,
     ROWS_IN_CACHE,
     Space,

@@ -25,12 +25,14 @@ from torch import Tensor
 
 from raysweep.metrics.bits import places_of_at_least
 from raysweep.metrics.features import (
+    NUMBERS_IN_CACHE,
     RESOLUTION,
     centered,
     equal_rows,
     normalize_rows,
     unit_scaled,
 )
+from raysweep.metrics.gram import products_of_rows
 
 SIMILARITIES = ("cosine", "inner", "euclidean")
 
@@ -39,9 +41,6 @@ ROWS_AT_ONCE = 256
 
 ROWS_IN_CACHE = 64
 """Rows that are compared at once, however many others there are."""
-
-NUMBERS_IN_CACHE = 2**18
-"""Similarities that are selected from while they are still in cache."""
 
 _GROUP = 16
 """Entries of a row whose maximum is taken before the k-th largest is looked for."""
@@ -61,8 +60,17 @@ class Space:
     no neighbours of each other.
     """
 
-    def __init__(self, features: Tensor, similarity: str, groups: Tensor | None = None) -> None:
-        """Prepares features [n, d] for one of SIMILARITIES, with groups int64 [n] or none."""
+    def __init__(
+        self,
+        features: Tensor,
+        similarity: str,
+        groups: Tensor | None = None,
+        keeps_products: bool = False,
+    ) -> None:
+        """Prepares features [n, d] for one of SIMILARITIES, with groups int64 [n] or none.
+
+        Products of rows that are kept take n x n numbers, and half the time.
+        """
         self.groups = groups
         if similarity == "cosine":
             self.rows = normalize_rows(features.contiguous())
@@ -71,13 +79,16 @@ class Space:
         else:
             self.rows = unit_scaled(features)[0]
         self.kind = similarity
-        self.squares = self.rows.square().sum(dim=1)
+        at_once = max(1, NUMBERS_IN_CACHE // self.rows.shape[1])
+        parts = self.rows.split(at_once)
+        self.squares = torch.cat([part.square().sum(dim=1) for part in parts])
         lengths = self.squares.sqrt()
         longest = lengths.max()
         largest = lengths * longest
         if similarity == "euclidean":
             largest = largest + longest.square()
         self.doubt = _COARSE * largest[:, None]
+        self._products = products_of_rows(self.rows) if keeps_products else None
         self._sets: tuple[Tensor, Tensor] | None = None
 
     def similarities(self, start: int, stop: int, out: Tensor) -> Tensor:
@@ -86,7 +97,11 @@ class Space:
         Two of a row that differ by more than its `doubt` are in their true order. The result lies
         in the first rows of `out`.
         """
-        block = torch.mm(self.rows[start:stop], self.rows.T, out=out[: stop - start])
+        block = out[: stop - start]
+        if self._products is None:
+            torch.mm(self.rows[start:stop], self.rows.T, out=block)
+        else:
+            block.copy_(self._products[start:stop])
         if self.kind == "euclidean":
             block = block.mul_(2).sub_(self.squares).sub_(self.squares[start:stop, None])
         block.diagonal(start).fill_(-torch.inf)

@@ -33,7 +33,7 @@ def rsa(
     """
 
     def standardized(features: Tensor) -> Tensor:
-        return _standardized(features, correlation, dissimilarity)
+        return standardized_dissimilarities(features, correlation, dissimilarity)
 
     return score_pairs(
         xs,
@@ -47,7 +47,7 @@ def rsa(
     )
 
 
-def _standardized(features: Tensor, correlation: str, dissimilarity: str) -> Tensor:
+def standardized_dissimilarities(features: Tensor, correlation: str, dissimilarity: str) -> Tensor:
     """Dissimilarities (or their ranks) of all pairs i < j, row after row, mean 0 and norm 1."""
     if dissimilarity == "euclidean":
         values = squared_distances(unit_scaled(features)[0]).sqrt_()

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -94,7 +94,23 @@ class Safetensors:
                 found[name] = self._array(name)
         return found
 
+    def mapped(self, name: str) -> Array:
+        """A tensor as it is stored, bfloat16 as integers of 16 bits, in a form that torch takes.
+
+        What is written to it stays in memory.
+
+        Raises:
+            InputError: there are fewer or more bytes than its shape says, or of an unknown type.
+        """
+        return self._mapped(name, "c")
+
     def _array(self, name: str) -> Array:
+        array = self._mapped(name, "r")
+        if self.tensors[name].dtype == _BFLOAT16:
+            return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return array
+
+    def _mapped(self, name: str, mode: Literal["c", "r"]) -> Array:
         tensor = self.tensors[name]
         if tensor.dtype not in _DTYPES:
             raise InputError(
@@ -109,10 +125,7 @@ class Safetensors:
             )
         if not math.prod(tensor.shape):
             return np.zeros(tensor.shape, dtype)
-        array: Array = np.memmap(self.path, dtype, "r", tensor.start, tensor.shape)
-        if tensor.dtype == _BFLOAT16:
-            return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        return array
+        return np.memmap(self.path, dtype, mode, tensor.start, tensor.shape)
 
 
 def _tensor(entry: Mapping[str, Any], begin: int, size: int) -> Tensor:
