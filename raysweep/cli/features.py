@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from raysweep.cli.runs import AddressOption, WorkersOption
-from raysweep.cli.terminal import app, stderr, stdout
+from raysweep.cli.terminal import app, fail, stderr, stdout
 from raysweep.text import counted
 
 
@@ -86,5 +86,4 @@ def features(
             for path in one.files:
                 stdout.print(str(path), highlight=False, markup=False, soft_wrap=True)
     if failed:
-        stderr.print(f"{counted(len(failed), 'model')} of {len(made)} failed", highlight=False)
-        raise typer.Exit(1)
+        fail(f"{counted(len(failed), 'model')} of {len(made)} failed", 1)
