@@ -22,6 +22,7 @@ __all__ = [
     "TrialContext",
     "advise",
     "analysis",
+    "extract_features",
     "load_study",
     "losses",
     "measure",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from raysweep.api.run import Run, open_run, run
     from raysweep.api.study import Study, load_study
     from raysweep.errors import InputError
+    from raysweep.features.extract import extract_features
     from raysweep.kinds.trial.context import TrialContext
     from raysweep.kinds.trial.seeding import seed_everything
     from raysweep.metrics.measurement import measure
@@ -53,6 +55,7 @@ _MEMBERS = {
     "Study": "raysweep.api.study",
     "TrialContext": "raysweep.kinds.trial.context",
     "advise": "raysweep.api.advising",
+    "extract_features": "raysweep.features.extract",
     "load_study": "raysweep.api.study",
     "measure": "raysweep.metrics.measurement",
     "open_run": "raysweep.api.run",

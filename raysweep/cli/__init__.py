@@ -10,7 +10,7 @@ import signal
 
 import typer
 
-from raysweep.cli import advice, folders, jobs, runs  # noqa: F401 - they add their commands
+from raysweep.cli import advice, features, folders, jobs, runs  # noqa: F401 - they add commands
 from raysweep.cli.terminal import GROUPS, INTERRUPTED, app, fail
 from raysweep.errors import InputError
 

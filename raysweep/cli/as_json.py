@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 def answer_json(conclusion: "Conclusion", study: str) -> None:
     """Print what a run says: the first sentence, all of them, and the verdicts as rows."""
-    first, *_ = conclusion.sentences or ("",)
     _print(
         {
             "study": study,
-            "answer": first,
+            "answer": conclusion.first,
             "cells_tested": conclusion.tested.cells,
             "cells": conclusion.tested.of,
             "unfinished": conclusion.unfinished,

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from raysweep.data.own_notes import own_notes
 from raysweep.folder.causes import WAITING, given_up
 from raysweep.folder.run_folder import RunFolder
+from raysweep.folder.stored_answer import store_answer
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import Sweep
 from raysweep.study.spec import StudyBase
 from raysweep.study.spec.fields import listed
+from raysweep.text import counted
 from raysweep.trials.table import PART_SUFFIX, PARTS
 
 if TYPE_CHECKING:
@@ -55,6 +57,17 @@ class Conclusion:
     tested: Tested
     unfinished: bool
     findings: "Findings"
+
+    @property
+    def first(self) -> str:
+        """The sentence that answers."""
+        return self.sentences[0] if self.sentences else ""
+
+    @property
+    def state(self) -> str:
+        """What the answer is from: ``5 of 5 cells tested``."""
+        end = " so far" if self.unfinished else ""
+        return f"{self.tested.cells} of {counted(self.tested.of, 'cell')} tested{end}"
 
 
 def register_plan(folder: RunFolder, study: StudyBase) -> str:
@@ -113,7 +126,18 @@ def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) ->
     conclusion = judge(folder, study, sweep)
     for name, content in report_contents(conclusion.findings).items():
         folder.output.write(name, content)
+    store_answer(
+        folder.output, conclusion.first, conclusion.state, _verdicts_of(conclusion.effects)
+    )
     return conclusion
+
+
+def _verdicts_of(effects: "pd.DataFrame") -> dict[str, dict[str, str]]:
+    """Cell id -> criterion -> verdict."""
+    found: dict[str, dict[str, str]] = {}
+    for row in effects.to_dict("records") if "verdict" in effects else ():
+        found.setdefault(str(row["cell"]), {})[str(row["chosen_by"])] = str(row["verdict"])
+    return found
 
 
 def judge(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) -> Conclusion:

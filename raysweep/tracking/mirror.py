@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from raysweep import __version__
 from raysweep.folder.file_lock import lock
 from raysweep.folder.run_folder import STUDY_NAME, RunFolder, sweep_of
+from raysweep.folder.stored_answer import StoredAnswer, stored_answer
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import CellPlan
 from raysweep.seeds import content_key
@@ -40,7 +41,7 @@ from raysweep.tracking.known import FILES, OUTPUT, Known
 from raysweep.tracking.lock import LOCK_WAIT_S, lock_path
 from raysweep.tracking.order import start_times
 from raysweep.tracking.record import RunRecord
-from raysweep.tracking.run_status import failed_cells, standing, study_status
+from raysweep.tracking.run_status import answered, failed_cells, standing, study_status
 from raysweep.tracking.runs import STUDY_TAG, Progress, runs_of_cell, summary_run
 from raysweep.tracking.views import view_tags
 from raysweep.trials.storage import unlinked
@@ -116,6 +117,7 @@ class Mirror:
         self._known: dict[str, Known] = {}
         self._files_seen = False
         self._token = ""
+        self._answer: StoredAnswer | None = None
 
     def update(self, progress: Progress | None = None, ended: bool | None = None) -> SyncReport:
         """Copy what is new.
@@ -181,7 +183,9 @@ class Mirror:
             for cell in self._failed.keys() - self._records.keys():
                 self._records[cell] = self._runs_of(plans[cell])
         return {
-            cell: standing(self._records[cell], self._failed.get(cell), ended)
+            cell: answered(
+                standing(self._records[cell], self._failed.get(cell), ended), cell, self._answer
+            )
             for cell in self._cells
             if cell in self._records
         }
@@ -198,6 +202,10 @@ class Mirror:
         from raysweep.tracking.store import Store
 
         commit = working_copy_commit()
+        answer = stored_answer(self.folder.output)
+        if answer != self._answer:
+            # It stands above the experiment's description, which is written as that is opened.
+            self._answer, self._store = answer, None
         if self._store is None:
             tags = {
                 STUDY_TAG: self._digest,
@@ -209,7 +217,7 @@ class Mirror:
             self._store = Store(
                 self.address,
                 self.study.name,
-                self.study.description or described(self.study, self._facts),
+                self._description(),
                 tags,
                 location,
                 self.folder.name(),
@@ -255,6 +263,12 @@ class Mirror:
             else "",
             note=note,
         )
+
+    def _description(self) -> str:
+        """Of the experiment: the answer first, where there is one."""
+        about = self.study.description or described(self.study, self._facts)
+        of = self._answer
+        return about if of is None else f"{of.answer} ({of.state}, {of.written})\n\n{about}"
 
     def _drop_abandoned(self, wanted: set[str]) -> None:
         """Delete runs this folder wrote for trials that its study no longer plans.

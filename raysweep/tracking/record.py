@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from raysweep.seeds import content_key
 from raysweep.trials.columns import TIMING_COLUMNS
+from raysweep.trials.criteria import CHOSEN_BY
 
 # Raised when runs are to be written anew though their rows have not changed.
 FORMAT = 4
@@ -15,7 +16,12 @@ _LONGEST_NAME = 250
 _NO_KEY = re.compile(r"[^\w.\- :]")
 # Metrics that are infinite or undefined: of an infinity MLflow makes the largest number it has.
 NOT_FINITE_TAG = "not_finite"
-PASSING_TAGS = (NOT_FINITE_TAG, "chosen_by", "cause")
+ANSWERED_TAG = "answered"
+"""What a verdict is from, and when it was said."""
+PASSING_TAGS = (
+    *(NOT_FINITE_TAG, "chosen_by", "cause", ANSWERED_TAG),
+    *(f"verdict_by_{criterion}" for criterion in (*CHOSEN_BY, "strength")),
+)
 """Tags that a run may have for a while."""
 
 

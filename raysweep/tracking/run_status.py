@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from raysweep.folder.causes import given_up
+from raysweep.folder.stored_answer import StoredAnswer
 from raysweep.kinds.sweep import CellPlan, CellState
 from raysweep.text import as_code, raised
-from raysweep.tracking.record import RunRecord
+from raysweep.tracking.record import ANSWERED_TAG, RunRecord
 
 
 def failed_cells(plans: Iterable[CellPlan], reasons: Mapping[str, str]) -> dict[str, str]:
@@ -46,6 +47,23 @@ def standing(runs: Sequence[RunRecord], failure: str | None, ended: bool) -> lis
         replace(run, status="KILLED") if ended and run.status == "RUNNING" else run
         for run in (parent, *others)
     ]
+
+
+def answered(runs: Sequence[RunRecord], cell: str, answer: StoredAnswer | None) -> list[RunRecord]:
+    """The runs of a cell, its parent with the verdicts that the run's folder keeps.
+
+    Args:
+        runs: the cell's parent run, and its others.
+        cell: its id.
+        answer: of the run's folder; None where it has none yet.
+    """
+    verdicts = {} if answer is None else answer.verdicts.get(cell, {})
+    if answer is None or not verdicts:
+        return list(runs)
+    parent, *others = runs
+    tags = {f"verdict_by_{by or 'strength'}": verdict for by, verdict in verdicts.items()}
+    tags[ANSWERED_TAG] = f"{answer.state}, {answer.written}"
+    return [replace(parent, tags={**parent.tags, **tags}), *others]
 
 
 def study_status(parents: Collection[RunRecord], cells: int, failed: bool, ended: bool) -> str:

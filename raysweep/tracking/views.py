@@ -116,6 +116,11 @@ def metric(name: str) -> str:
     return f"metrics.`{name}`"
 
 
+def tag(name: str) -> str:
+    """A tag's column."""
+    return f"tags.`{name}`"
+
+
 def bar(metric: str) -> dict[str, Any]:
     """A chart of one metric, a bar a run."""
     return {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from raysweep.study.spec import SearchedStudy
 from raysweep.tracking.facts import effect_names
-from raysweep.tracking.views import View, bar, curve, metric, parallels, param, scatter
+from raysweep.tracking.views import View, bar, curve, metric, parallels, param, scatter, tag
 from raysweep.trials.columns import named
 from raysweep.trials.tasks import task_of
 
@@ -39,7 +39,11 @@ def views(
             id="cells",
             name="Cells: what forcing did",
             filter="tags.level = 'cell'",
-            columns=[*cell, *(metric(name) for group in effects for name in group)],
+            columns=[
+                *(tag(f"verdict_by_{criterion}") for criterion in study.criteria),
+                *(metric(name) for group in effects for name in group),
+                *cell,
+            ],
             order_by="attributes.start_time",
             ascending=False,
             charts=[
