@@ -98,7 +98,7 @@ def effect_forest(effects: pd.DataFrame, margin: float = 0.005, most: int = 40) 
         axis.text(
             1.02,
             1.0,
-            "effect [95 % interval], n",
+            "effect [95 % interval], n, strength",
             transform=axis.transAxes,
             fontsize=7.5,
             va="bottom",
@@ -113,7 +113,9 @@ def _numbers(row: dict[object, object], factor: float) -> str:
     digits = style.digits_of(str(row["performance"]), *values)
     effect, low, high = (style.signed(v, digits) if np.isfinite(v) else "?" for v in values)
     unit = str(row["unit"]) + ("s" if row["n"] != 1 else "")
-    return f"{effect} [{low}, {high}], {row['n']} {unit}"
+    strength = float(str(row["strength"]))
+    at = f", {strength:.3g}" if np.isfinite(strength) else ""
+    return f"{effect} [{low}, {high}], {row['n']} {unit}{at}"
 
 
 def _legend(figure: Figure, rows: pd.DataFrame, margin: float, unit: str, left_out: int) -> None:

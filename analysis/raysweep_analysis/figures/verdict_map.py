@@ -119,7 +119,7 @@ def _draw(axis: Axes, panel: _Panel, limit: float, factor: float, sign: int, col
         ink = style.ink_on(shade)
         axis.plot(
             i,
-            j + (0.2 if roomy else 0.0),
+            j + (0.27 if roomy else 0.0),
             marker_of(row, sign),
             color=ink,
             markerfacecolor=ink if known else "none",
@@ -131,7 +131,10 @@ def _draw(axis: Axes, panel: _Panel, limit: float, factor: float, sign: int, col
             digits = style.digits_of(row["performance"], float(effect), float(half))
             spread = f" ± {half:.{digits}f}" if np.isfinite(half) else ""
             text = style.signed(effect, digits) + spread
-            axis.text(i, j - 0.22, text, ha="center", va="center", fontsize=7, color=ink)
+            axis.text(i, j - 0.05, text, ha="center", va="center", fontsize=7, color=ink)
+            if np.isfinite(row["strength"]):
+                at = f"at {row['strength']:.3g}"
+                axis.text(i, j - 0.32, at, ha="center", va="center", fontsize=6, color=ink)
     axis.set(xlim=(-0.55, len(xs) - 0.45), ylim=(-0.55, len(ys) - 0.45))
     axis.set_xticks(range(len(xs)), [_tick(v) for v in xs], parse_math=False)
     names = {"alignment": "aligns\nmost", "performance": "performs\nbest", "": "forced"}
@@ -208,7 +211,8 @@ def _legend(
         marks.append(Rectangle((0, 0), 1, 1, facecolor=style.diverging(shade, limit)))
         labels.append(f"{limit:.2g} {unit} {words}")
     note = (
-        f"{unit}: forced {style.MINUS} not forced, ± half the 95 % interval; {count_words(effects)}"
+        f"{unit}: forced {style.MINUS} not forced, ± half the 95 % interval, at the strength; "
+        f"{count_words(effects)}"
     )
     if left_out:
         note += f"; {left_out} more panels not drawn"

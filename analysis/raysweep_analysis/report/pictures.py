@@ -60,16 +60,8 @@ def _of_forcing(found: Findings) -> list[Picture]:
                 "Where forcing helps, hurts or makes no difference",
                 f"Outcome: {outcome}. One tile per cell; the marker is the verdict, the shade the "
                 "size of an effect that was found, grey is shown to be no difference, an empty "
-                "dashed tile is not known. Numbers: effect and half its interval.",
+                "dashed tile is not known. Numbers: effect, half its interval and the strength.",
                 figures.verdict_map(effects),
-            ),
-            Picture(
-                "effects",
-                "Effect in every cell",
-                "Forced minus not forced on the same seeds, 95 % t interval (not adjusted; the "
-                "verdict is). Below each, small: forced minus placebo, what is left once plain "
-                "regularisation is taken off. Grey band: margin of equivalence.",
-                figures.effect_forest(effects, settings.margin),
             ),
         ]
     if len(found.curves):
@@ -81,6 +73,17 @@ def _of_forcing(found: Findings) -> list[Picture]:
                 "curve (top) and the closest rising curve (bottom). Exploratory: the search chose "
                 "these strengths. Long intervals are cut.",
                 figures.dose_response_figure(found.curves, effects),
+            )
+        )
+    if (effects["verdict"] != "untested").any():
+        drawn.append(
+            Picture(
+                "effects",
+                "Effect in every cell",
+                "Forced minus not forced on the same seeds, 95 % t interval (not adjusted; the "
+                "verdict is). Below each, small: forced minus placebo, what is left once plain "
+                "regularisation is taken off. Grey band: margin of equivalence.",
+                figures.effect_forest(effects, settings.margin),
             )
         )
     if len(found.boundaries) and (found.boundaries["set"] != "none").any():
