@@ -20,6 +20,7 @@ from raysweep.data.files.safetensors import Safetensors
 from raysweep.errors import InputError
 from raysweep.features.extract import extract_features
 from raysweep.features.store import metadata_of
+from raysweep.metrics import measure_models
 
 ROWS = 13
 OWN = "own_vision:model"
@@ -73,6 +74,15 @@ def test_what_is_done_is_skipped_and_what_was_made_otherwise_is_left(
     with pytest.raises(InputError, match=r"content is sha256.*rows is 13 there, 5 now"):
         extract_features([OWN], other, tmp_path, image=["picture"])
     assert first.files[0].stat().st_mtime_ns == stamp
+
+
+def test_models_are_compared_from_their_files(table: Path, tmp_path: Path) -> None:
+    first, second = extract_features([OWN, SLOW], table, tmp_path, image=["picture"])
+    sides = {"one": list(map(str, first.files)), "other": list(map(str, second.files))}
+    every = measure_models(sides, {"mutual_knn": {"topk": 3}}, permutations=0, every_pair=True)
+    assert every["model_1"].unique() == ["own_vision.model.picture"]
+    assert list(every["layer_1"]) == [0, 0, 1, 1]
+    assert list(every["value"][every["layer_1"] == every["layer_2"]]) == [1.0, 1.0]
 
 
 @pytest.mark.slow
