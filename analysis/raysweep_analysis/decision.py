@@ -49,7 +49,7 @@ def counts(tested: pd.DataFrame) -> str:
     total, unknown = len(rows), int(count.get("inconclusive", 0))
     if unknown == total:
         return ""
-    what = "comparisons" if rows["chosen_by"].nunique() > 1 else "cells"
+    what = _counted_as(rows)
     words = {"helps": "helps in", "hurts": "hurts in", "equivalent": "makes no difference in"}
     found = [f"{w} {count[v]}" for v, w in words.items() if count.get(v, 0)]
     if len(found) == 1 and not unknown:
@@ -89,8 +89,11 @@ def _in_some(found: pd.DataFrame, cells: int) -> str:
 
 
 def _unknown(rows: pd.DataFrame) -> str:
-    what = "comparisons" if len(rows) > rows["cell"].nunique() else "cells"
-    return f"{int((rows['verdict'] == 'inconclusive').sum())} of {len(rows)} {what}"
+    return f"{int((rows['verdict'] == 'inconclusive').sum())} of {len(rows)} {_counted_as(rows)}"
+
+
+def _counted_as(rows: pd.DataFrame) -> str:
+    return "comparisons" if rows["chosen_by"].nunique() > 1 else "cells"
 
 
 def _clauses(rows: pd.DataFrame, margin: float) -> Iterator[str]:

@@ -23,7 +23,7 @@ def answer_json(conclusion: "Conclusion", study: str) -> None:
             "cells_tested": conclusion.tested.cells,
             "cells": conclusion.tested.of,
             "unfinished": conclusion.unfinished,
-            "sentences": conclusion.sentences,
+            "sentences": [sentence.removeprefix("- ") for sentence in conclusion.sentences],
             "verdicts": conclusion.effects.to_dict("records"),
             "emergence": conclusion.emergence.to_dict("records"),
             "report": conclusion.report,

@@ -16,11 +16,18 @@ _LONGEST_NAME = 250
 _NO_KEY = re.compile(r"[^\w.\- :]")
 # Metrics that are infinite or undefined: of an infinity MLflow makes the largest number it has.
 NOT_FINITE_TAG = "not_finite"
+
+
+def verdict_tag(criterion: str) -> str:
+    """The tag of a cell with the verdict at the strength that a criterion chose; "" is any."""
+    return f"verdict_by_{criterion or 'strength'}"
+
+
 ANSWERED_TAG = "answered"
 """What a verdict is from, and when it was said."""
 PASSING_TAGS = (
     *(NOT_FINITE_TAG, "chosen_by", "cause", ANSWERED_TAG),
-    *(f"verdict_by_{criterion}" for criterion in (*CHOSEN_BY, "strength")),
+    *(verdict_tag(criterion) for criterion in (*CHOSEN_BY, "")),
 )
 """Tags that a run may have for a while."""
 

@@ -11,7 +11,7 @@ from raysweep.folder.causes import given_up
 from raysweep.folder.stored_answer import StoredAnswer
 from raysweep.kinds.sweep import CellPlan, CellState
 from raysweep.text import as_code, raised
-from raysweep.tracking.record import ANSWERED_TAG, RunRecord
+from raysweep.tracking.record import ANSWERED_TAG, RunRecord, verdict_tag
 
 
 def failed_cells(plans: Iterable[CellPlan], reasons: Mapping[str, str]) -> dict[str, str]:
@@ -61,7 +61,7 @@ def answered(runs: Sequence[RunRecord], cell: str, answer: StoredAnswer | None) 
     if answer is None or not verdicts:
         return list(runs)
     parent, *others = runs
-    tags = {f"verdict_by_{by or 'strength'}": verdict for by, verdict in verdicts.items()}
+    tags = {verdict_tag(by): verdict for by, verdict in verdicts.items()}
     tags[ANSWERED_TAG] = f"{answer.state}, {answer.written}"
     return [replace(parent, tags={**parent.tags, **tags}), *others]
 

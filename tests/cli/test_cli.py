@@ -11,6 +11,8 @@ import typer
 from tiny_runs import raysweep
 
 from raysweep.cli import app, main
+from raysweep.cli.terminal import importable
+from raysweep.errors import InputError
 
 TINY = """\
 name: tiny
@@ -207,3 +209,13 @@ def test_json_is_one_object_of_what_the_tables_say(finished: Path) -> None:
     assert state["finished"] is True
     size = json.loads(raysweep(finished, "plan", "tiny.yaml", "--no-timing", "--json").stdout)
     assert (size["cells"], size["trials"]) == (2, len(table))
+
+
+def test_a_module_is_a_file_of_python_or_a_folder(tmp_path: Path) -> None:
+    before = list(sys.path)
+    for name in ("notes.txt", "no-name.py", "1st"):
+        path = tmp_path / name
+        path.mkdir() if name == "1st" else path.touch()
+        with pytest.raises(InputError, match=f"--module .*{name}: expected a .py file or the fol"):
+            importable([path])
+    assert sys.path == before

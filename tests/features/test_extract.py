@@ -12,11 +12,10 @@ import numpy as np
 import own_vision
 import pytest
 import torch
+from feature_layers import layers
 from PIL import Image
 from tiny_runs import SUPPORT
 
-from raysweep.data.dtypes import Role
-from raysweep.data.files.safetensors import Safetensors
 from raysweep.errors import InputError
 from raysweep.features.extract import extract_features
 from raysweep.features.store import metadata_of
@@ -26,11 +25,6 @@ ROWS = 13
 OWN = "own_vision:model"
 SLOW = "own_vision:slow"
 Told = tuple[list[str], Callable[[str], None]]
-
-
-def layers(path: Path) -> list[np.ndarray]:
-    file = Safetensors.open(str(path))
-    return [np.array(x) for x in file.read(file.names, Role.FEATURES, []).values()]
 
 
 def expected(table: Path) -> list[np.ndarray]:

@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from feature_layers import layers
 from PIL import Image
 from tiny_models import CLIP_TEXT, SEEN, VISION, WIDE, save_processor, save_vision_model
 from tiny_models import save_tokenizer as saved_tokenizer
 
-from raysweep.data.dtypes import Role
-from raysweep.data.files.safetensors import Safetensors
 from raysweep.features.extract import extract_features
 from raysweep.features.store import metadata_of
 
@@ -30,11 +29,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Every kind of model, as a folder."""
     root = tmp_path_factory.mktemp("models")
     return {name: save_vision_model(root / name, name) for name in VISION}
-
-
-def layers(path: Path) -> list[np.ndarray]:
-    file = Safetensors.open(str(path))
-    return [np.array(x) for x in file.read(file.names, Role.FEATURES, []).values()]
 
 
 def one_by_one(folder: Path, table: Path) -> list[list[torch.Tensor]]:

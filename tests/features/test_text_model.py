@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from feature_layers import layers
 from tiny_models import CAUSAL, ENCODERS, save_text_model, texts
 
-from raysweep.data.dtypes import Role
-from raysweep.data.files.safetensors import Safetensors
 from raysweep.errors import InputError
 from raysweep.features.extract import extract_features
 from raysweep.features.store import metadata_of
@@ -38,15 +37,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Every kind of model, as a folder."""
     root = tmp_path_factory.mktemp("models")
     return {name: save_text_model(root / name, name) for name in ALL}
-
-
-def layers(path: Path) -> list[np.ndarray]:
-    file = Safetensors.open(str(path))
-    faults: list[str] = []
-    found = file.read(file.names, Role.FEATURES, faults)
-    assert faults == []
-    assert list(found) == [f"layer_{place:03d}" for place in range(len(found))]
-    return [np.array(x) for x in found.values()]
 
 
 def one_by_one(folder: Path) -> list[list[torch.Tensor]]:

@@ -32,7 +32,6 @@ from tiny_runs import (
 )
 
 from raysweep import __version__
-from raysweep.cli.terminal import importable
 from raysweep.errors import InputError
 from raysweep.runners import jobs, local
 
@@ -390,13 +389,3 @@ def test_a_driver_brings_the_modules_that_a_study_needs(
     again = ("resume", "out", "--address", address, "--no-mlflow")
     assert raysweep(tmp_path, *again, *modules).returncode == 0
     assert_same_table(table(tmp_path / "out"), rows)
-
-
-def test_a_module_is_a_file_of_python_or_a_folder(tmp_path: Path) -> None:
-    before = list(sys.path)
-    for name in ("notes.txt", "no-name.py", "1st"):
-        path = tmp_path / name
-        path.mkdir() if name == "1st" else path.touch()
-        with pytest.raises(InputError, match=f"--module .*{name}: expected a .py file or the fol"):
-            importable([path])
-    assert sys.path == before

@@ -12,7 +12,7 @@ from raysweep.study.cells import Cell
 
 
 def cell_table(sweep: ForcingSweep) -> Table:
-    """State, search and confirm progress and the best strength so far, cell by cell."""
+    """State, search and confirm progress and the strengths chosen so far, cell by cell."""
     table = Table(
         title=as_it_is(sweep.study.name, "table.title"),
         title_justify="left",
@@ -20,9 +20,10 @@ def cell_table(sweep: ForcingSweep) -> Table:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    for name in ("cell", "state", "search", "confirm", "best strength"):
+    strengths = [f"strength by {criterion}" for criterion in sweep.study.search.criteria]
+    for name in ("cell", "state", "search", "confirm", *strengths):
         justify: Literal["left", "right"] = "left" if name in ("cell", "state") else "right"
-        text = name in ("cell", "best strength")  # may be long; the others are never cut
+        text = name in ("cell", *strengths)  # may be long; the others are never cut
         table.add_column(name, justify=justify, no_wrap=not text, overflow="fold")
     for cell in sweep.cells:
         table.add_row(*map(as_it_is, _cell_row(sweep, cell)))
@@ -35,11 +36,11 @@ def _cell_row(sweep: ForcingSweep, cell: Cell) -> list[str]:
     confirmed = sum(t.key in sweep.results for t in plan.trials if t.stage == "confirm")
     arms = 1 + 2 * max(len(set(plan.chosen.values())), 1)
     total = arms * len(study.confirm.seeds) * len(cell.draws)
-    best = next(iter(choose(study.search, plan.outcomes).values()), None)
+    chosen = choose(study.search, plan.outcomes)
     return [
         sweep.labels[cell.id],
         sweep.state(cell).value,
         f"{len(plan.outcomes)}/{study.search.trials}",
         f"{confirmed}/{total}",
-        str(best) if best is not None else "",
+        *(str(chosen.get(criterion, "")) for criterion in study.search.criteria),
     ]

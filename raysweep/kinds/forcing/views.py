@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from raysweep.study.spec import SearchedStudy
 from raysweep.tracking.facts import effect_names
+from raysweep.tracking.record import verdict_tag
 from raysweep.tracking.views import View, bar, curve, metric, parallels, param, scatter, tag
 from raysweep.trials.columns import named
 from raysweep.trials.tasks import task_of
@@ -40,7 +41,7 @@ def views(
             name="Cells: what forcing did",
             filter="tags.level = 'cell'",
             columns=[
-                *(tag(f"verdict_by_{criterion}") for criterion in study.criteria),
+                *(tag(verdict_tag(criterion)) for criterion in study.criteria),
                 *(metric(name) for group in effects for name in group),
                 *cell,
             ],

@@ -17,7 +17,7 @@ from raysweep.folder.scratch import scratch
 from raysweep.metrics.between_models.form import Form
 from raysweep.metrics.between_models.forms import form_of
 from raysweep.metrics.between_models.given import Model, check_rows, models_of
-from raysweep.metrics.between_models.prepared import Recipe, Request, prepare
+from raysweep.metrics.between_models.prepared import Preparation, Request, prepare
 from raysweep.metrics.between_models.slow_scores import own_scores, slow_scores
 from raysweep.metrics.calibration import calibration_of
 from raysweep.metrics.groups import ALL_SIZES_DIFFER, can_be_shuffled, group_numbers, shuffled
@@ -114,7 +114,7 @@ def measure_models(
     digest = "" if of is None else hashlib.sha256(of.tobytes()).hexdigest()
     call = _Call(
         models,
-        Recipe(preprocessing, concatenated, digest),
+        Preparation(preprocessing, concatenated, digest),
         _orders(rows, permutations, seed, of),
         of,
         store,
@@ -186,7 +186,7 @@ class _Call:
     """What is to be measured."""
 
     sides: Sequence[Sequence[Model]]
-    recipe: Recipe
+    preparation: Preparation
     orders: np.ndarray
     groups: np.ndarray | None
     store: bool
@@ -204,7 +204,7 @@ class _Call:
             (model.side, model.name): dict(
                 zip(
                     [request.metric for request in requests],
-                    prepare(model, requests, self.recipe, folder, self.store),
+                    prepare(model, requests, self.preparation, folder, self.store),
                     strict=True,
                 )
             )
@@ -249,9 +249,13 @@ class _Call:
                     for model in (left, right):
                         key = model.side, model.name
                         if key not in own:
-                            own[key] = own_scores(name, model, options, self.recipe, self.groups)
+                            own[key] = own_scores(
+                                name, model, options, self.preparation, self.groups
+                            )
                     both = own[left.side, left.name], own[right.side, right.name]
-                scores = slow_scores(name, left, right, options, self.recipe, orders, self.groups)
+                scores = slow_scores(
+                    name, left, right, options, self.preparation, orders, self.groups
+                )
                 yield left, right, want.metric, scores, both
 
 

@@ -39,7 +39,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Preparation:
     """All that what is kept of a model depends on, besides its features.
 
     Attributes:
@@ -56,7 +56,7 @@ class Recipe:
 def prepare(
     model: Model,
     requests: Sequence[Request],
-    recipe: Recipe,
+    preparation: Preparation,
     scratch: Path,
     store: bool,
 ) -> list[dict[str, Array]]:
@@ -65,7 +65,7 @@ def prepare(
     Args:
         model: its features.
         requests: the metrics.
-        recipe: what else it depends on.
+        preparation: what else it depends on.
         scratch: a folder for what is not stored.
         store: keep it beside the file of the features, or use what is there.
 
@@ -73,11 +73,11 @@ def prepare(
         InputError: to be stored, and the features are in no file, or beside it nothing can be
             written.
     """
-    paths = [_path(model, request, recipe, scratch, store) for request in requests]
+    paths = [_path(model, request, preparation, scratch, store) for request in requests]
     missing = [index for index, (path, _) in enumerate(paths) if not path.is_file()]
     if missing:
         try:
-            _write(model, [(requests[i], *paths[i]) for i in missing], recipe)
+            _write(model, [(requests[i], *paths[i]) for i in missing], preparation)
         except OSError as error:
             raise InputError(
                 f"{model.place}: what is kept of it cannot be written into "
@@ -87,14 +87,14 @@ def prepare(
 
 
 def _path(
-    model: Model, request: Request, recipe: Recipe, scratch: Path, store: bool
+    model: Model, request: Request, preparation: Preparation, scratch: Path, store: bool
 ) -> tuple[Path, dict[str, str]]:
     """Where what is kept of a model lies, and what its header says."""
     described = {
         "version": _VERSION,
         "metric": request.metric,
         "options": dict(request.options),
-        **asdict(recipe),
+        **asdict(preparation),
     }
     if not store:
         whole = json.dumps([model.side, model.name, described], sort_keys=True)
@@ -110,38 +110,38 @@ def _path(
     text = json.dumps(described, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     name = f"{model.path.name}.{request.metric}.{key}.prepared.safetensors"
-    return model.path.with_name(name), {"recipe": text}
+    return model.path.with_name(name), {"preparation": text}
 
 
 def _write(
-    model: Model, wanted: Sequence[tuple[Request, Path, dict[str, str]]], recipe: Recipe
+    model: Model, wanted: Sequence[tuple[Request, Path, dict[str, str]]], preparation: Preparation
 ) -> None:
-    layers = len(model.layers) + recipe.concatenated
+    layers = len(model.layers) + preparation.concatenated
     with ExitStack() as stack:
         builders = []
         for request, path, header in wanted:
             writer = stack.enter_context(written(path, header, _TENSORS))
             builders.append(request.form.builder(writer, layers, model.rows))
-        for features in prepared_layers(model, recipe):
+        for features in prepared_layers(model, preparation):
             for builder in builders:
                 builder.add(features)
         for builder in builders:
             builder.finish()
 
 
-def prepared_layers(model: Model, recipe: Recipe) -> Iterator[Tensor | None]:
+def prepared_layers(model: Model, preparation: Preparation) -> Iterator[Tensor | None]:
     """The layers after preprocessing, [n, d] float64 each; None for what is undefined.
 
     All layers side by side, where they are one, are those that are finite, each clipped as it is
     by itself; then rows are normalised, if they are.
     """
-    threshold = _shared_threshold(model, recipe.preprocessing)
+    threshold = _shared_threshold(model, preparation.preprocessing)
     for index in range(len(model.layers)):
         layer = model.layer(index)
         finite = bool(is_finite(layer[None])[0])
-        yield _varying(recipe.preprocessing(layer, threshold)) if finite else None
-    if recipe.concatenated:
-        yield _side_by_side(model, recipe.preprocessing, threshold)
+        yield _varying(preparation.preprocessing(layer, threshold)) if finite else None
+    if preparation.concatenated:
+        yield _side_by_side(model, preparation.preprocessing, threshold)
 
 
 def _side_by_side(

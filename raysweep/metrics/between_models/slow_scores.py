@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from raysweep.metrics.between_models.given import Model
-from raysweep.metrics.between_models.prepared import Recipe, prepared_layers
+from raysweep.metrics.between_models.prepared import Preparation, prepared_layers
 from raysweep.metrics.features import MEMORY_BUDGET_BYTES
 from raysweep.metrics.measurement import score_orders
 from raysweep.metrics.preprocessing import NONE
@@ -18,7 +18,7 @@ def slow_scores(
     left: Model,
     right: Model,
     options: Mapping[str, object],
-    recipe: Recipe,
+    preparation: Preparation,
     orders: np.ndarray,
     groups: np.ndarray | None,
 ) -> np.ndarray:
@@ -29,16 +29,16 @@ def slow_scores(
         left: the model of side 1.
         right: the model of side 2.
         options: of the metric.
-        recipe: what is done to layers first.
+        preparation: what is done to layers first.
         orders: int64 [p, n], orders of the rows of side 2.
         groups: int64 [n] or none.
     """
     order = torch.from_numpy(orders)
     by_row = []
-    for xs in _blocks(left, recipe):
+    for xs in _blocks(left, preparation):
         found = [
             score_orders(name, xs, ys, order, options, NONE, groups)[:, 0].numpy()
-            for ys in _blocks(right, recipe)
+            for ys in _blocks(right, preparation)
         ]
         by_row.append(np.concatenate(found, axis=2))
     return np.concatenate(by_row, axis=1)
@@ -48,24 +48,24 @@ def own_scores(
     name: str,
     model: Model,
     options: Mapping[str, object],
-    recipe: Recipe,
+    preparation: Preparation,
     groups: np.ndarray | None,
 ) -> np.ndarray:
     """The score of each layer of a model with itself, float64 [l]."""
     identity = torch.arange(model.rows)[None]
     found = [
         float(score_orders(name, [layer], [layer], identity, options, NONE, groups))
-        for layers in _blocks(model, recipe)
+        for layers in _blocks(model, preparation)
         for layer in layers
     ]
     return np.array(found)
 
 
-def _blocks(model: Model, recipe: Recipe) -> Iterator[Sequence[Tensor]]:
+def _blocks(model: Model, preparation: Preparation) -> Iterator[Sequence[Tensor]]:
     """The layers [1, n, d] after preprocessing, as many as a block of memory holds."""
     layers: list[Tensor] = []
     held = 0
-    for index, features in enumerate(prepared_layers(model, recipe)):
+    for index, features in enumerate(prepared_layers(model, preparation)):
         if features is None:
             # Of the same width, for metrics that compare rows of equal width.
             features = torch.full((model.rows, model.width(index)), torch.nan, dtype=torch.float64)

@@ -72,7 +72,7 @@ def test_what_is_stored_is_used_until_features_or_settings_change(tmp_path: Path
     first = measure_models(sides, names, permutations=3, store=True)
     kept = sorted(tmp_path.glob("*.prepared.safetensors"))
     assert len(kept) == 4
-    assert {json.loads(recipe(path))["metric"] for path in kept} == set(names)
+    assert {json.loads(preparation(path))["metric"] for path in kept} == set(names)
     times = [os.stat(path).st_mtime_ns for path in kept]
     assert measure_models(sides, names, permutations=3, store=True).equals(first)
     assert [os.stat(path).st_mtime_ns for path in kept] == times
@@ -84,10 +84,10 @@ def test_what_is_stored_is_used_until_features_or_settings_change(tmp_path: Path
     assert not list(tmp_path.glob("*.unfinished"))
 
 
-def recipe(path: Path) -> str:
+def preparation(path: Path) -> str:
     with path.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return str(header["__metadata__"]["recipe"])
+    return str(header["__metadata__"]["preparation"])
 
 
 def test_what_is_stored_is_really_read(tmp_path: Path) -> None:
