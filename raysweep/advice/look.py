@@ -120,7 +120,7 @@ def look(views: Views) -> Seen:
     splits = views.splits
     names = views.names or ("",) * len(views.inputs)
     modalities = tuple(
-        _modality(name, x, splits.train) for name, x in zip(names, views.inputs, strict=True)
+        _modality(name, x, splits.train) for name, x in zip(names, views.summaries, strict=True)
     )
     return Seen(
         modalities=modalities,
@@ -161,7 +161,7 @@ def _leaks(views: Views) -> Iterator[Leak]:
     guess = np.bincount(y[train], minlength=views.classes).argmax()
     if np.mean(y[test] == guess) >= SUSPICIOUS:
         return  # of so rare classes every feature would be suspected
-    for number, x in enumerate(views.inputs, start=1):
+    for number, x in enumerate(views.summaries, start=1):
         for feature, column in enumerate(x.T):
             accuracy = _alone(column[train], y[train], column[test], y[test], views.classes)
             if accuracy >= SUSPICIOUS:
@@ -171,7 +171,7 @@ def _leaks(views: Views) -> Iterator[Leak]:
 def _explaining(views: Views, y: Floats, train: Integers, test: Integers) -> Iterator[Leak]:
     """Features whose ranges alone explain a label that is a number."""
     spread = np.square(y[test] - y[test].mean()).sum()
-    for number, x in enumerate(views.inputs, start=1):
+    for number, x in enumerate(views.summaries, start=1):
         for feature, column in enumerate(x.T):
             off = np.square(_by_lines(column[train], y[train], column[test]) - y[test]).sum()
             if spread > 0 and 1 - off / spread >= SUSPICIOUS:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.kinds.kind import kind_named
 from raysweep.models.custom import CustomEncoder, custom_encoder
@@ -23,12 +24,12 @@ Scale = tuple[int, int, int]
 """Inputs, depth and width of one encoder."""
 
 
-def check_encoder(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> list[Fault]:
+def check_encoder(raw: Mapping[str, Any], views: Sequence[Views]) -> list[Fault]:
     """Faults of the encoder and its options; a user's own is tried at every scale of the grid.
 
     Args:
         raw: the study.
-        inputs: features of modality 1, 2, ... of each dataset that could be loaded.
+        views: those of each dataset that could be loaded.
     """
     grid = read_partial(ModelGrid, raw.get("model"))
     if grid.part is None or grid.lost("encoder") or grid.lost("options"):
@@ -37,16 +38,23 @@ def check_encoder(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> 
     at: Location = ("model", "encoder")
     if name == MLP:
         return [
-            Fault(("model", "options", key), f"unknown option of {MLP} {key!r}; it takes none")
-            for key in options
+            *(
+                Fault(("model", "options", key), f"unknown option of {MLP} {key!r}; it takes none")
+                for key in options
+            ),
+            *_on_sequences(name, views, at),
         ]
     if at not in kind_named(raw.get("kind")).study.own_code_at:
         return []  # the kind takes no other, as the specification says
     if ":" not in name:
         own = ", or a function of your own as package.module:function"
         return [Fault(at, unknown_name("encoder", name, [MLP]) + own)]
+    sequences = _on_sequences(name, views, at)
+    if sequences:
+        return sequences
+    inputs = dict.fromkeys(tuple(of.columns for of in view.features) for view in views)
     training = read_partial(Training, raw.get("training")).part or Training()
-    scales = dict.fromkeys(_scales(raw, inputs))
+    scales = dict.fromkeys(_scales(raw, tuple(inputs)))
     encoders: list[CustomEncoder] = []
     tried = "imported"
     try:
@@ -63,6 +71,15 @@ def check_encoder(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> 
         # A user's own code may raise anything.
         return [Fault(at, f"encoder {name}, {tried}: {said(error, name)}")]
     return _check_layer(raw.get("alignment"), encoders) if scales else []
+
+
+def _on_sequences(name: str, views: Sequence[Views], at: Location) -> list[Fault]:
+    """The fault of an encoder of rows of features on sequences."""
+    for view in views:
+        for modality, features in zip(view.names, view.features, strict=False):
+            if features.tokens is not None:
+                return [Fault(at, features.refused(name, modality))]
+    return []
 
 
 def _scales(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> Iterator[Scale]:
