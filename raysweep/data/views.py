@@ -239,8 +239,8 @@ class Features:
     def refused(self, encoder: str, modality: str) -> str:
         """Why an encoder of rows of features does not take a sequence."""
         return (
-            f"{encoder} takes a row of features, and {modality} has {self.words}; make them one "
-            f"row, {modality}.reshape(len({modality}), -1)"
+            f"{encoder} takes a row of features, and {modality} has {self.words}; take encoder "
+            f"transformer, or make them one row, {modality}.reshape(len({modality}), -1)"
         )
 
 

@@ -105,9 +105,9 @@ class EmergenceStudy(GridStudy):
     def clashes(self) -> Iterator[Clash]:
         """Other encoders, seeds that are used twice, and depths to tune that no encoder has."""
         yield from super().clashes()
-        if self.model.encoder != MLP:
+        if self.model.encoder != (MLP,):
             yield Clash(
-                f"emergence studies train {MLP} encoders only, found {self.model.encoder!r}",
+                f"emergence studies train {MLP} encoders only, found {listed(self.model.encoder)}",
                 ("model", "encoder"),
             )
         if self.tuning is None:

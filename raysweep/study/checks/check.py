@@ -103,8 +103,10 @@ def _own_code(raw: Mapping[str, Any]) -> dict[Location, str]:
         path: object = raw
         for key in location:
             path = path.get(key) if isinstance(path, Mapping) else None
-        if isinstance(path, str) and is_dotted(path):
-            found[location] = path
+        places: dict[Location, object] = {location: path}
+        if isinstance(path, list):
+            places = {(*location, index): one for index, one in enumerate(path)}
+        found |= {at: one for at, one in places.items() if isinstance(one, str) and is_dotted(one)}
     return found
 
 
