@@ -17,7 +17,7 @@ from raysweep.data.views import Features
 from raysweep.errors import InputError
 from raysweep.models.dropout import Dropout
 from raysweep.models.held import numbers_of_a_row
-from raysweep.models.trimmed import GROUPS, Batch, Group
+from raysweep.models.trimmed import GROUPS, Batch, Group, joined, parted
 
 _PART_BYTES = 2**26
 """What is computed at once where no graph is kept."""
@@ -105,14 +105,19 @@ class Transformer:
         """Tokens of a row, padding included."""
         return self.features.tokens.count if self.features.tokens else self.patches or 1
 
+    @property
+    def token_features(self) -> int:
+        """Features of a token of the input."""
+        tokens = self.features.tokens
+        return self.inputs // self.tokens if tokens is None else tokens.features
+
     @cached_property
     def sizes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every parameter, in the order of the flat buffer."""
         d, hidden = self.width, self.feedforward or self.width
-        of_token = self.inputs // self.tokens
         named = {"class": (d,)} if self._leading else {}
         sizes: dict[str, tuple[int, ...]] = {
-            "project.weight": (d, of_token),
+            "project.weight": (d, self.token_features),
             "project.bias": (d,),
             **named,
             "positions": (self._leading + self.tokens, d),
@@ -222,18 +227,16 @@ class Transformer:
 
     def _embedded(self, weights: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The positions of all groups, [m, rows, width]."""
-        x = torch.cat([group.x.flatten(1, 2) for group in batch.groups], dim=1)
-        z = _linear(weights, "project", x)
+        z = _linear(weights, "project", joined([g.x.flatten(1, 2) for g in batch.groups]))
+        parts = parted(z, [group.count * group.tokens for group in batch.groups])
         placed = []
-        for group, part in zip(
-            batch.groups, z.split([g.count * g.tokens for g in batch.groups], dim=1), strict=True
-        ):
+        for group, part in zip(batch.groups, parts, strict=True):
             own = part.unflatten(1, (group.count, group.tokens))
             if self._leading:
                 first = weights["class"][:, None, None].expand(-1, group.count, 1, -1)
                 own = torch.cat((first, own), dim=2)
             placed.append((own + weights["positions"][:, None, : group.length]).flatten(1, 2))
-        return torch.cat(placed, dim=1)
+        return joined(placed)
 
 
 @dataclass(frozen=True)
@@ -281,8 +284,7 @@ class _Block:
             else:
                 seen = self._dropped_attention(q, k, v, group)
             found.append(seen.transpose(1, 2).reshape(len(h), -1, h.shape[-1]))
-        seen = found[0] if len(found) == 1 else torch.cat(found, dim=1)
-        return self._dropped(self._linear("out", seen), _ATTENDED)
+        return self._dropped(self._linear("out", joined(found)), _ATTENDED)
 
     def _dropped_attention(self, q: Tensor, k: Tensor, v: Tensor, group: Group) -> Tensor:
         assert self.drop is not None

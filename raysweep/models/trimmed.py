@@ -1,6 +1,6 @@
 """A batch of sequences in groups of about the same length, so that padding is hardly computed."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -65,32 +65,37 @@ class Batch:
             pooling: of the encoder.
         """
         m, n = x.shape[:2]
+        of_token = (x.shape[2] - sequences) // count
+        lengths = torch.full((m, n), count, device=x.device)
+        shortest = longest = count
+        if sequences:
+            lengths = x[:, :, -1].round().to(torch.int64)
+            shortest, longest = torch.stack(lengths.aminmax()).tolist()
+        padded = pooling == "mean_padded"
+        if shortest < longest and not padded:
+            return cls._trimmed(x, lengths, of_token, pooling)
+        kept = count if padded else max(longest, 1)
+        tokens = x[:, :, : kept * of_token].reshape(m, n, kept, of_token)
         order = torch.arange(n, device=x.device).expand(m, n)
-        of_token = x.shape[2] // count
-        if not sequences:
-            lengths = torch.full((m, n), count, device=x.device)
-            tokens = x.reshape(m, n, count, of_token)
-            return cls((_group(pooling, tokens, order, lengths, count, count),), None)
-        lengths = x[:, :, -1].round().to(torch.int64)
-        trimmed = pooling != "mean_padded"
-        starts = sorted({n * group // GROUPS for group in range(GROUPS)} if trimmed else {0})
-        if trimmed:
-            lengths, order = lengths.sort(dim=1, descending=True, stable=True)
+        return cls((_group(pooling, tokens, order, lengths, kept, shortest),), None)
+
+    @classmethod
+    def _trimmed(cls, x: Tensor, lengths: Tensor, of_token: int, pooling: str) -> "Batch":
+        """Sorted by length [m, n] and cut."""
+        m, n = lengths.shape
+        lengths, order = lengths.sort(dim=1, descending=True, stable=True)
+        starts = sorted({n * group // GROUPS for group in range(GROUPS)})
         slices = [slice(*bounds) for bounds in pairwise((*starts, n))]
         # All at once, as a device is waited for.
         ends = [(lengths[:, s].max(), lengths[:, s].min()) for s in slices]
         bounds = torch.stack([torch.stack(end) for end in ends]).tolist()
-        if trimmed and bounds[0][0] == bounds[-1][1]:
-            # Equally long: nothing to be gained.
-            slices, bounds = [slice(0, n)], bounds[:1]
         members = torch.arange(m, device=x.device)[:, None]
         groups = []
         for own, (longest, shortest) in zip(slices, bounds, strict=True):
-            rows, kept = order[:, own], max(longest, 1) if trimmed else count
-            picked = x[members, rows, : kept * of_token] if trimmed else x[:, own, :-1]
-            picked = picked.reshape(m, -1, kept, of_token)
-            groups.append(_group(pooling, picked, rows, lengths[:, own], kept, shortest))
-        return cls(tuple(groups), order.argsort(dim=1) if trimmed else None)
+            rows, kept = order[:, own], max(longest, 1)
+            tokens = x[members, rows, : kept * of_token].view(m, -1, kept, of_token)
+            groups.append(_group(pooling, tokens, rows, lengths[:, own], kept, shortest))
+        return cls(tuple(groups), order.argsort(dim=1))
 
     def pooled(self, h: Tensor, pooling: str) -> Tensor:
         """One vector a sample, [m, n, width], of positions [m, rows, width]."""
@@ -98,14 +103,14 @@ class Batch:
         for group, own in zip(self.groups, self.parts(h), strict=True):
             own = own.unflatten(1, (group.count, group.length))
             found.append(own[:, :, 0] if pooling == "class" else (group.weights @ own)[:, :, 0])
-        layer = found[0] if len(found) == 1 else torch.cat(found, dim=1)
+        layer = joined(found)
         if self.back is None:
             return layer
         return layer.gather(1, self.back[:, :, None].expand_as(layer))
 
-    def parts(self, h: Tensor) -> Iterator[Tensor]:
-        """The positions of each group."""
-        return iter(h.split([group.count * group.length for group in self.groups], dim=1))
+    def parts(self, h: Tensor) -> Sequence[Tensor]:
+        """The positions of each group, of all [m, rows, d]."""
+        return parted(h, [group.count * group.length for group in self.groups])
 
     @cached_property
     def positions(self) -> Tensor:
@@ -115,6 +120,16 @@ class Batch:
             for g in self.groups
         ]
         return torch.cat(numbers, dim=1)
+
+
+def parted(h: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
+    """Parts of [m, rows, d] with so many rows; nothing is copied of one alone, backwards either."""
+    return (h,) if len(sizes) == 1 else h.split(sizes, dim=1)
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Parts [m, rows, ...] one after another."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
 
 
 def _group(

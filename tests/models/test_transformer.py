@@ -71,7 +71,7 @@ def test_all_layers_are_those_of_torchs_modules(pooling: str, norm: str) -> None
 
 
 @pytest.mark.parametrize("pooling", ["mean", "class"])
-@pytest.mark.parametrize("lengths", ["any", "equal", "none", "one_row"])
+@pytest.mark.parametrize("lengths", ["any", "equal", "none", "one_row", "some_empty"])
 def test_trimmed_groups_change_nothing(
     pooling: str, lengths: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +82,7 @@ def test_trimmed_groups_change_nothing(
         "equal": rows(np.full(N, 6)),
         "none": rows(np.zeros(N, dtype=int)),
         "one_row": rows()[:, :1],
+        "some_empty": rows(np.arange(N) % 2),
     }[lengths]
     for given in (None, keys):
         trimmed_ones = layers_and_gradient(of, x, given)
@@ -125,6 +126,19 @@ def test_a_row_of_features_is_cut_into_patches_in_order() -> None:
         flat.forward(weights(flat), x), sequences.forward(weights(flat), whole), strict=True
     ):
         torch.testing.assert_close(one, other, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_sequences_of_one_token(pooling: str) -> None:
+    tokens = Tokens(count=1, features=3)
+    of = Transformer(Features(tokens.columns, tokens), 2, 8, pooling=pooling)
+    lengths = torch.arange(N, dtype=torch.float64)[:, None] % 2
+    x = torch.cat((torch.randn(N, 3, dtype=torch.float64) * lengths, lengths), dim=1)
+    alone = TorchTransformer(of, 4).double().train()
+    flat = weights(of)[:1]
+    alone.load(torch.cat((flat[0], torch.zeros(alone.head_size, dtype=torch.float64))))
+    for own, layer in zip(alone.layers(x), of.forward(flat, x[None]), strict=True):
+        torch.testing.assert_close(layer[0].mT, own, atol=1e-12, rtol=0)
 
 
 def test_initial_weights_are_distributed_as_torchs() -> None:

@@ -16,7 +16,7 @@ class TorchTransformer(nn.Module):
     def __init__(self, encoder: Transformer, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.encoder, d = encoder, encoder.width
-        self.project = nn.Linear(encoder.inputs // encoder.tokens, d)
+        self.project = nn.Linear(encoder.token_features, d)
         leading = encoder.pooling == "class"
         if leading:
             self.first = nn.Parameter(torch.randn(d))
@@ -33,26 +33,40 @@ class TorchTransformer(nn.Module):
         self.blocks = nn.TransformerEncoder(block, encoder.depth, enable_nested_tensor=False)
         self.head = nn.Linear(d, classes)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """The head's logits [n, classes], by the shortest way; every row has a token."""
+        h, padding, lengths = self.embedded(x)
+        h = self.blocks(h, src_key_padding_mask=padding if padding.any() else None)
+        if self.encoder.pooling == "mean":
+            h = h.masked_fill(padding[:, :, None], 0.0).sum(dim=1) / lengths[:, None]
+        else:
+            h = h[:, 0] if self.encoder.pooling == "class" else h.mean(dim=1)
+        return self.head(h)
+
     def layers(self, x: Tensor) -> list[Tensor]:
-        """What each block gives of rows [n, inputs], pooled: [n, width]."""
+        """What each block gives of rows [n, inputs], pooled sample by sample: [n, width]."""
+        h, padding, lengths = self.embedded(x)
+        found = []
+        for block in self.blocks.layers:
+            h = block(h, src_key_padding_mask=padding)
+            found.append(self.pooled(h, lengths))
+        return found
+
+    def embedded(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What goes into the first block, which positions are padding, and the lengths."""
         encoder, count = self.encoder, self.encoder.tokens
         lengths = torch.full((len(x),), count)
         if encoder.features.tokens is not None:
             x, lengths = x[:, :-1], x[:, -1].long()
         padding = torch.arange(count) >= lengths[:, None]
         if encoder.pooling != "class":
-            # torch has no number for a sample that may attend to nothing; it is set to 0 below.
+            # torch has no number for a sample that may attend to nothing; it is set to 0 later.
             padding = padding & (lengths > 0)[:, None]
         h = self.project(x.unflatten(1, (count, -1)))
         if encoder.pooling == "class":
             h = torch.cat((self.first.expand(len(h), 1, -1), h), dim=1)
             padding = functional.pad(padding, (1, 0), value=False)
-        h = h + self.positions
-        found = []
-        for block in self.blocks.layers:
-            h = block(h, src_key_padding_mask=padding)
-            found.append(self.pooled(h, lengths))
-        return found
+        return h + self.positions, padding, lengths
 
     def pooled(self, h: Tensor, lengths: Tensor) -> Tensor:
         if self.encoder.pooling == "class":
