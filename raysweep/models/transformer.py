@@ -276,9 +276,11 @@ class _Block:
         heads, batch = self.encoder.heads, self.batch
         found = []
         for group, own in zip(batch.groups, batch.parts(self._linear("in", h)), strict=True):
-            # [3, m * count, heads, length, width / heads]
-            own = own.reshape(-1, group.length, 3, heads, h.shape[-1] // heads)
-            q, k, v = own.permute(2, 0, 3, 1, 4)
+            # Each [m * count, heads, length, width / heads].
+            q, k, v = (
+                part.reshape(-1, group.length, heads, h.shape[-1] // heads).transpose(1, 2)
+                for part in own.split(h.shape[-1], dim=2)
+            )
             if self.drop is None:
                 seen = _attention(q, k, v, group.bias)
             else:
