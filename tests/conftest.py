@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and so would the programs
@@ -37,6 +38,23 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave the folder of long tests unread, unless they are asked for: it imports a browser."""
     asked = "faults" in (config.option.markexpr or "")
     return None if asked or collection_path.name != "faults" else True
+
+
+_AHEAD = pytest.StashKey["subprocess.Popen[bytes]"]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the kernel beside the first tests, which need none: workers would all wait for it."""
+    if getattr(session.config.option, "numprocesses", None):
+        command = [sys.executable, str(SUPPORT / "compiled.py")]
+        session.config.stash[_AHEAD] = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Wait for what still compiles: what is begun lies on disk for the next time."""
+    ahead = session.config.stash.get(_AHEAD, None)
+    if ahead is not None:
+        ahead.wait()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -96,13 +114,10 @@ def uri(empty_database: Path, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def compiled_kernel() -> None:
-    """The kernel with all its losses, compiled in two processes where it would be in twenty."""
-    from raysweep.training.engine import KERNEL_LOSSES
-    from raysweep.training.kernel_cache import make_ready
-    from raysweep.training.kernel_losses import routines_of
+    """The kernel with all its losses."""
+    from compiled import compile_all
 
-    for dtype in ("float32", "float64"):
-        make_ready(dtype, *routines_of(*KERNEL_LOSSES))
+    compile_all()
 
 
 @pytest.fixture(scope="module")

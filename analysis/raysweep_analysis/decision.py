@@ -12,7 +12,7 @@ from raysweep_analysis.sentences import listed, share
 def decision(tested: pd.DataFrame, margin: float) -> str:
     """What to do, with the strengths at which it was seen and what it changes.
 
-    Best against best alone where that is known; two estimands are never mixed in one sentence.
+    Best against best alone where all cells have it; two estimands are never mixed in one sentence.
 
     Args:
         tested: effects as from `forcing_effects`, one row at least, none of them untested.
@@ -27,7 +27,7 @@ def decision(tested: pd.DataFrame, margin: float) -> str:
         ... })
         >>> for part in decision(tested, margin=0.005).split("; "):
         ...     print(part)
-        Do not force alignment: at strength 2 it costs 5.0 points in 1 of 2 cells
+        Do not force alignment in some cells: at strength 2 it costs 5.0 points in 1 of 2 cells
         at strength 0.1 it makes no difference (shown within 0.5 points in 1 of 2 cells).
     """
     primary = primary_of(tested)
@@ -60,32 +60,45 @@ def counts(tested: pd.DataFrame) -> str:
 
 
 def primary_of(tested: pd.DataFrame) -> pd.DataFrame:
-    """The rows that the answer goes by: those of best against best where there are any."""
+    """The rows that the answer goes by: those of best against best where all cells have one."""
     best = tested[tested["chosen_by"] == BEST]
-    return tested if best.empty else best
+    return best if best["cell"].nunique() == tested["cell"].nunique() else tested
 
 
 def _lead(rows: pd.DataFrame) -> str:
-    count = rows["verdict"].value_counts()
-    helps, hurts, same = (int(count.get(v, 0)) for v in ("helps", "hurts", "equivalent"))
-    if helps and hurts:
-        return "It depends whether to force alignment"
-    if hurts:
-        return "Do not force alignment"
-    if helps:
-        everywhere = rows.loc[rows["verdict"] == "helps", "cell"].nunique()
-        return f"Force alignment{'' if everywhere == rows['cell'].nunique() else ' in some cells'}"
-    if 2 * same > len(rows):
+    cells = rows["cell"].nunique()
+    helps, hurts, same, unknown = (
+        rows[rows["verdict"] == v] for v in ("helps", "hurts", "equivalent", "inconclusive")
+    )
+    if len(helps) and len(hurts):
+        weakly = helps["strength"].max() < hurts["strength"].min()
+        return "Force alignment weakly" if weakly else "It depends whether to force alignment"
+    if len(hurts):
+        return f"Do not force alignment{_in_some(hurts, cells)}"
+    if len(helps):
+        if _of_placebo(helps) == (0, len(helps)):
+            return "It is not shown that alignment is what helps"
+        return f"Force alignment{_in_some(helps, cells)}"
+    if len(same) > len(unknown):
         return "Forcing alignment makes no difference"
-    return "Not known in most cells, no difference in the others"
+    return f"Not known in {_unknown(rows)}, no difference in the others"
+
+
+def _in_some(found: pd.DataFrame, cells: int) -> str:
+    return "" if 2 * found["cell"].nunique() > cells else " in some cells"
+
+
+def _unknown(rows: pd.DataFrame) -> str:
+    what = "comparisons" if len(rows) > rows["cell"].nunique() else "cells"
+    return f"{int((rows['verdict'] == 'inconclusive').sum())} of {len(rows)} {what}"
 
 
 def _clauses(rows: pd.DataFrame, margin: float) -> Iterator[str]:
     """What forcing does at which strengths; nothing where that is nowhere known."""
     cells = rows["cell"].nunique()
     outcome = str(rows["performance"].iloc[0])
-    unknown = int((rows["verdict"] == "inconclusive").sum())
     group = {v: rows[rows["verdict"] == v] for v in ("helps", "hurts", "equivalent")}
+    found = len(group["helps"]) + len(group["hurts"])
     for verdict, does in (("helps", "gains"), ("hurts", "costs")):
         here = group[verdict]
         if len(here):
@@ -94,28 +107,29 @@ def _clauses(rows: pd.DataFrame, margin: float) -> Iterator[str]:
             yield f"{_at(here)}it {does} {sizes} in {where}{_beside_placebo(here, verdict)}"
     same = group["equivalent"]
     if len(same):
-        least = pd.concat([group["helps"], group["hurts"]])["strength"].min()
-        where = share(same["cell"].nunique(), cells)
-        at = f"up to strength {_number(same['strength'].max())} "
-        apart = len(same) > 1 and same["strength"].max() < least
-        does = "" if len(same) + unknown == len(rows) else "it makes no difference ("
-        shown = f"shown within {amount(margin, outcome)} in {where}"
-        yield f"{at if apart else _at(same)}{does}{shown}{')' if does else ''}"
-    if 0 < unknown < len(rows):
-        what = "comparisons" if len(rows) > cells else "cells"
-        yield f"{unknown} of {len(rows)} {what} {'is' if unknown == 1 else 'are'} not known"
+        shown = f"shown within {amount(margin, outcome)} in {share(same['cell'].nunique(), cells)}"
+        yield f"{_at(same)}it makes no difference ({shown})" if found else f"{_at(same)}{shown}"
+    unknown = int((rows["verdict"] == "inconclusive").sum())
+    if unknown and (found or len(same) > unknown):
+        yield f"{_unknown(rows)} {'is' if unknown == 1 else 'are'} not known"
+
+
+def _of_placebo(here: pd.DataFrame) -> tuple[int, int]:
+    """Rows whose effect is shown beyond that of a placebo, and those that were tested for it."""
+    tested = here.loc[here["verdict_vs_placebo"].fillna("") != ""]
+    return int((tested["verdict_vs_placebo"] == tested["verdict"]).sum()), len(tested)
 
 
 def _beside_placebo(here: pd.DataFrame, verdict: str) -> str:
     """A gain that shuffled pairs give as well is no reason to align."""
-    tested = here[here["verdict_vs_placebo"] != ""]
-    if verdict != "helps" or tested.empty:
+    beyond, tested = _of_placebo(here)
+    if verdict != "helps" or not tested:
         return ""
-    beyond = int((tested["verdict_vs_placebo"] == verdict).sum())
     if beyond == len(here):
         return ", beyond what shuffled pairs give"
-    more = f"only in {beyond} of these " if beyond else "in none "
-    return f", {more}shown to be more than shuffled pairs give"
+    of = "these" if tested == len(here) else f"the {tested} that have a placebo"
+    shown = f"only in {beyond} of {of}" if beyond else f"in none of {of}"
+    return f", {shown} shown to be more than shuffled pairs give"
 
 
 def _at(rows: pd.DataFrame) -> str:
@@ -134,6 +148,9 @@ def _number(strength: float) -> str:
 def _sizes(effects: pd.Series, outcome: str) -> str:
     factor, unit = scale_of(outcome)
     digits = digits_of(outcome, float(effects.max()))
+    least = float(effects.min()) * factor
+    while digits < 3 and least and not float(f"{least:.{digits}f}"):
+        digits += 1
     low, high = (f"{float(e) * factor:.{digits}f}" for e in (effects.min(), effects.max()))
     if low == high:
         return f"{low} {unit}"

@@ -35,7 +35,7 @@ def draw(folder: Path, columns: list[str], table: pd.DataFrame) -> Figure:
     """Mutual kNN of every pair of layers, a map for each pair of models."""
     one, other = columns
     best = table[table["metric"] == "mutual_knn"]
-    figure = Figure(figsize=(4.2 * len(best), 4.4), layout="constrained")
+    figure = Figure(figsize=(4.6 * len(best), 4), layout="constrained")
     for place, row in enumerate(best.to_dict("records"), start=1):
         axis = figure.add_subplot(1, len(best), place)
         layers = metrics.measure_models(
@@ -48,9 +48,10 @@ def draw(folder: Path, columns: list[str], table: pd.DataFrame) -> Figure:
             permutations=0,
         )
         grid = layers.pivot(index="layer_1", columns="layer_2", values="value")
-        shown = axis.imshow(grid, origin="lower", cmap="viridis", vmin=0)
+        shown = axis.imshow(grid, origin="lower", cmap="viridis", vmin=0, aspect="auto")
         axis.plot(row["layer_2"], row["layer_1"], "s", markerfacecolor="none", color="white")
         axis.set(xlabel=f"layer of {row['model_2']}", ylabel=f"layer of {row['model_1']}")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_title(f"{row['value']:.3f} at the best pair, {row['chance']:.3f} by chance")
         figure.colorbar(shown, label="mutual kNN (k = 10)", shrink=0.8)
     return figure
@@ -59,5 +60,5 @@ def draw(folder: Path, columns: list[str], table: pd.DataFrame) -> Figure:
 if __name__ == "__main__":
     at, names = Path(sys.argv[1]), sys.argv[2:]
     found = compare(at, names)
-    print(found.to_markdown(index=False, floatfmt=".3f"))
+    print(found.to_string(index=False, float_format="{:.3f}".format))
     draw(at, names, found).savefig(at / "layers.png", dpi=110)

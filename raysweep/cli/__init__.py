@@ -7,6 +7,7 @@ import_path.put_users_aside()
 # isort: split
 # Only now: any of these could have been the user's.
 import signal
+import sys
 
 import typer
 
@@ -35,8 +36,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         # Typer makes a code of an interrupt, and leaves it to its caller to end with that.
-        if app(standalone_mode=False) == INTERRUPTED:
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:
             fail("interrupted", INTERRUPTED)
+        if isinstance(code, int) and code:
+            sys.exit(code)
     except InputError as error:
         fail(str(error), 2)
     except (typer.Abort, KeyboardInterrupt):

@@ -20,6 +20,8 @@ from raysweep.runners.study_run import Manner
 from raysweep.trials.storage import Output
 from raysweep_analysis import load_trials
 
+pytestmark = pytest.mark.slow
+
 LOCAL = Manner("local", mlflow=False)
 # No test here is about time: advice of a small size, which is reached on any machine.
 BUDGET = 300.0

@@ -41,6 +41,7 @@ def test_each_test_errs_as_often_as_it_says(null_studies):
     assert 0.93 <= covered.mean() <= 0.97
 
 
+@pytest.mark.slow
 def test_a_study_errs_as_often_as_it_says(null_studies):
     wrong = null_studies["verdict"].isin(FOUND).groupby(null_studies["study"]).any()
     assert 0.03 <= wrong.mean() <= 0.06
@@ -179,6 +180,7 @@ def test_slopes_that_differ_between_draws_are_not_found_where_their_mean_is_none
     assert (np.array(alone) < 0.05).mean() > 0.15
 
 
+@pytest.mark.slow
 def test_the_boundary_is_covered_where_slopes_differ_between_draws():
     rng = np.random.default_rng(11)
     covered = []

@@ -35,8 +35,8 @@ GAIN = [("a", "performance", "helps", 0.5, 0.012), ("b", "performance", "helps",
         (
             COST + NONE,
             "Do not force alignment: at strengths 2.15 to 8.95 it costs 1.5 to 12.2 points in all "
-            "2 cells; up to strength 0.09 it makes no difference (shown within 0.5 points in all 2 "
-            "cells).",
+            "2 cells; at strengths 0.01 to 0.09 it makes no difference (shown within 0.5 points in "
+            "all 2 cells).",
         ),
         (
             GAIN,
@@ -49,7 +49,7 @@ GAIN = [("a", "performance", "helps", 0.5, 0.012), ("b", "performance", "helps",
         ),
         (
             COST + GAIN,
-            "It depends whether to force alignment: at strengths 0.5 to 1.5 it gains 1.2 to 3.0 "
+            "Force alignment weakly: at strengths 0.5 to 1.5 it gains 1.2 to 3.0 "
             "points in all 2 cells; at strengths 2.15 to 8.95 it costs 1.5 to 12.2 points in all "
             "2 cells.",
         ),
@@ -76,8 +76,27 @@ def test_what_shuffled_pairs_give_as_well_is_said() -> None:
     assert "beyond what shuffled pairs give" in decision(table, 0.005)
     table.loc[0, "verdict_vs_placebo"] = "inconclusive"
     assert "only in 1 of these shown to be more than shuffled pairs give" in decision(table, 0.005)
+    table.loc[0, "verdict_vs_placebo"] = ""
+    assert "beyond" not in decision(table, 0.005)
+    assert "only in 1 of the 1 that have a placebo" in decision(table, 0.005)
     table["verdict_vs_placebo"] = "equivalent"
-    assert "in none shown to be more" in decision(table, 0.005)
+    assert decision(table, 0.005).startswith("It is not shown that alignment is what helps: ")
+
+
+def test_where_strengths_overlap_it_depends() -> None:
+    table = effects(*COST, *GAIN)
+    table.loc[3, "strength"] = 4.0
+    assert decision(table, 0.005).startswith("It depends whether to force alignment: ")
+
+
+def test_few_cells_do_not_speak_for_many() -> None:
+    same = [(f"c{i}", "alignment", "equivalent", 0.1, 0.0) for i in range(99)]
+    said = decision(effects(COST[0], *same), 0.005)
+    assert said.startswith("Do not force alignment in some cells: ")
+    half = [(f"d{i}", "alignment", "inconclusive", 0.1, 0.0) for i in range(99)]
+    said = decision(effects(*same, *half), 0.005)
+    assert said.startswith("Not known in 99 of 198 cells, no difference in the others: ")
+    assert said.count("not known") == 0
 
 
 def test_best_against_best_is_never_mixed_with_another_estimand() -> None:
@@ -86,6 +105,8 @@ def test_best_against_best_is_never_mixed_with_another_estimand() -> None:
     assert "costs" not in decision(table, 0.005)
     assert "best against best" in decision(table, 0.005)
     assert counts(table) == "Forcing alignment makes no difference in all 2 cells."
+    # Where only some cells have it, the others are not left out.
+    assert "costs" in decision(effects(*COST, best[0]), 0.005)
 
 
 def test_losses_are_read_in_their_unit() -> None:

@@ -174,6 +174,7 @@ def test_false_verdicts_over_splits_are_as_rare_as_they_say():
     assert found.mean() > 0.6
 
 
+@pytest.mark.slow
 def test_rows_that_choose_a_strength_do_not_test_it():
     setting = Setting(rows=150, draws=10, strengths=6, seeds=1)
     for splitter, is_biased in ((crossed, False), (random, True)):

@@ -166,6 +166,7 @@ def test_mistakes_are_exceptions_in_the_words_of_the_command_line(tmp_path: Path
         raysweep.load_study("quickstrat")
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_a_run_and_interrupting_it_loses_nothing(
     finished: raysweep.Run, tmp_path: Path
 ) -> None:
@@ -220,6 +221,7 @@ def test_no_text_of_a_user_is_markup(tmp_path: Path) -> None:
     assert "[bold]" in found.status()._repr_html_()
 
 
+@pytest.mark.slow
 def test_packs_that_fail_are_a_warning_and_can_be_tried_again(tmp_path: Path) -> None:
     switch = tmp_path / "switch"
     wanted = study(**misbehaving(switch, "raise", search__trials=2))

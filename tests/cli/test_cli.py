@@ -1,12 +1,16 @@
 """The command line as a user meets it: real processes, exit codes, what is on the screen."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import typer
 from tiny_runs import raysweep
+
+from raysweep.cli import app, main
 
 TINY = """\
 name: tiny
@@ -175,3 +179,31 @@ def test_a_run_into_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "--out" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_exit_code_of_a_command_is_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends() -> None:
+        raise typer.Exit(7)
+
+    monkeypatch.setattr(app, "registered_commands", [*app.registered_commands])
+    app.command("ends")(ends)
+    monkeypatch.setattr("sys.argv", ["raysweep", "ends"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 7
+
+
+def test_json_is_one_object_of_what_the_tables_say(finished: Path) -> None:
+    said = json.loads(raysweep(finished, "analyze", "out", "--json").stdout)
+    effects = pd.read_csv(finished / "out" / "tables" / "effects.csv")
+    assert [row["verdict"] for row in said["verdicts"]] == list(effects["verdict"])
+    assert said["answer"] == said["sentences"][0]
+    assert (said["cells_tested"], said["cells"]) == (2, 2)
+    kept = json.loads((finished / "out" / "answer.json").read_text())
+    assert kept["answer"] == said["answer"]
+    state = json.loads(raysweep(finished, "status", "out", "--json").stdout)
+    table = pd.read_parquet(finished / "out" / "trials.parquet")
+    assert state["trials_done"] == state["trials"] == len(table)
+    assert state["finished"] is True
+    size = json.loads(raysweep(finished, "plan", "tiny.yaml", "--no-timing", "--json").stdout)
+    assert (size["cells"], size["trials"]) == (2, len(table))

@@ -124,6 +124,7 @@ def test_what_would_tie_everything_ties_what_is_equal_throughout():
 sizes = st.lists(st.sampled_from([1, 1, 1, 2, 3, 5, 8]), min_size=90, max_size=200)
 
 
+@pytest.mark.slow
 @given(sizes, st.integers(2, 4), st.integers(0, 2**32 - 1), st.booleans())
 def test_no_draw_parts_a_group(sizes, classes, seed, is_pure):
     rng = np.random.default_rng(seed)

@@ -66,6 +66,7 @@ def registered(folder: Path) -> str:
     return html.unescape(found.group(1))
 
 
+@pytest.mark.slow
 def test_an_edit_of_the_folders_own_file_is_refused_with_the_change(out: Path) -> None:
     before = stored(out)
     edit(out, "  epochs: 2\n", "  epochs: 3\n")

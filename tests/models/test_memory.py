@@ -148,6 +148,7 @@ def test_the_estimate_is_near_the_measured_peak(
     assert all(LOWEST < ratio < HIGHEST for ratio in found.values()), found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_activations_that_are_kept_of_every_batch_size_count() -> None:
     [(_, ratio, _)] = lines(PACKS, "torch", SMALL_BATCHES)

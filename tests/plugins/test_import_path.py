@@ -66,7 +66,7 @@ def test_a_run_imports_nothing_from_the_working_folder(shadowed: Path) -> None:
     run(shadowed, [*COMMANDS["module"], *RUN, "--runner", "local", "--no-mlflow"])
     analysis = [sys.executable, "-m", "raysweep_analysis", "out", "--out", "other"]
     (shadowed / "raysweep_analysis.py").unlink()  # which Python itself would take for it
-    assert "forcing alignment helps" in run(shadowed, analysis)
+    assert "whether to force alignment" in run(shadowed, analysis)
 
 
 @pytest.mark.faults

@@ -54,6 +54,7 @@ def test_both_packages_come_from_the_wheel(unpacked: Path, tmp_path: Path) -> No
         assert Path(path).is_relative_to(unpacked)
 
 
+@pytest.mark.slow
 def test_bundled_studies_are_found_by_name(unpacked: Path, tmp_path: Path) -> None:
     assert "quickstart" in call(unpacked, tmp_path, "-m", "raysweep", "studies")
     assert "a valid study" in call(unpacked, tmp_path, "-m", "raysweep", "validate", "quickstart")

@@ -104,6 +104,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     return opened(tmp_path / "out", study())
 
 
+@pytest.mark.slow
 def test_sidecar_copies_what_comes_in_and_then_the_ui_shows_it(
     place: RunFolder, tmp_path: Path
 ) -> None:

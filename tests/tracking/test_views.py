@@ -17,8 +17,10 @@ from mlflow.entities import Run
 from mlflow_server import running_server
 
 from raysweep.folder.run_folder import RunFolder
+from raysweep.folder.stored_answer import store_answer
 from raysweep.kinds.forcing.study import ForcingStudy as Study
 from raysweep.study import checks
+from raysweep.study.cells import expand
 from raysweep.study.reader import parse_study
 from raysweep.tracking import sync
 from raysweep.trials.table import Row, results_of, write_part
@@ -186,6 +188,8 @@ def test_views_ask_for_what_is_there(tmp_path: Path, uri: str, scale: str) -> No
     planned = study(search={"strength": strength, "trials": 4, "generation": 2, "seeds": 2})
     folder = opened(tmp_path / "out", planned)
     draw_packs(folder, planned)
+    verdicts = {cell.id: {by: "helps" for by in planned.criteria} for cell in expand(planned)}
+    store_answer(folder.output, "Force.", "all cells tested", verdicts)
     sync(folder, uri)
     views = states(uri)
     assert len(views) == 3

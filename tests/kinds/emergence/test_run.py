@@ -225,6 +225,7 @@ def test_a_diverging_encoder_is_told_and_the_others_stay(tmp_path: Path) -> None
     assert rows["reason"].str.startswith("not finite at step").all()
 
 
+@pytest.mark.slow
 def test_a_run_is_concluded_with_a_table_and_figures(tmp_path: Path) -> None:
     wanted = study(
         data__U=[0, 4, 8],

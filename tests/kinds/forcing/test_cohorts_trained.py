@@ -26,6 +26,8 @@ from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row, read_parts
 from raysweep.trials.trial import Arm, Stage, Trial
 
+pytestmark = pytest.mark.slow
+
 CELLS_PER_PACK = (3, 100)
 
 

@@ -208,6 +208,7 @@ def test_rows_of_two_three_and_four_modalities() -> None:
         assert row["parameters"] == shape.parameter_count
 
 
+@pytest.mark.slow
 def test_a_study_over_modalities_runs_to_its_end(tmp_path: Path) -> None:
     wanted = study(
         data={**DATA, "modalities": [2, 3]},

@@ -65,6 +65,7 @@ def script(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_perl_trains_and_its_verdict_is_the_truth(script: Path) -> None:
     wanted = study(script, WORDS)
     assert list(wanted.files) == [str(script / "train.pl")]

@@ -41,6 +41,7 @@ def raced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sweep]:
     return folder, ran(wanted(), folder)
 
 
+@pytest.mark.slow
 def test_the_better_half_goes_on_at_every_rung(raced: tuple[Path, Sweep]) -> None:
     """Against a slow look at the log of every trial, by the mean over seeds at that rung."""
     rows = table(raced[0])

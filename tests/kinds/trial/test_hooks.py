@@ -3,14 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from tiny_runs import table
-from torch import nn
 from trial_runs import ran, study
 
-import raysweep
 from raysweep.kinds.trial.study import TrialStudy
 
 CONCLUDED: dict[str, Any] = {
@@ -30,135 +26,8 @@ CONCLUDED: dict[str, Any] = {
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def views(draw: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(draw)
-    signal = torch.randn(192, 1, generator=generator)
-    x1, x2 = (signal + torch.randn(192, 6, generator=generator) for _ in range(2))
-    return x1, x2, (signal[:, 0] > 0).long()
-
-
-TRAIN, VALIDATION, TEST = slice(0, 96), slice(96, 144), slice(144, 192)
-
-
-class Both(nn.Module):
-    """Two maps, and a head on both; its outputs are those that Trainer understands."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left, self.right, self.head = nn.Linear(6, 4), nn.Linear(6, 4), nn.Linear(8, 2)
-
-    def forward(
-        self, x1: torch.Tensor, x2: torch.Tensor, labels: torch.Tensor | None = None
-    ) -> dict[str, torch.Tensor]:
-        h1, h2 = self.left(x1), self.right(x2)
-        logits = self.head(torch.cat([h1, h2], dim=1))
-        outputs = {"logits": logits, "h1": h1, "h2": h2}
-        if labels is None:
-            return outputs
-        return {"loss": nn.functional.cross_entropy(logits, labels), **outputs}
-
-
-def finished(trial: raysweep.TrialContext, model: Both) -> dict[str, float]:
-    x1, x2, y = views(trial.draw)
-    found = {}
-    model.eval()
-    with torch.no_grad():
-        for name, rows in (("validation", VALIDATION), ("test", TEST)):
-            outputs = model(x1[rows], x2[rows])
-            trial.measure(name, outputs["h1"], outputs["h2"])
-            right = (outputs["logits"].argmax(dim=1) == y[rows]).double().mean()
-            found[f"accuracy_{name}"] = right.item()
-            u, v = (nn.functional.normalize(outputs[h], dim=1) for h in ("h1", "h2"))
-            own = torch.arange(len(u))
-            found[f"loss_pairs_{name}"] = nn.functional.cross_entropy(u @ v.T / 0.1, own).item()
-    return found
-
-
-def by_transformers(trial: raysweep.TrialContext) -> dict[str, float]:
-    from transformers import Trainer, TrainingArguments
-
-    from raysweep.kinds.trial import huggingface
-
-    x1, x2, y = views(trial.draw)
-    samples = [{"x1": a, "x2": b, "labels": int(c)} for a, b, c in zip(x1, x2, y, strict=True)]
-    arguments = TrainingArguments(
-        output_dir=str(trial.folder),
-        num_train_epochs=3,
-        per_device_train_batch_size=32,
-        learning_rate=0.05,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        seed=trial.seed,
-        use_cpu=True,
-        report_to=[],
-        disable_tqdm=True,
-    )
-    model = Both()
-    trainer = huggingface.forced(Trainer, trial, lambda out: (out["h1"], out["h2"]))(
-        model=model,
-        args=arguments,
-        train_dataset=samples[TRAIN],
-        eval_dataset=samples[VALIDATION],
-        compute_metrics=lambda p: {
-            "accuracy": float((np.asarray(p.predictions[0]).argmax(1) == p.label_ids).mean())
-        },
-    )
-    trainer.train(resume_from_checkpoint=huggingface.checkpoint(trial))
-    return finished(trial, model)
-
-
-def by_lightning(trial: raysweep.TrialContext) -> dict[str, float]:
-    import lightning.pytorch as lightning
-    from torch.utils.data import DataLoader, TensorDataset
-
-    from raysweep.kinds.trial.lightning import TrialCallback
-
-    class Module(lightning.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.both = Both()
-            self.learned = nn.ParameterList(trial.parameters())
-
-        def training_step(self, batch: Any, _: int) -> torch.Tensor:
-            outputs = self.both(*batch)
-            loss: torch.Tensor = outputs["loss"]
-            return loss + trial.penalty(outputs["h1"], outputs["h2"])
-
-        def validation_step(self, batch: Any, _: int) -> None:
-            outputs = self.both(*batch)
-            right = (outputs["logits"].argmax(dim=1) == batch[2]).float().mean()
-            self.log("val_accuracy", right)
-
-        def configure_optimizers(self) -> torch.optim.Optimizer:
-            return torch.optim.Adam(self.parameters(), lr=0.05)
-
-    data = views(trial.draw)
-    train, validation = (
-        TensorDataset(*(part[rows] for part in data)) for rows in (TRAIN, VALIDATION)
-    )
-    follow = TrialCallback(trial)
-    module = Module()
-    trainer = lightning.Trainer(
-        max_epochs=3,
-        callbacks=[follow],
-        default_root_dir=trial.folder,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(
-        module,
-        DataLoader(train, 32, shuffle=True),
-        DataLoader(validation, 48),
-        ckpt_path=follow.checkpoint(),
-    )
-    return finished(trial, module.both)
-
-
 def concluded(name: str) -> TrialStudy:
-    return study(trial=f"test_trial_hooks:{name}", **CONCLUDED)
+    return study(trial=f"framework_trials:{name}", **CONCLUDED)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +59,7 @@ def test_a_framework_trains_with_penalty_curves_halving_and_checkpoints(
 
 def _curves(folder: Path) -> list[str]:
     from raysweep.trials.storage import Output
-    from raysweep.trials.table import CURVE, read_parts
+    from raysweep.trials.table import read_parts
 
     names: list[str] = read_parts(Output(str(folder)), curves=True).table.column_names
-    return [name for name in names if name.startswith(CURVE)]
+    return [name for name in names if name.startswith("curve_")]
