@@ -205,6 +205,7 @@ def test_the_estimate_grows_with_what_a_pack_holds() -> None:
     assert size().kernel_bytes(asked=True) > size().kernel_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_transformers_take_what_is_estimated() -> None:
     found = lines(TRANSFORMERS, "auto", "heads=2", "pooling=class", "dropout=0.1")
