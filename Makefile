@@ -34,6 +34,7 @@ guide: $(VENV)/.installed
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python tests/benchmarks/bench_training.py --jax $(BIN)/python
+	$(BIN)/python tests/benchmarks/bench_encoders.py
 	$(BIN)/python tests/benchmarks/bench_metrics.py
 	$(BIN)/python tests/benchmarks/bench_models.py
 	$(BIN)/python tests/benchmarks/bench_sweep.py

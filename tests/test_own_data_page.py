@@ -29,7 +29,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_page_has_no_block_that_is_not_run() -> None:
     assert re.findall(r"^```(\w*)$", PAGE, re.MULTILINE) == [
-        *("python", "", "yaml", "", "", "", "yaml", "")
+        *("python", "", "yaml", "", "", "", "python", "", "yaml", "")
     ]
 
 
@@ -37,13 +37,17 @@ def test_python_writes_a_file_that_a_study_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    [code] = blocks("python")
+    code, of_sequences = blocks("python")
     found: dict[str, object] = {}
     exec(compile(code, "save.py", "exec"), found)
     assert repr(found["study"]) == "Study(name='mine', kind='forcing', cells=1)"
     views = load("arrays", {"path": str(tmp_path / "mine.npz")})
     assert views.names == ("text", "image")
     assert [x.shape[1] for x in views.inputs] == [8, 16]
+    exec(compile(of_sequences, "save_sequences.py", "exec"), {})
+    views = load("arrays", {"path": str(tmp_path / "clips.npz")})
+    assert [of.words for of in views.features] == ["12 tokens of 5 features", "16 features"]
+    assert set(views.inputs[0][:, -1]) == set(range(3, 13))
 
 
 def test_the_study_names_columns_and_validate_says_them(tmp_path: Path) -> None:

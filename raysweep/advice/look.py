@@ -1,12 +1,13 @@
 """What is seen in somebody's data before anything is trained."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from raysweep.data.near_duplicates import near_duplicates
-from raysweep.data.views import Floats, Integers, Views
+from raysweep.data.tokens import Tokens
+from raysweep.data.views import Features, Floats, Integers, Views
 from raysweep.trials.tasks import Task
 
 SUSPICIOUS = 0.98
@@ -25,12 +26,20 @@ class SeenModality:
         features: how many it has.
         constant: the features (from 0) that do not vary in the training split.
         counting: the features that go up or down by the same step from row to row.
+        tokens: of a sequence; its features are then those of the mean token, and the number of
+            tokens.
     """
 
     name: str
     features: int
     constant: tuple[int, ...]
     counting: tuple[int, ...]
+    tokens: Tokens | None = None
+
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        return Features(self.features, self.tokens).words
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,8 @@ def look(views: Views) -> Seen:
     splits = views.splits
     names = views.names or ("",) * len(views.inputs)
     modalities = tuple(
-        _modality(name, x, splits.train) for name, x in zip(names, views.inputs, strict=True)
+        replace(_modality(name, x, splits.train), tokens=of.tokens)
+        for name, x, of in zip(names, views.summaries, views.features, strict=True)
     )
     return Seen(
         modalities=modalities,
@@ -161,7 +171,7 @@ def _leaks(views: Views) -> Iterator[Leak]:
     guess = np.bincount(y[train], minlength=views.classes).argmax()
     if np.mean(y[test] == guess) >= SUSPICIOUS:
         return  # of so rare classes every feature would be suspected
-    for number, x in enumerate(views.inputs, start=1):
+    for number, x in enumerate(views.summaries, start=1):
         for feature, column in enumerate(x.T):
             accuracy = _alone(column[train], y[train], column[test], y[test], views.classes)
             if accuracy >= SUSPICIOUS:
@@ -171,7 +181,7 @@ def _leaks(views: Views) -> Iterator[Leak]:
 def _explaining(views: Views, y: Floats, train: Integers, test: Integers) -> Iterator[Leak]:
     """Features whose ranges alone explain a label that is a number."""
     spread = np.square(y[test] - y[test].mean()).sum()
-    for number, x in enumerate(views.inputs, start=1):
+    for number, x in enumerate(views.summaries, start=1):
         for feature, column in enumerate(x.T):
             off = np.square(_by_lines(column[train], y[train], column[test]) - y[test]).sum()
             if spread > 0 and 1 - off / spread >= SUSPICIOUS:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from raysweep.advice.look import Seen
 from raysweep.metrics import REGISTRY
+from raysweep.study.encoders import TRANSFORMER
 from raysweep.trials.columns import named
 from raysweep.trials.outcomes import default_margin
 
@@ -31,7 +32,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a study of the data says where it differs from the defaults of a study file."""
+    """What a study of the data says where it differs from the defaults of a study file.
+
+    Attributes:
+        encoder: None for the default.
+        patches: of a modality beside sequences that is none.
+        neighbours: of mutual kNN; None for the usual number.
+    """
 
     depth: Choice
     width: Choice
@@ -42,6 +49,8 @@ class Proposal:
     outcome: Choice
     margin: Choice
     neighbours: Choice | None
+    encoder: Choice | None = None
+    patches: Choice | None = None
 
 
 def propose(seen: Seen) -> Proposal:
@@ -63,9 +72,11 @@ def propose(seen: Seen) -> Proposal:
         margin = Choice(size, reason)
     seeds = 4 if seen.resplit else 12
     unit = "splits count, seeds only steady them" if seen.resplit else "seeds are what is counted"
+    encoder, patches = _encoder(seen)
+    width = 32 if encoder else 64
     return Proposal(
         depth=Choice(1 if few else 2, f"hidden layers; {train} training rows"),
-        width=Choice(64, "units a hidden layer; a list is an axis: [32, 128]"),
+        width=Choice(width, "units a hidden layer; a list is an axis: [32, 128]"),
         batch_size=Choice(batch, f"{per_epoch} steps an epoch"),
         epochs=Choice(epochs, f"{epochs * per_epoch:,} steps"),
         fusion=Choice("joint", "the fused head trains the encoders, as you would; or probe"),
@@ -73,7 +84,20 @@ def propose(seen: Seen) -> Proposal:
         outcome=outcome,
         margin=margin,
         neighbours=_neighbours(seen),
+        encoder=encoder,
+        patches=patches,
     )
+
+
+def _encoder(seen: Seen) -> tuple[Choice | None, Choice | None]:
+    """The encoder of sequences, and how it sees what is none."""
+    sequences = [m for m in seen.modalities if m.tokens is not None]
+    if not sequences:
+        return None, None
+    encoder = Choice(TRANSFORMER, "of sequences; hidden layers are its blocks")
+    if len(sequences) == len(seen.modalities):
+        return encoder, None
+    return encoder, Choice(1, "a row that is no sequence is one token")
 
 
 def _outcome(seen: Seen) -> Choice:

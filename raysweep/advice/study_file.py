@@ -78,7 +78,7 @@ def sights(seen: Seen) -> Iterator[str]:
     """What was seen, in plain words, a line each."""
     for number, modality in enumerate(seen.modalities, start=1):
         called = f" = {modality.name}" if modality.name else ""
-        yield f"modality {number}{called}: {counted(modality.features, 'feature')}"
+        yield f"modality {number}{called}: {modality.words}"
         if modality.constant:
             yield (
                 f"modality {number}: {counted(len(modality.constant), 'feature')} that never "

@@ -129,9 +129,7 @@ def _try_together(
         strength=[one.strength for one, _ in pairs],
         clip_norm=study.training.clip_norm,
     )
-    shape = named_architecture(
-        study.model, cell, [x.shape[1] for x in views[0].inputs], views[0].outputs
-    )
+    shape = named_architecture(study.model, cell, views[0].features, views[0].outputs)
     dataset = np.array([draws.index(draw) for _, draw in pairs])
     trained = train_pack(shape, members, PackData.of_views(views, dataset), train_settings(study))
     seen = np.where(trained.status == "ok", _checkpointed(trained.history.performance), np.nan)

@@ -18,6 +18,7 @@ def save_data(
     y: Any,
     split: Any = None,
     groups: Any = None,
+    lengths: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write one ``.npz`` file of the ``arrays`` dataset, checked as a study checks it.
 
@@ -26,10 +27,13 @@ def save_data(
 
     Args:
         path: where to, ending with ``.npz``.
-        modalities: name -> [n, d], two to four, row i of all the same sample.
+        modalities: name -> [n, d], or [n, T, d] of sequences; two to four, row i of all the same
+            sample.
         y: [n] labels in any usual form, or one-hot [n, c].
         split: [n] of the words train, validation and test; None lets raysweep split the rows.
         groups: [n] ids, equal for rows that belong together; None: every row is alone.
+        lengths: name of a modality that is a sequence -> [n], how many of the T tokens of a row are
+            real, which stand in front; where left out all are.
 
     Returns:
         The path, absolute.
@@ -56,6 +60,8 @@ def save_data(
     from raysweep.data.arrays import unusable
     from raysweep.data.content import Content
     from raysweep.data.dtypes import Role, check_modality, noted
+    from raysweep.data.sequences import LENGTH, read_sequence
+    from raysweep.data.tokens import Tokens
     from raysweep.errors import InputError
     from raysweep.trials.storage import Output
 
@@ -72,16 +78,30 @@ def save_data(
         "groups": Role.LABEL,
     }
     given |= {k: v for k, v in zip(_OTHERS, (y, split, groups), strict=True) if v is not None}
+    beside = {f"{name}{LENGTH}": name for name in lengths or {}}
+    given |= {f"{name}{LENGTH}": value for name, value in (lengths or {}).items()}
+    roles |= dict.fromkeys(beside, Role.LABEL)
     faults += _other_index(given)
     arrays: dict[str, Array] = {}
     for name, value in given.items():
         with noted(faults):
             arrays[name] = _as_array(name, value, roles[name], faults)
-    checked = {}
+    sequences = [name for name in names if name in arrays and arrays[name].ndim == 3]
+    faults += [
+        f"lengths of {name}, expected names of modalities [n, T, d]"
+        for name in beside.values()
+        if name not in sequences
+    ]
+    checked: dict[str, Any] = {}
+    tokens: dict[str, Tokens] = {}
     for name in names:
         if name in arrays:
             with noted(faults):
-                checked[name] = check_modality(name, arrays[name])
+                if name in sequences:
+                    told = {k: arrays[k] for k, of in beside.items() if of == name and k in arrays}
+                    checked[name], tokens[name] = read_sequence(name, arrays[name], told)
+                else:
+                    checked[name] = check_modality(name, arrays[name])
     if not faults:
         content = Content(
             names=tuple(names),
@@ -91,6 +111,7 @@ def save_data(
             split=arrays.get("split"),
             groups=arrays.get("groups"),
             has_split="split" in arrays,
+            tokens=tokens,
         )
         faults += unusable(content)
     if faults:

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from raysweep.cli import advice, features, folders, jobs, runs  # noqa: F401 - they add commands
+from raysweep.cli import advice, convert, features, folders, jobs, runs  # noqa: F401 - commands
 from raysweep.cli.terminal import GROUPS, INTERRUPTED, app, fail
 from raysweep.errors import InputError
 

@@ -6,6 +6,7 @@ from raysweep.data.registry import DATASETS
 from raysweep.losses import COMMON_OPTIONS, LOSSES
 from raysweep.metrics import REGISTRY
 from raysweep.plugins.options import Option
+from raysweep.study.encoders import TRANSFORMER_OPTIONS
 from raysweep.trials.column_entries import columns_markdown
 
 
@@ -60,10 +61,17 @@ def losses_markdown() -> str:
     )
 
 
+def transformer_markdown() -> str:
+    """The options of the encoder transformer."""
+    rows = [_option_row(option) for option in TRANSFORMER_OPTIONS]
+    return _table(("option", "valid", "default", "meaning"), rows)
+
+
 SECTIONS = {
     "datasets": datasets_markdown,
     "metrics": metrics_markdown,
     "losses": losses_markdown,
+    "transformer": transformer_markdown,
     "columns": columns_markdown,
 }
 

@@ -27,7 +27,7 @@ GROUPS = {
     "Start": ("advise", "init", "validate", "plan", "run", "resume"),
     "Look": ("status", "analyze", "failures", "ui", "sync"),
     "Cluster": ("submit", "jobs", "logs", "stop"),
-    "More": ("features", "studies", "describe", "export", "version"),
+    "More": ("features", "convert", "studies", "describe", "export", "version"),
 }
 """Commands as the help shows them, in the order of use."""
 _PIPE_WIDTH = 124

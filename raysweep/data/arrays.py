@@ -13,6 +13,8 @@ from raysweep.data.groups import Belonging, belonging, parted, unsplittable
 from raysweep.data.labels import Label, is_ambiguous, read_label
 from raysweep.data.own_arrays import given_groups, unused, weights_refused
 from raysweep.data.resplits import CROSSED, crossed_splits, held_out_rows
+from raysweep.data.sequences import notes_on, scaled_tokens
+from raysweep.data.tokens import Tokens
 from raysweep.data.views import SCALINGS, Floats, Integers, Splits, Views, z_scaling
 from raysweep.errors import InputError
 from raysweep.plugins.options import Option
@@ -35,7 +37,8 @@ PARAMETERS = (
     Option(
         "path",
         None,
-        "a file with x1 [n, d1], x2 [n, d2], y [n], or any other names; see docs/own_data.md",
+        "a file with x1 [n, d1] or [n, T, d1], x2 alike, y [n], or any other names; see "
+        "docs/own_data.md",
         kind="path",
         required=True,
     ),
@@ -188,7 +191,10 @@ def arrays(
     scale: str | None = None,
     draw: int = 0,
 ) -> Views:
-    """Read a file with two to four modalities [n, d], labels [n] and, if wanted, splits [n].
+    """Read a file with two to four modalities, labels [n] and, if wanted, splits [n].
+
+    A modality is [n, d], or sequences [n, T, d] beside which lengths [n] or a mask [n, T] may stand
+    (`raysweep.data.sequences`).
 
     Labels may have any usual form (`raysweep.data.labels`); classes are numbered in sorted order.
     ``split`` holds the words train, validation and test; without it every draw splits the same rows
@@ -334,10 +340,12 @@ def _views(
         faults += [_still(name, draws) for name in still]
     if faults or label is None or splits is None:
         return None
-    scaling = SCALINGS[scale or "standard"]
+    sides = content.modalities.items()
     cut = parted(tied.groups, splits) if content.has_split and tied.groups is not None else []
     return Views(
-        inputs=tuple(scaling(x[splits.train])(x) for x in content.modalities.values()),
+        inputs=tuple(
+            _scaled(x, content.tokens.get(name), splits.train, scale) for name, x in sides
+        ),
         y=label.y,
         classes=len(label.names),
         splits=splits,
@@ -346,10 +354,23 @@ def _views(
         resplit=not content.has_split,
         notes=(
             *filter(None, (label.told, tied.found)),
+            *(note for name, x in sides for note in _on_tokens(name, x, content.tokens)),
             *cut,
             *tied.told,
             *unused(content.unused),
         ),
         task=label.task,
         values=label.values,
+        tokens=tuple(map(content.tokens.get, content.modalities)) if content.tokens else (),
     )
+
+
+def _scaled(x: Floats, tokens: Tokens | None, train: Integers, scale: str | None) -> Floats:
+    scaling = SCALINGS[scale or "standard"]
+    if tokens is not None:
+        return scaled_tokens(x, tokens, train, scaling)
+    return scaling(x[train])(x)
+
+
+def _on_tokens(name: str, x: Floats, tokens: Mapping[str, Tokens]) -> list[str]:
+    return notes_on(name, x, tokens[name]) if name in tokens else []

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 from raysweep.data.files.opened import open_source
 from raysweep.data.files.source import Source
+from raysweep.data.sequences import told_by
 from raysweep.errors import InputError
 from raysweep.study.spec.fields import listed
 from raysweep.text import counted
@@ -201,7 +202,11 @@ def _usual(source: Source, taken: set[str]) -> list[Part]:
     if not {*USUAL[:2]} & {*there}:
         free = [name for name in source.names if name not in taken]
         flat = [name for name in free if source.dimensions(name) == 2]
-        return [Part(n, (n,), False) for n in flat] if 2 <= len(flat) <= len(USUAL) else []
+        if not 2 <= len(flat) <= len(USUAL):
+            beside = {other for name in free for other in told_by(free, name)}
+            several = [n for n in free if source.dimensions(n) in (2, 3) and n not in beside]
+            flat = several if 2 <= len(several) <= len(USUAL) else []
+        return [Part(n, (n,), False) for n in flat]
     if not {*USUAL[:2]} <= {*there}:
         return []
     # Numbered without a gap, or they are not meant so.

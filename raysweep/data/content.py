@@ -8,6 +8,8 @@ from raysweep.data.chosen import Part, Wanted, choose
 from raysweep.data.dtypes import Array, Role, check_ids, check_modality, noted
 from raysweep.data.files.opened import open_source
 from raysweep.data.files.source import Source
+from raysweep.data.sequences import read_sequence, told_by
+from raysweep.data.tokens import Tokens
 from raysweep.data.views import Floats
 from raysweep.errors import InputError
 from raysweep.study.files import file_stamp
@@ -25,6 +27,7 @@ class Content:
     Attributes:
         names: of all modalities that the file has, in their order.
         modalities: by name, [n, d] finite float64.
+        tokens: how the rows of a modality lie that is a sequence, by name.
         lengths: rows by name, also of modalities that have faults.
         label, split, groups: as they stand in the file; None without.
         label_name: what the label is called.
@@ -40,6 +43,7 @@ class Content:
     groups: Array | None = None
     label_name: str = "y"
     has_split: bool = False
+    tokens: dict[str, Tokens] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
 
 
@@ -76,7 +80,9 @@ def _read(path: str, wanted: Wanted, faults: list[str]) -> Content:
     source = open_source(path)
     chosen = choose(source, wanted, faults)
     modalities: dict[str, Floats] = {}
+    tokens: dict[str, Tokens] = {}
     lengths: dict[str, int] = {}
+    used: set[str] = set()
     for part in chosen.modalities:
         with noted(faults):
             found: list[str] = []
@@ -89,7 +95,14 @@ def _read(path: str, wanted: Wanted, faults: list[str]) -> Content:
                 joined = _joined(source, part, arrays)
                 if joined.ndim:
                     lengths[part.name] = len(joined)
-                modalities[part.name] = _checked(part, joined)
+                if joined.ndim == 3:
+                    beside = told_by(source.names, part.members[0])
+                    used.update(beside)
+                    given = source.read(beside, Role.LABEL, faults)
+                    read = read_sequence(part.name, joined, given)
+                    modalities[part.name], tokens[part.name] = read
+                else:
+                    modalities[part.name] = _checked(part, joined)
     label = None
     if chosen.label is not None:
         arrays = source.read(chosen.label.members, Role.LABEL, faults)
@@ -115,7 +128,8 @@ def _read(path: str, wanted: Wanted, faults: list[str]) -> Content:
         groups=others.get(chosen.groups or ""),
         label_name=chosen.label.name if chosen.label else "y",
         has_split=chosen.split is not None,
-        unused=chosen.unused(source.names),
+        tokens=tokens,
+        unused=tuple(name for name in chosen.unused(source.names) if name not in used),
     )
 
 

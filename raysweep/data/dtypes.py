@@ -134,11 +134,22 @@ def check_modality(name: str, array: Array) -> Floats:
     check_dtype(name, array, "fiub")
     if array.ndim != 2 or 0 in array.shape:
         raise InputError(
-            f"{name} has shape {array.shape}, expected 2-D [rows, features], none empty"
+            f"{name} has shape {array.shape}, expected 2-D [rows, features], none empty; or "
+            "3-D [rows, tokens, features] for sequences"
         )
     with np.errstate(over="ignore"):  # a long double that float64 has no number for is infinite
         # In one order in memory, on which the rounding of sums depends.
         values = array.astype(np.float64, order="C")
+    check_finite(name, values)
+    return values
+
+
+def check_finite(name: str, values: Floats) -> None:
+    """Whether all numbers of rows [n, d] are finite, and so are their squares.
+
+    Raises:
+        InputError: they are not.
+    """
     if np.abs(values).max(initial=0.0, where=np.isfinite(values)) > MOST:
         raise InputError(f"{name} has magnitudes above {MOST:g}, expected smaller ones")
     faulty = np.flatnonzero(~np.isfinite(values).all(axis=1))
@@ -147,4 +158,3 @@ def check_modality(name: str, array: Array) -> Floats:
             f"{name} has NaN or infinity in {faulty.size} of {counted(len(values), 'row')}, "
             f"first in row {faulty[0]}; expected finite numbers"
         )
-    return values

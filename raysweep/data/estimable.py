@@ -36,6 +36,8 @@ class Estimable:
 def estimable(views: Views) -> Estimable:
     """At most MOST_ROWS random rows of the splits, of classes that every fold can hold.
 
+    Of a sequence its mean token and their number, which is less than it tells.
+
     Raises:
         InputError: fewer than two classes with at least three rows, or groups of rows, or more than
             two modalities.
@@ -62,4 +64,5 @@ def estimable(views: Views) -> Estimable:
         )
     _, y = np.unique(views.y[usable], return_inverse=True)
     groups = None if views.groups is None else views.groups[usable]
-    return Estimable(views.x1[usable], views.x2[usable], y.reshape(-1).astype(np.int64), groups)
+    x1, x2 = views.summaries
+    return Estimable(x1[usable], x2[usable], y.reshape(-1).astype(np.int64), groups)

@@ -41,8 +41,8 @@ def read_as(cell: Cell, views: Views) -> str:
     Of a label that is a number it says so in place of the classes.
     """
     parts = [
-        f"modality {k} = {visible(name)} ({counted(x.shape[1], 'feature')})"
-        for k, (name, x) in enumerate(zip(views.names, views.inputs, strict=True), start=1)
+        f"modality {k} = {visible(name)} ({features.words})"
+        for k, (name, features) in enumerate(zip(views.names, views.features, strict=True), start=1)
     ]
     said = dict(cell.parameters)
     parts += [f"label = {visible(str(said['label']))}"] if "label" in said else []

@@ -6,13 +6,13 @@ Axis letters: n rows, d features, c classes, p distinct inputs, q joint inputs.
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from raysweep.data.tokens import Floats as Floats
+from raysweep.data.tokens import Integers as Integers
+from raysweep.data.tokens import Tokens
+from raysweep.text import counted
 from raysweep.trials.columns import named
 from raysweep.trials.tasks import Task
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +147,8 @@ class Views:
         notes: what people should know of the rows and how they were split, a sentence each.
         task: what the label is.
         values: [n] float64, the label where it is a number, in its own unit; None otherwise.
+        tokens: of each modality that is a sequence how its rows lie, None of the others; empty
+            where none is.
     """
 
     inputs: tuple[Floats, ...]
@@ -162,6 +164,19 @@ class Views:
     notes: tuple[str, ...] = ()
     task: Task = Task.CLASSIFICATION
     values: Floats | None = None
+    tokens: tuple[Tokens | None, ...] = ()
+
+    @property
+    def features(self) -> tuple["Features", ...]:
+        """What the rows of each modality are."""
+        of = self.tokens or (None,) * len(self.inputs)
+        return tuple(Features(x.shape[1], t) for x, t in zip(self.inputs, of, strict=True))
+
+    @property
+    def summaries(self) -> tuple[Floats, ...]:
+        """The inputs, and of a sequence its mean token and their number, where rows are short."""
+        sides = zip(self.inputs, self.features, strict=True)
+        return tuple(x if of.tokens is None else of.tokens.summary(x) for x, of in sides)
 
     @property
     def outputs(self) -> int:
@@ -200,6 +215,32 @@ class Views:
             information=None,
             population=population,
             names=self.names[at : at + 1],
+            tokens=self.tokens[at : at + 1],
+        )
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the rows of a modality are.
+
+    Attributes:
+        columns: of its inputs.
+        tokens: of a sequence how they lie in these columns; None where they are features.
+    """
+
+    columns: int
+    tokens: Tokens | None = None
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return counted(self.columns, "feature") if self.tokens is None else self.tokens.words
+
+    def refused(self, encoder: str, modality: str) -> str:
+        """Why an encoder of rows of features does not take a sequence."""
+        return (
+            f"{encoder} takes a row of features, and {modality} has {self.words}; take encoder "
+            f"transformer, or make them one row, {modality}.reshape(len({modality}), -1)"
         )
 
 

@@ -163,9 +163,23 @@ class Architecture(ABC):
             groups[FUSED_STREAM] = draw_linear((self.fused_head,))
         return draw_members(groups, seeds)
 
+    @property
+    def drops(self) -> bool:
+        """Whether a step of training drops something (`raysweep.models.dropout`)."""
+        return False
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether `forward` bounds its memory by itself where no graph is kept."""
+        return False
+
     @abstractmethod
     def forward(
-        self, modality: int, parameters: torch.Tensor, x: torch.Tensor
+        self,
+        modality: int,
+        parameters: torch.Tensor,
+        x: torch.Tensor,
+        keys: torch.Tensor | None = None,
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Run one encoder and its head.
 
@@ -173,6 +187,7 @@ class Architecture(ABC):
             modality: 1, 2, ..., in the order of the encoders.
             parameters: [m, at least P].
             x: inputs [m, n, d].
+            keys: [m] of the dropout of a step of training; None where nothing is dropped.
 
         Returns:
             The hidden layers, each [m, features, n], the last one the representation, and the

@@ -1,6 +1,5 @@
 """A user's own encoder: torch modules of one factory, packed onto rows of the flat buffer."""
 
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from raysweep.errors import InputError
+from raysweep.models.held import numbers_of_a_row
 from raysweep.plugins.user_code import check_call, imported
 
 
@@ -121,18 +119,12 @@ class CustomEncoder:
     @cached_property
     def activations(self) -> int:
         """Numbers of a row that one member's forward pass leaves for the backward pass."""
-        few, many = (self._held(rows) for rows in (4, 12))
-        return -(-(many - few) // 8)
-
-    def _held(self, rows: int) -> int:
-        parameters = torch.zeros(1, self.parameter_count, requires_grad=True)
         # The engine's inputs have a column of ones behind.
-        x = torch.zeros(1, rows, self.inputs + 1)[:, :, :-1]
-        with _Held() as held, torch.enable_grad():
-            hidden = self.forward(parameters, x)
-            numbers = held.numbers
-        del hidden  # the graph, until it has been counted
-        return numbers
+        return numbers_of_a_row(
+            self.forward,
+            self.parameter_count,
+            lambda rows: torch.zeros(1, rows, self.inputs + 1)[:, :, :-1],
+        )
 
     def initial_parameters(self, stream: np.random.Generator) -> np.ndarray:
         """One member's initial parameters, [parameter_count], float64."""
@@ -225,36 +217,6 @@ def custom_encoder(
         raise InputError(f"{place}: {', '.join(reserved)} is no option; the model grid gives it")
     check_call(factory, place, form, (), sizes, options)
     return CustomEncoder(place, factory, inputs, depth, width, dict(options))
-
-
-class _Held(TorchDispatchMode):
-    """Counts the numbers of the tensors that operations make while it is entered and that live."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._addresses: set[int] = set()
-        self.numbers = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> object:
-        made = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, Tensor):
-                self._count(tensor.untyped_storage(), tensor.itemsize)
-        return made
-
-    def _count(self, storage: torch.UntypedStorage, itemsize: int) -> None:
-        address, numbers = storage.data_ptr(), storage.nbytes() // itemsize
-        if address in self._addresses:
-            return  # a view, or written in place
-        self._addresses.add(address)
-        self.numbers += numbers
-        weakref.finalize(storage, self._free, address, numbers)
-
-    def _free(self, address: int, numbers: int) -> None:
-        self._addresses.discard(address)
-        self.numbers -= numbers
 
 
 def _described(returned: object) -> str:

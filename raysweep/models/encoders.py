@@ -20,7 +20,11 @@ class EncoderPair(Architecture):
         return all(encoder.capturable for encoder in self.encoders)
 
     def forward(
-        self, modality: int, parameters: torch.Tensor, x: torch.Tensor
+        self,
+        modality: int,
+        parameters: torch.Tensor,
+        x: torch.Tensor,
+        keys: torch.Tensor | None = None,
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """See `Architecture.forward`."""
         encoder, head = self.encoders[modality - 1], self.head_layers[modality - 1]

@@ -101,8 +101,8 @@ class PackSize:
         """
         shape, columns = self.shape, min(self.batch_size, max(self.rows))
         by_autograd = not isinstance(shape, MultimodalShape)
-        if by_autograd:
-            # Which keeps the graph of every forward pass, on the validation split, too.
+        if by_autograd and not shape.in_parts:
+            # As much as a graph may be held of the validation split, too.
             columns = max(columns, min(VALIDATION_ROWS, self.rows[1]))
         widths = sum(shape.widths)
         inputs = sum(self.rows) * (sum(shape.inputs) + len(shape.inputs)) * self.itemsize

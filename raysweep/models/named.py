@@ -1,41 +1,87 @@
 """The architecture that a study names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from raysweep.data.views import Features
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
 from raysweep.models.custom import custom_encoder
 from raysweep.models.encoders import EncoderPair
 from raysweep.models.shape import MultimodalShape
+from raysweep.models.transformer import Transformer
+from raysweep.models.transformers import Transformers
+from raysweep.plugins.options import resolve
 from raysweep.study.cells import Cell
+from raysweep.study.encoders import BUILT_IN, TRANSFORMER, TRANSFORMER_OPTIONS, options_of
 from raysweep.study.spec import MLP, ModelGrid
 
 
 def named_architecture(
-    model: ModelGrid, cell: Cell, inputs: Sequence[int], classes: int
+    model: ModelGrid, cell: Cell, features: Sequence[Features], classes: int
 ) -> Architecture:
     """The members' architecture in a cell.
 
     Args:
-        model: the study's model grid, which has the encoder's options.
+        model: the study's model grid, which has the encoders' options.
         cell: has the encoder, the depths and the widths.
-        inputs: features of modality 1, 2, ...
+        features: of modality 1, 2, ...
         classes: number of classes, or 1 where heads predict a number.
 
     Raises:
         InputError: there is no such encoder, or it cannot be called so.
     """
-    further = len(inputs) - 1
+    further = len(features) - 1
     depths = (cell.depth_1, *[cell.depth_2] * further)
     widths = (cell.width_1, *[cell.width_2] * further)
-    if cell.encoder == MLP:
-        return MultimodalShape(inputs, classes, depths, widths)
+    options = options_of(model, cell.encoder)
+    if cell.encoder in BUILT_IN:
+        return built_in(cell.encoder, features, classes, depths, widths, options)
     if ":" not in cell.encoder:
         raise InputError(
-            f"no encoder {cell.encoder!r}; there is {MLP}, or a function of your own as "
-            "package.module:function"
+            f"no encoder {cell.encoder!r}; there is {' and '.join(BUILT_IN)}, or a function of "
+            "your own as package.module:function"
         )
-    scales = zip(inputs, depths, widths, strict=True)
+    scales = zip(_rows(cell.encoder, features), depths, widths, strict=True)
     return EncoderPair(
-        tuple(custom_encoder(cell.encoder, *scale, model.options) for scale in scales), classes
+        tuple(custom_encoder(cell.encoder, *scale, options) for scale in scales), classes
     )
+
+
+def built_in(
+    encoder: str,
+    features: Sequence[Features],
+    classes: int,
+    depths: Sequence[int],
+    widths: Sequence[int],
+    options: Mapping[str, object],
+    first: int = 1,
+) -> Architecture:
+    """Encoders of one kind that is built in.
+
+    Args:
+        encoder: its name in `raysweep.study.encoders.BUILT_IN`.
+        features: of each modality.
+        classes: number of classes, or 1 where heads predict a number.
+        depths: hidden layers of each encoder, or blocks.
+        widths: units of each layer.
+        options: of the encoder.
+        first: see `Architecture`.
+
+    Raises:
+        InputError: options or sizes that the encoder does not take.
+    """
+    if encoder == TRANSFORMER:
+        given: dict[str, Any] = resolve(TRANSFORMER_OPTIONS, options, f"encoder {encoder}")
+        scales = zip(features, depths, widths, strict=True)
+        return Transformers(tuple(Transformer(*s, **given) for s in scales), classes, first=first)
+    resolve(BUILT_IN[MLP], options, f"encoder {MLP}")
+    return MultimodalShape(_rows(MLP, features), classes, depths, widths, first)
+
+
+def _rows(encoder: str, features: Sequence[Features]) -> list[int]:
+    """Features of each modality, none of which is a sequence."""
+    for number, of in enumerate(features, start=1):
+        if of.tokens is not None:
+            raise InputError(of.refused(encoder, f"x{number}"))
+    return [of.columns for of in features]

@@ -98,7 +98,11 @@ class MultimodalShape(Architecture):
         )
 
     def forward(
-        self, modality: int, parameters: torch.Tensor, x: torch.Tensor
+        self,
+        modality: int,
+        parameters: torch.Tensor,
+        x: torch.Tensor,
+        keys: torch.Tensor | None = None,
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """See `Architecture.forward`."""
         tower = self.towers[modality - 1]

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from raysweep.seeds import content_key
+from raysweep.study.encoders import built_in_options
 from raysweep.study.spec.base import StudyBase
 from raysweep.study.spec.fields import Scalar
 
@@ -25,8 +26,10 @@ class Cell:
         parameters: the dataset's characteristics at this point, sorted by name.
         draws: the dataset draws that are run in this cell.
         depth_1, depth_2: hidden layers of the encoders of modality 1, and of 2 and any further.
+        encoder: of all modalities.
         width_1, width_2: units per hidden layer.
-        identity: what the id is made from; a file's path is replaced by its content there.
+        contents: path -> digest of the files; what they hold is in the id in place of the path.
+        options: that the study gives of an encoder that is built in, sorted by name.
     """
 
     dataset: str
@@ -38,6 +41,7 @@ class Cell:
     width_1: int
     width_2: int
     contents: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, Scalar], ...] = ()
 
     @property
     def modalities(self) -> int:
@@ -72,6 +76,8 @@ class Cell:
             },
             "model": list(self.scale.values()),
         }
+        if self.options:
+            identity["options"] = dict(self.options)
         return f"{self.dataset}-{content_key(identity, 10)}"
 
 
@@ -116,20 +122,23 @@ def expand(study: StudyBase) -> list[Cell]:
             # None asks for what leaving the characteristic out asks for.
             given = zip(names, values, strict=True)
             parameters = {name: value for name, value in given if value is not None}
-            for depths, widths in itertools.product(
-                study.pairs("depth", DEFAULT_DEPTH), study.pairs("width", DEFAULT_WIDTH)
+            for encoder, depths, widths in itertools.product(
+                study.model.encoder,
+                study.pairs("depth", DEFAULT_DEPTH),
+                study.pairs("width", DEFAULT_WIDTH),
             ):
                 used = {v for v in parameters.values() if isinstance(v, str)}
                 cell = Cell(
                     dataset=block.dataset,
                     parameters=tuple(sorted(parameters.items())),
                     draws=block.draws,
-                    encoder=study.model.encoder,
+                    encoder=encoder,
                     depth_1=depths[0],
                     depth_2=depths[1],
                     width_1=widths[0],
                     width_2=widths[1],
                     contents=tuple(sorted((p, d) for p, d in study.files.items() if p in used)),
+                    options=tuple(sorted(built_in_options(study.model, encoder).items())),
                 )
                 before = cells.get(cell.id, cell)
                 # Two blocks may name the same cell with other draws: it gets them all.
@@ -185,10 +194,11 @@ def _facts(cell: Cell) -> dict[str, Scalar]:
         if cell.width_1 == cell.width_2
         else {"width_1": cell.width_1, "width_2": cell.width_2}
     )
+    encoder: dict[str, Scalar] = {"encoder": cell.encoder}
     files = dict(cell.contents)
     # Files and labels go by the names of their columns in the trial table.
     given = {
         "file" if v in files else "target" if name == "label" else name: v
         for name, v in cell.parameters
     }
-    return {**given, **depth, **width}
+    return {**given, **encoder, **depth, **width}

@@ -62,7 +62,7 @@ def kernel_refusal(
         task: what they learn.
     """
     if not isinstance(shape, MultimodalShape):
-        return ", which trains MLP pairs only; take 'auto'"
+        return ", which trains mlp encoders only; take 'auto'"
     if task is not Task.CLASSIFICATION:
         why = f" and the task is {task}; the kernel trains classification"
     elif settings.class_weight != "none":

@@ -43,12 +43,17 @@ class Passes(Protocol):
         """Work with these buffers [m, P + alignment parameters] from now on."""
         ...
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, *inputs: torch.Tensor, keys: torch.Tensor | None = None) -> torch.Tensor:
         """Logits [heads, m, classes, b], in the order of `Architecture.heads`.
 
         Args:
             *inputs: of each modality, with a column of ones behind, [m, b, d + 1].
+            keys: [m] of the dropout of this step; None where nothing is dropped.
         """
+        ...
+
+    def logits(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """The same, without dropout, where no `backward` follows."""
         ...
 
     def compared(self) -> tuple[torch.Tensor, ...]:
@@ -106,7 +111,7 @@ class HandWritten:
         self._at_heads = [head.view(gradients) for head in self._shape.head_layers]
         self._workspaces: dict[int, _Workspace] = {}
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, *inputs: torch.Tensor, keys: torch.Tensor | None = None) -> torch.Tensor:
         """See `Passes.forward`."""
         m, rows = inputs[0].shape[:2]
         if rows not in self._workspaces:
@@ -122,6 +127,10 @@ class HandWritten:
             else:
                 space.by_head[-1].baddbmm_(self._heads[-1][:, :, columns], h)
         return space.logits
+
+    def logits(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """See `Passes.logits`."""
+        return self.forward(*inputs)
 
     def _fused_terms(self) -> list[tuple[slice, torch.Tensor]]:
         """Columns of the fused head and what they act on; the last modality brings the bias."""
@@ -219,25 +228,39 @@ class ByAutograd:
         self._logits = parameters
         self._ends: tuple[torch.Tensor, ...] = ()
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, *inputs: torch.Tensor, keys: torch.Tensor | None = None) -> torch.Tensor:
         """See `Passes.forward`."""
         count = self._shape.parameter_count
         # The graph of a pass that was not gone back through would be held beside the new one.
         self.bind(self._parameters, self._gradients)
         with torch.enable_grad():
             self._leaf = self._parameters[:, :count].detach().requires_grad_()
-            ran = [
-                self._shape.forward(modality, self._leaf, x[:, :, :-1])
-                for modality, x in enumerate(inputs, start=1)
-            ]
-            self._ends = tuple(hidden[self._layer - 1] for hidden, _ in ran)
-            logits = [of_head for _, of_head in ran]
-            if self._shape.fused_head is not None:
-                tops = [hidden[-1] for hidden, _ in ran]
-                seen = tops if self._joint else [top.detach() for top in tops]
-                logits.append(self._shape.fused(self._leaf, *seen))
-            self._logits = torch.stack(logits)
+            ran, self._logits = self._run(self._leaf, inputs, keys)
+            self._ends = tuple(hidden[self._layer - 1] for hidden in ran)
         return self._logits.detach()
+
+    def logits(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """See `Passes.logits`."""
+        with torch.no_grad():
+            return self._run(self._parameters, inputs, None)[1]
+
+    def _run(
+        self,
+        parameters: torch.Tensor,
+        inputs: tuple[torch.Tensor, ...],
+        keys: torch.Tensor | None,
+    ) -> tuple[list[list[torch.Tensor]], torch.Tensor]:
+        """The hidden layers of each encoder, and the logits of all heads."""
+        ran = [
+            self._shape.forward(modality, parameters, x[:, :, :-1], keys)
+            for modality, x in enumerate(inputs, start=1)
+        ]
+        logits = [of_head for _, of_head in ran]
+        if self._shape.fused_head is not None:
+            tops = [hidden[-1] for hidden, _ in ran]
+            seen = tops if self._joint else [top.detach() for top in tops]
+            logits.append(self._shape.fused(parameters, *seen))
+        return [hidden for hidden, _ in ran], torch.stack(logits)
 
     def compared(self) -> tuple[torch.Tensor, ...]:
         """See `Passes.compared`."""

@@ -5,6 +5,7 @@ import torch
 
 from raysweep.losses import AlignmentLoss, OverPairs
 from raysweep.models.architecture import Architecture
+from raysweep.models.dropout import derived, keys_of
 from raysweep.models.memory import EPOCH_BYTES, VALIDATION_ROWS
 from raysweep.models.mlp import with_ones
 from raysweep.training.captured import CapturedSteps, graphs_on
@@ -100,6 +101,8 @@ class TorchEngine:
         self._clip = torch.as_tensor(members.clip_norm).to(like)
         self._strength = torch.as_tensor(members.strength).to(like)
         self._placebo = torch.as_tensor(members.placebo).to(like.device)
+        self._keys = keys_of(members.init_seed.tolist()).to(like.device) if shape.drops else None
+        self._steps = 0
         self._optimizer = RowAdamW(
             parameters,
             torch.as_tensor(members.learning_rate).to(like),
@@ -129,6 +132,7 @@ class TorchEngine:
         self._clip = self._clip[members]
         self._strength = self._strength[members]
         self._placebo = self._placebo[members]
+        self._keys = None if self._keys is None else self._keys[members]
         self._bind()
 
     def _bind(self) -> None:
@@ -177,7 +181,7 @@ class TorchEngine:
     ) -> None:
         """One step on a batch (`_Split.gather` and `groups`); `first` of the epoch or not."""
         squares = self._sums.squares if first else None
-        outputs = self._passes.forward(*inputs)
+        outputs = self._passes.forward(*inputs, keys=self._step_keys())
         fitted, slopes = TASK_LOSSES[self._task](outputs, labels, self._weights)
         losses = _together(fitted, len(inputs))
         pull = self._pull(losses[2], groups, squares) if len(self._aligned.rows) else None
@@ -185,6 +189,13 @@ class TorchEngine:
         norms = clip_rows(self._gradients, self._spans, self._clip)
         self._optimizer.step(self._gradients)
         self._sums.add(losses, norms, labels.shape[2] / self._train.rows)
+
+    def _step_keys(self) -> torch.Tensor | None:
+        """The keys [m] of the next step's dropout; None without."""
+        if self._keys is None:
+            return None
+        self._steps += 1
+        return derived(self._keys, self._steps)
 
     def _pull(
         self, values: torch.Tensor, groups: torch.Tensor | None, squares: torch.Tensor | None
@@ -218,7 +229,7 @@ class TorchEngine:
         for start in range(0, split.rows, VALIDATION_ROWS):
             part = slice(start, start + VALIDATION_ROWS)
             inputs = (x[self._dataset, part] for x in split.sides)
-            seen.add(self._passes.forward(*inputs), split.y[self._dataset, part])
+            seen.add(self._passes.logits(*inputs), split.y[self._dataset, part])
         return seen.score()
 
 

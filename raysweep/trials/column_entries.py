@@ -214,7 +214,7 @@ COLUMNS: tuple[Column, ...] = (
     *columns(
         Role.SCALE,
         ("encoder", "string", "", "architecture of the encoders"),
-        ("encoder_option_<name>", "as the option", "", "option of the user's own encoder"),
+        ("encoder_option_<name>", "as the option", "", "option of the encoder, where given"),
         ("depth_1", "int64", "layers", "hidden layers of encoder 1"),
         ("depth_2", "int64", "layers", "hidden layers of encoder 2 and of every further one"),
         ("width_1", "int64", "units", "width of encoder 1"),

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from raysweep.study.cells import Cell
+from raysweep.study.encoders import options_of
 from raysweep.study.spec import SearchedStudy, StudyBase
 from raysweep.trials.columns import named
 from raysweep.trials.trial import Status, Trial
@@ -41,9 +42,10 @@ def forced_by(study: SearchedStudy, trial: Trial) -> Values:
 
 def modelled(study: StudyBase, cell: Cell) -> Values:
     """The encoders of a cell."""
+    options = options_of(study.model, cell.encoder)
     return {
         **cell.scale,
-        **{named("encoder_option", name): value for name, value in study.model.options.items()},
+        **{named("encoder_option", name): value for name, value in options.items()},
     }
 
 

@@ -126,3 +126,16 @@ def test_budgets(text, seconds):
 def test_no_budgets(text):
     with pytest.raises(InputError, match="expected a duration, such as 90s, 10m or 1h"):
         seconds_of(text)
+
+
+@pytest.mark.parametrize("second", [(120, 3), (120, 5, 2)])
+def test_sequences_get_an_encoder_of_sequences(tmp_path, second):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "clips.npz"
+    x1, x2 = rng.normal(size=(120, 7, 4)), rng.normal(size=second)
+    np.savez(path, x1=x1, x1_length=np.arange(120) % 8, x2=x2, y=np.arange(120) % 3)
+    text = text_for(path)
+    assert "#   modality 1 = x1: 7 tokens of 4 features\n" in text
+    study = study_of(text, tmp_path)
+    assert study.model.encoder == ("transformer",)
+    assert study.model.options == ({"patches": 1} if len(second) == 2 else {})

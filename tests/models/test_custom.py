@@ -106,7 +106,10 @@ FAULTS = [
     ("own_encoders:a_mapping", "the module returned dict for rows [5, 12]"),
     ("own_encoders:detached", "does not depend on the parameters in a way that torch can"),
     ("own_encoders:branching", "runs alone, but not packed by torch.func.vmap (RuntimeError: "),
-    ("mpl", "unknown encoder 'mpl' (did you mean mlp?); choose from mlp, or a function of your"),
+    (
+        "mpl",
+        "unknown encoder 'mpl' (did you mean mlp?); choose from mlp, transformer, or a function",
+    ),
 ]
 
 
@@ -121,7 +124,7 @@ def test_what_cannot_be_packed_is_a_fault(study_of: StudyFactory, encoder: str, 
 def test_frozen_parts_can_be_packed(study_of: StudyFactory, name: str) -> None:
     own = f"model.encoder=own_encoders:{name}"
     wanted = study_of(own, "training.dtype=float64", "model.depth=2")
-    assert wanted.model.encoder == own[14:]
+    assert wanted.model.encoder == (own[14:],)
 
 
 def test_a_layer_of_frozen_parameters_alone_cannot_be_aligned(study_of: StudyFactory) -> None:
@@ -154,7 +157,7 @@ def test_options_go_to_the_users_own_encoder(study_of: StudyFactory) -> None:
 
 def test_every_scale_of_the_grid_is_tried(study_of: StudyFactory) -> None:
     own = "model.encoder=own_encoders:picky"
-    assert study_of(own, "model.width=[4, 8]", "model.depth=[1, 2]").model.encoder == own[14:]
+    assert study_of(own, "model.width=[4, 8]", "model.depth=[1, 2]").model.encoder == (own[14:],)
     [fault] = faults(study_of, "model.width=[4, 8]", "model.depth=[1, 3]", own)
     assert "inputs=12, depth=3, width=8: ValueError: too many for me" in fault
     # Of the second modality.

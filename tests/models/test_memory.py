@@ -76,6 +76,21 @@ for name in sys.argv[2:]:
     print(name, pack_bytes(study, Pack(trials)) / measured, measured / 1e6)
 """
 )
+TRANSFORMERS = (
+    PACKS.rpartition("for what in")[0]
+    .replace('"data.validation', '*options, "data.validation')
+    .replace('encoder="mlp")', "encoder, *options)")
+    + """
+for what in sys.argv[2:]:
+    options = ["model.options.patches=12", *(f"model.options.{o}" for o in what.split(","))]
+    small, trials = pack("cka", 1, 2, 512, 512, "transformer", *options)
+    train(small, *loaded(small, trials))
+    study, trials = pack("cka", 1, 4, 1024, 256, "transformer", *options)
+    [group] = loaded(study, trials)
+    measured = peak(lambda: train(study, group))
+    print(what, pack_bytes(study, Pack(trials)) / measured, measured / 1e6)
+"""
+)
 FAMILY = """
 from tiny_emergence import study
 from raysweep.data.registry import load
@@ -188,3 +203,10 @@ def test_the_estimate_grows_with_what_a_pack_holds() -> None:
         ):
             assert method(size(**changed)) > least
     assert size().kernel_bytes(asked=True) > size().kernel_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_transformers_take_what_is_estimated() -> None:
+    found = lines(TRANSFORMERS, "auto", "heads=2", "pooling=class", "dropout=0.1")
+    assert all(0.8 < float(ratio) < HIGHEST for _, ratio, _ in found), found

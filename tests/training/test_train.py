@@ -91,7 +91,7 @@ def test_a_users_loss_with_parameters_follows_the_slow_trainer(engine: str) -> N
 def test_the_kernel_trains_mlps_only() -> None:
     encoders = (custom_encoder("own_encoders:mlp", d, 2, 6, {}) for d in (5, 4))
     pair = EncoderPair(tuple(encoders), 3)
-    with pytest.raises(InputError, match="'kernel', which trains MLP pairs only; take 'auto'"):
+    with pytest.raises(InputError, match="'kernel', which trains mlp encoders only; take 'auto'"):
         train(make_members(2), pair, make_data(2), engine="kernel")
 
 

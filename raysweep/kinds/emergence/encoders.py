@@ -13,8 +13,10 @@ from raysweep.data.views import Views
 from raysweep.kinds.emergence.families import EncoderTrial, Rates
 from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.metrics import Preprocessing
-from raysweep.models.shape import MultimodalShape
+from raysweep.models.architecture import Architecture
+from raysweep.models.named import built_in
 from raysweep.models.trained import TrainedPack
+from raysweep.study.cells import Cell
 from raysweep.study.spec import Scalar
 from raysweep.training.evaluate import alike_where_inputs_are, stacked
 from raysweep.training.inputs import Members, PackData, TrainSettings
@@ -24,6 +26,8 @@ from raysweep.trials.columns import MEASURED_SPLITS, named
 from raysweep.trials.trial import Status
 
 CHUNK_ROWS = 4096
+CHUNK_BYTES = 2**28
+"""Of the inputs of a chunk, each member's."""
 
 Place = tuple[tuple[tuple[str, Scalar], ...], int]
 """Parameters of a cell, and a draw."""
@@ -95,6 +99,7 @@ class Encoders:
                 self._digests[place, modality] = digest
                 self._sides.setdefault(digest, side)
         self.train_seconds = 0.0
+        self._cell = trials[0].cell
         self._measured: dict[Job, Measured] = {}
         groups: dict[tuple[int, int, int], dict[Job, bool]] = {}
         for trial in trials:
@@ -132,9 +137,8 @@ class Encoders:
         contents = list(dict.fromkeys(job.content for job in jobs))
         sides = [self._sides[content] for content in contents]
         modality = jobs[0].modality
-        inputs, depth, width = sides[0].inputs[0].shape[1], jobs[0].depth, jobs[0].width
         trained = train_pack(
-            MultimodalShape((inputs,), sides[0].classes, (depth,), (width,), first=modality),
+            alone(self._cell, sides[0], modality, jobs[0].depth, jobs[0].width),
             Members.of_draws(
                 study.seed,
                 [(job.draw, job.seed) for job in jobs],
@@ -163,6 +167,20 @@ class Encoders:
                 else {},
             )
         return found
+
+
+def alone(cell: Cell, side: Views, modality: int, depth: int, width: int) -> Architecture:
+    """An encoder of one modality.
+
+    Args:
+        cell: has the encoder and its options.
+        side: the modality's data, alone.
+        modality: 1 or 2.
+        depth: hidden layers.
+        width: of each.
+    """
+    sizes = (side.features, side.classes, (depth,), (width,))
+    return built_in(cell.encoder, *sizes, dict(cell.options), first=modality)
 
 
 def encoder_settings(study: EmergenceStudy, modality: int, device: str = "cpu") -> TrainSettings:
@@ -213,9 +231,10 @@ def _performance(
 
 def _logits(trained: TrainedPack, x: Tensor) -> np.ndarray:
     """Float64 logits [m, n, classes] of inputs [k, n, d]."""
+    of_row = len(trained.dataset) * x.shape[2] * trained.parameters.element_size()
+    size = max(min(CHUNK_ROWS, CHUNK_BYTES // of_row), 1)
     parts: Iterable[Tensor] = (
-        trained.forward(1, x[:, start : start + CHUNK_ROWS])[1].mT.double().cpu()
-        for start in range(0, x.shape[1], CHUNK_ROWS)
+        trained.forward(1, part)[1].mT.double().cpu() for part in x.split(size, dim=1)
     )
     return torch.cat(list(parts), dim=1).numpy()
 

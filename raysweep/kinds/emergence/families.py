@@ -11,7 +11,7 @@ from raysweep.data.registry import find_dataset
 from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.seeds import content_key
 from raysweep.study.cells import Cell, expand, varying
-from raysweep.study.spec import Scalar
+from raysweep.study.spec import MLP, Scalar
 from raysweep.trials.columns import named
 from raysweep.trials.trial import Trial
 
@@ -65,7 +65,7 @@ class EncoderTrial(Trial):
 
 @dataclass(frozen=True)
 class Family:
-    """The cells of one dataset whose characteristics differ in heterogeneity alone.
+    """The cells of one dataset and encoder whose data differ in heterogeneity alone.
 
     Attributes:
         key: name, made from what the cells share.
@@ -97,7 +97,10 @@ def families(study: EmergenceStudy) -> list[Family]:
             for name, value in cell.parameters
             if name not in heterogeneity
         }
-        members.setdefault(content_key([cell.dataset, shared]), []).append(cell)
+        of: list[object] = [cell.dataset, shared]
+        # What was tuned before there was a choice keeps its seeds.
+        of += [] if cell.encoder == MLP else [cell.encoder, dict(cell.options)]
+        members.setdefault(content_key(of), []).append(cell)
     return [Family(key, tuple(cells)) for key, cells in members.items()]
 
 

@@ -37,19 +37,24 @@ def emergence_size(study: EmergenceStudy, measure_time: bool = True) -> StudySiz
         InputError: a dataset cannot be loaded.
     """
     found = families(study)
-    shapes: Counter[Shape] = Counter()
-    packs, groups = 0, 0
+    shapes: dict[str, Counter[Shape]] = {}
+    first: dict[str, Family] = {}
+    groups: Counter[str] = Counter()
+    packs = 0
     for family in found:
-        own = len(family.draws) * len(study.seeds)
+        own, encoder = len(family.draws) * len(study.seeds), family.cells[0].encoder
         packs += -(-own // groups_per_pack(study, family)) + _tuning_packs(study, family)
-        groups += own
-        shapes.update(_encoders(study, family))
-    seconds = _seconds(study, found[0], shapes, groups) if measure_time else None
+        groups[encoder] += own
+        first.setdefault(encoder, family)
+        shapes.setdefault(encoder, Counter()).update(_encoders(study, family))
+    seconds = None
+    if measure_time:
+        seconds = sum(_seconds(study, first[e], shapes[e], groups[e]) for e in first)
     return StudySize(
         sum(len(family.cells) for family in found),
         sum(trials_of_family(study, family) for family in found),
         packs,
-        sum(shapes.values()),
+        sum(of_encoder.total() for of_encoder in shapes.values()),
         seconds,
     )
 

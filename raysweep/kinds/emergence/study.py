@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from raysweep.study.encoders import BUILT_IN
 from raysweep.study.spec.base import GridStudy
 from raysweep.study.spec.fields import (
     CONFIRM_SEEDS_FROM,
@@ -21,7 +22,6 @@ from raysweep.study.spec.fields import (
     Wholes,
     listed,
 )
-from raysweep.study.spec.grids import MLP
 from raysweep.study.spec.parts import Evaluation, Resources
 from raysweep.study.spec.ranges import Decays, Rates
 from raysweep.trials.columns import named
@@ -105,9 +105,11 @@ class EmergenceStudy(GridStudy):
     def clashes(self) -> Iterator[Clash]:
         """Other encoders, seeds that are used twice, and depths to tune that no encoder has."""
         yield from super().clashes()
-        if self.model.encoder != MLP:
+        others = [name for name in self.model.encoder if name not in BUILT_IN]
+        if others:
             yield Clash(
-                f"emergence studies train {MLP} encoders only, found {self.model.encoder!r}",
+                f"emergence studies train {' and '.join(BUILT_IN)} encoders only, found "
+                f"{listed(others)}",
                 ("model", "encoder"),
             )
         if self.tuning is None:

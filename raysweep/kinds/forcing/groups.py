@@ -68,10 +68,10 @@ def loaded(study: ForcingStudy, trials: Sequence[Trial]) -> list[Group]:
     return [_group(study, of_group, trials, views) for of_group in places.values()]
 
 
-def _sizes(view: Views) -> tuple[int, ...]:
+def _sizes(view: Views) -> tuple[object, ...]:
     splits = (view.splits.train, view.splits.validation, view.splits.test)
     # Placebo pairs are shuffled otherwise where rows are in groups, whatever a pack has beside.
-    return (view.outputs, *map(len, splits), view.in_groups, *(x.shape[1] for x in view.inputs))
+    return (view.outputs, *map(len, splits), view.in_groups, *view.features)
 
 
 def _group(
@@ -84,8 +84,7 @@ def _group(
     number: dict[tuple[str, int], int] = {}
     dataset = [number.setdefault((t.cell.id, t.draw), len(number)) for t in trials]
     views, cell = [views_of[draw] for draw in number], trials[0].cell
-    inputs = [x.shape[1] for x in views[0].inputs]
-    shape = named_architecture(study.model, cell, inputs, views[0].outputs)
+    shape = named_architecture(study.model, cell, views[0].features, views[0].outputs)
     together = study.model_copy(
         update={"training": study.training.model_copy(update=_shared(study, trials[0]))}
     )

@@ -40,7 +40,7 @@ def forcing_size(study: ForcingStudy, measure_time: bool = True) -> StudySize:
             continue
         rows = dict(cell.parameters).get("train")
         depths, widths = (cell.depth_1, cell.depth_2), (cell.width_1, cell.width_2)
-        kind = (cell.dataset, rows, depths, widths, cell.modalities)
+        kind = (cell.dataset, rows, cell.encoder, depths, widths, cell.modalities)
         if kind not in probed:
             probed[kind] = _seconds_per_member(study, sweep.plans[cell.id].trials)
         seconds += count * probed[kind]

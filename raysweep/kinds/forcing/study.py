@@ -7,9 +7,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from raysweep.data.registry import find_dataset
 from raysweep.data.resplits import CROSSED
+from raysweep.study.encoders import own_options
 from raysweep.study.spec.base import GridStudy
 from raysweep.study.spec.fields import Clash, as_list, distinct
-from raysweep.study.spec.grids import MLP
 from raysweep.study.spec.parts import (
     Alignment,
     CellResources,
@@ -137,7 +137,9 @@ class ForcingStudy(SearchedStudy, GridStudy):
         if any(find_dataset(block.dataset).own for block in self.data):
             # Results from before there were these splits are of other rows.
             science["splits"] = CROSSED
-        if self.model.encoder != MLP:
-            code = self.files.get(self.model.encoder, "")
-            science["encoder"] = {"code": code, "options": self.model.options}
+        own = super().own_code
+        if own:
+            codes = [self.files.get(path, "") for path in own]
+            code = codes[0] if len(own) == 1 else codes
+            science["encoder"] = {"code": code, "options": own_options(self.model)}
         return science

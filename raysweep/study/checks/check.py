@@ -48,7 +48,6 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
     faults: list[Fault] = []
     blocks = raw.get("data") if "data" in kind.study.model_fields else None
     sizes: list[BlockRows] = []
-    inputs: list[tuple[int, ...]] = []
     views: list[Views] = []
     for index, block in enumerate(blocks if isinstance(blocks, list) else [blocks]):
         if not isinstance(block, Mapping):
@@ -69,15 +68,13 @@ def check(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
             faults += check_population(raw.get("verdict"), sound)
             faults += check_several(raw, loaded, at)
             views += loaded
-            features = [tuple(x.shape[1] for x in view.inputs) for view in loaded]
-            inputs += [of for of in dict.fromkeys(features) if of not in inputs]
         sizes += [BlockRows(at, known) for known in rows]
         faults += found
     faults += check_labels(raw, views)
     widths = pairs_of(raw, "width")
     faults += check_metrics(raw.get("evaluation"), widths)
     faults += check_calibration(raw.get("evaluation"))
-    faults += check_encoder(raw, inputs)
+    faults += check_encoder(raw, views)
     faults += kind.check(raw, widths, folder)
     faults = [_with_namesake(fault, own.get(fault.location), places) for fault in faults]
     return faults + check_rows(raw, sizes)
@@ -106,8 +103,10 @@ def _own_code(raw: Mapping[str, Any]) -> dict[Location, str]:
         path: object = raw
         for key in location:
             path = path.get(key) if isinstance(path, Mapping) else None
-        if isinstance(path, str) and is_dotted(path):
-            found[location] = path
+        places: dict[Location, object] = {location: path}
+        if isinstance(path, list):
+            places = {(*location, index): one for index, one in enumerate(path)}
+        found |= {at: one for at, one in places.items() if isinstance(one, str) and is_dotted(one)}
     return found
 
 

@@ -6,47 +6,117 @@ from typing import Any
 
 import torch
 
+from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.kinds.kind import kind_named
 from raysweep.models.custom import CustomEncoder, custom_encoder
 from raysweep.models.packable import check_packing
+from raysweep.models.transformer import Transformer
+from raysweep.plugins.options import resolve
 from raysweep.plugins.user_code import said, source_of
 from raysweep.study.cells import DEFAULT_DEPTH, DEFAULT_WIDTH
-from raysweep.study.checks.parts import pairs_of
+from raysweep.study.checks.parts import check_options, pairs_of
+from raysweep.study.encoders import (
+    BUILT_IN,
+    TRANSFORMER,
+    TRANSFORMER_OPTIONS,
+    options_of,
+    own_options,
+)
 from raysweep.study.files import file_digest
 from raysweep.study.partial import read_partial
 from raysweep.study.reader import unknown_name
 from raysweep.study.spec import MLP, Alignment, ModelGrid, Training
+from raysweep.study.spec.fields import listed
 from raysweep.study.yaml_lines import Fault, Location
 
 Scale = tuple[int, int, int]
 """Inputs, depth and width of one encoder."""
 
 
-def check_encoder(raw: Mapping[str, Any], inputs: Sequence[tuple[int, ...]]) -> list[Fault]:
-    """Faults of the encoder and its options; a user's own is tried at every scale of the grid.
+def check_encoder(raw: Mapping[str, Any], views: Sequence[Views]) -> list[Fault]:
+    """Faults of the encoders and their options; a user's own is tried at every scale of the grid.
 
     Args:
         raw: the study.
-        inputs: features of modality 1, 2, ... of each dataset that could be loaded.
+        views: those of each dataset that could be loaded.
     """
     grid = read_partial(ModelGrid, raw.get("model"))
     if grid.part is None or grid.lost("encoder") or grid.lost("options"):
         return []
-    name, options = grid.part.encoder, grid.part.options
-    at: Location = ("model", "encoder")
-    if name == MLP:
-        return [
-            Fault(("model", "options", key), f"unknown option of {MLP} {key!r}; it takes none")
-            for key in options
-        ]
-    if at not in kind_named(raw.get("kind")).study.own_code_at:
-        return []  # the kind takes no other, as the specification says
-    if ":" not in name:
-        own = ", or a function of your own as package.module:function"
-        return [Fault(at, unknown_name("encoder", name, [MLP]) + own)]
+    model, faults = grid.part, _unknown_options(grid.part)
+    several = isinstance(grid.value.get("encoder"), list | tuple)
+    for index, name in enumerate(model.encoder):
+        at: Location = ("model", "encoder", index) if several else ("model", "encoder")
+        if name == TRANSFORMER:
+            faults += _check_transformer(raw, model, views, at)
+        elif name == MLP:
+            faults += _on_sequences(name, views, at)
+        elif ("model", "encoder") not in kind_named(raw.get("kind")).study.own_code_at:
+            continue  # the kind takes no other, as the specification says
+        elif ":" not in name:
+            own = ", or a function of your own as package.module:function"
+            faults.append(Fault(at, unknown_name("encoder", name, list(BUILT_IN)) + own))
+        else:
+            faults += _on_sequences(name, views, at) or _check_own(raw, model, name, views, at)
+    return faults
+
+
+def _unknown_options(model: ModelGrid) -> list[Fault]:
+    """The faults of options that no encoder of the grid takes."""
+    if any(name not in BUILT_IN for name in model.encoder):
+        return []  # a user's own takes them, or does not
+    known = sorted({option.name for name in model.encoder for option in BUILT_IN[name]})
+    what = f"option of {listed(model.encoder)}"
+    return [
+        Fault(
+            ("model", "options", key),
+            unknown_name(what, key, known) if known else f"unknown {what} {key!r}; it takes none",
+        )
+        for key in own_options(model)
+    ]
+
+
+def _check_transformer(
+    raw: Mapping[str, Any], model: ModelGrid, views: Sequence[Views], at: Location
+) -> list[Fault]:
+    """The faults of a transformer's options, and of sizes that do not go together."""
+    place: Location = ("model", "options")
+    given = options_of(model, TRANSFORMER)
+    faults = check_options(given, place, f"option of {TRANSFORMER}", TRANSFORMER_OPTIONS)
+    if faults:
+        return faults
+    options: dict[str, Any] = resolve(TRANSFORMER_OPTIONS, given, TRANSFORMER)
+    heads, patches = options["heads"], options["patches"]
+    features = dict.fromkeys(of for view in views for of in view.features)
+    widths = dict.fromkeys(width for pair in pairs_of(raw, "width") for width in pair)
+    found: dict[Fault, None] = {}
+    for of, width in itertools.product(features, widths):
+        for name, message in Transformer.faults(of, width, heads, patches).items():
+            found[Fault((*place, name) if name in given else at, message)] = None
+    if patches is not None and features and all(of.tokens is not None for of in features):
+        message = "all modalities are sequences, so that no row is cut into patches; leave it out"
+        found[Fault((*place, "patches"), message)] = None
+    return list(found)
+
+
+def _on_sequences(name: str, views: Sequence[Views], at: Location) -> list[Fault]:
+    """The fault of an encoder of rows of features on sequences."""
+    for view in views:
+        for modality, features in zip(view.names, view.features, strict=False):
+            if features.tokens is not None:
+                return [Fault(at, features.refused(name, modality))]
+    return []
+
+
+def _check_own(
+    raw: Mapping[str, Any], model: ModelGrid, name: str, views: Sequence[Views], at: Location
+) -> list[Fault]:
+    """The fault of a user's own encoder, which is tried at every scale of the grid."""
+    options = own_options(model)
+    inputs = dict.fromkeys(tuple(of.columns for of in view.features) for view in views)
     training = read_partial(Training, raw.get("training")).part or Training()
-    scales = dict.fromkeys(_scales(raw, inputs))
+    scales = dict.fromkeys(_scales(raw, tuple(inputs)))
     encoders: list[CustomEncoder] = []
     tried = "imported"
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from raysweep.study.spec.fields import MOST_CELLS, Clash, Part, Scalar, Seed, as_list
+from raysweep.study.spec.fields import MOST_CELLS, Clash, Part, Scalar, Seed, as_list, listed
 from raysweep.study.spec.grids import MLP, DataGrid, ModelGrid
 from raysweep.study.spec.parts import Evaluation, Resources, Verdict
 from raysweep.trials.columns import PERFORMANCE_2
@@ -95,7 +95,7 @@ class StudyBase(Part):
     @property
     def own_code(self) -> tuple[str, ...]:
         """The dotted paths of the user's own functions that the study names."""
-        return (self.model.encoder,) if ":" in self.model.encoder else ()
+        return tuple(name for name in self.model.encoder if ":" in name)
 
     @field_validator("name")
     @classmethod
@@ -160,7 +160,8 @@ class GridStudy(StudyBase):
     def cells_of(self, block: DataGrid) -> int:
         """Cells of one data block."""
         points = math.prod(len(values) for values in block.axes.values())
-        return points * len(self.pairs("depth", 1)) * len(self.pairs("width", 1))
+        scales = len(self.pairs("depth", 1)) * len(self.pairs("width", 1))
+        return points * scales * len(self.model.encoder)
 
     def blocks(self) -> list[Block]:
         """See `StudyBase.blocks`."""
@@ -176,10 +177,10 @@ class GridStudy(StudyBase):
                 ("training", "engine"),
                 ("resources", "gpus_per_pack"),
             )
-        if self.training.engine == "kernel" and self.model.encoder != MLP:
+        if self.training.engine == "kernel" and self.model.encoder != (MLP,):
             yield Clash(
                 f"engine kernel trains {MLP} encoders only, and model.encoder is "
-                f"{self.model.encoder}; take auto",
+                f"{listed(self.model.encoder)}; take auto",
                 ("training", "engine"),
                 ("model", "encoder"),
             )

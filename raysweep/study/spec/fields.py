@@ -120,6 +120,7 @@ WholeOrNumber = Annotated[Any, AfterValidator(_number)]
 Layer = Annotated[Any, AfterValidator(_layer)]
 # One value or several, each once.
 _LISTED = (BeforeValidator(as_list), Field(min_length=1), AfterValidator(distinct))
+Names = Annotated[tuple[str, ...], *_LISTED]
 Wholes = Annotated[tuple[Whole, ...], *_LISTED]
 Positives = Annotated[tuple[Annotated[Number, Field(gt=0)], ...], *_LISTED]
 NotNegatives = Annotated[tuple[Annotated[Number, Field(ge=0)], ...], *_LISTED]

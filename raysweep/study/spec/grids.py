@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from raysweep.study.spec.fields import (
     Clash,
     Depths,
+    Names,
     OptionValue,
     Part,
     Scalar,
@@ -18,7 +19,7 @@ from raysweep.study.spec.fields import (
 )
 
 MLP = "mlp"
-"""The encoder that is built in."""
+"""The encoder of a study that names none."""
 
 
 class DataGrid(BaseModel):
@@ -42,15 +43,16 @@ class DataGrid(BaseModel):
 
 
 class ModelGrid(Part):
-    """Encoders: depth counts hidden layers, width the units of each.
+    """Encoders: depth counts hidden layers or blocks, width the units of each.
 
-        ``encoder`` is ``mlp`` or the dotted path of a user's own, which takes ``options``.
-        ``depth`` and ``width`` set all modalities alike; where encoders are trained apart they give
-    every pair of their values. ``depth_1``/``depth_2`` and ``width_1``/``width_2`` make separate
-    axes, the second of modality 2 and every further one.
+    ``encoder`` is ``mlp``, ``transformer`` or the dotted path of a user's own, or several of them;
+    which of ``options`` are whose says `raysweep.study.encoders`. ``depth`` and
+    ``width`` set all modalities alike; where encoders are trained apart they give every pair of
+    their values. ``depth_1``/``depth_2`` and ``width_1``/``width_2`` make separate axes, the second
+    of modality 2 and every further one.
     """
 
-    encoder: str = MLP
+    encoder: Names = (MLP,)
     options: dict[str, OptionValue] = Field(default_factory=dict)
     depth: Depths | None = None
     depth_1: Depths | None = None

@@ -1,0 +1,165 @@
+"""Transformers as torch has them, one model at a time, trained by the plain loop."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from raysweep.models.transformer import Transformer
+from raysweep.models.transformers import Transformers
+
+
+class TorchTransformer(nn.Module):
+    """An encoder with its head, around `torch.nn.TransformerEncoder`."""
+
+    def __init__(self, encoder: Transformer, classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.encoder, d = encoder, encoder.width
+        self.project = nn.Linear(encoder.token_features, d)
+        leading = encoder.pooling == "class"
+        if leading:
+            self.first = nn.Parameter(torch.randn(d))
+        self.positions = nn.Parameter(torch.randn(encoder.tokens + leading, d))
+        block = nn.TransformerEncoderLayer(
+            d,
+            encoder.heads,
+            encoder.feedforward or d,
+            dropout=dropout,
+            activation="relu",
+            batch_first=True,
+            norm_first=encoder.norm == "pre",
+        )
+        self.blocks = nn.TransformerEncoder(block, encoder.depth, enable_nested_tensor=False)
+        self.head = nn.Linear(d, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The head's logits [n, classes], by the shortest way; every row has a token."""
+        h, padding, lengths = self.embedded(x)
+        h = self.blocks(h, src_key_padding_mask=padding if padding.any() else None)
+        if self.encoder.pooling == "mean":
+            h = h.masked_fill(padding[:, :, None], 0.0).sum(dim=1) / lengths[:, None]
+        else:
+            h = h[:, 0] if self.encoder.pooling == "class" else h.mean(dim=1)
+        return self.head(h)
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """What each block gives of rows [n, inputs], pooled sample by sample: [n, width]."""
+        h, padding, lengths = self.embedded(x)
+        found = []
+        for block in self.blocks.layers:
+            h = block(h, src_key_padding_mask=padding)
+            found.append(self.pooled(h, lengths))
+        return found
+
+    def embedded(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What goes into the first block, which positions are padding, and the lengths."""
+        encoder, count = self.encoder, self.encoder.tokens
+        lengths = torch.full((len(x),), count)
+        if encoder.features.tokens is not None:
+            x, lengths = x[:, :-1], x[:, -1].long()
+        padding = torch.arange(count) >= lengths[:, None]
+        if encoder.pooling != "class":
+            # torch has no number for a sample that may attend to nothing; it is set to 0 later.
+            padding = padding & (lengths > 0)[:, None]
+        h = self.project(x.unflatten(1, (count, -1)))
+        if encoder.pooling == "class":
+            h = torch.cat((self.first.expand(len(h), 1, -1), h), dim=1)
+            padding = functional.pad(padding, (1, 0), value=False)
+        return h + self.positions, padding, lengths
+
+    def pooled(self, h: Tensor, lengths: Tensor) -> Tensor:
+        if self.encoder.pooling == "class":
+            return h[:, 0]
+        own = []
+        for sample, length in zip(h, lengths.tolist(), strict=True):
+            kept = sample if self.encoder.pooling == "mean_padded" else sample[:length]
+            own.append(kept.mean(dim=0) if length else sample[0] * 0)
+        return torch.stack(own)
+
+    def load(self, flat: Tensor) -> None:
+        """Take the weights of a member's encoder and head, [parameters]."""
+        named = dict(zip(self.encoder.sizes, self._weights(), strict=True))
+        assert {k: tuple(v.shape) for k, v in named.items()} == self.encoder.sizes
+        nn.utils.vector_to_parameters(flat[: -self.head_size].clone(), list(named.values()))
+        block = flat[-self.head_size :].view(len(self.head.bias), -1)
+        self.head.weight.data, self.head.bias.data = block[:, :-1].clone(), block[:, -1].clone()
+
+    def flat(self) -> Tensor:
+        """The weights as `load` takes them."""
+        head = torch.cat((self.head.weight, self.head.bias[:, None]), dim=1)
+        return torch.cat([w.detach().flatten() for w in (*self._weights(), head)])
+
+    @property
+    def head_size(self) -> int:
+        return self.head.weight.numel() + self.head.bias.numel()
+
+    def _weights(self) -> list[Tensor]:
+        first = [self.first] if self.encoder.pooling == "class" else []
+        found = [self.project.weight, self.project.bias, *first, self.positions]
+        for block in self.blocks.layers:
+            attention = block.self_attn
+            found += [attention.in_proj_weight, attention.in_proj_bias]
+            for part in (attention.out_proj, block.linear1, block.linear2):
+                found += [part.weight, part.bias]
+            for part in (block.norm1, block.norm2):
+                found += [part.weight, part.bias]
+        return found
+
+
+def train_apart(
+    shape: Transformers,
+    initial: Tensor,
+    inputs: Sequence[Tensor],
+    y: Tensor,
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    clip_norm: float,
+    epochs: int,
+    batch_size: int,
+    order_seed: int,
+    pull: object = None,
+) -> list[Tensor]:
+    """Train one member's towers from its row of the packed buffer; each tower's weights.
+
+    Args:
+        shape: of the member.
+        initial: [P] float64.
+        inputs: of each modality [n, d].
+        y: labels [n].
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+        clip_norm: of each tower.
+        epochs: passes.
+        batch_size: rows of a step.
+        order_seed: of the batches.
+        pull: (layers of each modality) -> what is added to the loss; None for nothing.
+    """
+    models, at = [], 0
+    for encoder, head in zip(shape.encoders, shape.head_layers, strict=False):
+        model = TorchTransformer(encoder, shape.classes).double().train()
+        model.load(initial[at : head.end])
+        models.append(model)
+        at = head.end
+    optimizers = [
+        torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+        for model in models
+    ]
+    order = torch.Generator().manual_seed(order_seed)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(y), generator=order).split(batch_size):
+            layers = [model.layers(x[batch]) for model, x in zip(models, inputs, strict=True)]
+            loss = sum(
+                functional.cross_entropy(model.head(of[-1]), y[batch])
+                for model, of in zip(models, layers, strict=True)
+            )
+            if pull is not None:
+                loss = loss + pull(layers)
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            loss.backward()
+            for model, optimizer in zip(models, optimizers, strict=True):
+                nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+                optimizer.step()
+    return [model.flat() for model in models]
