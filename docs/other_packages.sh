@@ -7,7 +7,8 @@ page=$(cd "$(dirname "$0")" && pwd)/other_packages.md
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"
 python3 -m venv v && v/bin/pip install -q torch==2.13.0 numpy==2.4.6 scipy==1.17.1 \
     scikit-learn==1.9.1 statsmodels==0.15.0 cka-pytorch==1.1.3 pytorch-cka==1.1.3 \
-    torch-cka==0.21 ckatorch==1.0.3 simtorch==0.2.1 repsim==0.1.5
+    torch-cka==0.21 ckatorch==1.0.3 simtorch==0.2.1 repsim==0.1.5 \
+    rsatoolbox==0.3.2 cca-zoo==4.0.1
 v/bin/python - "$page" <<'P'
 import re
 import sys
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import repsim
+import rsatoolbox
 import torch
+from cca_zoo.linear import CCA
 from cka import cka_from_features
 from cka_pytorch.cka import CKACalculator
 from ckatorch import CKA as OfSets
@@ -89,6 +92,12 @@ def simtorch():
     return Summed(*sides).compute(loader(x, x, 16)).item()
 
 
+def rsa(of=None, by=None):
+    sides = [rsatoolbox.data.Dataset(side) for side in (x, y)]
+    first, second = (rsatoolbox.rdm.calc_rdm(side, **of or {}) for side in sides)
+    return rsatoolbox.rdm.compare(first, second, **by or {}).item()
+
+
 found = {
     "cka-pytorch": cka_pytorch(),
     "pytorch-cka": pytorch_cka(),
@@ -96,6 +105,8 @@ found = {
     "ckatorch": ckatorch(),
     "simtorch": simtorch(),
     "repsim": repsim.cka([x, x], "linear", "song")[0, 1],
+    "rsatoolbox": rsa(),
+    "cca-zoo": CCA().fit([x, y]).score([x, y]),
     "scikit-learn": mutual_info_classif(*copies, random_state=0)[0],
     "SciPy": spearmanr(range(5), range(5)).pvalue,
     "statsmodels": multipletests([0.01, 0.04, np.nan], method="holm")[1][0],
@@ -104,4 +115,13 @@ said = re.findall(r"^\| (\S+ \d\S*) \|(?:[^|]*\|){2} (\S+) \|", page, re.MULTILI
 seen = [(f"{name} {version(name)}", f"{number:.4f}") for name, number in found.items()]
 print("\n".join(f"{name:22}{number}" for name, number in seen))
 assert seen == said, (seen, said)
+
+# What the page says to do gives what is right.
+advised = {
+    "rsa": rsa({"method": "correlation"}, {"method": "spearman"}),
+    "cka": rsa({"method": "euclidean"}, {"method": "cosine_cov"}),
+    "mean_cca": CCA(n_components=16).fit([x, y]).score([x, y]),
+}
+for metric, number in advised.items():
+    assert f'measure("{metric}", x, y)  # {number:.4f}\n' in page, (metric, number)
 P
