@@ -9,6 +9,8 @@ python3 -m venv v && v/bin/pip install -q torch==2.13.0 numpy==2.4.6 scipy==1.17
     scikit-learn==1.9.1 statsmodels==0.15.0 cka-pytorch==1.1.3 pytorch-cka==1.1.3 \
     torch-cka==0.21 ckatorch==1.0.3 simtorch==0.2.1 repsim==0.1.5 \
     rsatoolbox==0.3.2 cca-zoo==4.0.1
+# Pulled in, not needed here, and not to be imported beside a torch of another build (CPU, CUDA).
+v/bin/pip uninstall -q -y torchvision
 v/bin/python - "$page" <<'P'
 import re
 import sys
