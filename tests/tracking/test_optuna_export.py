@@ -108,7 +108,7 @@ def test_searches_of_rates_are_told_family_by_family(tmp_path: Path) -> None:
         assert set(found.user_attrs["cells"]) == set(own["cell"])
         rates = [f"learning_rate_{m}", f"weight_decay_{m}"]
         means = own.groupby(rates)[f"performance_{m}_validation"].mean()
-        assert len(found.trials) == 5
+        assert len(found.trials) >= 5
         assert {tuple(t.params.values()) for t in found.trials} == set(means.index)
         for trial in found.trials:
             assert list(trial.params) == ["learning_rate", "weight_decay"]
