@@ -151,7 +151,12 @@ COLUMNS: tuple[Column, ...] = (
             "modalities of the data; empty where the study does not say: two",
         ),
         ("D_phi", "int64", "layers", "heterogeneity depth"),
-        ("file", "string", "", "the user's own data: name of the file"),
+        (
+            "file",
+            "string",
+            "",
+            "the user's own data: name of the file, with folders where several are called alike",
+        ),
         ("target", "string", "", "the user's own data: what the label is, where a study says it"),
         (
             "resplit",
