@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raysweep.kinds.trial.followed import followed
 from raysweep.kinds.trial.study import TrialCode
 from raysweep.kinds.trial.told import TrialError, is_metric
 from raysweep.trials.columns import named
@@ -66,7 +67,8 @@ def run_command(code: TrialCode, context: "TrialContext") -> dict[str, object]:
             env=environment,
         )
         try:
-            ended = process.wait()
+            with followed(results, context._place.show):
+                ended = process.wait()
         finally:
             assert process.stdin is not None
             process.stdin.close()
@@ -126,6 +128,11 @@ def program(word: str, folder: Path) -> str:
         return sys.executable
     own = folder / word
     return str(own) if os.sep in word and own.is_file() else shutil.which(word) or word
+
+
+def is_python(word: str) -> bool:
+    """Whether the first word of a command is a Python."""
+    return Path(word).name.startswith("python")
 
 
 def _told(context: "TrialContext", results: Path) -> dict[str, object]:

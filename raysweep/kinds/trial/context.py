@@ -63,7 +63,9 @@ class TrialContext:
         self.arm, self.stage = trial.arm, trial.stage
         self.epochs: int | None = trial.epochs or None
         self.device = device
-        self._study, self._place = study, Place(output, trial)
+        halving = study.search.halving
+        whole = None if halving is None else halving.epochs[-1]
+        self._study, self._place = study, Place(output, trial, whole)
         self.folder: Path = self._place.folder
         self._penalty = Penalty(
             study.alignment.loss,
@@ -319,7 +321,10 @@ class TrialContext:
         logged: dict[int, dict[str, float]] = kept["logged"]
         if self.epochs is not None and max(logged, default=0) > self.epochs:
             return None  # of the same trial, when it had gone on
-        self._logged, self._measured = logged, kept["measured"]
+        # What was logged after the epoch that was saved, by a loop that saves first.
+        last = self._place.noted_after(max(logged, default=-1))
+        wanted = {e: p for e, p in last.items() if self.epochs is None or e <= self.epochs}
+        self._logged, self._measured = {**logged, **wanted}, kept["measured"]
         self._penalty.restore(kept["penalty"])
         restore_random_states(kept["random"])
         return kept["state"]
