@@ -164,3 +164,21 @@ def slow(trial: raysweep.TrialContext) -> dict[str, float]:
         time.sleep(0.1)
         trial.log(epoch, loss=1 / epoch, f1=0.5)
     return {"f1_validation": 0.5, "f1_test": 0.5 + trial.seed / 1e6}
+
+
+def stepwise(trial: raysweep.TrialContext) -> dict[str, float]:
+    """Twelve epochs of noise that adds up; slow where a test has asked for it beside the output."""
+    import json
+
+    state = trial.load() or {"epoch": 0, "sum": torch.zeros(3, dtype=torch.float64)}
+    total = state["sum"]
+    for epoch in range(state["epoch"] + 1, 13):
+        with open(trial.folder / "epochs.jsonl", "a") as log:
+            log.write(json.dumps({"epoch": epoch, "process": os.getpid()}) + "\n")
+        total = total + torch.randn(3, dtype=torch.float64)
+        trial.log(epoch, norm=total.norm())
+        trial.save({"epoch": epoch, "sum": total})
+        if (trial.folder.parents[3] / "slow").exists():
+            time.sleep(0.3)
+    found = total.norm().item() + trial.strength
+    return {"f1_validation": found, "f1_test": found}

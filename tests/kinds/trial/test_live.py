@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from tiny_runs import kill, opened, started, words
-from trial_runs import SUPPORT, document, study
+from trial_runs import document, study
 from waiting import in_a_terminal, wait_until
 
 from raysweep.folder.running import Epoch
@@ -98,7 +98,6 @@ def test_a_command_is_followed_in_the_file_that_it_writes(tmp_path: Path) -> Non
 def test_through_ray_they_are_seen_from_another_terminal(tmp_path: Path) -> None:
     text = yaml.safe_dump(document(**{**SLOW, "confirm": {"seeds": 6}}))
     (tmp_path / "mine.yaml").write_text(text)
-    (tmp_path / "own_trials.py").write_text((SUPPORT / "own_trials.py").read_text())
     arguments = ("run", "mine.yaml", "--out", "out", "--workers", "1", "--no-mlflow")
     run = started(tmp_path, *arguments)
     try:
