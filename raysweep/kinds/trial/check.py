@@ -72,7 +72,8 @@ def _check_command(raw: Mapping[str, Any], folder: Path) -> Iterator[Fault]:
     options = {**alignment.options, **search.options}
     if alignment.loss in LOSSES:
         options.update(declared_options(alignment.loss))
-    known = placeholders(dict(grid or {}), options)
+    training = () if search.training is None else search.training.options
+    known = placeholders(dict(grid or {}), options, training)
     for number, word in enumerate(code.command):
         for name in PLACEHOLDER.findall(word):
             if name not in known or number == 0:

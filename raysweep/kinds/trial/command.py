@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,12 @@ _LAST_LINES = 20
 _PLAIN = ("draw", "seed", "strength", "arm", "stage", "epochs", "device", "folder", "results")
 
 
-def placeholders(axes: Mapping[str, object], options: Mapping[str, object]) -> list[str]:
+def placeholders(
+    axes: Mapping[str, object], options: Mapping[str, object], training: Iterable[str] = ()
+) -> list[str]:
     """The names that the words of a command may have in braces."""
-    return [*_PLAIN, "facts", *axes, *(named("option", name) for name in options)]
+    of_training = (named("training", name) for name in training)
+    return [*_PLAIN, "facts", *axes, *(named("option", name) for name in options), *of_training]
 
 
 def run_command(code: TrialCode, context: "TrialContext") -> dict[str, object]:
@@ -90,6 +93,7 @@ def _facts_of(context: "TrialContext") -> dict[str, Any]:
         "seed": context.seed,
         "strength": context.strength,
         "options": dict(context.options),
+        "training": dict(context.training),
         "arm": context.arm.value,
         "stage": context.stage.value,
         "epochs": context.epochs,
@@ -107,6 +111,7 @@ def _words(code: TrialCode, facts: Mapping[str, Any]) -> Iterator[str]:
     values = {name: facts[name] for name in (*_PLAIN, "facts")}
     values |= facts["cell"]
     values |= {named("option", name): value for name, value in facts["options"].items()}
+    values |= {named("training", name): value for name, value in facts["training"].items()}
 
     def value(match: re.Match[str]) -> str:
         found = values.get(match[1], "")  # an option that this arm does not have

@@ -95,6 +95,7 @@ def _row(study: TrialStudy, trial: Trial, told: Told, device: str, seconds: floa
         "data": trial.cell.dataset,
         **dict(trial.cell.parameters),
         **forced_by(study, trial),
+        **{named("training", name): value for name, value in trial.training},
         "stopped_after": trial.epochs or None,
         "trained_epochs": max(told.logged) if told.logged else None,
         "status": (Status.DIVERGED if diverged else Status.OK).value,

@@ -12,6 +12,7 @@ from raysweep.kinds.trial.resources import TrialResources
 from raysweep.study.spec.base import Block
 from raysweep.study.spec.fields import (
     MOST_EPOCHS,
+    MOST_PROPOSALS,
     Clash,
     Names,
     OptionValue,
@@ -34,6 +35,7 @@ from raysweep.study.spec.parts import (
     Verdict,
     metric_names,
 )
+from raysweep.study.spec.ranges import OptionRange, SearchedOption
 from raysweep.study.spec.searched import SearchedStudy
 from raysweep.trials.columns import column_of
 
@@ -106,12 +108,50 @@ class Halving(Part):
         return value
 
 
+class OwnTraining(Part):
+    """The search of how to train: for arm none by itself, and for forced with its strength.
+
+    ``options`` are settings of the user's own code, as lists or ranges; ``trials`` as in
+    `raysweep.study.spec.training_search.TrainingSearch`.
+    """
+
+    options: dict[str, SearchedOption] = Field(min_length=1)
+    trials: Whole = Field(12, ge=1, le=MOST_PROPOSALS)
+
+    @field_validator("options")
+    @classmethod
+    def _named(cls, value: dict[str, Any]) -> dict[str, Any]:
+        odd = [name for name in value if not _AXIS.fullmatch(name)]
+        if odd:
+            raise ValueError(f"{listed(odd)}: expected names of a letter, then letters, digits, _")
+        for name, searched in value.items():
+            if not isinstance(searched, OptionRange):
+                try:
+                    distinct(searched)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from error
+        return value
+
+    @property
+    def space(self) -> Mapping[str, OptionRange | tuple[Any, ...]]:
+        """Setting -> its range or choices, by name."""
+        return dict(sorted(self.options.items()))
+
+    @property
+    def combinations(self) -> int | None:
+        """How many there are; None where there is a range."""
+        listed_ones = [v for v in self.options.values() if isinstance(v, tuple)]
+        every = len(listed_ones) == len(self.options)
+        return math.prod(map(len, listed_ones)) if every else None
+
+
 class TrialSearch(Search):
     """The search of the strength; ``performance`` is by default the verdict's, on validation."""
 
     objective: Objective = "performance"
     performance: str | None = None  # type: ignore[assignment]
     halving: Halving | None = None
+    training: OwnTraining | None = None  # type: ignore[assignment]
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -119,14 +159,8 @@ class TrialSearch(Search):
         return (0,) if self.halving is None else (*self.halving.epochs[:-1], 0)
 
     def clashes(self) -> Iterator[Clash]:
-        """Halving by two criteria, or of a generation of one; training that is not ours."""
+        """Halving by two criteria, or of a generation of one."""
         yield from super().clashes()
-        if self.training is not None:
-            yield Clash(
-                "how your own code trains is its own affair; give what of it is to be compared as "
-                "an axis of grid",
-                ("training",),
-            )
         if self.halving is None:
             return
         if self.objective == "both":
@@ -244,6 +278,14 @@ class TrialStudy(SearchedStudy):
                 distinct(values)
             except ValueError as error:
                 yield Clash(str(error), ("grid", name))
+        training = self.search.training
+        for name in () if training is None else self.grid.keys() & training.options.keys():
+            yield Clash(
+                f"{name} is an axis of grid, of which each value is a cell, and searched in every "
+                "cell; it is one of the two",
+                ("search", "training", "options", name),
+                ("grid", name),
+            )
         for clash in self.resources.grid_clashes(self.grid):
             yield Clash(str(clash), *(("resources", *key) for key in clash.keys))
 
