@@ -67,29 +67,36 @@ def logged(trial: raysweep.TrialContext) -> dict[str, float]:
 
 
 def share_of_a_trial(epochs: int) -> tuple[float, float]:
-    """CPU seconds of the work by itself, and of a trial that does it, with a display that looks."""
-    os.environ[EPOCHS] = str(epochs)
+    """CPU seconds of the work by itself, and of a trial that does it, with a display that looks.
+
+    Of a second trial in the same process: without what is imported once.
+    """
     wanted = study("logged", 8)
-    for epoch in range(20):
-        work(epoch)
-    began = time.process_time()
-    for epoch in range(1, epochs + 1):
-        work(epoch)
-    plain = time.process_time() - began
-    with tempfile.TemporaryDirectory() as folder:
-        place = RunFolder(Output(folder))
-        place.adopt(wanted)
-        sweep = place.open_sweep(wanted)
-        pack = sweep.next_pack()
-        assert pack is not None
-        with RunDisplay(Screen(file=io.StringIO(), force_terminal=True)) as display:
-            display.started(sweep, "bench")
-            began = time.process_time()
-            with Epochs(place, display).ticking(sweep):
-                [row] = attempt(wanted, pack, execute=kind_of(wanted).executor(place.output))
-            trial = time.process_time() - began
-        assert row["trained_epochs"] == epochs
+    plain = trial = 0.0
+    for count in (1, epochs):
+        os.environ[EPOCHS] = str(count)
+        began = time.process_time()
+        for epoch in range(1, count + 1):
+            work(epoch)
+        plain = time.process_time() - began
+        with tempfile.TemporaryDirectory() as folder:
+            trial = _seconds_of_one(wanted, RunFolder(Output(folder)), count)
     return plain, trial
+
+
+def _seconds_of_one(wanted: TrialStudy, place: RunFolder, epochs: int) -> float:
+    place.adopt(wanted)
+    sweep = place.open_sweep(wanted)
+    pack = sweep.next_pack()
+    assert pack is not None
+    with RunDisplay(Screen(file=io.StringIO(), force_terminal=True)) as display:
+        display.started(sweep, "bench")
+        began = time.process_time()
+        with Epochs(place, display).ticking(sweep):
+            [row] = attempt(wanted, pack, execute=kind_of(wanted).executor(place.output))
+        trial = time.process_time() - began
+    assert row["trained_epochs"] == epochs
+    return trial
 
 
 def study(function: str, trials: int) -> TrialStudy:
