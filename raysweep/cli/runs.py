@@ -199,6 +199,7 @@ def plan(
     ]
     if size.encoders:
         lines.append(f"models to train   {size.encoders} encoders, each with its head")
+    lines += [f"a trial needs     {needs}" for needs in size.needs]
     if smallest is not None:
         lines.append(
             f"finds             effects of {smallest:.2f} standard deviations between units with "

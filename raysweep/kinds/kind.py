@@ -56,6 +56,8 @@ class StudySize:
             the user's own code trains.
         seconds: estimated time of one worker, s; None if it was not measured.
         doubts: what may be wrong with the plan, a line each.
+        needs: what packs need to be placed, a line each where they differ; empty where the study
+            says the same of all.
     """
 
     cells: int
@@ -64,6 +66,7 @@ class StudySize:
     encoders: int
     seconds: float | None
     doubts: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 class Kind(ABC, Generic[S, W]):
@@ -73,12 +76,14 @@ class Kind(ABC, Generic[S, W]):
         study: the studies of this kind.
         answer: what a cell of it gets, in a word.
         growth: how such a study may be extended, for people.
+        logs_epochs: whether its trials log epochs while they run (`raysweep.folder.running`).
         short_of_memory: what to do where a single trial has too little.
     """
 
     study: ClassVar[type[StudyBase]]
     answer: ClassVar[str]
     growth: ClassVar[str]
+    logs_epochs: ClassVar[bool] = False
     short_of_memory: ClassVar[str] = "lower model.width, evaluation.rows or the dataset's sizes"
 
     # Its file.

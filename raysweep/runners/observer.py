@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from raysweep.folder.running import Epoch
 from raysweep.kinds.sweep import Sweep
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row
@@ -21,6 +22,10 @@ class Observer(Protocol):
 
     def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
         """A pack was given up for this run."""
+        ...
+
+    def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
+        """What trials that run now have logged last, of kinds whose trials log epochs."""
         ...
 
     def tick(self, sweep: Sweep) -> None:
@@ -42,6 +47,9 @@ class Silent:
         """Say nothing."""
 
     def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
+        """Say nothing."""
+
+    def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
         """Say nothing."""
 
     def tick(self, sweep: Sweep) -> None:

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from raysweep.folder.run_folder import FAILURES, Driver, RunFolder, sweep_of
 from raysweep.kinds.display import RunDisplay
 from raysweep.kinds.sweep import Sweep
+from raysweep.runners.epochs import Epochs
 from raysweep.study.spec import StudyBase
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import PART_SUFFIX, PARTS, read_parts
@@ -44,6 +45,7 @@ class _Follower:
         self, folder: RunFolder, study: StudyBase, driver: Driver, display: RunDisplay
     ) -> None:
         self._folder, self._display = folder, display
+        self._epochs = Epochs(folder, display)
         output = folder.output
         parts, failures = output.stamps(PARTS, PART_SUFFIX), output.stamps(FAILURES, ".txt")
         since = driver.since_ns
@@ -70,7 +72,7 @@ class _Follower:
                     reason = self._folder.failure(pack) or ""
                     self.sweep.fail(pack, reason)
                     self._display.pack_failed(self.sweep, pack, reason)
-        self._display.tick(self.sweep)
+        self._epochs.tick(self.sweep)
 
     def _take_in_part(self, name: str) -> None:
         parts = read_parts(self._folder.output, [name])

@@ -245,6 +245,12 @@ COLUMNS: tuple[Column, ...] = (
             "",
             "option of the loss, fixed by the study or proposed by the search; empty at strength 0",
         ),
+        (
+            "training_<name>",
+            "as the setting",
+            "",
+            "setting of a training of the user's own, as a search of it proposed or chose it",
+        ),
     ),
     *columns(
         Role.RATE,
