@@ -40,6 +40,7 @@ from raysweep.trials.storage import Output
 if TYPE_CHECKING:
     from raysweep.folder.conclusion import Conclusion
     from raysweep.kinds.display import RunDisplay
+    from raysweep.kinds.outlook import Outlook
     from raysweep.runners.study_run import Manner
 
 RunnerOption = Annotated[
@@ -269,11 +270,11 @@ class Terminal:
         """Print a line beside what is the command's output."""
         stderr.print(line, highlight=False, soft_wrap=True)
 
-    def watching(self) -> "RunDisplay":
+    def watching(self, outlook: "Outlook") -> "RunDisplay":
         """A live table, or lines where there is no terminal."""
         from raysweep.kinds.display import RunDisplay
 
-        return RunDisplay(stderr)
+        return RunDisplay(stderr, outlook=outlook)
 
     def concluded(self, conclusion: "Conclusion") -> None:
         """Print what the run says."""

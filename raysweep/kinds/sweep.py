@@ -5,6 +5,7 @@ a pack: the local runner and the Ray runner both drive one.
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,7 +16,7 @@ from raysweep.study.cells import Cell, expand, varying
 from raysweep.study.fingerprint import science_digest as science_digest
 from raysweep.study.spec import StudyBase
 from raysweep.trials.packing import Pack
-from raysweep.trials.trial import Proposal, Trial, TrialResult
+from raysweep.trials.trial import Proposal, Stage, Trial, TrialResult
 
 S = TypeVar("S", bound=StudyBase)
 
@@ -175,6 +176,12 @@ class Sweep(ABC, Generic[S]):
             return CellState.FAILED
         return plan.state
 
+    def _waits_for(self, plan: CellPlan) -> Counter[tuple[Cell, Stage]]:
+        """The trials of a cell's packs that were not given up."""
+        packs = [pack for pack in plan.packs if pack.key not in self._failed]
+        own = {t.key: t for pack in packs for t in pack.trials if t.cell.id == plan.cell.id}
+        return Counter((plan.cell, t.stage) for t in own.values() if t.key not in self.results)
+
     def _take_back(self, pack: Pack) -> None:
         self._out.pop(pack.key, None)
         self._running.pop(pack.key, None)
@@ -190,6 +197,13 @@ class Sweep(ABC, Generic[S]):
     @abstractmethod
     def trials_planned(self) -> int:
         """Trials the whole study will have when done; at most so many while it is searched."""
+
+    @abstractmethod
+    def trials_left(self) -> Counter[tuple[Cell, Stage]]:
+        """How many trials will still be run, by cell and stage; at most so many while it searches.
+
+        Of a cell that waits for a pack that was given up those of its other packs.
+        """
 
     @property
     def encoders_per_trial(self) -> float | None:

@@ -40,7 +40,7 @@ def page(found: Findings, drawn: Iterable[Picture]) -> str:
     said, settings = found.answer, found.settings
     environment = Environment(
         autoescape=True,
-        finalize=_finalized,
+        finalize=shown_text,
         keep_trailing_newline=True,
         loader=FileSystemLoader(_TEMPLATES),
         undefined=StrictUndefined,
@@ -67,7 +67,7 @@ def page(found: Findings, drawn: Iterable[Picture]) -> str:
     )
 
 
-def _finalized(value: object) -> object:
+def shown_text(value: object) -> object:
     """What Jinja prints of a value, before it escapes what is not `Markup`."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 

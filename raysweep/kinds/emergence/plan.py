@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -161,6 +162,21 @@ class EmergenceSweep(Sweep[EmergenceStudy]):
     def trials_planned(self) -> int:
         """Trials the whole study will have when done; at most so many while rates are tuned."""
         return sum(self._trials_of(self.family_plans[family.key]) for family in self.families)
+
+    def trials_left(self) -> Counter[tuple[Cell, Stage]]:
+        """See `Sweep.trials_left`; a family stands under the first of its cells."""
+        left: Counter[tuple[Cell, Stage]] = Counter()
+        for family in self.families:
+            plan, cell = self.family_plans[family.key], family.cells[0]
+            packs = [pack for pack in plan.packs if pack.key not in self.failures]
+            missing = {t.key: t for pack in packs for t in pack.trials if t.key not in self.results}
+            left.update((cell, trial.stage) for trial in missing.values())
+            if plan.state is CellState.TUNING and len(packs) == len(plan.packs):
+                pairs = sum(len(of.draws) for of in family.cells) * len(self.study.seeds)
+                tuned = sum(t.key in self.results for t in plan.trials)
+                left[cell, Stage.MEASURE] = pairs
+                left[cell, Stage.TUNE] = self._trials_of(plan) - pairs - tuned
+        return left
 
     def _trials_of(self, plan: FamilyPlan) -> int:
         if plan.state is not CellState.TUNING:

@@ -1,6 +1,7 @@
 """The plan of a cell, or of several that share packs: a pure function of study and results."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -115,10 +116,19 @@ def _planned(
 
 def trials_of_cell(study: SearchedStudy, cell: Cell) -> int:
     """Trials of a cell: the search with its baseline, then the arms of the confirm stage."""
-    proposals = 1 + sum(proposals_of(study, phase) for phase in phases(study))
+    return trials_by_stage(study, cell).total()
+
+
+def trials_by_stage(study: SearchedStudy, cell: Cell) -> Counter[Stage]:
+    """`trials_of_cell`, stage by stage."""
     searched = len(search_draws(study, cell)) * len(study.search.seeds)
     confirmed = len(cell.draws) * len(study.confirm.seeds)
-    return proposals * searched + (1 + 2 * len(study.criteria)) * confirmed
+    found = Counter({Stage.SEARCH: searched})
+    for phase in phases(study):
+        stage = Stage.SEARCH if phase is Phase.STRENGTH else Stage.TUNE
+        found[stage] += proposals_of(study, phase) * searched
+    found[Stage.CONFIRM] = (1 + 2 * len(study.criteria)) * confirmed
+    return found
 
 
 def _confirm_groups(search: CellSearch, chosen: Mapping[str, Proposal]) -> list[list[Trial]]:
@@ -199,6 +209,20 @@ class ForcingSweep(Sweep[SearchedStudy]):
             else len({trial.key for trial in plan.trials})
             for plan in self._plans.values()
         )
+
+    def trials_left(self) -> Counter[tuple[Cell, Stage]]:
+        """See `Sweep.trials_left`."""
+        left: Counter[tuple[Cell, Stage]] = Counter()
+        for plan in self._plans.values():
+            if plan.state not in _BEFORE or self.state(plan.cell) is CellState.FAILED:
+                left += self._waits_for(plan)
+                continue
+            there = Counter(trial.stage for trial in plan.trials if trial.key in self.results)
+            planned = trials_by_stage(self.study, plan.cell)
+            left += Counter(
+                {(plan.cell, stage): planned[stage] - there[stage] for stage in planned}
+            )
+        return left
 
     @property
     def plans(self) -> Mapping[str, SearchedCell]:
