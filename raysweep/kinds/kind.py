@@ -75,11 +75,13 @@ class Kind(ABC, Generic[S, W]):
         answer: what a cell of it gets, in a word.
         growth: how such a study may be extended, for people.
         short_of_memory: what to do where a single trial has too little.
+        first_view: id of the view that MLflow opens with.
     """
 
     study: ClassVar[type[StudyBase]]
     answer: ClassVar[str]
     growth: ClassVar[str]
+    first_view: ClassVar[str]
     short_of_memory: ClassVar[str] = "lower model.width, evaluation.rows or the dataset's sizes"
 
     # Its file.

@@ -2,10 +2,11 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
-from raysweep.kinds.sweep import Sweep
+from raysweep.kinds.sweep import Chain, Sweep
 from raysweep.study.cells import Cell
 from raysweep.trials.packing import Pack
 from raysweep.trials.trial import Stage
@@ -14,6 +15,8 @@ Shape = tuple[object, ...]
 Class = tuple[Shape, Stage]
 _NEARLY = 0.9
 """Share of a pack's expected time from which on it counts as nearly done, however long it runs."""
+_LAST = (Stage.CONFIRM, Stage.MEASURE)
+"""Stages whose packs are served first."""
 _USUAL_WIDTH = 64
 
 
@@ -37,10 +40,10 @@ class _Seen:
 class Pace:
     """Follows the packs of one run, and tells how long the rest takes.
 
-    The seconds that the trials left would take one after the other, divided by how many packs ran
-    at a time on average. A trial is expected to take what those of its shape and stage took. The
-    packs that began before any was finished count only while no others are known: they load the
-    data and compile.
+    What is left is gone through as it will be run: generation after generation of a cell, as many
+    packs at a time as there were. A trial is expected to take what those of its shape and stage
+    took. The packs that began before any was finished count only while no others are known: they
+    load the data and compile.
 
     Attributes:
         clock: seconds that only grow.
@@ -49,8 +52,7 @@ class Pace:
     clock: Callable[[], float] = time.monotonic
     _began: dict[str, float] = field(default_factory=dict)
     _warming: set[str] = field(default_factory=set)
-    _first: float | None = None
-    _busy: float = 0.0
+    _slots: int = 1
     _finished: int = 0
     _warm: dict[Class, _Seen] = field(default_factory=lambda: defaultdict(_Seen))
     _cold: dict[Class, _Seen] = field(default_factory=lambda: defaultdict(_Seen))
@@ -58,10 +60,10 @@ class Pace:
     def look(self, sweep: Sweep) -> None:
         """Note which packs run now; called a few times a second."""
         now = self.clock()
+        self._slots = max(self._slots, len(sweep.running))
         for pack in sweep.running:
             if pack.key not in self._began:
                 self._began[pack.key] = now
-                self._first = now if self._first is None else self._first
                 if not self._finished:
                     self._warming.add(pack.key)
 
@@ -71,7 +73,6 @@ class Pace:
         if began is None:
             return
         took = self.clock() - began
-        self._busy += took
         if not whole:
             return
         self._finished += 1
@@ -83,23 +84,62 @@ class Pace:
     def seconds_left(self, sweep: Sweep) -> float | None:
         """Seconds until the run has ended; None while no pack is finished."""
         costs = _Costs(self._warm or self._cold)
-        if self._first is None or not costs.seen:
+        if not costs.seen:
             return None
         now = self.clock()
-        work = sum(
-            count * costs.of((_shape_of(cell), stage))
-            for (cell, stage), count in sweep.trials_left().items()
-        )
-        longest, running = 0.0, 0.0
+        running = {}
         for pack in sweep.running:
             expected = sum(costs.of(_class_of(trial)) for trial in pack.trials)
             gone = now - self._began.get(pack.key, now)
-            running += gone
-            work -= min(gone, _NEARLY * expected)
-            longest = max(longest, expected - gone)
-        elapsed = max(now - self._first, 1e-9)
-        at_a_time = max((self._busy + running) / elapsed, 1e-9)
-        return max(work / at_a_time, longest, 0.0)
+            running[pack.key] = max(expected - gone, (1 - _NEARLY) * expected)
+        return _until_the_end(sweep.work_left(), running, self._slots, costs)
+
+
+def _until_the_end(
+    chains: Sequence[Chain], running: Mapping[str, float], slots: int, costs: "_Costs"
+) -> float:
+    """Seconds until all chains are through, if packs take what they are expected to.
+
+    Args:
+        chains: what is to be run.
+        running: key of a pack that runs -> seconds that it still takes.
+        slots: packs at a time.
+        costs: of a trial.
+    """
+    now, busy = 0.0, 0
+    ready: list[tuple[bool, int, float]] = []
+    ends: list[tuple[float, int, bool]] = []
+    step, pending, held = [0] * len(chains), [0] * len(chains), set()
+
+    def begin(at: int) -> None:
+        """Make the packs of the next step that has any wait for a slot."""
+        nonlocal busy
+        while step[at] < len(chains[at]) and not pending[at]:
+            for pack in chains[at][step[at]]:
+                pending[at] += 1
+                if pack.key in running:
+                    # A pack of several cells has one slot.
+                    own = pack.key not in held
+                    held.add(pack.key)
+                    busy += own
+                    heappush(ends, (running[pack.key], at, own))
+                else:
+                    took = pack.trials * costs.of((_shape_of(pack.cell), pack.stage))
+                    heappush(ready, (pack.stage not in _LAST, at, took))
+            step[at] += 1
+
+    for at in range(len(chains)):
+        begin(at)
+    while ready or ends:
+        while ready and busy < slots:
+            _, at, took = heappop(ready)
+            heappush(ends, (now + took, at, True))
+            busy += 1
+        now, at, own = heappop(ends)
+        busy -= own
+        pending[at] -= 1
+        begin(at)
+    return now
 
 
 class _Costs:
@@ -127,11 +167,10 @@ class _Costs:
         alike = {of: found for (of, s), found in self.seen.items() if s is stage}
         if not alike:
             nearest, other = next(iter(self.seen))
-            cost = self.seen[nearest, other].per_trial
-            return cost * _size(shape) / _size(nearest)
-        total = sum(found.seconds for found in alike.values())
-        size = sum(found.trials * _size(of) for of, found in alike.items())
-        return _size(shape) * total / size
+            return self.seen[nearest, other].per_trial * _size(shape, nearest)
+        # As much as each of those that were seen makes it, on average over their trials.
+        trials = sum(found.trials for found in alike.values())
+        return sum(found.seconds * _size(shape, of) for of, found in alike.items()) / trials
 
     def _ratio(self, stage: Stage, other: Stage) -> float:
         both = [
@@ -153,11 +192,16 @@ def _class_of(trial: object) -> Class:
     return _shape_of(trial.cell), trial.stage  # type: ignore[attr-defined]
 
 
-def _size(shape: Shape) -> float:
-    """A guess of what shapes cost beside each other, where only one of them was seen.
+def _size(shape: Shape, beside: Shape) -> float:
+    """A guess of what a shape costs beside another, where only the latter was seen.
 
-    Rows times the weights of hidden layers, and as much again as narrow encoders take besides.
+    Of one dataset rows times the weights of hidden layers, and as much again as narrow encoders
+    take besides; what other data cost, nobody knows.
     """
+    return _weight(shape) / _weight(beside) if shape[0] == beside[0] else 1.0
+
+
+def _weight(shape: Shape) -> float:
     _, rows, _, depths, widths, _ = shape
     weights = sum(
         _USUAL_WIDTH**2 + depth * width**2

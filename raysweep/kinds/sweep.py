@@ -5,7 +5,6 @@ a pack: the local runner and the Ray runner both drive one.
 """
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -55,6 +54,36 @@ class CellPlan:
     packs: tuple[Pack, ...]
     state: CellState
     chosen: Mapping[str, Proposal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A pack that will be run.
+
+    Attributes:
+        cell: whose trials it has.
+        stage: of them.
+        trials: how many there are.
+        key: of a pack that is planned; empty of one that comes later.
+    """
+
+    cell: Cell
+    stage: Stage
+    trials: int
+    key: str = ""
+
+
+Step = tuple[Expected, ...]
+"""Packs that may run at the same time."""
+
+Chain = list[Step]
+"""Steps of which each begins when all packs of the one before are there."""
+
+
+def in_packs(cell: Cell, stage: Stage, trials: int, limit: int) -> Step:
+    """So many trials in packs of at most so many members."""
+    sizes = [min(limit, trials - done) for done in range(0, trials, limit)]
+    return tuple(Expected(cell, stage, size) for size in sizes)
 
 
 @dataclass
@@ -176,11 +205,15 @@ class Sweep(ABC, Generic[S]):
             return CellState.FAILED
         return plan.state
 
-    def _waits_for(self, plan: CellPlan) -> Counter[tuple[Cell, Stage]]:
-        """The trials of a cell's packs that were not given up."""
-        packs = [pack for pack in plan.packs if pack.key not in self._failed]
-        own = {t.key: t for pack in packs for t in pack.trials if t.cell.id == plan.cell.id}
-        return Counter((plan.cell, t.stage) for t in own.values() if t.key not in self.results)
+    def _waits_for(self, cell: Cell, packs: Iterable[Pack]) -> Step:
+        """The packs of a cell that were not given up, with the trials of its own."""
+        found = []
+        for pack in packs:
+            if pack.key not in self._failed:
+                own = {t.key for t in pack.trials if t.cell.id == cell.id}
+                left = len(own - self.results.keys())
+                found.append(Expected(cell, pack.trials[0].stage, left, pack.key))
+        return tuple(found)
 
     def _take_back(self, pack: Pack) -> None:
         self._out.pop(pack.key, None)
@@ -199,10 +232,11 @@ class Sweep(ABC, Generic[S]):
         """Trials the whole study will have when done; at most so many while it is searched."""
 
     @abstractmethod
-    def trials_left(self) -> Counter[tuple[Cell, Stage]]:
-        """How many trials will still be run, by cell and stage; at most so many while it searches.
+    def work_left(self) -> list[Chain]:
+        """What is still to be run, for each cell in its order: what follows on what.
 
-        Of a cell that waits for a pack that was given up those of its other packs.
+        At most so much while the cells search. Of a cell that waits for a pack that was given up
+        only its other packs.
         """
 
     @property

@@ -185,7 +185,10 @@ class Mirror:
                 self._records[cell] = self._runs_of(plans[cell])
         return {
             cell: answered(
-                standing(self._records[cell], self._failed.get(cell), ended), cell, self._answer
+                standing(self._records[cell], self._failed.get(cell), ended),
+                cell,
+                self._answer,
+                self.study.tested.performance,
             )
             for cell in self._cells
             if cell in self._records
@@ -259,7 +262,7 @@ class Mirror:
             runs_written=len(stale),
             runs_unchanged=len(records) - len(stale),
             uri=self.address.shown,
-            page=page(self.address.shown, self._store.experiment_id)
+            page=page(self.address.shown, self._store.experiment_id, kind_of(self.study).first_view)
             if self.address.kind == "http"
             else "",
             note=note,

@@ -30,6 +30,7 @@ class Emergence(Kind[EmergenceStudy, "EmergenceSweep"]):
     """Encoders are trained without partners, and all pairs of them measured."""
 
     study = EmergenceStudy
+    first_view = "pairs"
     answer = "alignment"
     growth = "more seeds, draws or grid values; its tuning stays as it is"
 

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +18,7 @@ from raysweep.kinds.emergence.families import (
 )
 from raysweep.kinds.emergence.study import EmergenceStudy, Tuning
 from raysweep.kinds.emergence.tuning import TunedRates, choose_rates, propose_rates
-from raysweep.kinds.sweep import CellPlan, CellState, Sweep
+from raysweep.kinds.sweep import CellPlan, CellState, Chain, Expected, Sweep, in_packs
 from raysweep.seeds import derive_seed
 from raysweep.study.cells import Cell
 from raysweep.study.fingerprint import science_digest
@@ -163,20 +162,26 @@ class EmergenceSweep(Sweep[EmergenceStudy]):
         """Trials the whole study will have when done; at most so many while rates are tuned."""
         return sum(self._trials_of(self.family_plans[family.key]) for family in self.families)
 
-    def trials_left(self) -> Counter[tuple[Cell, Stage]]:
-        """See `Sweep.trials_left`; a family stands under the first of its cells."""
-        left: Counter[tuple[Cell, Stage]] = Counter()
-        for family in self.families:
-            plan, cell = self.family_plans[family.key], family.cells[0]
-            packs = [pack for pack in plan.packs if pack.key not in self.failures]
-            missing = {t.key: t for pack in packs for t in pack.trials if t.key not in self.results}
-            left.update((cell, trial.stage) for trial in missing.values())
-            if plan.state is CellState.TUNING and len(packs) == len(plan.packs):
-                pairs = sum(len(of.draws) for of in family.cells) * len(self.study.seeds)
-                tuned = sum(t.key in self.results for t in plan.trials)
-                left[cell, Stage.MEASURE] = pairs
-                left[cell, Stage.TUNE] = self._trials_of(plan) - pairs - tuned
-        return left
+    def work_left(self) -> list[Chain]:
+        """See `Sweep.work_left`; a chain for each family, under the first of its cells."""
+        return [self._left_of(self.family_plans[family.key]) for family in self.families]
+
+    def _left_of(self, plan: FamilyPlan) -> Chain:
+        cell, limit = plan.family.cells[0], self.study.resources.members_per_pack
+        packs = [pack for pack in plan.packs if pack.key not in self.failures]
+        now = []
+        for pack in packs:
+            left = len({trial.key for trial in pack.trials} - self.results.keys())
+            now.append(Expected(cell, pack.trials[0].stage, left, pack.key))
+        if plan.state is not CellState.TUNING or len(packs) < len(plan.packs):
+            return [tuple(now)]
+        pairs = sum(len(of.draws) for of in plan.family.cells) * len(self.study.seeds)
+        tuned = self._trials_of(plan) - pairs - len({trial.key for trial in plan.trials})
+        steps = [
+            in_packs(cell, Stage.TUNE, tuned, limit),
+            in_packs(cell, Stage.MEASURE, pairs, limit),
+        ]
+        return [tuple(now), *steps]
 
     def _trials_of(self, plan: FamilyPlan) -> int:
         if plan.state is not CellState.TUNING:

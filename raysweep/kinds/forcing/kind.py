@@ -41,6 +41,7 @@ class Searching(Kind[S, "ForcingSweep"], Generic[S]):
     """
 
     answer = "verdict"
+    first_view = "cells"
     growth = (
         "more trials, seeds, draws or grid values, or a wider range or more choices of what is "
         "searched"

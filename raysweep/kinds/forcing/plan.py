@@ -17,7 +17,7 @@ from raysweep.kinds.forcing.cell_search import (
     state,
 )
 from raysweep.kinds.forcing.search import Outcome
-from raysweep.kinds.sweep import NONE, CellPlan, CellState, Earlier, Sweep
+from raysweep.kinds.sweep import NONE, CellPlan, CellState, Chain, Earlier, Sweep, in_packs
 from raysweep.study.cells import Cell
 from raysweep.study.fingerprint import science_digest
 from raysweep.study.spec import SearchedStudy
@@ -210,19 +210,28 @@ class ForcingSweep(Sweep[SearchedStudy]):
             for plan in self._plans.values()
         )
 
-    def trials_left(self) -> Counter[tuple[Cell, Stage]]:
-        """See `Sweep.trials_left`."""
-        left: Counter[tuple[Cell, Stage]] = Counter()
-        for plan in self._plans.values():
-            if plan.state not in _BEFORE or self.state(plan.cell) is CellState.FAILED:
-                left += self._waits_for(plan)
-                continue
-            there = Counter(trial.stage for trial in plan.trials if trial.key in self.results)
-            planned = trials_by_stage(self.study, plan.cell)
-            left += Counter(
-                {(plan.cell, stage): planned[stage] - there[stage] for stage in planned}
-            )
-        return left
+    def work_left(self) -> list[Chain]:
+        """See `Sweep.work_left`."""
+        return [self._left_of(plan) for plan in self._plans.values()]
+
+    def _left_of(self, plan: SearchedCell) -> Chain:
+        now = self._waits_for(plan.cell, plan.packs)
+        if plan.state not in _BEFORE or self.state(plan.cell) is CellState.FAILED:
+            return [now]
+        study, cell, limit = self.study, plan.cell, self.study.resources.members_per_pack
+        pairs = len(search_draws(study, cell)) * len(study.search.seeds)
+        later, asked = [], bool(now)
+        for phase in phases(study):
+            stage = Stage.SEARCH if phase is Phase.STRENGTH else Stage.TUNE
+            done = len(plan.told.get(phase, ()))
+            while done < proposals_of(study, phase):
+                count = min(study.search.generation, proposals_of(study, phase) - done)
+                none = phase is Phase.STRENGTH and not done
+                if not asked:
+                    later.append(in_packs(cell, stage, (count + none) * pairs, limit))
+                asked, done = False, done + count
+        confirmed = trials_by_stage(study, cell)[Stage.CONFIRM]
+        return [now, *later, in_packs(cell, Stage.CONFIRM, confirmed, limit)]
 
     @property
     def plans(self) -> Mapping[str, SearchedCell]:
