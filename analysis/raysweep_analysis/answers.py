@@ -137,9 +137,8 @@ def _unknown(tested: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
     unknown = tested[tested["verdict"] == "inconclusive"]
     if unknown.empty:
         return
-    several = tested["chosen_by"].nunique() > 1
-    where = unknown["label"] + unknown["chosen_by"].map(_AT).fillna("") * several
-    yield f"Not known: {named(where)}."
+    at = unknown["chosen_by"].map(_AT).fillna("") if tested["chosen_by"].nunique() > 1 else ""
+    yield f"Not known: {named(unknown['label'] + at)}."
     yield from _more(unknown, needs)
 
 

@@ -1,5 +1,6 @@
 """How long a run still takes, told from how long its packs have taken so far."""
 
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -183,9 +184,10 @@ class _Costs:
 
 
 def _shape_of(cell: Cell) -> Shape:
-    rows = dict(cell.parameters).get("train")
+    given = dict(cell.parameters)
+    rows, validated = given.get("train"), given.get("validation")
     depths, widths = (cell.depth_1, cell.depth_2), (cell.width_1, cell.width_2)
-    return cell.dataset, rows, cell.encoder, depths, widths, cell.modalities
+    return cell.dataset, rows, validated, cell.encoder, depths, widths, cell.modalities
 
 
 def _class_of(trial: object) -> Class:
@@ -195,16 +197,18 @@ def _class_of(trial: object) -> Class:
 def _size(shape: Shape, beside: Shape) -> float:
     """A guess of what a shape costs beside another, where only the latter was seen.
 
-    Of one dataset rows times the weights of hidden layers, and as much again as narrow encoders
-    take besides; what other data cost, nobody knows.
+    Of one dataset the root of the ratio of the sums that training takes: between no difference,
+    as for narrow encoders and few rows, and all of it. What other data cost, nobody knows.
     """
-    return _weight(shape) / _weight(beside) if shape[0] == beside[0] else 1.0
+    return math.sqrt(_sums(shape) / _sums(beside)) if shape[0] == beside[0] else 1.0
 
 
-def _weight(shape: Shape) -> float:
-    _, rows, _, depths, widths, _ = shape
+def _sums(shape: Shape) -> float:
+    """Rows that an epoch goes through, forward and backward, times the weights of hidden layers."""
+    _, rows, validated, _, depths, widths, _ = shape
     weights = sum(
         _USUAL_WIDTH**2 + depth * width**2
         for depth, width in zip(depths, widths, strict=True)  # type: ignore[call-overload]
     )
-    return float(weights * (rows if isinstance(rows, int) else 1))
+    known = isinstance(rows, int) and isinstance(validated, int)
+    return float(weights * (3 * rows + validated if known else 1))  # type: ignore[operator]

@@ -43,7 +43,10 @@ def go_on(
             return
         sweep.begin(pack)
         observer.tick(sweep)
-        rows = [{**drawn_row(planned, t), "chosen_by": t.chosen_by, "data": "synthetic"} for t in pack.trials]  # type: ignore[arg-type]
+        rows = [
+            {**drawn_row(planned, t), "chosen_by": t.chosen_by, "data": "synthetic"}
+            for t in pack.trials
+        ]  # type: ignore[arg-type]
         write_part(folder.output, pack.key, rows)
         sweep.complete(pack, results_of(rows))
         observer.pack_finished(sweep, pack, rows)
