@@ -211,12 +211,20 @@ def plan(
 
 
 @app.command()
-def analyze(folder: FolderArgument, as_json: JsonOption = False) -> None:
+def analyze(
+    folder: FolderArgument,
+    as_json: JsonOption = False,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Write the report as a PDF, too, by an installed browser.")
+    ] = False,
+) -> None:
     """Print the verdict of a run, and write its report, figures and tables."""
-    from raysweep.folder.conclusion import conclude
+    from raysweep.folder.conclusion import REPORT_NAME, conclude
+    from raysweep.folder.printed import find_browser, print_report
     from raysweep.runners.study_run import writable
 
     place = RunFolder(Output(folder))
+    browser = find_browser() if pdf else ""  # told before anything is analysed
     study = adopted_study(place)
     terminal = Terminal(study)
     with writable(place):
@@ -231,6 +239,9 @@ def analyze(folder: FolderArgument, as_json: JsonOption = False) -> None:
             answer_json(conclusion, study.name)
         else:
             terminal.concluded(conclusion)
+        if browser:
+            printed = print_report(place.output, REPORT_NAME, browser)
+            terminal.say(f"PDF: {printed}")
     if not conclusion.tested.cells:
         fail(_UNTESTED, UNTESTED)
 

@@ -1,3 +1,6 @@
+import base64
+import hashlib
+import html
 import re
 import shutil
 import subprocess
@@ -44,7 +47,9 @@ class Outside(HTMLParser):
         self.open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "link", "img", "iframe", "object"):
+        if tag in ("link", "img", "iframe", "object") or (
+            tag == "script" and dict(attrs).get("src")
+        ):
             self.found.append(tag)
         self.found += [
             f"{name}={value}"
@@ -76,6 +81,16 @@ def test_the_page_fetches_nothing(report):
     assert outside.found == []
     assert "url(" not in re.sub(r"url\(#[^)]+\)", "", text)
     assert "default-src 'none'" in text
+
+
+def test_only_its_own_script_runs(report):
+    text = report.html.read_text()
+    [own] = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)[1]
+    hashed = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
+    assert f"script-src 'sha256-{hashed}'" in html.unescape(policy)
+    assert text.count("<script") == 2  # the other one holds colours
+    assert "unsafe-inline" not in policy.partition("script-src")[2]
 
 
 def test_figures_and_tables_are_written(report):

@@ -65,7 +65,7 @@ def _search(trials: pd.DataFrame, effects: pd.DataFrame, cells: int) -> Iterator
     of = f" of the alignment loss {visible(listed(losses))}" if losses else ""
     which = f"; it chose {chosen}" if chosen else ""
     yield (
-        f"In each of {counted(cells, 'cell')} of the design a search [\\cite{{akiba2019optuna}}] "
+        f"In each of {counted(cells, 'cell')} of the design a search \\cite{{akiba2019optuna}} "
         f"tried {_range(strengths)} strengths{of}, from {low:.3g} to {high:.3g}, on "
         f"{_range(seeds)} seeds each and on the validation split alone{which}."
     )
@@ -100,14 +100,14 @@ def _tests(found: Findings, tested: pd.DataFrame) -> Iterator[str]:
     yield (
         f"Effects are paired differences, forced minus none, over {units} (n = "
         f"{_range(tested['n'])} per comparison), with {level} t intervals. P-values of two-sided "
-        f"paired t tests are adjusted by Holm's method [{holm}] over {len(tested)} comparisons, "
-        f"at a level of {asked.alpha:g}; two one-sided tests [\\cite{{schuirmann1987comparison}}] "
+        f"paired t tests are adjusted by Holm's method {holm} over {len(tested)} comparisons, "
+        f"at a level of {asked.alpha:g}; two one-sided tests \\cite{{schuirmann1987comparison}} "
         f"show no difference within {amount(asked.margin, asked.performance)}."
     )
     if (tested["unit"] == SPLIT).any():
         yield (
             "Splits of the same rows share rows; the variance of their mean is corrected for that "
-            "[\\cite{nadeau2003inference}]."
+            "\\cite{nadeau2003inference}."
         )
     words = {
         "helps": "helped",
@@ -115,7 +115,7 @@ def _tests(found: Findings, tested: pd.DataFrame) -> Iterator[str]:
         "equivalent": "made no difference",
         "inconclusive": "was inconclusive",
     }
-    counts = [f"{words[verdict]} in {n}" for verdict, n in tested["verdict"].value_counts().items()]
+    counts = [f"{words[str(verdict)]} in {n}" for verdict, n in tested["verdict"].value_counts().items()]
     yield f"Forcing {listed(counts)} of these comparisons."
 
 

@@ -87,7 +87,7 @@ def _answers(found: Findings) -> Iterator[tuple[str, Iterable[str]]]:
         if said.unknown:
             yield "What is not known, and what would tell", said.unknown
         if said.basis:
-            yield "", said.basis
+            yield "What came out" if said.unknown else "", said.basis
         yield from said.parts
         if said.beyond:
             yield "What it depends on", said.beyond
