@@ -137,7 +137,9 @@ def _unknown(tested: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
     unknown = tested[tested["verdict"] == "inconclusive"]
     if unknown.empty:
         return
-    at = unknown["chosen_by"].map(_AT).fillna("") if tested["chosen_by"].nunique() > 1 else ""
+    # A cell of which nothing is known needs no criterion.
+    known = tested.loc[tested["verdict"] != "inconclusive", "cell"]
+    at = unknown["chosen_by"].map(_AT).fillna("").where(unknown["cell"].isin(known), "")
     yield f"Not known: {named(unknown['label'] + at)}."
     yield from _more(unknown, needs)
 

@@ -38,6 +38,8 @@ from raysweep.text import counted, duration, visible
 from raysweep.trials.storage import Output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from raysweep.folder.conclusion import Conclusion
     from raysweep.kinds.display import RunDisplay
     from raysweep.kinds.outlook import Outlook
@@ -294,8 +296,13 @@ class Terminal:
         first, *further = conclusion.sentences or ("",)
         if first:
             stdout.print(Text(visible(first), "bold"), soft_wrap=True)
+        unknown = len(conclusion.unknown)
+        self._say_all(further[:unknown])
         for table in kind_of(self.study).tables(self.study, conclusion):
             stdout.print(table)
-        for sentence in further:
-            stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        self._say_all(further[unknown:])
         stdout.print(f"Report: {conclusion.report}", highlight=False, soft_wrap=True)
+
+    def _say_all(self, sentences: "Sequence[str]") -> None:
+        for sentence in sentences:
+            stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)

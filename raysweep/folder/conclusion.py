@@ -65,6 +65,12 @@ class Conclusion:
         return self.sentences[0] if self.sentences else ""
 
     @property
+    def unknown(self) -> tuple[str, ...]:
+        """What is not known and what would tell, as in `sentences`, where it comes second."""
+        said = self.findings.answer
+        return () if said is None else tuple(f"- {sentence}" for sentence in said.unknown)
+
+    @property
     def state(self) -> str:
         """What the answer is from: ``5 of 5 cells tested``."""
         end = " so far" if self.unfinished else ""

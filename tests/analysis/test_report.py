@@ -69,7 +69,7 @@ def test_the_report_opens_with_the_answer(report):
     assert lead.startswith("It depends whether to force alignment: at strength 1 it gains ")
     counts = "Of 3 cells, forcing alignment helps in 1, hurts in 1 and makes no difference in 1."
     assert counts in text
-    assert text.index(lead) < text.index("<figure>") < text.index("<table>")
+    assert text.index(lead) < text.index("<figure") < text.index("<table>")
     for sentence in ("It helps in 1 of 3 cells: simulated U=0", "It hurts in 1 of 3 cells"):
         assert sentence in text
 
@@ -105,7 +105,7 @@ def test_figures_and_tables_are_written(report):
 def test_what_a_name_holds_is_text_and_not_html():
     trials = study().assign(study="<script>alert(1)</script>", data="a&b<c>")
     text = page(find(trials), [])
-    assert "<script" not in text
+    assert text.count("<script") == 2  # those of the page
     assert "a&amp;b&lt;c&gt;" in text
 
 
@@ -115,7 +115,7 @@ def test_own_data_are_said_as_they_were_read():
     trials["file"], trials["modality_1"], trials["scale"] = "mine.csv", "<b>img_*</b>", "robust"
     trials["modalities"] = np.where(trials["U"] > 0, 3.0, np.nan)
     text = page(find(trials), [])
-    table = text[text.index("Your own data") :]
+    table = text[text.index(">Your own data</h3>") :]
     table = table[: table.index("</table>")]
     assert table.count("<tr") == 4  # a row for each U
     for words in ("mine.csv", "modality 1", "&lt;b&gt;img_*&lt;/b&gt;", "robust"):

@@ -57,13 +57,14 @@ def page(folder: RunFolder) -> str:
 
 
 def test_a_page_shows_the_run_until_the_report_takes_its_place(tmp_path: Path) -> None:
-    planned = study(name="<b>drawn</b>")
+    planned = study()
     folder = opened(tmp_path / "out", planned)
     sweep, outlook = folder.open_sweep(planned), Outlook(of_folder(folder, planned))
     with folder.driver_lock(), LiveReport(folder.output, outlook) as report:
         observer = Several((outlook, report))
         observer.started(sweep, "here")
         assert not page(folder)
+        sweep.labels = {cell: f"<b>{label}</b>" for cell, label in sweep.labels.items()}
         go_on(folder, planned, sweep, observer, most=8)
         during = page(folder)
         driver = folder.driver()
@@ -74,14 +75,15 @@ def test_a_page_shows_the_run_until_the_report_takes_its_place(tmp_path: Path) -
     assert REFRESH in during
     assert is_so_far(during.encode())
     assert "No answer yet" in during
-    assert "&lt;b&gt;drawn&lt;/b&gt;" in during
-    assert "<b>drawn" not in during
+    assert "&lt;b&gt;synthetic U=0&lt;/b&gt;" in during
+    assert "<b>synthetic" not in during
     assert not re.search(r"(src|href)=|url\(", during)  # it fetches nothing
     for cell in sweep.cells:
         for effect in outlook.so_far.of(cell.id):
             assert str(effect).replace("-", "\N{MINUS SIGN}") in last
     assert folder.output.read(PROGRESS_NAME) is None
-    conclude(folder, planned, sweep)
+    folder.compact(sweep)
+    conclude(folder, planned)
     assert not is_so_far(page(folder).encode())
     assert REFRESH not in page(folder)
 

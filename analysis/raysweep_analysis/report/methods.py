@@ -115,7 +115,9 @@ def _tests(found: Findings, tested: pd.DataFrame) -> Iterator[str]:
         "equivalent": "made no difference",
         "inconclusive": "was inconclusive",
     }
-    counts = [f"{words[str(verdict)]} in {n}" for verdict, n in tested["verdict"].value_counts().items()]
+    counts = [
+        f"{words[str(verdict)]} in {n}" for verdict, n in tested["verdict"].value_counts().items()
+    ]
     yield f"Forcing {listed(counts)} of these comparisons."
 
 
