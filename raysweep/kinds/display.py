@@ -7,17 +7,14 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from rich.console import (
-    Console,
-    Group,
-    RenderableType,
-)
+from rich.console import Console, ConsoleRenderable, Group, RenderableType
 from rich.live import Live
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from raysweep.folder.running import Epoch
 from raysweep.kinds.kind import kind_of
+from raysweep.kinds.outlook import Outlook
+from raysweep.kinds.so_far import SoFar
 from raysweep.kinds.sweep import CellState, Sweep
 from raysweep.text import counted, duration, raised, visible
 from raysweep.trials.packing import Pack
@@ -71,10 +68,13 @@ class RunDisplay:
     Args:
         console: where lines are printed.
         live: where the table is shown; by default the terminal, if there is one.
+        outlook: what is known of the run while it goes on.
     """
 
-    def __init__(self, console: Lines, live: LiveArea | None = None) -> None:
-        self._console, self._live = console, live
+    def __init__(
+        self, console: Lines, live: LiveArea | None = None, outlook: Outlook | None = None
+    ) -> None:
+        self._console, self._live, self._outlook = console, live, outlook
         if live is None and isinstance(console, Console) and console.is_terminal:
             self._live = Live(console=console, auto_refresh=False)
         self._started = time.monotonic()
@@ -150,8 +150,10 @@ class RunDisplay:
             return
         self._shown = now
         if self._live is not None:
-            below = "\n".join([*self._running(sweep), self._summary(sweep)])
-            shown = Group(status_table(sweep), as_it_is(f"{below}\n"))
+            so_far = None if self._outlook is None else self._outlook.so_far
+            above = "\n".join([self._summary(sweep), *self._running(sweep)])
+            # A table may be longer than the screen, which then shows its first lines.
+            shown = Group(as_it_is(f"{above}\n"), status_table(sweep, so_far))
             self._live.update(shown, refresh=True)
         elif not force:
             self._say(self._summary(sweep))
@@ -177,8 +179,10 @@ class RunDisplay:
             f"{duration(elapsed)} gone",
         ]
         if self._fresh and done < planned:
+            left = None if self._outlook is None else self._outlook.seconds_left(sweep)
+            if left is not None:
+                parts.append(f"about {duration(left)} left")
             rate = self._fresh / elapsed
-            parts.append(f"about {duration((planned - done) / rate)} left")
             encoders = sweep.encoders_per_trial
             parts.append(
                 f"{rate:.1f} trials/s" if encoders is None else f"{encoders * rate:.1f} encoders/s"
@@ -189,9 +193,9 @@ class RunDisplay:
 _ENDED = (CellState.DONE, CellState.NO_STRENGTH, CellState.NO_RATES, CellState.FAILED)
 
 
-def status_table(sweep: Sweep) -> RichTable:
-    """How far a study is: the rows that its kind shows."""
-    return kind_of(sweep.study).status_table(sweep)
+def status_table(sweep: Sweep, so_far: SoFar | None = None) -> ConsoleRenderable:
+    """How far a study is: the rows that its kind shows, with what was found so far, if given."""
+    return kind_of(sweep.study).status_table(sweep, so_far)
 
 
 def as_text(*shown: RenderableType) -> str:

@@ -1,6 +1,7 @@
 """How a runner tells what it does: the display listens, the runner does not know who does."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from raysweep.folder.running import Epoch
@@ -57,3 +58,35 @@ class Silent:
 
     def stopping(self, sweep: Sweep) -> None:
         """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Several:
+    """An observer that tells others, in their order."""
+
+    observers: tuple[Observer, ...]
+
+    def started(self, sweep: Sweep, runner: str) -> None:
+        """See `Observer`."""
+        for one in self.observers:
+            one.started(sweep, runner)
+
+    def pack_finished(self, sweep: Sweep, pack: Pack, rows: Sequence[Row]) -> None:
+        """See `Observer`."""
+        for one in self.observers:
+            one.pack_finished(sweep, pack, rows)
+
+    def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
+        """See `Observer`."""
+        for one in self.observers:
+            one.pack_failed(sweep, pack, reason)
+
+    def tick(self, sweep: Sweep) -> None:
+        """See `Observer`."""
+        for one in self.observers:
+            one.tick(sweep)
+
+    def stopping(self, sweep: Sweep) -> None:
+        """See `Observer`."""
+        for one in self.observers:
+            one.stopping(sweep)

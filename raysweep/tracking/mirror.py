@@ -19,6 +19,7 @@ from raysweep import __version__
 from raysweep.folder.file_lock import lock
 from raysweep.folder.run_folder import STUDY_NAME, RunFolder, sweep_of
 from raysweep.folder.stored_answer import StoredAnswer, stored_answer
+from raysweep.folder.stored_progress import is_so_far
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import CellPlan
 from raysweep.seeds import content_key
@@ -185,7 +186,10 @@ class Mirror:
                 self._records[cell] = self._runs_of(plans[cell])
         return {
             cell: answered(
-                standing(self._records[cell], self._failed.get(cell), ended), cell, self._answer
+                standing(self._records[cell], self._failed.get(cell), ended),
+                cell,
+                self._answer,
+                self.study.tested.performance,
             )
             for cell in self._cells
             if cell in self._records
@@ -263,7 +267,7 @@ class Mirror:
             runs_written=len(stale),
             runs_unchanged=len(records) - len(stale),
             uri=self.address.shown,
-            page=page(self.address.shown, self._store.experiment_id)
+            page=page(self.address.shown, self._store.experiment_id, kind_of(self.study).first_view)
             if self.address.kind == "http"
             else "",
             note=note,
@@ -299,7 +303,8 @@ class Mirror:
         names = [STUDY_NAME, REPORT_NAME]
         names += [name for suffix in FIGURE_SUFFIXES for name in output.names(FIGURES, suffix)]
         read = {name: output.read(name) for name in names}
-        files = {name: content for name, content in read.items() if content is not None}
+        # The page of a run that goes on changes all the time, and is no report.
+        files = {n: c for n, c in read.items() if c is not None and not is_so_far(c)}
         digest = content_key({n: hashlib.sha256(c).hexdigest() for n, c in files.items()})
         run = self._known[summary.identity]
         noted = run.tags.get(FILES) == digest
