@@ -28,6 +28,7 @@ class Settings:
         margin: of equivalence, in the outcome's unit.
         unit: `auto`, `seed` or `draw`.
         alignment: the alignment column to report; by default the first of the same split.
+        looks: units at each look of a sequential study.
     """
 
     performance: str = PERFORMANCE
@@ -35,6 +36,7 @@ class Settings:
     margin: float = 0.005
     unit: Unit = "auto"
     alignment: str | None = None
+    looks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,13 @@ def measured_alignment(settings: Settings, trials: pd.DataFrame) -> str | None:
 def _settings(study: StudyBase) -> Settings:
     tested = study.tested
     split = column_of(tested.performance).split
+    confirm = getattr(study, "confirm", None)
     return Settings(
         performance=tested.performance,
         alpha=tested.alpha,
         margin=tested.margin,
         alignment=named("alignment", study.metric, split if split in MEASURED_SPLITS else "test"),
+        looks=confirm.sequential if confirm is not None else (),
     )
 
 

@@ -25,6 +25,7 @@ from raysweep_analysis.load import (
     is_information,
     load_trials,
 )
+from raysweep_analysis.looks import reached
 from raysweep_analysis.moderation import moderators
 from raysweep_analysis.pairs import confirm_rows, paired, units
 from raysweep_analysis.preregistration import PlanCheck, check
@@ -129,7 +130,13 @@ def find(
     if forced:
         outcome = asked.performance
         effects = forcing_effects(
-            trials, outcome, asked.alpha, asked.margin, unit=asked.unit, alignment=alignment
+            trials,
+            outcome,
+            asked.alpha,
+            asked.margin,
+            unit=asked.unit,
+            alignment=alignment,
+            looks=asked.looks,
         )
         waits = (effects["verdict"] == "untested") & effects["cell"].isin(list(waiting))
         effects.loc[waits, "reason"] = effects.loc[waits, "cell"].map(waiting)
@@ -164,6 +171,7 @@ def find(
         unit=asked.unit,
         runs=confirm[["cell", "draw", "seed"]].itertuples(index=False, name=None),
         science=found.science,
+        looks=asked.looks,
     )
     return Findings(
         trials=trials,
@@ -199,12 +207,12 @@ def _outcomes(trials: pd.DataFrame, primary: pd.DataFrame, asked: Settings) -> p
     names += [name for name in own if column_of(name).split == split]
     keys = ["study", "cell", "label", "chosen_by"]
     rows = confirm_rows(trials, {name: name for name in names})
-    pairs = paired(rows, "forced", "none")
+    pairs, seen = reached(paired(rows, "forced", "none"), primary, asked.looks, asked.unit)
     found = []
     for name in names:
         pairs["d"] = pairs[name] - pairs[f"{name}_reference"]
         d = units(pairs, primary, "d", asked.unit)
-        test = paired_t(d.values, asked.alpha, d.shared)
+        test = paired_t(d.values, seen.levels(asked.alpha), d.shared)
         values = {
             "performance": name,
             "n": test.n,

@@ -34,7 +34,18 @@ def analysis_plan(study: SearchedStudy) -> AnalysisPlan:
         hypotheses=study.verdict.hypotheses,
         science=science_digest(study),
     )
-    return replace(plan, test=RESAMPLED) if any(map(_splits_anew, cells)) else plan
+    if any(map(_splits_anew, cells)):
+        plan = replace(plan, test=RESAMPLED)
+    return replace(plan, test=f"{plan.test}; {_looks(study)}") if study.confirm.sequential else plan
+
+
+def _looks(study: SearchedStudy) -> str:
+    """How a sequential study ends, in words."""
+    units = ", ".join(map(str, study.confirm.sequential))
+    return (
+        f"looked at after {units} units of a cell, alpha spent in proportion to them; a cell stops "
+        "as soon as it is decided at the level of Holm's first step; placebo where forcing differs"
+    )
 
 
 def _splits_anew(cell: Cell) -> bool:

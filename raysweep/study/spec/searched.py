@@ -58,6 +58,14 @@ class SearchedStudy(StudyBase):
         """See `StudyBase.tested`."""
         return self.verdict
 
+    @property
+    def confirmed_columns(self) -> tuple[str, ...]:
+        """See `StudyBase.confirmed_columns`: what looks at a sequential confirm stage go by."""
+        if not self.confirm.sequential:
+            return ()
+        faults = ("steps", "unforced_steps", "train_seconds")
+        return (self.verdict.performance, *faults, "resplit", "n_train", "n_test")
+
     def forced_with(self) -> dict[str, Any]:
         """See `StudyBase.forced_with`."""
         options = {named("option", name): value for name, value in self.alignment.options.items()}
@@ -107,6 +115,7 @@ class SearchedStudy(StudyBase):
                 ("confirm", "seeds"),
                 ("search", "seeds"),
             )
+        yield from self._looks_clash()
         for block in self.blocks():
             shared = sorted(set(self.search.draws or ()) & set(block.draws))
             if shared:
@@ -117,3 +126,37 @@ class SearchedStudy(StudyBase):
                     ("search", "draws"),
                     block.at,
                 )
+
+    def _looks_clash(self) -> Iterator[Clash]:
+        """Looks that end elsewhere than the units do, and a budget that is spent before the first.
+
+        The last look is the plan's end: what is spent at each is told by its share of all units.
+        """
+        confirm, looks = self.confirm, self.confirm.sequential
+        if not looks:
+            return
+        for block in self.blocks():
+            several = len(block.draws) > 1
+            units, what = (
+                len(block.draws if several else confirm.seeds),
+                "draw" if several else "seed",
+            )
+            if units != looks[-1]:
+                yield Clash(
+                    f"the last look is after {looks[-1]} {what}s, and there are {units}; a cell is "
+                    f"followed to the last of its {what}s, so let the looks end there",
+                    ("confirm", "sequential"),
+                    block.at if several else ("confirm", "seeds"),
+                )
+        budget = confirm.budget
+        first = sum(
+            block.cells * looks[0] * (len(confirm.seeds) if len(block.draws) > 1 else 1)
+            for block in self.blocks()
+        ) * (1 + 2 * len(self.criteria))
+        if budget is not None and budget.trials is not None and budget.trials < first:
+            yield Clash(
+                f"the first look at all cells takes up to {first} trials, and the budget is "
+                f"{budget.trials}",
+                ("confirm", "budget", "trials"),
+                ("confirm", "sequential"),
+            )
