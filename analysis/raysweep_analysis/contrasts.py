@@ -87,8 +87,8 @@ def forcing_effects(
           `p_signflip` (exact; empty over splits of the
           same rows, whose signs are not independent), `d_z`
           (Hedges-corrected), `p_equivalence` (TOST), `within_margin` (p_equivalence < alpha);
-        - of a sequential study `look` (from 1; 0 before the first) and `looks`: `p_value` is of this
-          look alone, all others allow for the looks;
+        - of a sequential study `look` (from 1; 0 before the first) and `looks`: `p_value` is of
+          this look alone, all others allow for the looks;
         - `verdict`, `outlying` (the numbers of draws or seeds that stand out), `doubt` (what a
           verdict rests on, or what took it away; mostly empty), `reason` (what
           limits the verdict; empty when nothing does);

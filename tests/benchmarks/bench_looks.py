@@ -1,7 +1,7 @@
 """What a sequential confirm stage saves, and how it errs: python tests/benchmarks/bench_looks.py.
 
-On the effects of the bundled table of `forcing`, without an effect and at the margin of equivalence.
-Some minutes on one core.
+On the effects of the bundled table of `forcing`, without an effect, and at the margin of
+equivalence. Some minutes on one core.
 """
 
 import argparse
@@ -16,20 +16,25 @@ from simulate_looks import (
     Stopped,
     Truth,
     all_alike,
+    always_valid,
     fixed,
     found_by_forcing,
     sequential,
     told,
     units_of,
+    weighted,
 )
 
 FIXED = 12
 LOOKS = {
+    "5, 8, 12": (5, 8, 12),
     "4, 6, 9, 12": (4, 6, 9, 12),
-    "4, 6, 8, 10, 12, 14": (4, 6, 8, 10, 12, 14),
-    "4 to 8, 10, 12, 14": (4, 5, 6, 7, 8, 10, 12, 14),
-    "4 to 8, 10, 12, 15": (4, 5, 6, 7, 8, 10, 12, 15),
+    "5, 7, 9, 12, 15": (5, 7, 9, 12, 15),
+    "5, 6, 7, 8, 10, 12, 15": (5, 6, 7, 8, 10, 12, 15),
+    "5 to 15, one by one": tuple(range(5, 16)),
 }
+BY_OTHERS = "5, 6, 7, 8, 10, 12, 15"
+OTHERS = {"weighted Bonferroni": weighted, "always valid": always_valid}
 STUDIES = {"best": ("best",), "best, performance, alignment": ("best", "performance", "alignment")}
 
 
@@ -47,14 +52,14 @@ def saved(name: str, truth: Truth, studies: int) -> None:
         decided = (of.differs | of.equal).mean()
         inside = ((of.low <= truth.effects) & (truth.effects <= of.high)).mean()
         share = of.trials / once.trials
-        show(
-            f"| {name} | {design} | {of.units.mean():.1f} | {decided:.3f} | {of.differs.mean():.3f} "
-            f"| {inside:.3f} | {share:.0%} |"
-        )
+        numbers = f"{decided:.3f} | {of.differs.mean():.3f} | {inside:.3f} | {share:.0%}"
+        show(f"| {name} | {design} | {of.units.mean():.1f} | {numbers} |")
 
     row(f"{FIXED} at once", once)
     for design, looks in LOOKS.items():
         row(design, sequential(units, truth, looks))
+    for design, over in OTHERS.items():
+        row(f"{BY_OTHERS}, {design}", sequential(units, truth, LOOKS[BY_OTHERS], over))
 
 
 def errors(design: str, looks: tuple[int, ...], studies: int) -> None:

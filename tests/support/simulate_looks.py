@@ -1,14 +1,15 @@
 """Sequential confirm stages with a known truth, many studies at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from raysweep.analysis.examples import TUNED
+from scipy import stats
 
 from raysweep.analysis import forcing_effects, load_trials
-from raysweep.analysis.examples import TUNED
 from raysweep_analysis.inference import holm, look_levels, over_looks, paired_t, tost
 
 Floats = NDArray[np.float64]
@@ -95,8 +96,32 @@ def fixed(units: Floats, truth: Truth) -> Stopped:
     return Stopped(differs, equal, followed, test.mean, test.ci_low, test.ci_high, trials)
 
 
-def sequential(units: Floats, truth: Truth, looks: Sequence[int]) -> Stopped:
-    """Rows stop as `raysweep_analysis.stopping` has them stop by Student's t."""
+def weighted(p: Floats, looks: Sequence[int], look: int) -> Floats:
+    """Bonferroni's bound, each look with its share of the units: holds for any tests at all."""
+    return np.minimum(p * looks[-1] / (looks[look] - (looks[look - 1] if look else 0)), 1.0)
+
+
+def always_valid(p: Floats, looks: Sequence[int], look: int, scale: float = 1.0) -> Floats:
+    """One over the Bayes factor of a t statistic, one-sided, its effect normal of such a scale.
+
+    Under a flat prior of log sd that is a martingale (Lai, 1976), so it holds at any time.
+    """
+    n = looks[look]
+    t2, more = stats.t.isf(p, n - 1) ** 2, 1 + n * scale**2
+    factor = ((1 + t2 / (n - 1)) / (1 + t2 / (n - 1) / more)) ** (n / 2) / np.sqrt(more)
+    return np.where(p < 0.5, np.minimum(0.5 / factor, 1.0), 1.0)
+
+
+OverLooks = Callable[[Floats, Sequence[int], int], Floats]
+
+
+def sequential(
+    units: Floats, truth: Truth, looks: Sequence[int], over: OverLooks = over_looks
+) -> Stopped:
+    """Rows stop as `raysweep_analysis.stopping` has them stop by Student's t.
+
+    ``over`` makes p-values of a look those of all looks so far.
+    """
     shape = units.shape[:2]
     still = np.ones(shape, dtype=bool)
     p, followed = np.ones(shape), np.zeros(shape, dtype=int)
@@ -105,8 +130,8 @@ def sequential(units: Floats, truth: Truth, looks: Sequence[int]) -> Stopped:
     for k, n in enumerate(looks):
         seen = units[..., :n]
         test = paired_t(seen, 2 * look_levels(looks, ALPHA / 2)[k])
-        at = 2 * over_looks(test.p_value / 2, looks, k)
-        inside = over_looks(tost(seen, MARGIN), looks, k) < ALPHA
+        at = 2 * over(test.p_value / 2, looks, k)
+        inside = over(tost(seen, MARGIN), looks, k) < ALPHA
         p, equal = np.where(still, at, p), np.where(still, inside, equal)
         followed = np.where(still, n, followed)
         mean, low, high = (
