@@ -107,7 +107,7 @@ def always_valid(p: Floats, looks: Sequence[int], look: int, scale: float = 1.0)
     Under a flat prior of log sd that is a martingale (Lai, 1976), so it holds at any time.
     """
     n = looks[look]
-    t2, more = stats.t.isf(p, n - 1) ** 2, 1 + n * scale**2
+    t2, more = np.minimum(stats.t.isf(p, n - 1) ** 2, 1e12), 1 + n * scale**2
     factor = ((1 + t2 / (n - 1)) / (1 + t2 / (n - 1) / more)) ** (n / 2) / np.sqrt(more)
     return np.where(p < 0.5, np.minimum(0.5 / factor, 1.0), 1.0)
 

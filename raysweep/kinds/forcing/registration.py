@@ -10,7 +10,7 @@ from raysweep.study.cells import Cell, expand
 from raysweep.study.fingerprint import science_digest
 from raysweep.study.spec import SearchedStudy
 from raysweep_analysis.inference import detectable_effect as smallest
-from raysweep_analysis.inference import overlap_of, shared_variance
+from raysweep_analysis.inference import look_levels, overlap_of, shared_variance
 from raysweep_analysis.preregistration import AnalysisPlan
 
 RESAMPLED = (
@@ -57,11 +57,13 @@ def _splits_anew(cell: Cell) -> bool:
 def detectable_effect(study: SearchedStudy, power: float) -> float:
     """See `raysweep.folder.conclusion.detectable_effect`."""
     cells = expand(study)
-    comparisons = len(cells) * len(study.criteria)
+    level = study.verdict.alpha / (len(cells) * len(study.criteria))
+    if study.confirm.sequential:  # of the last look alone
+        level = 2 * float(look_levels(study.confirm.sequential, level / 2)[-1])
     found = []
     for cell in cells:
         units = len(cell.draws) if len(cell.draws) > 1 else len(study.confirm.seeds)
         overlap = overlap_of(cell.draws, TURN, HELD_OUT / (1 - HELD_OUT))
         shared = float(shared_variance(overlap)) if _splits_anew(cell) else 0.0
-        found.append(smallest(units, study.verdict.alpha / comparisons, power, shared))
+        found.append(smallest(units, level, power, shared))
     return float(np.max(found))  # NaN where one of them is

@@ -8,6 +8,7 @@ from rich.table import Table
 from raysweep.kinds.display import as_it_is
 from raysweep.kinds.forcing.plan import ForcingSweep
 from raysweep.kinds.forcing.search import choose
+from raysweep.kinds.sweep import CellState
 from raysweep.study.cells import Cell
 
 
@@ -36,6 +37,8 @@ def _cell_row(sweep: ForcingSweep, cell: Cell) -> list[str]:
     confirmed = sum(t.key in sweep.results for t in plan.trials if t.stage == "confirm")
     arms = 1 + 2 * max(len(set(plan.chosen.values())), 1)
     total = arms * len(study.confirm.seeds) * len(cell.draws)
+    if study.confirm.sequential and plan.state is CellState.DONE:
+        total = confirmed
     chosen = choose(study.search, plan.outcomes)
     return [
         sweep.labels[cell.id],

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from raysweep.study.spec.base import StudyBase
+from raysweep.study.spec.base import Block, StudyBase
 from raysweep.study.spec.fields import Clash, listed, mapping_in
 from raysweep.study.spec.parts import (
     Alignment,
@@ -79,7 +79,10 @@ class SearchedStudy(StudyBase):
             confirmed = len(block.draws) * len(self.confirm.seeds)
             training = self.search.training
             proposed = 1 + self.search.trials + (training.trials if training is not None else 0)
-            per_cell = searched * proposed + confirmed * 3
+            arms = 3
+            if self.confirm.sequential:  # which may end at the first look, without a placebo
+                confirmed, arms = confirmed * self.confirm.sequential[0] // self._units(block), 2
+            per_cell = searched * proposed + confirmed * arms
             trials += block.cells * per_cell
         return trials
 
@@ -127,6 +130,10 @@ class SearchedStudy(StudyBase):
                     block.at,
                 )
 
+    def _units(self, block: Block) -> int:
+        """What a test of a cell of the block counts: draws, or seeds of one draw."""
+        return len(block.draws) if len(block.draws) > 1 else len(self.confirm.seeds)
+
     def _looks_clash(self) -> Iterator[Clash]:
         """Looks that end elsewhere than the units do, and a budget that is spent before the first.
 
@@ -137,10 +144,7 @@ class SearchedStudy(StudyBase):
             return
         for block in self.blocks():
             several = len(block.draws) > 1
-            units, what = (
-                len(block.draws if several else confirm.seeds),
-                "draw" if several else "seed",
-            )
+            units, what = self._units(block), "draw" if several else "seed"
             if units != looks[-1]:
                 yield Clash(
                     f"the last look is after {looks[-1]} {what}s, and there are {units}; a cell is "
