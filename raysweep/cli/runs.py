@@ -210,9 +210,20 @@ def plan(
 
 
 @app.command()
-def analyze(folder: FolderArgument, as_json: JsonOption = False) -> None:
+def analyze(
+    folder: FolderArgument,
+    as_json: JsonOption = False,
+    multiverse: Annotated[
+        bool,
+        typer.Option(
+            "--multiverse",
+            help="Judge every cell under all choices of criterion, reference, outcome and scale, "
+            "too; with tables and a figure.",
+        ),
+    ] = False,
+) -> None:
     """Print the verdict of a run, and write its report, figures and tables."""
-    from raysweep.folder.conclusion import conclude
+    from raysweep.folder.conclusion import conclude, under_all_choices
     from raysweep.runners.study_run import writable
 
     place = RunFolder(Output(folder))
@@ -224,12 +235,15 @@ def analyze(folder: FolderArgument, as_json: JsonOption = False) -> None:
         if lost:
             terminal.say(lost)
         conclusion = conclude(place, study)
+        choices = under_all_choices(place, conclusion) if multiverse else []
         if as_json:
             from raysweep.cli.as_json import answer_json
 
             answer_json(conclusion, study.name)
         else:
             terminal.concluded(conclusion)
+            for sentence in choices:
+                stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
     if not conclusion.tested.cells:
         fail(_UNTESTED, UNTESTED)
 

@@ -84,7 +84,7 @@ def _packs_of_cohort(study: ForcingStudy, cohort: Sequence[Trial]) -> int:
     return packs + sum(len(pack_trials([[t] * n for t in pairs], limit)) for n in arms)
 
 
-def _packs_of_looks(study: ForcingStudy, pairs: Sequence[Trial]) -> int:
+def _packs_of_looks(study: ForcingStudy, pairs: list[Trial]) -> int:
     """Packs of a cohort whose cells go on to their last look; their placebos come at the end."""
     limit, forced = study.resources.members_per_pack, len(study.criteria)
     fresh = (

@@ -282,6 +282,16 @@ class Verdict(Part):
         return value
 
 
+class Multiverse(Part):
+    """What a multiverse analysis goes through beside the choices that the rows allow.
+
+    ``alpha``: further levels. ``margin``: further margins, as multiples of the usual one.
+    """
+
+    alpha: tuple[Annotated[Number, Field(gt=0, lt=1)], ...] = ()
+    margin: tuple[Annotated[Number, Field(gt=0)], ...] = ()
+
+
 class Resources(Part):
     """What one pack needs; to Ray these are numbers to place it by."""
 
