@@ -4,11 +4,19 @@ import numpy as np
 import pytest
 from scipy import stats
 from simulate_looks import ALPHA, all_alike, fixed, found_by_forcing, sequential, told, units_of
+from simulate_resplits import Setting, crossed, differences
 from simulate_trials import simulate_forcing
 
+from raysweep.data.resplits import HELD_OUT, TURN
 from raysweep.errors import InputError
 from raysweep_analysis import forcing_effects
-from raysweep_analysis.inference import look_levels, over_looks
+from raysweep_analysis.inference import (
+    look_levels,
+    over_looks,
+    overlap_of,
+    paired_t,
+    shared_variance,
+)
 from raysweep_analysis.stopping import PairedRun, Rule, standing
 
 LOOKS = (4, 6, 9, 12)
@@ -82,6 +90,17 @@ def test_no_effect_is_found_and_none_at_the_margin_is_called_none() -> None:
     assert ((margin.low <= 0.005) & (margin.high >= 0.005)).mean() > 0.93
     table = told(units[:60], LOOKS, margin.units[:60])
     assert (table["verdict"] == "equivalent").mean() < 0.06
+
+
+def test_splits_of_the_same_rows_cross_no_more_often() -> None:
+    looks = (5, 7, 10, 15)
+    d, _ = differences(Setting(rows=200, draws=15), 150, crossed, seed=3)
+    crosses = np.zeros(len(d), dtype=bool)
+    for k, n in enumerate(looks):
+        shared = shared_variance(overlap_of(range(n), TURN, HELD_OUT / (1 - HELD_OUT)))
+        p = paired_t(d[:, :n], shared=shared).p_value
+        crosses |= 2 * over_looks(p / 2, looks, k) < ALPHA
+    assert crosses.mean() <= ALPHA
 
 
 @pytest.mark.parametrize(
