@@ -28,6 +28,7 @@ from raysweep_analysis.emergence_summary import emergence_summary
 from raysweep_analysis.load import load_trials
 from raysweep_analysis.moderation import moderators
 from raysweep_analysis.multiverse import multiverse, robustness
+from raysweep_analysis.pooling import pooled_effects
 from raysweep_analysis.sample_size import power
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "load_trials",
     "moderators",
     "multiverse",
+    "pooled_effects",
     "power",
     "robustness",
 ]

@@ -28,6 +28,7 @@ from raysweep_analysis.load import (
 from raysweep_analysis.looks import reached
 from raysweep_analysis.moderation import moderators
 from raysweep_analysis.pairs import confirm_rows, paired, units
+from raysweep_analysis.pooling import pooled_effects
 from raysweep_analysis.preregistration import PlanCheck, check
 from raysweep_analysis.sample_size import power
 from raysweep_analysis.settings import Beside, Settings, beside, measured_alignment
@@ -88,6 +89,7 @@ class Findings:
         named = {
             "effects": self.effects,
             "outcomes": self.outcomes,
+            "pooled": pooled_effects(self.effects) if len(self.effects) else self.effects,
             "moderators": self.moderators,
             "boundaries": self.boundaries,
             "dose_response": self.curves,
