@@ -28,6 +28,7 @@ from raysweep_analysis.emergence_summary import emergence_summary
 from raysweep_analysis.load import load_trials
 from raysweep_analysis.moderation import moderators
 from raysweep_analysis.multiverse import multiverse, robustness
+from raysweep_analysis.pilot import pilot_spread
 from raysweep_analysis.pooling import pooled_effects
 from raysweep_analysis.sample_size import power
 
@@ -44,6 +45,7 @@ __all__ = [
     "load_trials",
     "moderators",
     "multiverse",
+    "pilot_spread",
     "pooled_effects",
     "power",
     "robustness",

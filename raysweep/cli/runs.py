@@ -35,10 +35,11 @@ from raysweep.kinds.kind import kind_of
 from raysweep.study.bundled import bundled_studies
 from raysweep.study.spec import StudyBase
 from raysweep.text import counted, duration, visible
+from raysweep.trials.outcomes import amount
 from raysweep.trials.storage import Output
 
 if TYPE_CHECKING:
-    from raysweep.folder.conclusion import Conclusion
+    from raysweep.folder.conclusion import Conclusion, PilotSpread
     from raysweep.kinds.display import RunDisplay
     from raysweep.runners.study_run import Manner
 
@@ -166,19 +167,26 @@ def plan(
         bool, typer.Option("--full", help="Print the study with all its defaults, too.")
     ] = False,
     as_json: JsonOption = False,
+    pilot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Output folder of a run with few draws: finds effects in points."
+        ),
+    ] = None,
 ) -> None:
     """Show a study's size before it is run: cells, trials, packs, models, time."""
-    from raysweep.folder.conclusion import detectable_effect
+    from raysweep.folder.conclusion import detectable_effect, pilot_spread
     from raysweep.kinds.kind import study_size
     from raysweep.study.reader import dump_study
 
     resolved = load(study, overrides)
     smallest = detectable_effect(resolved)
+    spread = None if pilot is None else pilot_spread(RunFolder(Output(pilot)), resolved)
     count = workers or os.cpu_count() or 1
     if as_json:
         from raysweep.cli.as_json import plan_json
 
-        plan_json(study_size(resolved, measure_time=timing), smallest, count)
+        plan_json(study_size(resolved, measure_time=timing), smallest, count, spread)
         return
     if full:
         stdout.print(dump_study(resolved), highlight=False, markup=False)
@@ -199,6 +207,8 @@ def plan(
             else "finds             nothing: one unit per cell has no spread; give more "
             "confirm.seeds"
         )
+    if smallest is not None and spread is not None:
+        lines.append(_in_its_unit(smallest, spread))
     if size.seconds is not None:
         lines.append(
             f"estimated time    {duration(size.seconds / count)} of training with "
@@ -207,6 +217,15 @@ def plan(
         )
     lines += [f"doubt             {doubt}" for doubt in size.doubts]
     stdout.print("\n".join(lines), highlight=False)
+
+
+def _in_its_unit(smallest: float, spread: "PilotSpread") -> str:
+    found, sd = (amount(v, spread.performance, 2) for v in (smallest * spread.sd_high, spread.sd))
+    return (
+        f"                  that is {found} where units spread as in the pilot\n"
+        f"                  (standard deviation {sd}; {counted(spread.cells, 'cell')}, "
+        f"{counted(spread.units, spread.unit)}; sized by its upper 80 % limit)"
+    )
 
 
 @app.command()

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from raysweep.data.own_notes import own_notes
+from raysweep.errors import InputError
 from raysweep.folder.causes import WAITING, given_up
 from raysweep.folder.run_folder import RunFolder
 from raysweep.folder.stored_answer import store_answer
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import Sweep
-from raysweep.study.spec import StudyBase
+from raysweep.study.spec import SearchedStudy, StudyBase
 from raysweep.study.spec.fields import listed
 from raysweep.text import counted
 from raysweep.trials.table import PART_SUFFIX, PARTS
@@ -22,6 +23,7 @@ from raysweep.trials.table import PART_SUFFIX, PARTS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from raysweep_analysis.pilot import PilotSpread as PilotSpread
     from raysweep_analysis.report import Findings
 
 REPORT_NAME = "report.html"
@@ -112,6 +114,24 @@ def detectable_effect(study: StudyBase, power: float = 0.8) -> float | None:
         None for a study that forces nothing.
     """
     return kind_of(study).detectable_effect(study, power)
+
+
+def pilot_spread(pilot: RunFolder, study: StudyBase) -> "PilotSpread":
+    """How much units of the study's outcome spread in a pilot of it.
+
+    Args:
+        pilot: a run of the same study with few draws.
+        study: that is to be sized.
+
+    Raises:
+        InputError: the study tests nothing, there is no trial table, or it holds no pairs.
+    """
+    from raysweep_analysis.load import load_trials
+    from raysweep_analysis.pilot import pilot_spread as spread
+
+    if not isinstance(study, SearchedStudy):
+        raise InputError(f"--pilot: a study of kind {study.kind} tests nothing that it would size")
+    return spread(load_trials(pilot.output.location), study.verdict.performance)
 
 
 def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) -> Conclusion:

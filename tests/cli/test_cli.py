@@ -131,6 +131,20 @@ def test_plan_estimates_a_time(finished: Path) -> None:
     assert "of training with 1 worker like" in done.stdout
 
 
+def test_plan_tells_what_a_pilot_lets_expect(finished: Path) -> None:
+    sized = ("plan", "tiny.yaml", "--no-timing", "--set", "confirm.seeds=12", "--pilot", "out")
+    done = raysweep(finished, *sized)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(raysweep(finished, *sized, "--json").stdout)
+    assert told["finds_effect"] == pytest.approx(told["finds"] * told["pilot"]["sd_high"])
+    assert f"that is {100 * told['finds_effect']:.2g} point" in done.stdout
+    missing = raysweep(finished, "plan", "tiny.yaml", "--pilot", "nowhere")
+    assert missing.returncode == 2
+    assert "nowhere: no trial table" in missing.stderr
+    nothing = raysweep(finished, "plan", "paper/figure4_6_7_9_small", "--pilot", "out")
+    assert (nothing.returncode, "tests nothing" in nothing.stderr) == (2, True)
+
+
 def test_studies_lists_the_bundled_ones(tmp_path: Path) -> None:
     assert "quickstart" in raysweep(tmp_path, "studies").stdout
 
