@@ -239,9 +239,17 @@ def analyze(
     pdf: Annotated[
         bool, typer.Option("--pdf", help="Write the report as a PDF, too, by an installed browser.")
     ] = False,
+    multiverse: Annotated[
+        bool,
+        typer.Option(
+            "--multiverse",
+            help="Judge every cell under all choices of criterion, reference, outcome and scale, "
+            "too; with tables and a figure.",
+        ),
+    ] = False,
 ) -> None:
     """Print the verdict of a run, and write its report, figures and tables."""
-    from raysweep.folder.conclusion import REPORT_NAME, conclude
+    from raysweep.folder.conclusion import REPORT_NAME, conclude, under_all_choices
     from raysweep.folder.printed import find_browser, print_report
     from raysweep.runners.study_run import writable
 
@@ -255,12 +263,15 @@ def analyze(
         if lost:
             terminal.say(lost)
         conclusion = conclude(place, study)
+        choices = under_all_choices(place, conclusion) if multiverse else []
         if as_json:
             from raysweep.cli.as_json import answer_json
 
             answer_json(conclusion, study.name)
         else:
             terminal.concluded(conclusion)
+            for sentence in choices:
+                stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
         if browser:
             printed = print_report(place.output, REPORT_NAME, browser)
             terminal.say(f"PDF: {printed}")

@@ -163,6 +163,23 @@ def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) ->
     return conclusion
 
 
+def under_all_choices(folder: RunFolder, conclusion: Conclusion) -> list[str]:
+    """Judge a run under every choice that its rows allow; write tables and a figure of it.
+
+    Returns:
+        Sentences: how far verdicts hang on the choices, cell by cell.
+
+    Raises:
+        OSError: the output cannot be written.
+    """
+    from raysweep_analysis.report import multiverse_contents
+
+    sentences, contents = multiverse_contents(conclusion.findings)
+    for name, content in contents.items():
+        folder.output.write(name, content)
+    return sentences
+
+
 def _verdicts_of(effects: "pd.DataFrame") -> dict[str, dict[str, str]]:
     """Cell id -> criterion -> verdict."""
     found: dict[str, dict[str, str]] = {}

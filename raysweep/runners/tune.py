@@ -188,7 +188,9 @@ class _SweepSearcher(Searcher):
             parts = read_parts(self._folder.output, [f"{PARTS}/{pack.key}{PART_SUFFIX}"])
             if parts.table.num_rows:
                 self._folder.clear_failure(pack)
-                self._sweep.complete(pack, parts.results().values())
+                self._sweep.complete(
+                    pack, parts.results(self._sweep.study.confirmed_columns).values()
+                )
                 self._observer.pack_finished(self._sweep, pack, parts.table.to_pylist())
                 return True
             if wait is not None:

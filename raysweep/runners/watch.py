@@ -70,7 +70,9 @@ class _Follower:
         since = driver.since_ns
         self._seen = {name: at for name, at in parts.items() if at < since}
         self._failed = {name: at for name, at in failures.items() if at < since}
-        self.sweep = sweep_of(study, read_parts(output, sorted(self._seen)).results())
+        self.sweep = sweep_of(
+            study, read_parts(output, sorted(self._seen)).results(study.confirmed_columns)
+        )
         gone_s = max(time.time() - since / 1e9, 0.0)
         display.started(self.sweep, f"run by {driver.name}", gone_s)
 
@@ -105,7 +107,7 @@ class _Follower:
         trials = tuple(planned[row["key"]] for row in rows if row["key"] in planned)
         if trials:
             pack = Pack(trials)
-            self.sweep.complete(pack, parts.results().values())
+            self.sweep.complete(pack, parts.results(self.sweep.study.confirmed_columns).values())
             self._display.pack_finished(self.sweep, pack, rows)
         else:  # of a generation whose predecessor has not been seen yet
-            self.sweep.results.update(parts.results())
+            self.sweep.results.update(parts.results(self.sweep.study.confirmed_columns))

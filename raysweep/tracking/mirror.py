@@ -170,7 +170,7 @@ class Mirror:
         results: dict[str, TrialResult] = {}
         for pieces in self._pieces.values():
             for piece in pieces:
-                results.update(Parts(piece, ()).results())
+                results.update(Parts(piece, ()).results(self.study.confirmed_columns))
         return results
 
     def _shown(self, ended: bool) -> dict[str, list[RunRecord]]:
@@ -199,7 +199,8 @@ class Mirror:
         """The plans of these cells from the rows that are there."""
 
         def results_of(cell: str) -> dict[str, TrialResult]:
-            return Parts(self._pieces.get(cell, [_NO_ROWS])[0], ()).results()
+            table = self._pieces.get(cell, [_NO_ROWS])[0]
+            return Parts(table, ()).results(self.study.confirmed_columns)
 
         return kind_of(self.study).plans(self.study, cells, results_of, self._earlier)
 

@@ -89,6 +89,12 @@ def test_status_and_analyze(finished: Path) -> None:
     analyzed = raysweep(finished, "analyze", "out")
     assert analyzed.returncode == 0, analyzed.stderr
     assert "synthetic U=0" in analyzed.stdout
+    assert "choices of criterion" not in analyzed.stdout
+    judged = raysweep(finished, "analyze", "out", "--multiverse")
+    assert judged.returncode == 0, judged.stderr
+    assert "choices of criterion" in judged.stdout
+    assert (finished / "out" / "tables" / "multiverse.csv").read_text().startswith("study,cell")
+    assert (finished / "out" / "figures" / "multiverse.svg").exists()
     assert "<html" in (finished / "out" / "report.html").read_text()
     assert list((finished / "out" / "figures").glob("*.png"))
     assert list((finished / "out" / "tables").glob("*.csv"))

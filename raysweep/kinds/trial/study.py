@@ -30,6 +30,7 @@ from raysweep.study.spec.parts import (
     Alignment,
     Confirm,
     Evaluation,
+    Multiverse,
     Objective,
     Search,
     Verdict,
@@ -228,6 +229,7 @@ class TrialStudy(SearchedStudy):
     search: TrialSearch = TrialSearch()
     confirm: Confirm = Confirm()
     verdict: TrialVerdict
+    multiverse: Multiverse = Multiverse()
     resources: TrialResources = TrialResources()  # type: ignore[assignment]
     files: dict[str, str] = Field(default_factory=dict)
     code_folders: tuple[str, ...] | None = None

@@ -89,6 +89,11 @@ class StudyBase(Part):
         """What an analysis is about."""
         return Verdict(performance=PERFORMANCE_2)
 
+    @property
+    def confirmed_columns(self) -> tuple[str, ...]:
+        """The columns of confirm rows that a plan goes by; empty where it goes by none."""
+        return ()
+
     def forced_with(self) -> dict[str, Any]:
         """The alignment loss and its fixed options, by the names of their columns."""
         return {}
