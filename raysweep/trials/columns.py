@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from raysweep.trials.column import Column as Column
+from raysweep.trials.column import Role as Role
+from raysweep.trials.column import columns
 from raysweep.trials.column_entries import COLUMNS as COLUMNS
-from raysweep.trials.column_entries import Column as Column
-from raysweep.trials.column_entries import Role as Role
-from raysweep.trials.column_entries import columns
 
 SPLITS = ("validation", "test", "population")
 MEASURED_SPLITS = ("validation", "test")
