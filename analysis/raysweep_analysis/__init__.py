@@ -27,6 +27,9 @@ from raysweep_analysis.emergence import alignment_performance, emergence_trends
 from raysweep_analysis.emergence_summary import emergence_summary
 from raysweep_analysis.load import load_trials
 from raysweep_analysis.moderation import moderators
+from raysweep_analysis.multiverse import multiverse, robustness
+from raysweep_analysis.pilot import pilot_spread
+from raysweep_analysis.pooling import pooled_effects
 from raysweep_analysis.sample_size import power
 
 __all__ = [
@@ -41,5 +44,9 @@ __all__ = [
     "lines_by",
     "load_trials",
     "moderators",
+    "multiverse",
+    "pilot_spread",
+    "pooled_effects",
     "power",
+    "robustness",
 ]

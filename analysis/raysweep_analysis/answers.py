@@ -320,6 +320,13 @@ def _limits(effects: pd.DataFrame) -> Iterator[str]:
             "Each cell is one dataset: verdicts hold for these datasets, not for all data with "
             "their characteristics (that takes several draws, 5 or more)."
         )
+    if len(tested) and "look" in tested:
+        yield (
+            f"Each cell was looked at up to {tested['looks'].max()} times and stopped once it was "
+            f"decided, after {tested['n'].mean():.1f} {tested['unit'].iloc[0]}s on average; "
+            "p-values and intervals allow for every look, and a placebo was trained where forcing "
+            "was found to help or hurt."
+        )
     untested = effects[effects["verdict"] == "untested"]
     if len(untested) == len(effects) and untested["reason"].nunique() == 1:
         untested = untested[:0]  # the headline says it

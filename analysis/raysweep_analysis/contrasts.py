@@ -1,5 +1,6 @@
 """Per cell: what forcing alignment did, against no forcing and against a placebo."""
 
+from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
@@ -17,6 +18,7 @@ from raysweep_analysis.load import (
     describe_cells,
     plain,
 )
+from raysweep_analysis.looks import reached
 from raysweep_analysis.pairs import GROUP, PLACE, Unit, confirm_rows, paired, units
 from raysweep_analysis.resplits import check_unit
 from raysweep_analysis.verdicts import reasons
@@ -30,6 +32,7 @@ def forcing_effects(
     *,
     unit: Unit = "auto",
     alignment: str | None = None,
+    looks: Sequence[int] = (),
 ) -> pd.DataFrame:
     """Test in every cell whether forcing alignment changed the performance.
 
@@ -52,6 +55,10 @@ def forcing_effects(
     sign-flip p above alpha; and so does any verdict that is another one without the units that
     stand out, or that these speak against by more than the margin.
 
+    A sequential study (``looks``) is tested at the last look that is whole, and its p-values,
+    adjusted p-values and intervals allow for all looks (`raysweep_analysis.inference.over_looks`),
+    whenever a cell stopped; Holm's adjustment counts the cells that have not been looked at yet.
+
     Args:
         trials: a trial table, as from `load_trials`; several studies are separate families.
         performance: the outcome: `performance_*` (0..1), `loss_*` (nats) or `regret_*` (0..1).
@@ -59,6 +66,7 @@ def forcing_effects(
         margin: largest effect that counts as no difference, in the outcome's unit.
         unit: `auto`, `seed` or `draw`.
         alignment: the alignment column to report; by default the first of the same split.
+        looks: units at each look of a sequential study, the last those of a whole cell.
 
     Returns:
         One row per (study, cell, chosen_by), in the table's order; of `objective: both` a criterion
@@ -79,6 +87,8 @@ def forcing_effects(
           `p_signflip` (exact; empty over splits of the
           same rows, whose signs are not independent), `d_z`
           (Hedges-corrected), `p_equivalence` (TOST), `within_margin` (p_equivalence < alpha);
+        - of a sequential study `look` (from 1; 0 before the first) and `looks`: `p_value` is of
+          this look alone, all others allow for the looks;
         - `verdict`, `outlying` (the numbers of draws or seeds that stand out), `doubt` (what a
           verdict rests on, or what took it away; mostly empty), `reason` (what
           limits the verdict; empty when nothing does);
@@ -119,13 +129,18 @@ def forcing_effects(
 
     pairs = paired(rows, "forced", "none")
     pairs["d"] = pairs["y"] - pairs["y_reference"]
+    pairs, seen = reached(pairs, groups, looks, unit)
     table = groups.merge(cells, on=PLACE, how="left")
     table = table[["study", "cell", "label", "chosen_by", *cells.columns[3:]]]
     table.insert(4, "performance", performance)
     table["strength"] = _by_group(groups, forced, "strength", "median")
     options = forced.drop_duplicates(GROUP)[[*GROUP, "options"]]
     table["options"] = groups[GROUP].merge(options, on=GROUP, how="left")["options"].fillna("")
-    table = table.join(judged(pairs, groups, alpha, margin, unit, performance))
+    table = table.join(judged(pairs, groups, alpha, margin, unit, performance, looks))
+    if looks:
+        table["looks"] = len(looks)
+    else:
+        table = table.drop(columns="look")
     lost = pairs.assign(lost=pairs["d"].isna())
     idle = forced[forced["unforced"] & (forced["status"] == "ok")]
     for column, source, name, how in (
@@ -141,7 +156,7 @@ def forcing_effects(
 
     pairs = paired(rows, "forced", "placebo")
     pairs["d"] = pairs["y"] - pairs["y_reference"]
-    placebo = judged(pairs, groups, alpha, margin, unit, performance)
+    placebo = judged(pairs, groups, alpha, margin, unit, performance, looks)
     for name, of_placebo in (
         ("effect_vs_placebo", "effect"),
         ("placebo_ci_low", "ci_low"),
@@ -151,8 +166,8 @@ def forcing_effects(
     ):
         table[name] = placebo[of_placebo]
     table["verdict_vs_placebo"] = placebo["verdict"].where(placebo["p_value"].notna(), "")
-    table = table.join(_alignment(rows, groups, alpha, unit, measure))
-    table["reason"] = reasons(table, trials, rows)
+    table = table.join(_alignment(rows, groups, seen.levels(alpha), unit, measure, looks))
+    table["reason"] = reasons(table, trials, rows, looks)
     return table[_ordered(list(table.columns))]
 
 
@@ -181,6 +196,8 @@ _RESULTS = (
         "strength",
         "options",
         "n",
+        "look",
+        "looks",
         "unit",
         "n_pairs",
         "n_draws",
@@ -211,7 +228,12 @@ def _ordered(columns: list[str]) -> list[str]:
 
 
 def _alignment(
-    rows: pd.DataFrame, groups: pd.DataFrame, alpha: float, unit: Unit, measure: str | None
+    rows: pd.DataFrame,
+    groups: pd.DataFrame,
+    alpha: NDArray[np.float64],
+    unit: Unit,
+    measure: str | None,
+    looks: Sequence[int],
 ) -> pd.DataFrame:
     table = pd.DataFrame(np.nan, index=groups.index, columns=list(_ALIGNMENT))
     table.insert(0, "alignment", measure or "")
@@ -219,6 +241,7 @@ def _alignment(
         return table
     pairs = paired(rows, "forced", "none")
     pairs["d"] = pairs["a"] - pairs["a_reference"]
+    pairs, _ = reached(pairs, groups, looks, unit)
     d = units(pairs, groups, "d", unit)
     gain = paired_t(d.values, alpha, d.shared)
     complete = pairs[pairs["d"].notna()]

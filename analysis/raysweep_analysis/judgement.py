@@ -1,5 +1,6 @@
 """The verdict of each cell: Student's t, and what takes its word away."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +22,7 @@ from raysweep_analysis.inference import (
     tost,
 )
 from raysweep_analysis.load import higher_is_better
+from raysweep_analysis.looks import Looks, reached
 from raysweep_analysis.lost import BOUNDS, with_bounds
 from raysweep_analysis.pairs import GROUP, Unit, units
 from raysweep_analysis.verdicts import verdicts
@@ -40,16 +42,18 @@ class _Tests:
         shared: [cells], see `paired_t`.
         families: index of the cells of each family, and its units if they are lopsided.
         margin: of equivalence.
+        looks: of the cells.
     """
 
     gains: Floats
     shared: Floats
     families: Families
     margin: float
+    looks: Looks
 
     @cached_property
     def p_student(self) -> Floats:
-        return paired_t(self.gains, shared=self.shared).p_value
+        return self.looks.two_sided(paired_t(self.gains, shared=self.shared).p_value)
 
     @cached_property
     def p_own(self) -> Floats:
@@ -60,7 +64,7 @@ class _Tests:
         for at, own in self.families:
             if own is not None:
                 found[at] = own.two_sided(t[at], n[at])
-        return found
+        return self.looks.two_sided(found)
 
     @cached_property
     def p_value(self) -> Floats:
@@ -76,7 +80,7 @@ class _Tests:
             if own is not None:
                 outside = np.fmax(own.above(low[at], n[at]), own.below(high[at], n[at]))
                 p[at] = np.where(np.isnan(p[at]), np.nan, np.fmax(p[at], outside))
-        return p
+        return self.looks.one_sided(p)
 
 
 def judged(
@@ -86,6 +90,8 @@ def judged(
     margin: float,
     unit: Unit,
     performance: str,
+    looks: Sequence[int] = (),
+    tests: int = 0,
 ) -> pd.DataFrame:
     """Everything that pairs say of an arm against another; one row per group.
 
@@ -96,25 +102,34 @@ def judged(
         margin: of equivalence, in the outcome's unit.
         unit: as `units`.
         performance: the outcome.
+        looks: units at each look of a sequential study; empty where there is one test.
+        tests: planned in a study, beside which those that are there stand; 0: these are all.
     """
+    pairs, seen = reached(pairs, groups, looks, unit)
     pairs = with_bounds(pairs, performance)
     sign = 1.0 if higher_is_better(performance) else -1.0
     d = units(pairs, groups, "d", unit)
     gains = sign * d.values
-    test = paired_t(d.values, alpha, d.shared)
+    test = paired_t(d.values, seen.levels(alpha), d.shared)
     gain = sign * test.mean
     families = _families(gains, groups)
-    tests = _Tests(gains, d.shared, families, margin)
-    bounds = [_Bound(*_of_bound(pairs, groups, name, unit), families, margin) for name in BOUNDS]
+    told = _Tests(gains, d.shared, families, margin, seen)
+    bounds = [
+        _Bound(*_of_bound(pairs, groups, name, unit), families, margin, seen) for name in BOUNDS
+    ]
     lost = _any_lost(pairs, groups)
-    p, p_equivalence = tests.p_value, tests.p_equivalence
-    by_own = verdicts(gain, _holm(p, groups), p_equivalence, alpha)
+
+    def adjust(p: Floats) -> Floats:
+        return _holm(p, groups, planned=bool(looks), tests=tests)
+
+    p, p_equivalence = told.p_value, told.p_equivalence
+    by_own = verdicts(gain, adjust(p), p_equivalence, alpha)
     if lost.any():
         p, p_equivalence = _at_worst(p, p_equivalence, gain, lost, bounds)
-    adjusted = _holm(p, groups)
+    adjusted = adjust(p)
     p_flipped = np.where((test.n >= 2) & ~d.resplit, sign_flip(d.values), np.nan)
     apart = outlying(gains)
-    others = _Tests(np.where(apart, np.nan, gains), d.shared, families, margin)
+    others = _Tests(np.where(apart, np.nan, gains), d.shared, families, margin, seen)
     least, most = (sign * bound.mean for bound in bounds)
     said = doubts(
         Seen(
@@ -127,20 +142,20 @@ def judged(
             outlying=apart,
             by_student=verdicts(
                 gain,
-                _holm(tests.p_student, groups),
-                tost(gains, margin, d.shared),
+                adjust(told.p_student),
+                seen.one_sided(tost(gains, margin, d.shared)),
                 alpha,
             ),
             by_own=by_own,
             given=verdicts(gain, adjusted, p_equivalence, alpha),
             without=verdicts(
                 paired_t(others.gains).mean,
-                _holm(others.p_value, groups),
+                adjust(others.p_value),
                 others.p_equivalence,
                 alpha,
             ),
-            p_student=tests.p_student,
-            p_own=tests.p_own,
+            p_student=told.p_student,
+            p_own=told.p_own,
             at_worst=np.where(gain < 0, most, least),
             p_flipped=p_flipped,
             disagree=(p_flipped > alpha) & (test.n >= _FEWEST_FLIPPED),
@@ -148,15 +163,17 @@ def judged(
     )
     first_step = np.full(len(groups), alpha)
     for places in groups.groupby("study", sort=False).indices.values():
-        first_step[places] = alpha / max(1, int((~np.isnan(p[places])).sum()))
+        there = len(places) if looks else int((~np.isnan(p[places])).sum())
+        first_step[places] = alpha / max(1, there, tests)
     detectable = [
         detectable_effect(int(n), float(a), shared=float(share))
-        for n, a, share in zip(test.n, first_step, d.shared, strict=True)
+        for n, a, share in zip(test.n, seen.levels(first_step), d.shared, strict=True)
     ]
     spread = np.where(test.sd > 0, test.sd, np.nan)
     return pd.DataFrame(
         {
             "n": test.n,
+            "look": seen.at + 1,
             "unit": d.kind,
             "n_pairs": d.n_pairs,
             "n_draws": d.n_draws,
@@ -167,7 +184,7 @@ def judged(
             "effect_high": np.where(lost, most if sign > 0 else least, test.mean),
             "sd": test.sd,
             "p_value": test.p_value,
-            "p_own_units": tests.p_own,
+            "p_own_units": told.p_own,
             "p_adjusted": adjusted,
             "p_signflip": p_flipped,
             "d_z": hedges_dz(d.values, d.shared),
@@ -192,6 +209,7 @@ class _Bound:
         endless: [cells] whether the bound is infinite.
         families: as in `_Tests`.
         margin: of equivalence.
+        looks: of the cells.
     """
 
     gains: Floats
@@ -199,10 +217,11 @@ class _Bound:
     endless: NDArray[np.bool_]
     families: Families
     margin: float
+    looks: Looks
 
     @cached_property
     def tests(self) -> _Tests:
-        return _Tests(self.gains, self.shared, self.families, self.margin)
+        return _Tests(self.gains, self.shared, self.families, self.margin, self.looks)
 
     @cached_property
     def mean(self) -> Floats:
@@ -250,12 +269,14 @@ def _families(gains: Floats, groups: pd.DataFrame) -> Families:
     return tuple((np.asarray(at), own_units(gains[at])) for at in places)
 
 
-def _holm(p: Floats, groups: pd.DataFrame) -> Floats:
-    """Adjusted over the rows of each study."""
+def _holm(p: Floats, groups: pd.DataFrame, planned: bool, tests: int) -> Floats:
+    """Adjusted over the rows of each study; over those still to be tested, too, if ``planned``."""
     adjusted = np.full(len(groups), np.nan)
     for places in groups.groupby("study", sort=False).indices.values():
-        adjusted[places] = holm(p[places])
-    return adjusted
+        of_study = np.where(np.isnan(p[places]), 1.0, p[places]) if planned else p[places]
+        beside = np.ones(max(0, tests - len(places)))
+        adjusted[places] = holm(np.append(of_study, beside))[: len(places)]
+    return np.where(np.isnan(p), np.nan, adjusted)
 
 
 def _any_lost(pairs: pd.DataFrame, groups: pd.DataFrame) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ anything runs; `check` says afterwards whether an analysis is the one that was p
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -127,6 +127,7 @@ def check(
     runs: Iterable[tuple[str, int, int]] = (),
     other_digest: str | None = None,
     science: str | None = None,
+    looks: Sequence[int] = (),
 ) -> PlanCheck:
     """Compare a plan with the analysis that was made.
 
@@ -140,6 +141,7 @@ def check(
         runs: (cell, draw, seed) of the confirm rows there are, whatever their status.
         other_digest: the hash as it was noted somewhere safer (printed, committed, in the rows).
         science: digest of what the analysed trials' numbers depend on; None where it is not known.
+        looks: units at each look of a sequential study, whose cells may end at any of them.
     """
     if plan is None:
         return PlanCheck(False, "", ("no plan was registered before the first trial",))
@@ -168,10 +170,25 @@ def check(
         for draw in plan.draws.get(cell, ())
         for seed in plan.seeds
     }
-    if missing := len(planned_runs - there):
+    needed = planned_runs
+    if looks:
+        needed = {run for cell in plan.cells for run in _of_looks(plan, cell, there, looks)}
+    if missing := len(needed - there):
         said.append(f"{missing} of {len(planned_runs)} planned confirm runs are missing")
     if extra := len(there - planned_runs):
         said.append(f"{extra} confirm runs were not planned")
     if set(plan.seeds) & set(plan.search_seeds):
         said.append("the plan uses seeds both to search and to confirm")
     return PlanCheck(not said, plan.digest, tuple(said))
+
+
+def _of_looks(
+    plan: AnalysisPlan, cell: str, there: Iterable[tuple[str, int, int]], looks: Sequence[int]
+) -> Iterator[tuple[str, int, int]]:
+    """The runs of a cell up to the look that it has come to, at least of the first."""
+    draws = sorted(plan.draws.get(cell, ()))
+    by_draw = len(draws) > 1
+    units = {draw if by_draw else seed for of, draw, seed in there if of == cell}
+    at = next((n for n in looks if n >= len(units)), looks[-1])
+    draws, seeds = (draws[:at], plan.seeds) if by_draw else (draws, sorted(plan.seeds)[:at])
+    yield from ((cell, draw, seed) for draw in draws for seed in seeds)

@@ -28,6 +28,8 @@ class Settings:
         margin: of equivalence, in the outcome's unit.
         unit: `auto`, `seed` or `draw`.
         alignment: the alignment column to report; by default the first of the same split.
+        looks: units at each look of a sequential study.
+        alphas, margins: further ones of `multiverse`, margins as multiples of the usual one.
     """
 
     performance: str = PERFORMANCE
@@ -35,6 +37,9 @@ class Settings:
     margin: float = 0.005
     unit: Unit = "auto"
     alignment: str | None = None
+    looks: tuple[int, ...] = ()
+    alphas: tuple[float, ...] = ()
+    margins: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,11 +88,15 @@ def measured_alignment(settings: Settings, trials: pd.DataFrame) -> str | None:
 def _settings(study: StudyBase) -> Settings:
     tested = study.tested
     split = column_of(tested.performance).split
+    confirm, choices = getattr(study, "confirm", None), getattr(study, "multiverse", None)
     return Settings(
         performance=tested.performance,
         alpha=tested.alpha,
         margin=tested.margin,
         alignment=named("alignment", study.metric, split if split in MEASURED_SPLITS else "test"),
+        looks=confirm.sequential if confirm is not None else (),
+        alphas=choices.alpha if choices is not None else (),
+        margins=choices.margin if choices is not None else (),
     )
 
 

@@ -1,7 +1,7 @@
 """Turn tests into one of four words, and say what limits the answer."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,9 @@ def verdicts(
     )
 
 
-def reasons(effects: pd.DataFrame, trials: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
+def reasons(
+    effects: pd.DataFrame, trials: pd.DataFrame, rows: pd.DataFrame, looks: Sequence[int] = ()
+) -> list[str]:
     """What limits each verdict, in plain words; empty where nothing does.
 
     Args:
@@ -55,6 +57,7 @@ def reasons(effects: pd.DataFrame, trials: pd.DataFrame, rows: pd.DataFrame) -> 
             alignment_ci_low`.
         trials: the trial table that they came from.
         rows: its confirm rows, as from `confirm_rows`.
+        looks: units at each look of a sequential study.
     """
     arms = rows.groupby([*GROUP, "arm"]).size().unstack("arm", fill_value=0)
     arms = arms.reindex(columns=list(Arm), fill_value=0).reset_index()
@@ -72,11 +75,26 @@ def reasons(effects: pd.DataFrame, trials: pd.DataFrame, rows: pd.DataFrame) -> 
         effects.to_dict("records"), counts.to_dict("records"), ever_forced, told, strict=True
     ):
         none, forced, placebo = (int(arms_of[arm]) for arm in Arm)
-        said = _of_row(row, none, forced, placebo > 0, bool(ever_here), of)
+        # Where forcing does nothing there is nothing for a placebo to explain.
+        wants_placebo = not looks or row["verdict"] in FOUND[:2]
+        said = _of_row(row, none, forced, placebo > 0 or not wants_placebo, bool(ever_here), of)
+        if looks and none and forced:
+            said = _of_looks(row, looks, said)
         if row["n"] and (row["study"], row["cell"]) not in tuned:
             said.append(UNTUNED)
         found.append("; ".join(said))
     return found
+
+
+def _of_looks(row: dict[Any, Any], looks: Sequence[int], said: list[str]) -> list[str]:
+    """What limits a verdict of a sequential study, with the look that it was given at."""
+    number = int(row["look"])
+    if not number:
+        return [f"{WAITING}: the first look is after {looks[0]} units of {looks[-1]}"]
+    unit = "draw" if row["unit"] == SPLIT else row["unit"]
+    looked = counted(number, "look")
+    end = f"of {len(looks)}: after {looks[number - 1]} of {looks[-1]} {unit}s"
+    return [*said, f"{looked} {end}, which p-values and intervals allow for"]
 
 
 def _tuned(trials: pd.DataFrame) -> set[tuple[object, object]]:

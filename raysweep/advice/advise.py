@@ -11,13 +11,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysweep.advice.answer import Advice, Evidence
 from raysweep.advice.budget import Budget
-from raysweep.advice.information import Part, decomposition
+from raysweep.advice.information import Estimated, Part, Planted, decomposition
 from raysweep.advice.known_cells import nearest
 from raysweep.advice.linear_theory import Regime, regime
 from raysweep.advice.study_file import Rates, study_file
@@ -69,6 +69,7 @@ class Tuned:
         member_seconds: to train one model.
         information: parts of the label's information; empty where they cannot be estimated.
         draws, seeds: of the confirm stage so far.
+        planted: what was found of a planted label, if there was time.
     """
 
     rates: tuple[Tried, ...]
@@ -77,6 +78,7 @@ class Tuned:
     information: dict[str, Part]
     draws: int = 0
     seeds: int = 0
+    planted: Planted | None = None
 
 
 def advise(
@@ -119,6 +121,7 @@ def advise(
         looked=looked,
         losses=tuned.losses,
         information=tuned.information,
+        planted=tuned.planted,
         regime=_regime(looked),
         known=nearest(tuned.information, looked.seen.splits[0]) if tuned.information else None,
         seconds_per_unit=_seconds_per_draw(tuned) * tuned.seeds / _workers(manner),
@@ -136,7 +139,7 @@ def _best(tried: tuple[Tried, ...]) -> Tried:
 
 
 def _tune(
-    looked: Looked, study: ForcingStudy, information: dict[str, Part], say: Callable[[str], None]
+    looked: Looked, study: ForcingStudy, information: Estimated, say: Callable[[str], None]
 ) -> Tuned:
     cell = expand(study)[0]
     draws = _search_draws(looked)
@@ -146,7 +149,13 @@ def _tune(
         raise InputError("every model without forcing diverged, at all rates that were tried")
     say(f"trying {' and '.join(LOSSES)} at {len(STRENGTHS)} strengths")
     losses = try_losses(_at(study, rates.best), cell, draws, LOSSES)
-    return Tuned(rates.tried, losses.tried, rates.member_seconds, information)
+    return Tuned(
+        rates.tried,
+        losses.tried,
+        rates.member_seconds,
+        information.parts,
+        planted=information.planted,
+    )
 
 
 def _search_draws(looked: Looked) -> tuple[int, ...]:
@@ -263,13 +272,11 @@ class _Alarm:
         raise KeyboardInterrupt
 
 
-def _information(
-    looked: Looked, most_seconds: float, say: Callable[[str], None]
-) -> dict[str, Part]:
+def _information(looked: Looked, most_seconds: float, say: Callable[[str], None]) -> Estimated:
     say("estimating what each modality tells of the label")
     with contextlib.suppress(InputError):  # more than two modalities, or too few rows
         return decomposition(looked.views, most_seconds)
-    return {}
+    return Estimated({}, None)
 
 
 def _regime(looked: Looked) -> Regime | None:
@@ -289,11 +296,17 @@ def _kept(folder: RunFolder) -> Tuned | None:
         return None
     try:
         stored: Mapping[str, Any] = json.loads(content)
-        read: dict[str, Any] = {f.name: stored[f.name] for f in fields(Tuned)}
+        read: dict[str, Any] = {
+            f.name: stored[f.name]
+            for f in fields(Tuned)
+            if f.name in stored or f.default is MISSING
+        }
         for name in ("rates", "losses"):
             read[name] = tuple(Tried(**_numbers(one)) for one in read[name])
         parts = read["information"].items()
         read["information"] = {name: Part(**_numbers(part)) for name, part in parts}
+        if read.get("planted") is not None:
+            read["planted"] = Planted(**_numbers(read["planted"]))
         return Tuned(**read)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raysweep.advice.information import Part
+from raysweep.advice.information import Part, Planted
 from raysweep.advice.known_cells import Neighbourhood
 from raysweep.advice.linear_theory import Regime
 from raysweep.advice.subject import Looked
@@ -34,6 +34,7 @@ class Evidence:
         looked: the data.
         losses: what was tried with forcing.
         information: parts of the label's information by name; empty where not estimated.
+        planted: what the estimate finds of a planted label; None where that was not tried.
         regime: where a linear theory places the data, if it can.
         known: how known cells came out that are most alike, if there is information to go by.
         seconds_per_unit: wall-clock time of one more unit of the test.
@@ -42,6 +43,7 @@ class Evidence:
     looked: Looked
     losses: tuple[Tried, ...]
     information: dict[str, Part]
+    planted: Planted | None
     regime: Regime | None
     known: Neighbourhood | None
     seconds_per_unit: float
@@ -230,6 +232,8 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
             parts_of = len(evidence.looked.seen.counts)
             of_what = f"which of {parts_of} equally large parts of its range the label lies in"
         yield f"What the data tell of {of_what}, estimated in nats: {told}."
+        if evidence.planted is not None:
+            yield _of_planted(evidence.planted)
         yield _by_information(parts, decision)
     if evidence.known is not None:
         came = ", ".join(f"{many} {verdict}" for verdict, many in evidence.known.verdicts.items())
@@ -249,6 +253,15 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
             f"across the modalities, nuisance {place.aligned_nuisance:.2f})"
             f"{_agrees(aligns, decision)}."
         )
+
+
+def _of_planted(planted: Planted) -> str:
+    share = min(max(planted.found / planted.exact, 0.0), 1.0) if planted.exact > 0 else 0.0
+    return (
+        f"Of a label planted on these rows, with {planted.exact:.2f} nats only in both together, "
+        f"the same estimate finds {planted.found:.2f} ({100 * share:.0f} %): what is only in both "
+        "together is the hardest to find, and may be more than is said here."
+    )
 
 
 def _nats(part: Part) -> str:

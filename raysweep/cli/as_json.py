@@ -10,7 +10,7 @@ from raysweep.cli.terminal import stdout
 
 if TYPE_CHECKING:
     from raysweep.api.status import Status
-    from raysweep.folder.conclusion import Conclusion
+    from raysweep.folder.conclusion import Conclusion, PilotSpread
     from raysweep.kinds.kind import StudySize
 
 
@@ -47,16 +47,28 @@ def status_json(status: "Status") -> None:
     )
 
 
-def plan_json(size: "StudySize", finds: float | None, workers: int) -> None:
+def plan_json(
+    size: "StudySize", finds: float | None, workers: int, pilot: "PilotSpread | None" = None
+) -> None:
     """Print a study's size.
 
     Args:
         size: of the study.
         finds: the smallest standardised effect that it would find; None where it forces nothing.
         workers: that share the time.
+        pilot: the spread of a pilot; by it the effect is given in the outcome's unit, too.
     """
     time = None if size.seconds is None else size.seconds / workers
-    _print({**dataclasses.asdict(size), "finds": finds, "workers": workers, "wall_seconds": time})
+    content = {
+        **dataclasses.asdict(size),
+        "finds": finds,
+        "workers": workers,
+        "wall_seconds": time,
+    }
+    if pilot is not None and finds is not None:
+        content["pilot"] = dataclasses.asdict(pilot)
+        content["finds_effect"] = finds * pilot.sd_high
+    _print(content)
 
 
 def _print(content: Mapping[str, object]) -> None:

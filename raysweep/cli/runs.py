@@ -35,12 +35,13 @@ from raysweep.kinds.kind import kind_of
 from raysweep.study.bundled import bundled_studies
 from raysweep.study.spec import StudyBase
 from raysweep.text import counted, duration, visible
+from raysweep.trials.outcomes import amount
 from raysweep.trials.storage import Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from raysweep.folder.conclusion import Conclusion
+    from raysweep.folder.conclusion import Conclusion, PilotSpread
     from raysweep.kinds.display import RunDisplay
     from raysweep.kinds.outlook import Outlook
     from raysweep.runners.study_run import Manner
@@ -169,19 +170,26 @@ def plan(
         bool, typer.Option("--full", help="Print the study with all its defaults, too.")
     ] = False,
     as_json: JsonOption = False,
+    pilot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Output folder of a run with few draws: finds effects in points."
+        ),
+    ] = None,
 ) -> None:
     """Show a study's size before it is run: cells, trials, packs, models, time."""
-    from raysweep.folder.conclusion import detectable_effect
+    from raysweep.folder.conclusion import detectable_effect, pilot_spread
     from raysweep.kinds.kind import study_size
     from raysweep.study.reader import dump_study
 
     resolved = load(study, overrides)
     smallest = detectable_effect(resolved)
+    spread = None if pilot is None else pilot_spread(RunFolder(Output(pilot)), resolved)
     count = workers or os.cpu_count() or 1
     if as_json:
         from raysweep.cli.as_json import plan_json
 
-        plan_json(study_size(resolved, measure_time=timing), smallest, count)
+        plan_json(study_size(resolved, measure_time=timing), smallest, count, spread)
         return
     if full:
         stdout.print(dump_study(resolved), highlight=False, markup=False)
@@ -194,6 +202,7 @@ def plan(
     ]
     if size.encoders:
         lines.append(f"models to train   {size.encoders} encoders, each with its head")
+    lines += [f"a trial needs     {needs}" for needs in size.needs]
     if smallest is not None:
         lines.append(
             f"finds             effects of {smallest:.2f} standard deviations between units with "
@@ -202,6 +211,8 @@ def plan(
             else "finds             nothing: one unit per cell has no spread; give more "
             "confirm.seeds"
         )
+    if smallest is not None and spread is not None:
+        lines.append(_in_its_unit(smallest, spread))
     if size.seconds is not None:
         lines.append(
             f"estimated time    {duration(size.seconds / count)} of training with "
@@ -212,6 +223,15 @@ def plan(
     stdout.print("\n".join(lines), highlight=False)
 
 
+def _in_its_unit(smallest: float, spread: "PilotSpread") -> str:
+    found, sd = (amount(v, spread.performance, 2) for v in (smallest * spread.sd_high, spread.sd))
+    return (
+        f"                  that is {found} where units spread as in the pilot\n"
+        f"                  (standard deviation {sd}; {counted(spread.cells, 'cell')}, "
+        f"{counted(spread.units, spread.unit)}; sized by its upper 80 % limit)"
+    )
+
+
 @app.command()
 def analyze(
     folder: FolderArgument,
@@ -219,9 +239,17 @@ def analyze(
     pdf: Annotated[
         bool, typer.Option("--pdf", help="Write the report as a PDF, too, by an installed browser.")
     ] = False,
+    multiverse: Annotated[
+        bool,
+        typer.Option(
+            "--multiverse",
+            help="Judge every cell under all choices of criterion, reference, outcome and scale, "
+            "too; with tables and a figure.",
+        ),
+    ] = False,
 ) -> None:
     """Print the verdict of a run, and write its report, figures and tables."""
-    from raysweep.folder.conclusion import REPORT_NAME, conclude
+    from raysweep.folder.conclusion import REPORT_NAME, conclude, under_all_choices
     from raysweep.folder.printed import find_browser, print_report
     from raysweep.runners.study_run import writable
 
@@ -235,12 +263,15 @@ def analyze(
         if lost:
             terminal.say(lost)
         conclusion = conclude(place, study)
+        choices = under_all_choices(place, conclusion) if multiverse else []
         if as_json:
             from raysweep.cli.as_json import answer_json
 
             answer_json(conclusion, study.name)
         else:
             terminal.concluded(conclusion)
+            for sentence in choices:
+                stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
         if browser:
             printed = print_report(place.output, REPORT_NAME, browser)
             terminal.say(f"PDF: {printed}")

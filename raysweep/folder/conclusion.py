@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from raysweep.data.own_notes import own_notes
+from raysweep.errors import InputError
 from raysweep.folder.causes import WAITING, given_up
 from raysweep.folder.run_folder import RunFolder
 from raysweep.folder.stored_answer import store_answer
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import Sweep
-from raysweep.study.spec import StudyBase
+from raysweep.study.spec import SearchedStudy, StudyBase
 from raysweep.study.spec.fields import listed
 from raysweep.text import counted
 from raysweep.trials.table import PART_SUFFIX, PARTS
@@ -23,6 +24,7 @@ from raysweep.trials.table import PART_SUFFIX, PARTS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from raysweep_analysis.pilot import PilotSpread as PilotSpread
     from raysweep_analysis.report import Findings
 
 REPORT_NAME = "report.html"
@@ -121,6 +123,24 @@ def detectable_effect(study: StudyBase, power: float = 0.8) -> float | None:
     return kind_of(study).detectable_effect(study, power)
 
 
+def pilot_spread(pilot: RunFolder, study: StudyBase) -> "PilotSpread":
+    """How much units of the study's outcome spread in a pilot of it.
+
+    Args:
+        pilot: a run of the same study with few draws.
+        study: that is to be sized.
+
+    Raises:
+        InputError: the study tests nothing, there is no trial table, or it holds no pairs.
+    """
+    from raysweep_analysis.load import load_trials
+    from raysweep_analysis.pilot import pilot_spread as spread
+
+    if not isinstance(study, SearchedStudy):
+        raise InputError(f"--pilot: a study of kind {study.kind} tests nothing that it would size")
+    return spread(load_trials(pilot.output.location), study.verdict.performance)
+
+
 def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) -> Conclusion:
     """`judge` a run, and write its report, figures and tables beside its trial table.
 
@@ -141,6 +161,23 @@ def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) ->
         _intervals_of(conclusion.effects),
     )
     return conclusion
+
+
+def under_all_choices(folder: RunFolder, conclusion: Conclusion) -> list[str]:
+    """Judge a run under every choice that its rows allow; write tables and a figure of it.
+
+    Returns:
+        Sentences: how far verdicts hang on the choices, cell by cell.
+
+    Raises:
+        OSError: the output cannot be written.
+    """
+    from raysweep_analysis.report import multiverse_contents
+
+    sentences, contents = multiverse_contents(conclusion.findings)
+    for name, content in contents.items():
+        folder.output.write(name, content)
+    return sentences
 
 
 def _verdicts_of(effects: "pd.DataFrame") -> dict[str, dict[str, str]]:

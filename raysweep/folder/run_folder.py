@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from raysweep.errors import InputError
+from raysweep.folder import running
 from raysweep.folder.causes import Place, at_fault, causes, columns, given_up
 from raysweep.folder.lock import Driver as Driver
 from raysweep.folder.lock import find_driver, only_driver
@@ -108,11 +109,12 @@ class RunFolder:
 
         Part files that are cut short or damaged count as missing; the pack is run again.
         """
-        return self._sweep(study, self._parts().results())
+        return self._sweep(study, self._parts().results(study.confirmed_columns))
 
     def look(self, study: StudyBase) -> Sweep:
         """The sweep as `open_sweep` gives it, to be shown: from the trial table where it can be."""
-        return self._sweep(study, read_searched(self.output).results())
+        beside = study.confirmed_columns
+        return self._sweep(study, read_searched(self.output, beside).results(beside))
 
     def left(self, study: StudyBase) -> Sweep:
         """The sweep as runs have left it: with all results, and the packs that were given up."""
@@ -166,7 +168,11 @@ class RunFolder:
                 "trains them again"
             )
         if parts.table.num_rows:
-            compact(self.output, parts, self._sweep(study, parts.results()).order())
+            compact(
+                self.output,
+                parts,
+                self._sweep(study, parts.results(study.confirmed_columns)).order(),
+            )
         return ""
 
     def earlier(self, study: StudyBase, results: dict[str, TrialResult]) -> Earlier:
@@ -223,6 +229,7 @@ class RunFolder:
         """
         with only_driver(self.output, tell):
             self.output.remove_unfinished()
+            running.forget(self.output)
             yield
 
 

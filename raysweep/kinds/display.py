@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleRenderable, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from raysweep.folder.running import Epoch
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.outlook import Outlook
 from raysweep.kinds.so_far import SoFar
@@ -23,6 +24,7 @@ _PAGE_WIDTH = 124
 _PRE = '<pre style="font-family: monospace; line-height: 1.2">{code}</pre>'
 _REFRESH_S = 0.5
 _PLAIN_EVERY_S = 10.0
+_MOST_RUNNING = 8
 
 
 class Screen(Console):
@@ -80,6 +82,7 @@ class RunDisplay:
         self._before = 0
         self._fresh = 0
         self._sweep: Sweep | None = None
+        self._epochs: Sequence[Epoch] = ()
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -125,6 +128,10 @@ class RunDisplay:
         names = cell_names(sweep, [cell.id for cell in pack.cells])
         self._say(f"{names}: pack {pack.key} failed: {raised(reason)}")
 
+    def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
+        """Show below the table where trials are that run now."""
+        self._epochs = running
+
     def tick(self, sweep: Sweep) -> None:
         """Refresh now and then."""
         self._show(sweep)
@@ -144,11 +151,21 @@ class RunDisplay:
         self._shown = now
         if self._live is not None:
             so_far = None if self._outlook is None else self._outlook.so_far
+            above = "\n".join([self._summary(sweep), *self._running(sweep)])
             # A table may be longer than the screen, which then shows its first lines.
-            shown = Group(as_it_is(f"{self._summary(sweep)}\n"), status_table(sweep, so_far))
+            shown = Group(as_it_is(f"{above}\n"), status_table(sweep, so_far))
             self._live.update(shown, refresh=True)
         elif not force:
             self._say(self._summary(sweep))
+            for line in self._running(sweep):
+                self._say(line)
+
+    def _running(self, sweep: Sweep) -> list[str]:
+        there = [one for one in self._epochs if one.key not in sweep.results]
+        shown = there[:_MOST_RUNNING]
+        lines = [one.line(sweep.labels.get(one.cell, one.cell)) for one in shown]
+        more = len(there) - len(shown)
+        return [*lines, *([f"and {counted(more, 'more trial')}"] if more else [])]
 
     def _summary(self, sweep: Sweep) -> str:
         elapsed = time.monotonic() - self._started

@@ -57,6 +57,8 @@ class StudySize:
             the user's own code trains.
         seconds: estimated time of one worker, s; None if it was not measured.
         doubts: what may be wrong with the plan, a line each.
+        needs: what packs need to be placed, a line each where they differ; empty where the study
+            says the same of all.
     """
 
     cells: int
@@ -65,6 +67,7 @@ class StudySize:
     encoders: int
     seconds: float | None
     doubts: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 class Kind(ABC, Generic[S, W]):
@@ -74,6 +77,7 @@ class Kind(ABC, Generic[S, W]):
         study: the studies of this kind.
         answer: what a cell of it gets, in a word.
         growth: how such a study may be extended, for people.
+        logs_epochs: whether its trials log epochs while they run (`raysweep.folder.running`).
         short_of_memory: what to do where a single trial has too little.
         first_view: id of the view that MLflow opens with.
     """
@@ -81,6 +85,7 @@ class Kind(ABC, Generic[S, W]):
     study: ClassVar[type[StudyBase]]
     answer: ClassVar[str]
     growth: ClassVar[str]
+    logs_epochs: ClassVar[bool] = False
     first_view: ClassVar[str]
     short_of_memory: ClassVar[str] = "lower model.width, evaluation.rows or the dataset's sizes"
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from raysweep.folder.running import Epoch
 from raysweep.kinds.sweep import Sweep
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row
@@ -22,6 +23,10 @@ class Observer(Protocol):
 
     def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
         """A pack was given up for this run."""
+        ...
+
+    def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
+        """What trials that run now have logged last, of kinds whose trials log epochs."""
         ...
 
     def tick(self, sweep: Sweep) -> None:
@@ -43,6 +48,9 @@ class Silent:
         """Say nothing."""
 
     def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
+        """Say nothing."""
+
+    def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
         """Say nothing."""
 
     def tick(self, sweep: Sweep) -> None:
@@ -72,6 +80,11 @@ class Several:
         """See `Observer`."""
         for one in self.observers:
             one.pack_failed(sweep, pack, reason)
+
+    def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
+        """See `Observer`."""
+        for one in self.observers:
+            one.epochs(sweep, running)
 
     def tick(self, sweep: Sweep) -> None:
         """See `Observer`."""

@@ -9,6 +9,7 @@ from raysweep.kinds.display import RunDisplay
 from raysweep.kinds.outlook import Outlook
 from raysweep.kinds.so_far import of_folder
 from raysweep.kinds.sweep import Sweep
+from raysweep.runners.epochs import Epochs
 from raysweep.study.spec import StudyBase
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import PART_SUFFIX, PARTS, read_parts
@@ -63,12 +64,15 @@ class _Follower:
         outlook: Outlook,
     ) -> None:
         self._folder, self._display, self._outlook = folder, display, outlook
+        self._epochs = Epochs(folder, display)
         output = folder.output
         parts, failures = output.stamps(PARTS, PART_SUFFIX), output.stamps(FAILURES, ".txt")
         since = driver.since_ns
         self._seen = {name: at for name, at in parts.items() if at < since}
         self._failed = {name: at for name, at in failures.items() if at < since}
-        self.sweep = sweep_of(study, read_parts(output, sorted(self._seen)).results())
+        self.sweep = sweep_of(
+            study, read_parts(output, sorted(self._seen)).results(study.confirmed_columns)
+        )
         gone_s = max(time.time() - since / 1e9, 0.0)
         display.started(self.sweep, f"run by {driver.name}", gone_s)
 
@@ -89,7 +93,7 @@ class _Follower:
                     reason = self._folder.failure(pack) or ""
                     self.sweep.fail(pack, reason)
                     self._display.pack_failed(self.sweep, pack, reason)
-        self._display.tick(self.sweep)
+        self._epochs.tick(self.sweep)
 
     def _take_in_part(self, name: str) -> None:
         parts = read_parts(self._folder.output, [name])
@@ -103,7 +107,7 @@ class _Follower:
         trials = tuple(planned[row["key"]] for row in rows if row["key"] in planned)
         if trials:
             pack = Pack(trials)
-            self.sweep.complete(pack, parts.results().values())
+            self.sweep.complete(pack, parts.results(self.sweep.study.confirmed_columns).values())
             self._display.pack_finished(self.sweep, pack, rows)
         else:  # of a generation whose predecessor has not been seen yet
-            self.sweep.results.update(parts.results())
+            self.sweep.results.update(parts.results(self.sweep.study.confirmed_columns))

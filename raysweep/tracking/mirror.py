@@ -43,6 +43,7 @@ from raysweep.tracking.lock import LOCK_WAIT_S, lock_path
 from raysweep.tracking.order import start_times
 from raysweep.tracking.record import RunRecord
 from raysweep.tracking.run_status import answered, failed_cells, standing, study_status
+from raysweep.tracking.running import ended_runs, running_records
 from raysweep.tracking.runs import STUDY_TAG, Progress, runs_of_cell, summary_run
 from raysweep.tracking.views import view_tags
 from raysweep.trials.storage import unlinked
@@ -169,7 +170,7 @@ class Mirror:
         results: dict[str, TrialResult] = {}
         for pieces in self._pieces.values():
             for piece in pieces:
-                results.update(Parts(piece, ()).results())
+                results.update(Parts(piece, ()).results(self.study.confirmed_columns))
         return results
 
     def _shown(self, ended: bool) -> dict[str, list[RunRecord]]:
@@ -198,7 +199,8 @@ class Mirror:
         """The plans of these cells from the rows that are there."""
 
         def results_of(cell: str) -> dict[str, TrialResult]:
-            return Parts(self._pieces.get(cell, [_NO_ROWS])[0], ()).results()
+            table = self._pieces.get(cell, [_NO_ROWS])[0]
+            return Parts(table, ()).results(self.study.confirmed_columns)
 
         return kind_of(self.study).plans(self.study, cells, results_of, self._earlier)
 
@@ -241,7 +243,8 @@ class Mirror:
             self._planned,
             study_status(parents, cells, bool(self._failed), ended),
         )
-        records = [summary, *itertools.chain(*shown.values())]
+        live = [] if ended else running_records(self.folder, self.study, self._facts, summary)
+        records = [summary, *itertools.chain(*shown.values()), *live]
         stale = self._store.stale(records, self._known)
         order = start_times(0, summary, list(self._cells), shown)
         first_ms = next(
@@ -249,8 +252,11 @@ class Mirror:
             int(time.time() * 1000),
         )
         start_ms = {identity: first_ms + after for identity, after in order.items()}
+        start_ms |= {record.identity: int(time.time() * 1000) for record in live}
         try:
             self._store.write(stale, self._known, start_ms, commit, progress)
+            for identity in ended_runs(self._known, {record.identity for record in live}):
+                self._store.delete(self._known.pop(identity))
             self._drop_abandoned({record.identity for record in records})
         finally:
             runs = {run.run_id: i for i, run in self._known.items() if i != run.run_id}

@@ -86,8 +86,8 @@ class Parts:
     damaged: tuple[str, ...]
     stamps: Mapping[str, int] = field(default_factory=dict)
 
-    def results(self) -> dict[str, TrialResult]:
-        """Key -> result, with the columns that a search reads; of confirm rows none."""
+    def results(self, confirmed: Collection[str] = ()) -> dict[str, TrialResult]:
+        """Key -> result, with the columns that a search reads; of confirm rows those named."""
         if self.table.num_rows == 0:
             return {}
         statuses = {status.value: status for status in Status}
@@ -98,6 +98,10 @@ class Parts:
         at = pa.Array.from_buffers(pa.int64(), len(searched), [None, pa.py_buffer(searched)])
         values = self.table.select(wanted).take(at).to_pylist()
         known = dict(zip(searched.tolist(), values, strict=bool(wanted)))
+        if confirmed:
+            names = [name for name in self.table.column_names if name in confirmed]
+            rows_of = self.table.select(names).to_pylist()
+            known |= {row: v for row, v in enumerate(rows_of) if row not in known}
         rows = zip(
             self.table.column("key").to_pylist(),
             self.table.column("status").to_pylist(),

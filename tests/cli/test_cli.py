@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import typer
@@ -88,6 +89,12 @@ def test_status_and_analyze(finished: Path) -> None:
     analyzed = raysweep(finished, "analyze", "out")
     assert analyzed.returncode == 0, analyzed.stderr
     assert "synthetic U=0" in analyzed.stdout
+    assert "choices of criterion" not in analyzed.stdout
+    judged = raysweep(finished, "analyze", "out", "--multiverse")
+    assert judged.returncode == 0, judged.stderr
+    assert "choices of criterion" in judged.stdout
+    assert (finished / "out" / "tables" / "multiverse.csv").read_text().startswith("study,cell")
+    assert (finished / "out" / "figures" / "multiverse.svg").exists()
     assert "<html" in (finished / "out" / "report.html").read_text()
     assert list((finished / "out" / "figures").glob("*.png"))
     assert list((finished / "out" / "tables").glob("*.csv"))
@@ -123,6 +130,20 @@ def test_plan_estimates_a_time(finished: Path) -> None:
     done = raysweep(finished, "plan", "tiny.yaml", "--workers", "1")
     assert done.returncode == 0, done.stderr
     assert "of training with 1 worker like" in done.stdout
+
+
+def test_plan_tells_what_a_pilot_lets_expect(finished: Path) -> None:
+    sized = ("plan", "tiny.yaml", "--no-timing", "--set", "confirm.seeds=12", "--pilot", "out")
+    done = raysweep(finished, *sized)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(raysweep(finished, *sized, "--json").stdout)
+    assert told["finds_effect"] == pytest.approx(told["finds"] * told["pilot"]["sd_high"])
+    assert f"that is {100 * told['finds_effect']:.2g} point" in done.stdout
+    missing = raysweep(finished, "plan", "tiny.yaml", "--pilot", "nowhere")
+    assert missing.returncode == 2
+    assert "nowhere: no trial table" in missing.stderr
+    nothing = raysweep(finished, "plan", "paper/figure4_6_7_9_small", "--pilot", "out")
+    assert (nothing.returncode, "tests nothing" in nothing.stderr) == (2, True)
 
 
 def test_studies_lists_the_bundled_ones(tmp_path: Path) -> None:
@@ -181,6 +202,36 @@ def test_a_run_into_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "--out" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["init", f"{'x' * 300}.npz"],
+        ["init", "own.npz", "--out", f"{'x' * 300}.yaml"],
+        ["advise", f"{'x' * 300}.npz"],
+        ["validate", f"{'x' * 300}.yaml"],
+        ["status", "x" * 300],
+        ["run", "quickstart", "--out", "/".join(["x" * 200] * 25)],
+    ],
+)
+def test_a_path_that_is_too_long_is_told_in_one_line(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "own.npz", x1=rng.random((90, 2)), x2=rng.random((90, 2)), y=[0, 1] * 45)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["raysweep", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "File name too long" in told
+    assert "x" * 40 in told
+    assert [path.name for path in tmp_path.iterdir()] == ["own.npz"]
 
 
 def test_the_exit_code_of_a_command_is_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,29 @@ def test_agrees_with_a_general_solver(seed):
     assert parts.redundancy + parts.unique_1 + parts.unique_2 == pytest.approx(least, abs=2e-5)
 
 
+@pytest.mark.parametrize("concentration", [0.05, 0.5])
+def test_the_error_is_never_understated(concentration):
+    rng = np.random.default_rng(0)
+    for shape in [(2, 2, 2), (3, 4, 2), (5, 4, 3)]:
+        joint = rng.dirichlet(np.full(np.prod(shape), concentration)).reshape(shape)
+        tables = joint.sum(axis=1), joint.sum(axis=0)
+        near = decompose(*tables, 9.0, tolerance=1e-6, iterations=20_000)
+        for iterations in (32, 100, 8192):
+            rough = decompose(*tables, 9.0, iterations=iterations)
+            assert abs(rough.redundancy - near.redundancy) <= rough.error + near.error
+        assert rough.error <= 2e-5
+
+
+def test_a_given_tolerance_is_kept():
+    _, joint_1, joint_2 = random_table(np.random.default_rng(1), 4, 3, 3)
+    least = reference.least_information(joint_1, joint_2)
+    for tolerance in (1e-2, 1e-4):
+        parts = decompose(joint_1, joint_2, 9.0, tolerance=tolerance)
+        assert parts.error <= tolerance
+        found = parts.redundancy + parts.unique_1 + parts.unique_2
+        assert found == pytest.approx(least, abs=tolerance + 1e-6)
+
+
 def test_as_good_as_the_dual_allows_on_a_published_table():
     joint = reference.paper_joint(U=8)
     joint_1 = reference.table_of(joint, (0, 1), 3)

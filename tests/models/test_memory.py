@@ -66,11 +66,12 @@ for what in sys.argv[2:]:
 OWN = (
     PACKS.rpartition("for what in")[0]
     + """
-for name in sys.argv[2:]:
+batch = int(sys.argv[2])
+for name in sys.argv[3:]:
     encoder = f"own_encoders:{name}"
     small, trials = pack("cka", 1, 2, 512, 512, encoder)
     train(small, *loaded(small, trials))
-    study, trials = pack("cka", 1, 2 if name == "attention" else 8, 1024, 512, encoder)
+    study, trials = pack("cka", 1, 2 if name == "attention" else 8, 1024, batch, encoder)
     [group] = loaded(study, trials)
     measured = peak(lambda: train(study, group))
     print(name, pack_bytes(study, Pack(trials)) / measured, measured / 1e6)
@@ -157,10 +158,11 @@ def test_activations_that_are_kept_of_every_batch_size_count() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_the_estimate_of_a_users_own_encoders_is_on_the_safe_side() -> None:
+@pytest.mark.parametrize("batch", ["64", "512"])
+def test_the_estimate_of_a_users_own_encoders_is_on_the_safe_side(batch: str) -> None:
     found = {
         name: float(ratio)
-        for name, ratio, _ in lines(OWN, "torch", "residual", "convolution", "attention")
+        for name, ratio, _ in lines(OWN, "torch", batch, "residual", "convolution", "attention")
     }
     assert len(found) == 3
     assert all(0.8 < ratio < HIGHEST for ratio in found.values()), found

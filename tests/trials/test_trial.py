@@ -46,6 +46,7 @@ SCIENCE = {
     "search": False,
     "confirm": False,
     "verdict": False,
+    "multiverse": False,
     "resources": False,
     "files": False,
 }
@@ -90,6 +91,7 @@ OVERRIDES = {
     "search": ["search.trials=9", "search.seeds=3", "search.objective=both", "search.sampler=gp"],
     "confirm": ["confirm.seeds=5"],
     "verdict": ["verdict.margin=0.1", "verdict.performance=performance_1_population"],
+    "multiverse": ["multiverse.alpha=[0.01]", "multiverse.margin=[2]"],
     "resources": ["resources.members_per_pack=4", "resources.cpus_per_pack=2"],
     "files": [],
 }

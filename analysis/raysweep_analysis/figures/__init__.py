@@ -12,6 +12,7 @@ from raysweep_analysis.figures.emergence import depth_map_figure as depth_map_fi
 from raysweep_analysis.figures.forest import effect_forest as effect_forest
 from raysweep_analysis.figures.headline import headline as headline
 from raysweep_analysis.figures.search import search_figure as search_figure
+from raysweep_analysis.figures.specifications import specification_curve as specification_curve
 from raysweep_analysis.figures.style import Rendered as Rendered
 from raysweep_analysis.figures.style import render as render
 from raysweep_analysis.figures.style import save as save

@@ -26,8 +26,12 @@ from raysweep_analysis.inference.paired import paired_t as paired_t
 from raysweep_analysis.inference.paired import power_paired_t as power_paired_t
 from raysweep_analysis.inference.paired import sign_flip as sign_flip
 from raysweep_analysis.inference.paired import tost as tost
+from raysweep_analysis.inference.pooled import Pooled as Pooled
+from raysweep_analysis.inference.pooled import partial_pooling as partial_pooling
 from raysweep_analysis.inference.resampled import overlap_of as overlap_of
 from raysweep_analysis.inference.resampled import shared_variance as shared_variance
+from raysweep_analysis.inference.sequential import look_levels as look_levels
+from raysweep_analysis.inference.sequential import over_looks as over_looks
 from raysweep_analysis.inference.trends import Trend as Trend
 from raysweep_analysis.inference.trends import correlation as correlation
 from raysweep_analysis.inference.trends import correlation_interval as correlation_interval

@@ -38,7 +38,7 @@ class PairedT:
     ci_high: Floats
 
 
-def paired_t(differences: ArrayLike, alpha: float = 0.05, shared: ArrayLike = 0.0) -> PairedT:
+def paired_t(differences: ArrayLike, alpha: ArrayLike = 0.05, shared: ArrayLike = 0.0) -> PairedT:
     """Student's t on paired differences, with the 1 - alpha interval of their mean.
 
     Rows with fewer than two units have NaN for all but `n` and `mean`.
@@ -52,7 +52,8 @@ def paired_t(differences: ArrayLike, alpha: float = 0.05, shared: ArrayLike = 0.
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * stats.t.sf(np.abs(mean / se), df)
     p = np.where(flat, np.where(mean == 0, 1.0, 2.0 ** (1 - independent)), p)
-    half = np.where(flat & (mean != 0), np.nan, stats.t.ppf(1 - alpha / 2, df) * se)
+    limit = stats.t.ppf(1 - np.asarray(alpha) / 2, df)
+    half = np.where(flat & (mean != 0), np.nan, limit * se)
     return PairedT(n, mean, sd, np.where(n >= 2, p, np.nan), mean - half, mean + half)
 
 

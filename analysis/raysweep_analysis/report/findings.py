@@ -25,8 +25,10 @@ from raysweep_analysis.load import (
     is_information,
     load_trials,
 )
+from raysweep_analysis.looks import reached
 from raysweep_analysis.moderation import moderators
 from raysweep_analysis.pairs import confirm_rows, paired, units
+from raysweep_analysis.pooling import pooled_effects
 from raysweep_analysis.preregistration import PlanCheck, check
 from raysweep_analysis.sample_size import power
 from raysweep_analysis.settings import Beside, Settings, beside, measured_alignment
@@ -87,6 +89,7 @@ class Findings:
         named = {
             "effects": self.effects,
             "outcomes": self.outcomes,
+            "pooled": pooled_effects(self.effects) if len(self.effects) else self.effects,
             "moderators": self.moderators,
             "boundaries": self.boundaries,
             "dose_response": self.curves,
@@ -129,7 +132,13 @@ def find(
     if forced:
         outcome = asked.performance
         effects = forcing_effects(
-            trials, outcome, asked.alpha, asked.margin, unit=asked.unit, alignment=alignment
+            trials,
+            outcome,
+            asked.alpha,
+            asked.margin,
+            unit=asked.unit,
+            alignment=alignment,
+            looks=asked.looks,
         )
         waits = (effects["verdict"] == "untested") & effects["cell"].isin(list(waiting))
         effects.loc[waits, "reason"] = effects.loc[waits, "cell"].map(waiting)
@@ -164,6 +173,7 @@ def find(
         unit=asked.unit,
         runs=confirm[["cell", "draw", "seed"]].itertuples(index=False, name=None),
         science=found.science,
+        looks=asked.looks,
     )
     return Findings(
         trials=trials,
@@ -199,12 +209,12 @@ def _outcomes(trials: pd.DataFrame, primary: pd.DataFrame, asked: Settings) -> p
     names += [name for name in own if column_of(name).split == split]
     keys = ["study", "cell", "label", "chosen_by"]
     rows = confirm_rows(trials, {name: name for name in names})
-    pairs = paired(rows, "forced", "none")
+    pairs, seen = reached(paired(rows, "forced", "none"), primary, asked.looks, asked.unit)
     found = []
     for name in names:
         pairs["d"] = pairs[name] - pairs[f"{name}_reference"]
         d = units(pairs, primary, "d", asked.unit)
-        test = paired_t(d.values, asked.alpha, d.shared)
+        test = paired_t(d.values, seen.levels(asked.alpha), d.shared)
         values = {
             "performance": name,
             "n": test.n,

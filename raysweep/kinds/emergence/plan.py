@@ -159,7 +159,7 @@ class EmergenceSweep(Sweep[EmergenceStudy]):
         return plan.trials if plan.state is CellState.NO_RATES else self._plans[cell.id].trials
 
     def trials_planned(self) -> int:
-        """Trials the whole study will have when done; at most so many while rates are tuned."""
+        """Trials the whole study will have when done; about so many while rates are tuned."""
         return sum(self._trials_of(self.family_plans[family.key]) for family in self.families)
 
     def work_left(self) -> list[Chain]:
@@ -190,12 +190,12 @@ class EmergenceSweep(Sweep[EmergenceStudy]):
 
 
 def trials_of_family(study: EmergenceStudy, family: Family) -> int:
-    """Trials of a family: its tuning, if no proposal comes twice, and its pairs."""
+    """Trials of a family: its pairs and the least that its tuning takes, if none comes twice."""
     pairs = sum(len(cell.draws) for cell in family.cells) * len(study.seeds)
     if study.tuning is None:
         return pairs
     encoders = sum(len(tuning_cells(study.tuning, family, m)) for m in MODALITIES)
-    return pairs + encoders * study.tuning.trials * len(study.tuning.seeds)
+    return pairs + encoders * study.tuning.proposals * len(study.tuning.seeds)
 
 
 def tuning_cells(tuning: Tuning, family: Family, modality: int) -> list[Cell]:
@@ -238,9 +238,9 @@ def _tune(
     cells = tuning_cells(tuning, family, modality)
     trials: list[EncoderTrial] = []
     outcomes: list[TunedRates] = []
-    while len(outcomes) < tuning.trials:
+    generation = 0
+    while proposed := _proposed(tuning, seed, tuple(outcomes)):
         start = len(outcomes)
-        proposed = _proposed(tuning, seed, tuple(outcomes))[: tuning.trials - start]
         now = [
             EncoderTrial(
                 cell,
@@ -250,7 +250,7 @@ def _tune(
                 Arm.NONE,
                 Stage.TUNE,
                 science,
-                start // tuning.generation,
+                generation,
                 start + i,
                 rates=(rates, rates),
                 modality=modality,
@@ -270,6 +270,7 @@ def _tune(
         for number, rates in enumerate(proposed, start):
             of_proposal = [t for t in now if t.number == number]
             outcomes.append(TunedRates(rates, _performance(of_proposal, modality, results)))
+        generation += 1
     return trials, (), outcomes
 
 

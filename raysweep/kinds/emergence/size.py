@@ -65,8 +65,8 @@ def _tuning_packs(study: EmergenceStudy, family: Family) -> int:
     tuning, packs = study.tuning, 0
     for modality in MODALITIES:
         each = len(tuning_cells(tuning, family, modality)) * len(tuning.seeds)
-        for asked in range(0, tuning.trials, tuning.generation):
-            members = min(tuning.generation, tuning.trials - asked) * each
+        for asked in range(0, tuning.proposals, tuning.generation):
+            members = min(tuning.generation, tuning.proposals - asked) * each
             packs += -(-members // study.resources.members_per_pack)
     return packs
 
@@ -82,7 +82,7 @@ def _encoders(study: EmergenceStudy, family: Family) -> Counter[Shape]:
     for depth, width, _ in second:
         shapes[2, depth, width] += repeats
     if study.tuning is not None:
-        proposals = study.tuning.trials * len(study.tuning.seeds)
+        proposals = study.tuning.proposals * len(study.tuning.seeds)
         for modality in MODALITIES:
             for cell in tuning_cells(study.tuning, family, modality):
                 sizes = ((cell.depth_1, cell.width_1), (cell.depth_2, cell.width_2))

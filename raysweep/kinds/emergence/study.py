@@ -1,5 +1,6 @@
 """An emergence study: encoders trained without partners, aligned afterwards."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
@@ -23,8 +24,13 @@ from raysweep.study.spec.fields import (
     listed,
 )
 from raysweep.study.spec.parts import Evaluation, Resources
-from raysweep.study.spec.ranges import Decays, Rates
+from raysweep.study.spec.ranges import Decays, LogRange, Rates
 from raysweep.trials.columns import named
+
+WHOLE = 24
+"""Rates in lists with at most so many combinations are all tried."""
+
+_PROPOSALS = 8
 
 
 class EncoderTraining(Part):
@@ -64,19 +70,36 @@ class EmergentEvaluation(Evaluation):
 class Tuning(Part):
     """The search of learning rate and weight decay, for each modality of each family of data.
 
-    Each is a list of choices, or a range. A proposal's value is the mean validation accuracy of the
+    Each is a list of choices, or a range. Lists with at most `WHOLE` combinations are tried whole;
+    otherwise there are ``trials`` proposals, and then what lies beside the best of them in the
+    lists, until nothing there is better. A proposal's value is the mean validation accuracy of the
     encoders of these depths; of modality 2 at the heterogeneity D_phi = depth - offset. Where
     ``D_phi`` is given, only data of these heterogeneities are used, however many more the grid has.
     """
 
     learning_rate: Rates = (1e-3, 5e-3, 1e-2, 5e-2)
     weight_decay: Decays = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
-    trials: Whole = Field(8, ge=1, le=MOST_PROPOSALS)
+    trials: Whole | None = Field(None, ge=1, le=MOST_PROPOSALS)
     generation: Whole = Field(4, ge=1, le=MOST_PROPOSALS)
     depths: Wholes = (1, 2, 3, 4)
     offsets: Wholes = (0, -1)
     D_phi: Wholes | None = None
     seeds: FreshSeeds = (CONFIRM_SEEDS_FROM,)
+
+    @property
+    def combinations(self) -> tuple[tuple[float, float], ...]:
+        """Every (learning rate, weight decay), in the order of the lists; none with a range."""
+        if isinstance(self.learning_rate, LogRange) or isinstance(self.weight_decay, LogRange):
+            return ()
+        return tuple(itertools.product(self.learning_rate, self.weight_decay))
+
+    @property
+    def proposals(self) -> int:
+        """How many there are at least, as many as there can be where the lists are tried whole."""
+        whole = len(self.combinations) or MOST_PROPOSALS
+        if self.trials is None:
+            return whole if whole <= WHOLE else _PROPOSALS
+        return min(self.trials, whole)
 
 
 class EmergenceStudy(GridStudy):
@@ -99,7 +122,7 @@ class EmergenceStudy(GridStudy):
     def trials_at_least(self) -> int:
         """Encoders of every cell, draw and seed, and one family's search of rates."""
         pairs = sum(self.cells_of(block) * len(block.draws) for block in self.data)
-        tuned = self.tuning.trials * len(self.tuning.seeds) if self.tuning is not None else 0
+        tuned = self.tuning.proposals * len(self.tuning.seeds) if self.tuning is not None else 0
         return pairs * len(self.seeds) + tuned
 
     def clashes(self) -> Iterator[Clash]:

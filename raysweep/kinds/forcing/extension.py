@@ -41,7 +41,7 @@ def widen(output: Output, before: SearchedStudy, after: SearchedStudy) -> str:
     """
     if not _goes_on_wider(before, after):
         return ""
-    results = read_parts(output).results()
+    results = read_parts(output).results(before.confirmed_columns)
     begun = proposals_begun(ForcingSweep(before, results, read_earlier(output)))
     # Before the study: of the narrower one these are the proposals in any case.
     write_earlier(output, begun)
@@ -67,6 +67,9 @@ def extends(before: SearchedStudy, after: SearchedStudy) -> bool:
         return False
     if not _search_draws_kept(before.search.draws, after.search.draws):
         return False
+    if before.confirm.sequential or after.confirm.sequential:
+        # What is spent at a look hangs on all looks; a budget may grow.
+        return _without(before.confirm, {"budget"}) == _without(after.confirm, {"budget"})
     return set(before.confirm.seeds) <= set(after.confirm.seeds)
 
 

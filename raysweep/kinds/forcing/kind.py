@@ -110,10 +110,15 @@ class Searching(Kind[S, "ForcingSweep"], Generic[S]):
         results_of: "Callable[[str], dict[str, TrialResult]]",
         earlier: "Earlier",
     ) -> "dict[str, CellPlan]":
-        """A cell's plan hangs on its own results alone."""
-        from raysweep.kinds.forcing.plan import plan_cell
+        """A cell's plan hangs on its own results alone, but for what a budget leaves it."""
+        from raysweep.kinds.forcing.plan import ForcingSweep, plan_cell
         from raysweep.study.cells import expand
 
+        if study.confirm.budget is not None:
+            of_all = [results_of(cell.id) for cell in expand(study)]
+            results = {key: result for of_cell in of_all for key, result in of_cell.items()}
+            plans = ForcingSweep(study, results, earlier).plans
+            return {cell: plans[cell] for cell in plans if cell in cells}
         return {
             cell.id: plan_cell(study, cell, results_of(cell.id), earlier)
             for cell in expand(study)
@@ -180,6 +185,7 @@ class Searching(Kind[S, "ForcingSweep"], Generic[S]):
         if "margin" not in options:
             wanted = options.get("performance", tested)
             asked["margin"] = margin_for(wanted, tested, asked["margin"])
+        asked["looks"] = study.confirm.sequential
         return forcing_effects(trials, **{**asked, **options})
 
     def tables(self, study: S, conclusion: "Conclusion") -> "list[ConsoleRenderable]":

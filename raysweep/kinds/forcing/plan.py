@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -16,14 +16,14 @@ from raysweep.kinds.forcing.cell_search import (
     search_draws,
     state,
 )
+from raysweep.kinds.forcing.confirm import Confirmation, granted
 from raysweep.kinds.forcing.search import Outcome
 from raysweep.kinds.sweep import NONE, CellPlan, CellState, Chain, Earlier, Sweep, in_packs
 from raysweep.study.cells import Cell
 from raysweep.study.fingerprint import science_digest
 from raysweep.study.spec import SearchedStudy
-from raysweep.trials.criteria import joined
 from raysweep.trials.packing import Pack, cohorts, pack_trials, packs_left
-from raysweep.trials.trial import Arm, Proposal, Stage, Trial
+from raysweep.trials.trial import Proposal, Stage, Trial
 
 _BEFORE = (CellState.SEARCHING, CellState.TUNING)
 """The states of a cell whose confirm stage is not known yet."""
@@ -38,9 +38,11 @@ class SearchedCell(CellPlan):
 
     Attributes:
         told: finished proposals of each phase of the search, in the order of asking.
+        stage: its confirm stage as far as it has come; None while it searches.
     """
 
     told: Mapping[Phase, tuple[Outcome, ...]] = field(default_factory=dict)
+    stage: Confirmation | None = field(default=None, compare=False)
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -57,7 +59,11 @@ def plan_cell(
 
 
 def plan_cohort(
-    study: SearchedStudy, cells: Sequence[Cell], results: Results, earlier: Earlier = NONE
+    study: SearchedStudy,
+    cells: Sequence[Cell],
+    results: Results,
+    earlier: Earlier = NONE,
+    allowed: Mapping[str, int] | None = None,
 ) -> list[SearchedCell]:
     """Plan the cells of a cohort from the results that are there.
 
@@ -67,6 +73,8 @@ def plan_cohort(
     pack together depends on the study alone; what a cell proposes depends on its own results, and
     on its earlier proposals where it had some in a narrower range. Where a search halves, a
     generation is looked at rung by rung, each when all of it is there: no decision hangs on time.
+    So it is with the looks of a sequential confirm stage, of which ``allowed`` says how many a
+    budget leaves each cell.
     """
     science, limit = science_digest(study), study.resources.members_per_pack
     searches = [CellSearch(study, cell, science, earlier.get(cell.id, ())) for cell in cells]
@@ -84,22 +92,42 @@ def plan_cohort(
                     return [_planned(search, packs, state(phase)) for search in searches]
             for search in searches:
                 search.tell(phase, results)
-    chosen = [search.chosen() for search in searches]
-    confirm = [
-        _confirm_groups(search, found) for search, found in zip(searches, chosen, strict=True)
+    return _confirmed(searches, results, limit, allowed or {})
+
+
+def _confirmed(
+    searches: Sequence[CellSearch], results: Results, limit: int, allowed: Mapping[str, int]
+) -> list[SearchedCell]:
+    """The plans of cells whose search is over, step by step of their confirm stages."""
+    stages = [
+        Confirmation(search, search.chosen(), allowed.get(search.cell.id)) for search in searches
     ]
-    packs = packs_left(pack_trials(list(itertools.chain(*confirm)), limit), results)
-    waiting: dict[str, list[Pack]] = {cell.id: [] for cell in cells}
-    for pack in packs:
-        for cell in pack.cells:
-            waiting[cell.id].append(pack)
-    plans = []
-    for search, found, stage in zip(searches, chosen, confirm, strict=True):
-        search.trials += itertools.chain(*stage)
-        own = waiting[search.cell.id]
-        stage_is = CellState.CONFIRMING if own else CellState.DONE
-        plans.append(_planned(search, own, stage_is if found else CellState.NO_STRENGTH, found))
-    return plans
+    while asked := {s.search.cell.id: groups for s in stages if (groups := s.ask())}:
+        groups = list(itertools.chain(*asked.values()))
+        if packs := packs_left(pack_trials(groups, limit), results):
+            return [_waiting(stage, packs, stage.search.cell.id in asked) for stage in stages]
+        for stage in stages:
+            if stage.search.cell.id in asked:
+                stage.tell(results)
+    return [_waiting(stage, (), False) for stage in stages]
+
+
+def _waiting(stage: Confirmation, packs: Sequence[Pack], asks: bool) -> SearchedCell:
+    """The plan of a cell that confirms, or is done.
+
+    Where cells look at what they have before they go on, they wait for each other.
+    """
+    cell = stage.search.cell
+    own = packs if stage.search.study.confirm.sequential else _of_cell(packs, cell)
+    own = own if asks else ()
+    state_is = CellState.CONFIRMING if own else CellState.DONE
+    state_is = state_is if stage.chosen else CellState.NO_STRENGTH
+    stage.search.trials += stage.trials
+    return replace(_planned(stage.search, own, state_is, stage.chosen), stage=stage)
+
+
+def _of_cell(packs: Iterable[Pack], cell: Cell) -> tuple[Pack, ...]:
+    return tuple(pack for pack in packs if cell in pack.cells)
 
 
 def _planned(
@@ -131,33 +159,6 @@ def trials_by_stage(study: SearchedStudy, cell: Cell) -> Counter[Stage]:
     return found
 
 
-def _confirm_groups(search: CellSearch, chosen: Mapping[str, Proposal]) -> list[list[Trial]]:
-    proposals: dict[Proposal, list[str]] = {}
-    for criterion, proposal in chosen.items():
-        proposals.setdefault(proposal, []).append(criterion)
-    groups = []
-    for draw, seed in itertools.product(search.cell.draws, search.study.confirm.seeds):
-        group = [search.none(draw, seed, Stage.CONFIRM)]
-        for proposal, criteria in proposals.items():
-            group += [
-                Trial(
-                    search.cell,
-                    draw,
-                    seed,
-                    proposal.strength,
-                    arm,
-                    Stage.CONFIRM,
-                    search.science,
-                    chosen_by=joined(criteria),
-                    options=proposal.options,
-                    training=proposal.training,
-                )
-                for arm in (Arm.FORCED, Arm.PLACEBO)
-            ]
-        groups.append(group)
-    return groups if chosen else []
-
-
 def _unique(trials: Iterable[Trial]) -> list[Trial]:
     return list({trial.key: trial for trial in trials}.values())
 
@@ -180,32 +181,55 @@ class ForcingSweep(Sweep[SearchedStudy]):
         self._plans: dict[str, SearchedCell] = {}
         self.cohorts = cohorts(self.cells, self.study.resources.cells_per_pack)
         self._cohort_of = {cell.id: cohort for cohort in self.cohorts for cell in cohort}
-        plans = {
-            plan.cell.id: plan
-            for cohort in self.cohorts
-            for plan in plan_cohort(self.study, cohort, self.results, self.earlier)
-        }
+        # Under a budget every cell has its first look, and what is left then is shared out.
+        budget = self.study.confirm.budget is not None
+        self._allowed = dict.fromkeys(self._cohort_of, 1) if budget else {}
+        plans = {plan.cell.id: plan for cohort in self.cohorts for plan in self._planned(cohort)}
         self._plans = {cell.id: plans[cell.id] for cell in self.cells}
+        self._share_out()
+
+    def _planned(self, cohort: Sequence[Cell]) -> list[SearchedCell]:
+        return plan_cohort(self.study, cohort, self.results, self.earlier, self._allowed)
+
+    def _share_out(self) -> None:
+        """Let open cells look once more, as far as the budget goes, once all cells have looked."""
+        while self._allowed and not any(plan.packs for plan in self._plans.values()):
+            trials = {cell: plan.trials for cell, plan in self._plans.items()}
+            stages = {c: plan.stage for c, plan in self._plans.items() if plan.stage is not None}
+            more = granted(self.study, trials, stages, self.results)
+            if not more:
+                return
+            self._allowed |= more
+            for cohort in dict.fromkeys(self._cohort_of[cell] for cell in more):
+                self._plans.update((plan.cell.id, plan) for plan in self._planned(cohort))
 
     def _plan_after(self, pack: Pack) -> None:
         """Bring up to date the plans that the results of a pack change."""
         whole = all(trial.key in self.results for trial in pack.trials)
         for cohort in dict.fromkeys(self._cohort_of[cell.id] for cell in pack.cells):
-            plans = [_without(self._plans[cell.id], pack) for cell in cohort]
-            # Nothing new is decided before a generation is whole.
-            decides = any(p.state in _BEFORE and not p.packs for p in plans)
+            plans = [_without(self._plans[cell.id], pack, self._deciding) for cell in cohort]
+            # Nothing new is decided before a generation, or a look, is whole.
+            decides = any(p.state in self._deciding and not p.packs for p in plans)
             if decides or not whole:
-                plans = plan_cohort(self.study, cohort, self.results, self.earlier)
+                plans = self._planned(cohort)
             self._plans.update((plan.cell.id, plan) for plan in plans)
+        self._share_out()
+
+    @property
+    def _deciding(self) -> tuple[CellState, ...]:
+        """The states of cells that decide something once their packs are there."""
+        looks = self.study.confirm.sequential
+        return (*_BEFORE, CellState.CONFIRMING) if looks else _BEFORE
 
     def trials_planned(self) -> int:
         """Trials the whole study will have when done.
 
-        At most so many while cells are still searching: two criteria may choose one proposal.
+        At most so many while cells are still searching, as two criteria may choose one proposal,
+        and while cells may still stop early.
         """
         return sum(
             trials_of_cell(self.study, plan.cell)
-            if plan.state in _BEFORE
+            if plan.state in self._deciding
             else len({trial.key for trial in plan.trials})
             for plan in self._plans.values()
         )
@@ -244,8 +268,8 @@ class ForcingSweep(Sweep[SearchedStudy]):
         return sum(cell.modalities for cell in self.cells) / len(self.cells)
 
 
-def _without(plan: SearchedCell, pack: Pack) -> SearchedCell:
+def _without(plan: SearchedCell, pack: Pack, deciding: Collection[CellState]) -> SearchedCell:
     """The plan of a cell that waits for a pack no more."""
     left = tuple(other for other in plan.packs if other.key != pack.key)
-    done = not left and plan.state is CellState.CONFIRMING
+    done = not left and plan.state is CellState.CONFIRMING and plan.state not in deciding
     return replace(plan, packs=left, state=CellState.DONE if done else plan.state)

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from raysweep.kinds.forcing.cell_search import Phase, phases, proposals_of, search_draws
@@ -48,8 +49,8 @@ def forcing_size(study: ForcingStudy, measure_time: bool = True) -> StudySize:
         _packs_of_cohort(study, [sweep.plans[cell.id].trials[0] for cell in cohort])
         for cohort in sweep.cohorts
     )
-    doubt = steps_planned(study)
-    doubts = (doubt,) if doubt else ()
+    early = "at most: cells stop once they are decided" if study.confirm.sequential else ""
+    doubts = tuple(filter(None, (early, steps_planned(study))))
     return StudySize(len(sweep.cells), trials, packs, encoders, seconds, doubts)
 
 
@@ -78,7 +79,20 @@ def _packs_of_cohort(study: ForcingStudy, cohort: Sequence[Trial]) -> int:
     if study.search.options and len(study.criteria) > 1:
         arms = [3, 2]
     pairs = [t for t in cohort for _ in range(len(study.confirm.seeds) * len(t.cell.draws))]
+    if study.confirm.sequential:
+        return packs + _packs_of_looks(study, pairs)
     return packs + sum(len(pack_trials([[t] * n for t in pairs], limit)) for n in arms)
+
+
+def _packs_of_looks(study: ForcingStudy, pairs: list[Trial]) -> int:
+    """Packs of a cohort whose cells go on to their last look; their placebos come at the end."""
+    limit, forced = study.resources.members_per_pack, len(study.criteria)
+    fresh = (
+        np.diff(study.confirm.sequential, prepend=0) * len(pairs) // study.confirm.sequential[-1]
+    )
+    looks = [[pairs[:1] * (1 + forced)] * count for count in fresh.tolist()]
+    groups = [*looks, [pairs[:1] * forced] * len(pairs)]
+    return sum(len(pack_trials(of_step, limit)) for of_step in groups)
 
 
 def _seconds_per_member(study: ForcingStudy, planned: tuple[Trial, ...]) -> float:

@@ -6,6 +6,7 @@ from raysweep.kinds.fitted_table import Column, FittedTable
 from raysweep.kinds.forcing.plan import ForcingSweep, SearchedCell
 from raysweep.kinds.forcing.search import choose
 from raysweep.kinds.so_far import SoFar
+from raysweep.kinds.sweep import CellState
 from raysweep.study.cells import Cell
 from raysweep.trials.criteria import BEST
 from raysweep.trials.outcomes import outcome_words, scale_of
@@ -57,5 +58,7 @@ def _searched(sweep: ForcingSweep, plan: SearchedCell) -> str:
 def _confirmed(sweep: ForcingSweep, cell: Cell) -> str:
     plan = sweep.plans[cell.id]
     confirmed = sum(t.key in sweep.results for t in plan.trials if t.stage is Stage.CONFIRM)
+    if sweep.study.confirm.sequential and plan.state is CellState.DONE:
+        return f"{confirmed}/{confirmed}"
     arms = 1 + 2 * max(len(set(plan.chosen.values())), 1)
     return f"{confirmed}/{arms * len(sweep.study.confirm.seeds) * len(cell.draws)}"

@@ -15,6 +15,7 @@ from raysweep.study.spec.parts import (
     CellResources,
     Confirm,
     Evaluation,
+    Multiverse,
     Search,
     Training,
     Verdict,
@@ -53,6 +54,7 @@ class ForcingStudy(SearchedStudy, GridStudy):
     search: Search = Search()
     confirm: Confirm = Confirm()
     verdict: Verdict = Verdict()
+    multiverse: Multiverse = Multiverse()
     resources: CellResources = CellResources()
     files: dict[str, str] = Field(default_factory=dict)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -38,6 +38,9 @@ from raysweep.trials.criteria import criteria_of
 from raysweep.trials.outcome_families import OUTCOME_FAMILIES, REGRESSION_FAMILIES
 from raysweep.trials.outcomes import default_margin, in_label_units
 
+FEWEST_UNITS = 3
+"""At the first look of a sequential confirm stage: of two, no t is beyond chance."""
+MOST_UNITS = 200
 Objective = Literal["alignment", "performance", "both"]
 _HEADS = (1, 2, "fused")
 if TYPE_CHECKING:
@@ -212,10 +215,45 @@ class Search(Part):
         return hash(self.model_dump_json())
 
 
+class Budget(Part):
+    """What a sequential confirm stage may take in all: trials, or minutes of training."""
+
+    trials: Whole | None = Field(None, ge=1)
+    minutes: Number | None = Field(None, gt=0)
+
+    def clashes(self) -> Iterator[Clash]:
+        """Both or neither."""
+        given = [name for name in ("trials", "minutes") if getattr(self, name) is not None]
+        if len(given) != 1:
+            yield Clash("give trials or minutes", *((name,) for name in given), ())
+
+
 class Confirm(Part):
-    """Fresh seeds for the arms none, forced and placebo; a count n means 1000 .. 1000 + n - 1."""
+    """Fresh seeds for the arms none, forced and placebo; a count n means 1000 .. 1000 + n - 1.
+
+    ``sequential`` says after how many units (draws, or seeds of one draw) a cell is looked at; it
+    goes on only while it is open, and while the ``budget`` of all cells lasts.
+    """
 
     seeds: FreshSeeds = tuple(range(CONFIRM_SEEDS_FROM, CONFIRM_SEEDS_FROM + 12))
+    sequential: tuple[Annotated[Whole, Field(ge=FEWEST_UNITS, le=MOST_UNITS)], ...] = ()
+    budget: Budget | None = None
+
+    @field_validator("sequential")
+    @classmethod
+    def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if list(value) != sorted(set(value)):
+            raise ValueError("expected rising numbers of units, such as [4, 6, 9, 12]")
+        return value
+
+    def clashes(self) -> Iterator[Clash]:
+        """A budget that nothing can keep."""
+        if self.budget is not None and not self.sequential:
+            yield Clash(
+                "a budget is kept by cells that stop early; give confirm.sequential, such as "
+                "[4, 6, 9, 12]",
+                ("budget",),
+            )
 
 
 class Verdict(Part):
@@ -244,6 +282,16 @@ class Verdict(Part):
         return value
 
 
+class Multiverse(Part):
+    """What a multiverse analysis goes through beside the choices that the rows allow.
+
+    ``alpha``: further levels. ``margin``: further margins, as multiples of the usual one.
+    """
+
+    alpha: tuple[Annotated[Number, Field(gt=0, lt=1)], ...] = ()
+    margin: tuple[Annotated[Number, Field(gt=0)], ...] = ()
+
+
 class Resources(Part):
     """What one pack needs; to Ray these are numbers to place it by."""
 
@@ -255,6 +303,10 @@ class Resources(Part):
     def needs(self) -> dict[str, float]:
         """What Ray places a pack by, in Ray's names; memory in bytes."""
         return {"CPU": self.cpus_per_pack, "GPU": self.gpus_per_pack}
+
+    def of(self, axes: Mapping[str, Any]) -> "Resources":
+        """What a pack of a cell with these axes needs."""
+        return self
 
     @property
     def placed_by(self) -> tuple[str, ...]:

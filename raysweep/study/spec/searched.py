@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from raysweep.study.spec.base import StudyBase
+from raysweep.study.spec.base import Block, StudyBase
 from raysweep.study.spec.fields import Clash, listed, mapping_in
 from raysweep.study.spec.parts import (
     Alignment,
@@ -58,6 +58,14 @@ class SearchedStudy(StudyBase):
         """See `StudyBase.tested`."""
         return self.verdict
 
+    @property
+    def confirmed_columns(self) -> tuple[str, ...]:
+        """See `StudyBase.confirmed_columns`: what looks at a sequential confirm stage go by."""
+        if not self.confirm.sequential:
+            return ()
+        faults = ("steps", "unforced_steps", "train_seconds")
+        return (self.verdict.performance, *faults, "resplit", "n_train", "n_test")
+
     def forced_with(self) -> dict[str, Any]:
         """See `StudyBase.forced_with`."""
         options = {named("option", name): value for name, value in self.alignment.options.items()}
@@ -71,7 +79,10 @@ class SearchedStudy(StudyBase):
             confirmed = len(block.draws) * len(self.confirm.seeds)
             training = self.search.training
             proposed = 1 + self.search.trials + (training.trials if training is not None else 0)
-            per_cell = searched * proposed + confirmed * 3
+            arms = 3
+            if self.confirm.sequential:  # which may end at the first look, without a placebo
+                confirmed, arms = confirmed * self.confirm.sequential[0] // self._units(block), 2
+            per_cell = searched * proposed + confirmed * arms
             trials += block.cells * per_cell
         return trials
 
@@ -107,6 +118,7 @@ class SearchedStudy(StudyBase):
                 ("confirm", "seeds"),
                 ("search", "seeds"),
             )
+        yield from self._looks_clash()
         for block in self.blocks():
             shared = sorted(set(self.search.draws or ()) & set(block.draws))
             if shared:
@@ -117,3 +129,38 @@ class SearchedStudy(StudyBase):
                     ("search", "draws"),
                     block.at,
                 )
+
+    def _units(self, block: Block) -> int:
+        """What a test of a cell of the block counts: draws, or seeds of one draw."""
+        return len(block.draws) if len(block.draws) > 1 else len(self.confirm.seeds)
+
+    def _looks_clash(self) -> Iterator[Clash]:
+        """Looks that end elsewhere than the units do, and a budget that is spent before the first.
+
+        The last look is the plan's end: what is spent at each is told by its share of all units.
+        """
+        confirm, looks = self.confirm, self.confirm.sequential
+        if not looks:
+            return
+        for block in self.blocks():
+            several = len(block.draws) > 1
+            units, what = self._units(block), "draw" if several else "seed"
+            if units != looks[-1]:
+                yield Clash(
+                    f"the last look is after {looks[-1]} {what}s, and there are {units}; a cell is "
+                    f"followed to the last of its {what}s, so let the looks end there",
+                    ("confirm", "sequential"),
+                    block.at if several else ("confirm", "seeds"),
+                )
+        budget = confirm.budget
+        first = sum(
+            block.cells * looks[0] * (len(confirm.seeds) if len(block.draws) > 1 else 1)
+            for block in self.blocks()
+        ) * (1 + 2 * len(self.criteria))
+        if budget is not None and budget.trials is not None and budget.trials < first:
+            yield Clash(
+                f"the first look at all cells takes up to {first} trials, and the budget is "
+                f"{budget.trials}",
+                ("confirm", "budget", "trials"),
+                ("confirm", "sequential"),
+            )

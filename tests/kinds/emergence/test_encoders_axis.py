@@ -100,6 +100,6 @@ def test_size_counts_and_times_both(both: tuple[EmergenceStudy, pd.DataFrame]) -
     assert (size.cells, size.trials) == (2 * one.cells, 2 * one.trials)
     assert size.encoders == 2 * one.encoders
     assert size.cells == found["cell"].nunique()
-    # A proposal that comes again is not tried twice.
-    assert len(found) <= size.trials
+    pairs = emergence_size(wanted.model_copy(update={"tuning": None}), measure_time=False)
+    assert (found["stage"] == "measure").sum() == pairs.trials
     assert size.seconds > one.seconds > 0

@@ -1,7 +1,9 @@
 """Planning an emergence study: families, packs, tuning; nothing is trained here."""
 
+import itertools
 import math
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,7 +16,12 @@ from raysweep.kinds.emergence.families import Rates, families
 from raysweep.kinds.emergence.plan import EmergenceSweep, tuning_cells
 from raysweep.kinds.emergence.size import emergence_size
 from raysweep.kinds.emergence.study import Tuning
-from raysweep.kinds.emergence.tuning import TunedRates, choose_rates, propose_rates
+from raysweep.kinds.emergence.tuning import (
+    TunedRates,
+    at_an_end,
+    choose_rates,
+    propose_rates,
+)
 from raysweep.kinds.sweep import CellState
 from raysweep.study import checks
 from raysweep.study.reader import StudyFileError, parse_study
@@ -153,10 +160,10 @@ def test_proposals_are_those_of_an_undisturbed_search() -> None:
         Tuning(learning_rate={"low": 1e-4, "high": 1e-1}, trials=8, generation=3),
     ):
         outcomes: list[TunedRates] = []
-        while len(outcomes) < 8:
-            proposed = propose_rates(tuning, 5, outcomes)
+        while proposed := propose_rates(tuning, 5, outcomes):
             assert proposed == propose_rates(tuning, 5, outcomes)
-            assert len(proposed) == tuning.generation
+            if len(outcomes) < 8:
+                assert len(proposed) == min(tuning.generation, 8 - len(outcomes))
             for rates in proposed:
                 if isinstance(tuning.learning_rate, tuple):
                     assert rates.learning_rate in tuning.learning_rate
@@ -171,16 +178,72 @@ def test_proposals_are_those_of_an_undisturbed_search() -> None:
     assert choose_rates([TunedRates(Rates(0.1, 0.0), math.nan)]) is None
 
 
+def searched(tuning: Tuning, score: Callable[[Rates], float]) -> list[TunedRates]:
+    outcomes: list[TunedRates] = []
+    while proposed := propose_rates(tuning, 0, outcomes):
+        outcomes += [TunedRates(rates, score(rates)) for rates in proposed]
+    return outcomes
+
+
+def test_short_lists_are_tried_whole_by_default() -> None:
+    tuning = Tuning()
+    found = [outcome.rates for outcome in searched(tuning, lambda rates: 0.5)]
+    assert found == list(itertools.starmap(Rates, tuning.combinations))
+    assert (len(found), tuning.proposals) == (20, 20)
+    # Eight proposals and what lies beside the best of them miss some of twenty.
+    few = Tuning(trials=8)
+    assert 8 <= len(searched(few, lambda rates: 0.5)) < 20
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_lies_beside_the_best_is_tried_until_nothing_is_better(seed: int) -> None:
+    # One peak, so that steps to better neighbours end at it; the lists are in no order.
+    rng = np.random.default_rng(seed)
+    rates, decays = 10.0 ** -np.arange(1, 8), 10.0 ** -np.arange(2, 9)
+    peak = int(rng.integers(7)), int(rng.integers(7))
+    steps = {
+        Rates(float(rate), float(decay)): abs(i - peak[0]) + abs(j - peak[1])
+        for i, rate in enumerate(rates)
+        for j, decay in enumerate(decays)
+    }
+    tuning = Tuning(
+        learning_rate=tuple(map(float, rng.permutation(rates))),
+        weight_decay=tuple(map(float, rng.permutation(decays))),
+        trials=4,
+        generation=2,
+    )
+    outcomes = searched(tuning, lambda tried: -float(steps[tried]))
+    best = choose_rates(outcomes)
+    assert best is not None
+    assert steps[best] == 0
+    assert len(outcomes) < len(steps)
+    assert len({o.rates for o in outcomes[4:]}) == len(outcomes[4:])
+
+
+def test_rates_at_an_end_of_what_was_tried() -> None:
+    tuning = Tuning()
+    assert at_an_end(tuning, Rates(0.01, 0.0)) == []  # below no decay is nothing
+    assert at_an_end(tuning, Rates(0.001, 0.1)) == ["learning_rate", "weight_decay"]
+    assert at_an_end(Tuning(learning_rate=(0.01,)), Rates(0.01, 0.001)) == []
+    ranged = Tuning.model_validate({"learning_rate": {"low": 1e-4, "high": 1e-1}})
+    assert at_an_end(ranged, Rates(0.1, 0.001)) == ["learning_rate"]
+
+
 def test_a_proposal_that_comes_again_is_not_trained_again() -> None:
-    few = {**TUNING, "trials": 6, "learning_rate": [0.01], "weight_decay": [0, 0.1]}
+    few = {
+        **TUNING,
+        "trials": 8,
+        "learning_rate": [0.01, 0.1],
+        "weight_decay": [0, 0.1, 0.2, 0.3, 0.4],
+    }
     sweep = EmergenceSweep(study(data__U=0, tuning=few))
     packs = finished(sweep)
     tuned = [t for pack in packs for t in pack.trials if t.modality]
-    assert len(tuned) == len({t.key for t in tuned}) <= 2 * (1 + 2)
+    assert len(tuned) == len({t.key for t in tuned})
     (family,) = sweep.families
     outcomes = sweep.family_plans[family.key].outcomes
     for modality, of in enumerate(outcomes, 1):
-        assert len(of) == 6
+        assert len(of) >= 8
         encoders = len({t.cell for t in tuned if t.modality == modality})
         distinct = len({o.rates for o in of})
         assert len([t for t in tuned if t.modality == modality]) == encoders * distinct
@@ -200,9 +263,10 @@ def test_the_size_counts_what_a_sweep_runs() -> None:
     sweep = EmergenceSweep(wanted)
     assert size.trials == sweep.trials_planned()
     packs = finished(sweep)
-    # Proposals that come twice are trained once.
-    assert len(packs) <= size.packs
-    assert sweep.trials_planned() <= size.trials
+    # Proposals that come twice are trained once; what lies beside the best comes on top.
+    beside = len(sweep.families) * 2 * 4
+    assert len(packs) <= size.packs + beside
+    assert sweep.trials_planned() <= size.trials + 3 * beside
     encoders = 2 * 2 * 3 * (1 + 4) + 2 * 3 * (1 + 2)
     assert (size.cells, size.encoders, size.seconds) == (8, encoders, None)
 
