@@ -8,7 +8,7 @@ OUT ?= results/quickstart
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: run test test-slow test-faults check guide bench clean
+.PHONY: run test test-slow test-faults check docs guide bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/raysweep run quickstart --out $(OUT)
@@ -28,6 +28,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site, in build/site; a link that leads nowhere is a fault.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 guide: $(VENV)/.installed
 	$(BIN)/python -m tests.support.rewrite_guide
@@ -57,6 +61,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[docs]'
 	touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-dev

@@ -115,7 +115,7 @@ class LiveReport:
             failures=tuple(failures[:_MOST_FAILURES]),
             seconds_left=None if ended else self._outlook.seconds_left(sweep),
             written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-            every_s=0 if ended else round(self._every),
+            every_s=0 if ended else max(round(self._every), 1),
             go_on=f"Go on with: raysweep resume {self._output.argument}" if ended else "",
         )
         return so_far_page(run).encode(errors="backslashreplace")

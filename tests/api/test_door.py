@@ -192,8 +192,8 @@ def test_a_notebook_shows_a_run_and_interrupting_it_loses_nothing(
 
 
 class _Eager(Notebook):
-    def watching(self) -> Any:
-        display = super().watching()
+    def watching(self, outlook: Any) -> Any:
+        display = super().watching(outlook)
         display._shown = -time.monotonic()
         display.pack_finished = lambda sweep, pack, rows: display._show(sweep, force=True)
         return display
