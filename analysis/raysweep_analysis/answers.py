@@ -26,6 +26,11 @@ from raysweep_analysis.sentences import (
 )
 from raysweep_analysis.verdicts import PENDING, UNTUNED, lost_runs
 
+_AT = {
+    "best": " (best against best)",
+    "alignment": " (strength that aligns most)",
+    "performance": " (strength that performs best)",
+}
 # boundaries that are worth a sentence each
 _LINES = 4
 
@@ -36,6 +41,7 @@ class Answer:
 
     Attributes:
         headline: whether to force alignment, and how hard, in one sentence.
+        unknown: what is not known, and what would tell.
         parts: (heading, sentences) per criterion that chose a strength.
         basis: of own data what a verdict is over: splits, and the rows tested in each; then how
             many comparisons came out in which way.
@@ -48,10 +54,11 @@ class Answer:
     beyond: tuple[str, ...]
     limits: tuple[str, ...]
     basis: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """All sentences as plain text."""
-        text = [self.headline, *(f"- {s}" for s in self.basis)]
+        text = [self.headline, *(f"- {s}" for s in (*self.unknown, *self.basis))]
         for heading, sentences in self.parts:
             text += [heading, *(f"- {s}" for s in sentences)]
         return text + [f"- {s}" for s in (*self.beyond, *self.limits)]
@@ -84,7 +91,7 @@ def answer(
     parts = []
     tested = effects[effects["verdict"] != "untested"]
     for criterion, group in tested.groupby("chosen_by", sort=False):
-        sentences = tuple(_of_criterion(group, needs, margin))
+        sentences = tuple(_of_criterion(group, margin))
         parts.append((_heading(str(criterion), effects["performance"].iloc[0]), sentences))
     beyond = [
         *_remains(tested),
@@ -97,6 +104,7 @@ def answer(
         tuple(beyond),
         (*_limits(effects), *training),
         (*basis(tested), *filter(None, [counts(tested)])) if len(tested) else (),
+        tuple(_unknown(tested, needs)),
     )
 
 
@@ -124,7 +132,19 @@ def _heading(criterion: str, performance: str) -> str:
     return f"{at} ({outcome_words(performance)})"
 
 
-def _of_criterion(group: pd.DataFrame, needs: pd.DataFrame, margin: float) -> Iterator[str]:
+def _unknown(tested: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
+    """Where nothing is known, and what would tell: units, and the time that they take."""
+    unknown = tested[tested["verdict"] == "inconclusive"]
+    if unknown.empty:
+        return
+    # A cell of which nothing is known needs no criterion.
+    known = tested.loc[tested["verdict"] != "inconclusive", "cell"]
+    at = unknown["chosen_by"].map(_AT).fillna("").where(unknown["cell"].isin(known), "")
+    yield f"Not known: {named(unknown['label'] + at)}."
+    yield from _more(unknown, needs)
+
+
+def _of_criterion(group: pd.DataFrame, margin: float) -> Iterator[str]:
     unit = scale_of(group["performance"].iloc[0])[1]
     total = len(group)
     for verdict, words in (("helps", "It helps"), ("hurts", "It hurts")):
@@ -142,7 +162,6 @@ def _of_criterion(group: pd.DataFrame, needs: pd.DataFrame, margin: float) -> It
     unknown = group[group["verdict"] == "inconclusive"]
     if len(unknown):
         yield f"It is not known in {share(len(unknown), total)}: {named(unknown['label'])}."
-        yield from _more(unknown, needs)
     doubted = group[group["doubt"] != ""]
     for row in doubted.head(MOST_NAMED).to_dict("records"):
         yield f"{row['label']}: {row['doubt']}."
@@ -243,12 +262,7 @@ def _boundaries(boundaries: pd.DataFrame, effects: pd.DataFrame) -> Iterator[str
     by = columns[3 : columns.index("performance")]
     fitted = boundaries[boundaries["set"] != "none"]
     for (data, criterion), rows in fitted.groupby(["data", "chosen_by"], sort=False):
-        at = {
-            "best": " (best against best)",
-            "alignment": " (strength that aligns most)",
-            "performance": " (strength that performs best)",
-        }.get(str(criterion), "")
-        subject = str(data).capitalize() + at
+        subject = str(data).capitalize() + _AT.get(str(criterion), "")
         if len(rows) > _LINES:
             yield f"{subject}: {_many_lines(rows, effects, by)}."
             continue

@@ -19,9 +19,10 @@ CHOICES = {
     "stage": ("search", "confirm", "tune", "measure"),
     "status": ("ok", "diverged", "failed"),
 }
+FILE = "file"
 # The order in which a reader looks for what a cell is.
 _LABEL_ORDER = (
-    *("data", "file", "modalities", "U", "R", "overlap", "D_phi", "loss", "encoder"),
+    *("data", FILE, "modalities", "U", "R", "overlap", "D_phi", "loss", "encoder"),
     *("width_1", "width_2", "depth_1", "depth_2", "n_train"),
 )
 
@@ -159,15 +160,18 @@ def shown_name(cells: pd.DataFrame, name: str) -> str:
 def cell_labels(cells: pd.DataFrame) -> pd.Series:
     """Short names of cells, such as `synthetic U=4 width=64`: dataset and `axes_of` it.
 
-    The cell's id is added where that leaves two cells with one name.
+    Data of the user's own go by the name of their file: `a/wine.npz width=64`. The cell's id is
+    added where that leaves two cells with one name.
     """
     labels = pd.Series("", index=cells.index)
     data = cells["data"].astype(str) if "data" in cells else labels
     for place in data.groupby(data, sort=False).indices.values():
         group = cells.iloc[place]
-        names = axes_of(group)
+        names = [name for name in axes_of(group) if name != FILE]
         parts = [group[name].map(partial(_part, shown_name(group, name))) for name in names]
         text = data.iloc[place]
+        if FILE in group:
+            text = group[FILE].fillna(text).astype(str)
         for part in parts:
             text = (text + " " + part).str.strip()
         labels.iloc[place] = text

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from raysweep.folder.conclusion import Conclusion
 from raysweep.kinds.display import RunDisplay, Screen, as_html
+from raysweep.kinds.outlook import Outlook
 from raysweep.runners.observer import Observer, Silent
 from raysweep.runners.study_run import Listener
 
@@ -30,7 +31,7 @@ class Unheard:
     def say(self, line: str) -> None:
         """Say nothing."""
 
-    def watching(self) -> contextlib.AbstractContextManager[Observer]:
+    def watching(self, outlook: Outlook) -> contextlib.AbstractContextManager[Observer]:
         """Show nothing."""
         return contextlib.nullcontext(Silent())
 
@@ -48,9 +49,9 @@ class Shown(Unheard):
         """Print a line."""
         self._screen.print(line, soft_wrap=True)
 
-    def watching(self) -> contextlib.AbstractContextManager[Observer]:
+    def watching(self, outlook: Outlook) -> contextlib.AbstractContextManager[Observer]:
         """A live table, or lines where there is no terminal."""
-        return RunDisplay(self._screen)
+        return RunDisplay(self._screen, outlook=outlook)
 
 
 class Notebook(Unheard):
@@ -70,9 +71,9 @@ class Notebook(Unheard):
         self._lines = [*self._lines, line][-_MOST_LINES:]
         self._show()
 
-    def watching(self) -> contextlib.AbstractContextManager[Observer]:
+    def watching(self, outlook: Outlook) -> contextlib.AbstractContextManager[Observer]:
         """A live table."""
-        return RunDisplay(self, self)
+        return RunDisplay(self, self, outlook)
 
     def print(self, line: RenderableType) -> None:
         """As `say`, for what a display prints."""

@@ -193,14 +193,18 @@ class Run:
     def report(self) -> str:
         """Where the report is: one page that opens offline; written where there is none yet.
 
+        While the run goes on it is the page of the run so far.
+
         Example:
             >>> import pathlib, raysweep
             >>> pathlib.Path(raysweep.open_run("results/tiny").report).name
             'report.html'
         """
         from raysweep.folder.conclusion import REPORT_NAME, conclude
+        from raysweep.folder.stored_progress import is_so_far
 
-        if self._folder.output.read(REPORT_NAME) is None:
+        page = self._folder.output.read(REPORT_NAME)
+        if page is None or (is_so_far(page) and self._folder.driver() is None):
             self._concluded = conclude(self._folder, self._study)
         return self._folder.output.place(REPORT_NAME)
 

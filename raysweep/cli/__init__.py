@@ -6,6 +6,7 @@ import_path.put_users_aside()
 
 # isort: split
 # Only now: any of these could have been the user's.
+import errno
 import signal
 import sys
 
@@ -16,6 +17,9 @@ from raysweep.cli.terminal import GROUPS, INTERRUPTED, app, fail
 from raysweep.errors import InputError
 
 __all__ = ["app", "main"]
+
+_OF_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
+"""What is wrong with a path as it was given, wherever it is looked at first."""
 
 
 def _grouped() -> None:
@@ -48,6 +52,8 @@ def main() -> None:
     except (typer.Exit, SystemExit):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OF_PATHS and error.filename:
+            fail(f"{error.filename}: {error.strerror}", 2)
         # Usage errors of the parser (an unknown option, say) carry their exit code.
         code = getattr(error, "exit_code", None)
         if code is None or not hasattr(error, "format_message"):

@@ -39,8 +39,10 @@ def status_json(status: "Status") -> None:
             "trials": status.planned,
             "finished": status.finished,
             "driver": status.driver,
+            "seconds_left": status.seconds_left,
             "failures": dict(status.failures),
             "cells": status.cells.to_dict("records"),
+            "effects_so_far": status.effects_so_far.to_dict("records"),
         }
     )
 

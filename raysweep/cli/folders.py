@@ -16,7 +16,7 @@ from raysweep.cli.terminal import (
 from raysweep.errors import InputError
 from raysweep.folder.causes import sentences
 from raysweep.folder.run_folder import RunFolder
-from raysweep.text import counted
+from raysweep.text import counted, duration
 from raysweep.trials.storage import Output
 
 _LAST_LINES = 4
@@ -45,21 +45,23 @@ def status(
 
         status_json(status_of(place, study))
         return
+    outlook = watching.outlook_of(place, study)
     if watch:
         try:
-            with RunDisplay(stderr) as display:
-                sweep = watching.watch(place, display)
+            with RunDisplay(stderr, outlook=outlook) as display:
+                sweep = watching.watch(place, display, outlook)
         except KeyboardInterrupt:
             stderr.print("stopped watching; the run goes on", highlight=False)
             raise typer.Exit from None
     else:
         sweep = place.left(study)
-    stdout.print(status_table(sweep))
+    stdout.print(status_table(sweep, None if sweep.finished else outlook.so_far))
     done = sum(key in sweep.results for key in sweep.order())
     stdout.print(f"{done} of {counted(sweep.trials_planned(), 'trial')} are there", highlight=False)
-    driver = place.driver()
+    driver, left = place.driver(), outlook.seconds_left(sweep)
     if driver is not None:
-        stdout.print(f"a run goes on ({driver.name})", highlight=False)
+        about = "" if left is None else f", about {duration(left)} left"
+        stdout.print(f"a run goes on ({driver.name}){about}", highlight=False)
     elif not sweep.finished:
         stdout.print(
             f"no driver runs, and trials are missing. Go on with: raysweep resume "
@@ -155,6 +157,7 @@ def ui(
 ) -> None:
     """Start the MLflow UI on this machine."""
     from raysweep import tracking
+    from raysweep.folder.conclusion import REPORT_NAME
 
     place = RunFolder(Output(folder)) if folder is not None else None
     if place is not None:
@@ -163,6 +166,9 @@ def ui(
     tracking.ui_command(place, tracking_uri, host, port)
     tracking.check_free(host, port)
     page = tracking.ui_page(place, host, port)
+    if place is not None and place.output.read(REPORT_NAME) is not None:
+        report = place.output.place(REPORT_NAME)
+        stdout.print(f"Report at {report}", highlight=False, soft_wrap=True)
     stdout.print(
         f"MLflow UI at {page} in a few seconds (stop it with Ctrl-C)",
         highlight=False,

@@ -39,8 +39,11 @@ from raysweep.trials.outcomes import amount
 from raysweep.trials.storage import Output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from raysweep.folder.conclusion import Conclusion, PilotSpread
     from raysweep.kinds.display import RunDisplay
+    from raysweep.kinds.outlook import Outlook
     from raysweep.runners.study_run import Manner
 
 RunnerOption = Annotated[
@@ -199,6 +202,7 @@ def plan(
     ]
     if size.encoders:
         lines.append(f"models to train   {size.encoders} encoders, each with its head")
+    lines += [f"a trial needs     {needs}" for needs in size.needs]
     if smallest is not None:
         lines.append(
             f"finds             effects of {smallest:.2f} standard deviations between units with "
@@ -240,12 +244,17 @@ def analyze(
             "too; with tables and a figure.",
         ),
     ] = False,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Write the report as a PDF, too, by an installed browser.")
+    ] = False,
 ) -> None:
     """Print the verdict of a run, and write its report, figures and tables."""
-    from raysweep.folder.conclusion import conclude, under_all_choices
+    from raysweep.folder.conclusion import REPORT_NAME, conclude, under_all_choices
+    from raysweep.folder.printed import find_browser, print_report
     from raysweep.runners.study_run import writable
 
     place = RunFolder(Output(folder))
+    browser = find_browser() if pdf else ""  # told before anything is analysed
     study = adopted_study(place)
     terminal = Terminal(study)
     with writable(place):
@@ -263,6 +272,9 @@ def analyze(
             terminal.concluded(conclusion)
             for sentence in choices:
                 stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        if browser:
+            printed = print_report(place.output, REPORT_NAME, browser)
+            terminal.say(f"PDF: {printed}")
     if not conclusion.tested.cells:
         fail(_UNTESTED, UNTESTED)
 
@@ -302,11 +314,11 @@ class Terminal:
         """Print a line beside what is the command's output."""
         stderr.print(line, highlight=False, soft_wrap=True)
 
-    def watching(self) -> "RunDisplay":
+    def watching(self, outlook: "Outlook") -> "RunDisplay":
         """A live table, or lines where there is no terminal."""
         from raysweep.kinds.display import RunDisplay
 
-        return RunDisplay(stderr)
+        return RunDisplay(stderr, outlook=outlook)
 
     def concluded(self, conclusion: "Conclusion") -> None:
         """Print what the run says."""
@@ -315,8 +327,13 @@ class Terminal:
         first, *further = conclusion.sentences or ("",)
         if first:
             stdout.print(Text(visible(first), "bold"), soft_wrap=True)
+        unknown = len(conclusion.unknown)
+        self._say_all(further[:unknown])
         for table in kind_of(self.study).tables(self.study, conclusion):
             stdout.print(table)
-        for sentence in further:
-            stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        self._say_all(further[unknown:])
         stdout.print(f"Report: {conclusion.report}", highlight=False, soft_wrap=True)
+
+    def _say_all(self, sentences: "Sequence[str]") -> None:
+        for sentence in sentences:
+            stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from raysweep.data.chosen import PLACES
 from raysweep.data.registry import find_dataset, load_estimate
 from raysweep.data.views import Views
 from raysweep.errors import InputError
-from raysweep.study.cells import Cell
+from raysweep.study.cells import FILE, Cell
 from raysweep.trials.columns import named
 
 
@@ -22,6 +22,7 @@ def data_facts(
         "data": cell.dataset,
         **{name: value for name, value in facts.items() if isinstance(value, int | float | str)},
         **view.characteristics,
+        **({FILE: cell.file} if cell.file else {}),
         "n_train": len(view.splits.train),
         "n_validation": len(view.splits.validation),
         "n_test": len(view.splits.test),

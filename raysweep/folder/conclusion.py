@@ -4,6 +4,7 @@ The only module that calls `raysweep_analysis`, and only when asked to: a run ne
 """
 
 import datetime
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -64,6 +65,12 @@ class Conclusion:
     def first(self) -> str:
         """The sentence that answers."""
         return self.sentences[0] if self.sentences else ""
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What is not known and what would tell, as in `sentences`, where it comes second."""
+        said = self.findings.answer
+        return () if said is None else tuple(f"- {sentence}" for sentence in said.unknown)
 
     @property
     def state(self) -> str:
@@ -147,7 +154,11 @@ def conclude(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) ->
     for name, content in report_contents(conclusion.findings).items():
         folder.output.write(name, content)
     store_answer(
-        folder.output, conclusion.first, conclusion.state, _verdicts_of(conclusion.effects)
+        folder.output,
+        conclusion.first,
+        conclusion.state,
+        _verdicts_of(conclusion.effects),
+        _intervals_of(conclusion.effects),
     )
     return conclusion
 
@@ -174,6 +185,16 @@ def _verdicts_of(effects: "pd.DataFrame") -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for row in effects.to_dict("records") if "verdict" in effects else ():
         found.setdefault(str(row["cell"]), {})[str(row["chosen_by"])] = str(row["verdict"])
+    return found
+
+
+def _intervals_of(effects: "pd.DataFrame") -> dict[str, dict[str, tuple[float, float]]]:
+    """Cell id -> criterion -> the ends of the effect's interval, where it has one."""
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for row in effects.to_dict("records") if "verdict" in effects else ():
+        ends = float(row["ci_low"]), float(row["ci_high"])
+        if all(map(math.isfinite, ends)):
+            found.setdefault(str(row["cell"]), {})[str(row["chosen_by"])] = ends
     return found
 
 

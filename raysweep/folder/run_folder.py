@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from raysweep.errors import InputError
+from raysweep.folder import running
 from raysweep.folder.causes import Place, at_fault, causes, columns, given_up
 from raysweep.folder.lock import Driver as Driver
 from raysweep.folder.lock import find_driver, only_driver
@@ -228,6 +229,7 @@ class RunFolder:
         """
         with only_driver(self.output, tell):
             self.output.remove_unfinished()
+            running.forget(self.output)
             yield
 
 

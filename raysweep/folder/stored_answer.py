@@ -3,13 +3,14 @@
 import datetime
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from pydantic import TypeAdapter, ValidationError
 
 from raysweep.trials.storage import Output
 
 ANSWER_NAME = "answer.json"
+Intervals = Mapping[str, Mapping[str, tuple[float, float]]]
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,22 @@ class StoredAnswer:
         state: how many cells that is from.
         written: UTC time, ISO 8601, at which it was first said.
         verdicts: cell id -> criterion -> verdict.
+        intervals: cell id -> criterion -> ends of the effect's interval, in the outcome's unit.
     """
 
     answer: str
     state: str
     written: str
     verdicts: Mapping[str, Mapping[str, str]]
+    intervals: Intervals = field(default_factory=dict)
 
 
 def store_answer(
-    output: Output, answer: str, state: str, verdicts: Mapping[str, Mapping[str, str]]
+    output: Output,
+    answer: str,
+    state: str,
+    verdicts: Mapping[str, Mapping[str, str]],
+    intervals: Intervals | None = None,
 ) -> None:
     """Keep an answer; one that says what is there already keeps its time.
 
@@ -38,7 +45,10 @@ def store_answer(
         OSError: the output cannot be written.
     """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    found, before = StoredAnswer(answer, state, now, verdicts), stored_answer(output)
+    found, before = (
+        StoredAnswer(answer, state, now, verdicts, intervals or {}),
+        stored_answer(output),
+    )
     if before is None or replace(found, written=before.written) != before:
         output.write(ANSWER_NAME, json.dumps(asdict(found), indent=2).encode())
 

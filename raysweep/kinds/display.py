@@ -7,16 +7,14 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from rich.console import (
-    Console,
-    Group,
-    RenderableType,
-)
+from rich.console import Console, ConsoleRenderable, Group, RenderableType
 from rich.live import Live
-from rich.table import Table as RichTable
 from rich.text import Text
 
+from raysweep.folder.running import Epoch
 from raysweep.kinds.kind import kind_of
+from raysweep.kinds.outlook import Outlook
+from raysweep.kinds.so_far import SoFar
 from raysweep.kinds.sweep import CellState, Sweep
 from raysweep.text import counted, duration, raised, visible
 from raysweep.trials.packing import Pack
@@ -26,6 +24,7 @@ _PAGE_WIDTH = 124
 _PRE = '<pre style="font-family: monospace; line-height: 1.2">{code}</pre>'
 _REFRESH_S = 0.5
 _PLAIN_EVERY_S = 10.0
+_MOST_RUNNING = 8
 
 
 class Screen(Console):
@@ -69,10 +68,13 @@ class RunDisplay:
     Args:
         console: where lines are printed.
         live: where the table is shown; by default the terminal, if there is one.
+        outlook: what is known of the run while it goes on.
     """
 
-    def __init__(self, console: Lines, live: LiveArea | None = None) -> None:
-        self._console, self._live = console, live
+    def __init__(
+        self, console: Lines, live: LiveArea | None = None, outlook: Outlook | None = None
+    ) -> None:
+        self._console, self._live, self._outlook = console, live, outlook
         if live is None and isinstance(console, Console) and console.is_terminal:
             self._live = Live(console=console, auto_refresh=False)
         self._started = time.monotonic()
@@ -80,6 +82,7 @@ class RunDisplay:
         self._before = 0
         self._fresh = 0
         self._sweep: Sweep | None = None
+        self._epochs: Sequence[Epoch] = ()
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -125,6 +128,10 @@ class RunDisplay:
         names = cell_names(sweep, [cell.id for cell in pack.cells])
         self._say(f"{names}: pack {pack.key} failed: {raised(reason)}")
 
+    def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
+        """Show below the table where trials are that run now."""
+        self._epochs = running
+
     def tick(self, sweep: Sweep) -> None:
         """Refresh now and then."""
         self._show(sweep)
@@ -143,10 +150,22 @@ class RunDisplay:
             return
         self._shown = now
         if self._live is not None:
-            shown = Group(status_table(sweep), as_it_is(f"{self._summary(sweep)}\n"))
+            so_far = None if self._outlook is None else self._outlook.so_far
+            above = "\n".join([self._summary(sweep), *self._running(sweep)])
+            # A table may be longer than the screen, which then shows its first lines.
+            shown = Group(as_it_is(f"{above}\n"), status_table(sweep, so_far))
             self._live.update(shown, refresh=True)
         elif not force:
             self._say(self._summary(sweep))
+            for line in self._running(sweep):
+                self._say(line)
+
+    def _running(self, sweep: Sweep) -> list[str]:
+        there = [one for one in self._epochs if one.key not in sweep.results]
+        shown = there[:_MOST_RUNNING]
+        lines = [one.line(sweep.labels.get(one.cell, one.cell)) for one in shown]
+        more = len(there) - len(shown)
+        return [*lines, *([f"and {counted(more, 'more trial')}"] if more else [])]
 
     def _summary(self, sweep: Sweep) -> str:
         elapsed = time.monotonic() - self._started
@@ -160,8 +179,10 @@ class RunDisplay:
             f"{duration(elapsed)} gone",
         ]
         if self._fresh and done < planned:
+            left = None if self._outlook is None else self._outlook.seconds_left(sweep)
+            if left is not None:
+                parts.append(f"about {duration(left)} left")
             rate = self._fresh / elapsed
-            parts.append(f"about {duration((planned - done) / rate)} left")
             encoders = sweep.encoders_per_trial
             parts.append(
                 f"{rate:.1f} trials/s" if encoders is None else f"{encoders * rate:.1f} encoders/s"
@@ -172,9 +193,9 @@ class RunDisplay:
 _ENDED = (CellState.DONE, CellState.NO_STRENGTH, CellState.NO_RATES, CellState.FAILED)
 
 
-def status_table(sweep: Sweep) -> RichTable:
-    """How far a study is: the rows that its kind shows."""
-    return kind_of(sweep.study).status_table(sweep)
+def status_table(sweep: Sweep, so_far: SoFar | None = None) -> ConsoleRenderable:
+    """How far a study is: the rows that its kind shows, with what was found so far, if given."""
+    return kind_of(sweep.study).status_table(sweep, so_far)
 
 
 def as_text(*shown: RenderableType) -> str:

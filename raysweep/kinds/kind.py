@@ -20,15 +20,16 @@ from raysweep.study.spec import StudyBase
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import ConsoleRenderable
-    from rich.table import Table
 
     from raysweep.folder.conclusion import Conclusion
     from raysweep.folder.run_folder import RunFolder
+    from raysweep.kinds.so_far import SoFar
     from raysweep.kinds.sweep import CellPlan, Earlier, Sweep
     from raysweep.study.yaml_lines import Fault, Location
     from raysweep.tracking.facts import StudyFacts
     from raysweep.tracking.optuna_export import ExportedSearch
     from raysweep.tracking.views import View
+    from raysweep.trials.effect_so_far import EffectSoFar
     from raysweep.trials.packing import Pack
     from raysweep.trials.storage import Output
     from raysweep.trials.table import Row
@@ -56,6 +57,8 @@ class StudySize:
             the user's own code trains.
         seconds: estimated time of one worker, s; None if it was not measured.
         doubts: what may be wrong with the plan, a line each.
+        needs: what packs need to be placed, a line each where they differ; empty where the study
+            says the same of all.
     """
 
     cells: int
@@ -64,6 +67,7 @@ class StudySize:
     encoders: int
     seconds: float | None
     doubts: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 class Kind(ABC, Generic[S, W]):
@@ -73,12 +77,16 @@ class Kind(ABC, Generic[S, W]):
         study: the studies of this kind.
         answer: what a cell of it gets, in a word.
         growth: how such a study may be extended, for people.
+        logs_epochs: whether its trials log epochs while they run (`raysweep.folder.running`).
         short_of_memory: what to do where a single trial has too little.
+        first_view: id of the view that MLflow opens with.
     """
 
     study: ClassVar[type[StudyBase]]
     answer: ClassVar[str]
     growth: ClassVar[str]
+    logs_epochs: ClassVar[bool] = False
+    first_view: ClassVar[str]
     short_of_memory: ClassVar[str] = "lower model.width, evaluation.rows or the dataset's sizes"
 
     # Its file.
@@ -247,13 +255,29 @@ class Kind(ABC, Generic[S, W]):
     def effects(self, study: S, trials: "pd.DataFrame", **options: Any) -> "pd.DataFrame":
         """What a trial table says of the study's question, cell by cell."""
 
+    def effects_so_far(self, study: S, rows: "Sequence[Row]") -> "list[EffectSoFar]":
+        """What forcing has done in a cell whose confirm rows so far are these; mostly nothing.
+
+        The numbers are those of `effects` on the same rows.
+        """
+        return []
+
+    def best_so_far(self, sweep: W) -> dict[str, dict[str, str]]:
+        """Cell -> criterion -> the best strength so far, in words; mostly nothing."""
+        return {}
+
     @abstractmethod
     def tables(self, study: S, conclusion: "Conclusion") -> "list[ConsoleRenderable]":
         """The answer as tables for the screen."""
 
     @abstractmethod
-    def status_table(self, sweep: W) -> "Table":
-        """How far a study is, for the screen."""
+    def status_table(self, sweep: W, so_far: "SoFar | None" = None) -> "ConsoleRenderable":
+        """How far a study is, for the screen.
+
+        Args:
+            sweep: the plans of its cells.
+            so_far: what it has found; None where that is not to be shown.
+        """
 
     # Its copies.
 

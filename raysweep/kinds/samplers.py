@@ -3,9 +3,14 @@
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
-from raysweep.study.spec import LogRange
+from raysweep.study.spec import LogRange, OptionRange
 
 
 def tpe_sampler(seed: int, startup: int) -> optuna.samplers.TPESampler:
@@ -27,15 +32,22 @@ def tpe_sampler(seed: int, startup: int) -> optuna.samplers.TPESampler:
     )
 
 
-def distribution(values: LogRange | tuple[Any, ...]) -> BaseDistribution:
-    """What Optuna draws a setting of the training from."""
+def distribution(values: LogRange | OptionRange | tuple[Any, ...]) -> BaseDistribution:
+    """What Optuna draws a setting from: of the training, or of the loss."""
     if isinstance(values, LogRange):
         return FloatDistribution(values.low, values.high, log=True)
-    return CategoricalDistribution(values)
+    if not isinstance(values, OptionRange):
+        return CategoricalDistribution(values)
+    log = values.scale == "log"
+    if values.whole:
+        return IntDistribution(values.low, values.high, log=log)
+    return FloatDistribution(values.low, values.high, log=log)
 
 
-def as_printed(value: Any, values: LogRange | tuple[Any, ...]) -> Any:
+def as_printed(value: Any, values: LogRange | OptionRange | tuple[Any, ...]) -> Any:
     """What was drawn; from a range with 6 significant digits, as tables show it."""
-    if not isinstance(values, LogRange):
+    if isinstance(values, tuple):
         return value
-    return min(max(float(f"{value:.6g}"), values.low), values.high)
+    return min(
+        max(value if isinstance(value, int) else float(f"{value:.6g}"), values.low), values.high
+    )

@@ -15,7 +15,7 @@ from raysweep.study.cells import Cell, expand, varying
 from raysweep.study.fingerprint import science_digest as science_digest
 from raysweep.study.spec import StudyBase
 from raysweep.trials.packing import Pack
-from raysweep.trials.trial import Proposal, Trial, TrialResult
+from raysweep.trials.trial import Proposal, Stage, Trial, TrialResult
 
 S = TypeVar("S", bound=StudyBase)
 
@@ -54,6 +54,36 @@ class CellPlan:
     packs: tuple[Pack, ...]
     state: CellState
     chosen: Mapping[str, Proposal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A pack that will be run.
+
+    Attributes:
+        cell: whose trials it has.
+        stage: of them.
+        trials: how many there are.
+        key: of a pack that is planned; empty of one that comes later.
+    """
+
+    cell: Cell
+    stage: Stage
+    trials: int
+    key: str = ""
+
+
+Step = tuple[Expected, ...]
+"""Packs that may run at the same time."""
+
+Chain = list[Step]
+"""Steps of which each begins when all packs of the one before are there."""
+
+
+def in_packs(cell: Cell, stage: Stage, trials: int, limit: int) -> Step:
+    """So many trials in packs of at most so many members."""
+    sizes = [min(limit, trials - done) for done in range(0, trials, limit)]
+    return tuple(Expected(cell, stage, size) for size in sizes)
 
 
 @dataclass
@@ -175,6 +205,16 @@ class Sweep(ABC, Generic[S]):
             return CellState.FAILED
         return plan.state
 
+    def _waits_for(self, cell: Cell, packs: Iterable[Pack]) -> Step:
+        """The packs of a cell that were not given up, with the trials of its own."""
+        found = []
+        for pack in packs:
+            if pack.key not in self._failed:
+                own = {t.key for t in pack.trials if t.cell.id == cell.id}
+                left = len(own - self.results.keys())
+                found.append(Expected(cell, pack.trials[0].stage, left, pack.key))
+        return tuple(found)
+
     def _take_back(self, pack: Pack) -> None:
         self._out.pop(pack.key, None)
         self._running.pop(pack.key, None)
@@ -190,6 +230,14 @@ class Sweep(ABC, Generic[S]):
     @abstractmethod
     def trials_planned(self) -> int:
         """Trials the whole study will have when done; at most so many while it is searched."""
+
+    @abstractmethod
+    def work_left(self) -> list[Chain]:
+        """What is still to be run, for each cell in its order: what follows on what.
+
+        At most so much while the cells search. Of a cell that waits for a pack that was given up
+        only its other packs.
+        """
 
     @property
     def encoders_per_trial(self) -> float | None:

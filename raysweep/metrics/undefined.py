@@ -29,6 +29,19 @@ def same_rows(layer: Tensor) -> Tensor:
     return apart <= _ROUNDING * torch.finfo(layer.dtype).eps * largest
 
 
+def settled(layer: Tensor) -> Tensor:
+    """A layer whose members of `same_rows` have the first row throughout: there is nothing to tell.
+
+    What a network computed of one representation differs by rounding, which any metric that no
+    scale changes would take for alignment. Stored features are taken at their word instead.
+
+    Args:
+        layer: [..., n, d] as it was computed, of any floating dtype.
+    """
+    same = same_rows(layer)[..., None, None]
+    return torch.where(same, layer[..., :1, :], layer) if bool(same.any()) else layer
+
+
 def words_of(lost: Sequence[str], constant: Sequence[bool], apart: Sequence[str] = ()) -> str:
     """Why metrics are undefined; empty where none is.
 

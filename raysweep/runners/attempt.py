@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from raysweep.kinds.kind import kind_of
 from raysweep.models.memory import is_memory_short
 from raysweep.plugins.user_code import make_importable
-from raysweep.study.spec import StudyBase
+from raysweep.study.spec import Resources, StudyBase
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row
 from raysweep.trials.trial import Trial
@@ -88,14 +88,37 @@ def attempt(
     return rows
 
 
-def device_for(study: StudyBase) -> str:
-    """``cuda`` where the study gives its packs a GPU and torch finds one, else ``cpu``."""
-    if study.resources.gpus_per_pack <= 0:
+def device_for(study: StudyBase, pack: Pack | None = None) -> str:
+    """``cuda`` where the study gives a pack a GPU and torch finds one, else ``cpu``.
+
+    Args:
+        study: its ``resources`` say so.
+        pack: the pack; None for what the study says of all.
+    """
+    resources = study.resources if pack is None else resources_of(study, pack)
+    if resources.gpus_per_pack <= 0:
         return "cpu"
     if torch.cuda.is_available():
         return "cuda"
-    _warn_of_missing_gpu(study.resources.placed_by[1])
+    _warn_of_missing_gpu(resources.placed_by[1])
     return "cpu"
+
+
+def resources_of(study: StudyBase, pack: Pack) -> Resources:
+    """What a pack needs; its cells need the same."""
+    return study.resources.of(dict(pack.cells[0].parameters))
+
+
+def use_threads_of(study: StudyBase, pack: Pack) -> None:
+    """Have torch use as many threads as the pack has CPUs, in whatever process it runs."""
+    threads = _threads(resources_of(study, pack))
+    if threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
+        threadpool_limits(threads)
+
+
+def _threads(resources: Resources) -> int:
+    return max(1, int(resources.cpus_per_pack))
 
 
 @cache
@@ -129,7 +152,7 @@ def prepare_process(study: StudyBase) -> None:
     """
     make_importable(study.code_folders or ())
     kind_of(study).prepare()
-    threads = max(1, int(study.resources.cpus_per_pack))
+    threads = _threads(study.resources)
     torch.set_num_threads(threads)
     threadpool_limits(threads)
     if study.training is None:

@@ -129,7 +129,8 @@ def submit(
             "the absolute path of a folder that all nodes share, or a URI such as s3://bucket/path"
         )
     given = {path.resolve().name for path in modules}
-    named = [found for path in study.own_code if (found := find(path)) is not None]
+    modules_named = (*study.own_code, *(n for n in study.own_files if not os.path.isabs(n)))
+    named = [found for path in modules_named if (found := find(path)) is not None]
     tops = dict.fromkeys(found.top for found in named if not found.installed and found.top)
     modules = [*modules, *(top for top in tops if top.name not in given)]
     for path in (*modules, *([wheel] if wheel else ())):

@@ -5,8 +5,16 @@ import traceback
 from raysweep.folder.run_folder import RunFolder
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import Sweep
-from raysweep.runners.attempt import attempt, device_for, own_threads, prepare_process
+from raysweep.runners.attempt import (
+    attempt,
+    device_for,
+    own_threads,
+    prepare_process,
+    use_threads_of,
+)
+from raysweep.runners.epochs import Epochs
 from raysweep.runners.observer import Observer, Silent
+from raysweep.study.files import check_code
 from raysweep.study.spec import StudyBase
 from raysweep.trials.table import results_of, write_part
 
@@ -24,6 +32,7 @@ def run(study: StudyBase, folder: RunFolder, observer: Observer | None = None) -
         when the run is interrupted.
 
     Raises:
+        InputError: code of the user's own has changed since the study was resolved.
         OSError: the output cannot be written.
     """
     observer = observer or Silent()
@@ -35,13 +44,18 @@ def _run(study: StudyBase, folder: RunFolder, observer: Observer) -> Sweep:
     prepare_process(study)
     execute = kind_of(study).executor(folder.output)
     sweep = folder.open_sweep(study)
+    if not sweep.finished:
+        check_code(study)
     observer.started(sweep, "running in this process")
+    epochs = Epochs(folder, observer)
     try:
         while (pack := sweep.next_pack()) is not None:
             sweep.begin(pack)
-            observer.tick(sweep)
+            epochs.tick(sweep)
             try:
-                rows = attempt(study, pack, device_for(study), execute=execute)
+                use_threads_of(study, pack)
+                with epochs.ticking(sweep):
+                    rows = attempt(study, pack, device_for(study, pack), execute=execute)
             except Exception:
                 reason = traceback.format_exc()
                 folder.record_failure(pack, reason)

@@ -1,8 +1,10 @@
 """How a runner tells what it does: the display listens, the runner does not know who does."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from raysweep.folder.running import Epoch
 from raysweep.kinds.sweep import Sweep
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row
@@ -21,6 +23,10 @@ class Observer(Protocol):
 
     def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
         """A pack was given up for this run."""
+        ...
+
+    def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
+        """What trials that run now have logged last, of kinds whose trials log epochs."""
         ...
 
     def tick(self, sweep: Sweep) -> None:
@@ -44,8 +50,43 @@ class Silent:
     def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
         """Say nothing."""
 
+    def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
+        """Say nothing."""
+
     def tick(self, sweep: Sweep) -> None:
         """Say nothing."""
 
     def stopping(self, sweep: Sweep) -> None:
         """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Several:
+    """An observer that tells others, in their order."""
+
+    observers: tuple[Observer, ...]
+
+    def started(self, sweep: Sweep, runner: str) -> None:
+        """See `Observer`."""
+        for one in self.observers:
+            one.started(sweep, runner)
+
+    def pack_finished(self, sweep: Sweep, pack: Pack, rows: Sequence[Row]) -> None:
+        """See `Observer`."""
+        for one in self.observers:
+            one.pack_finished(sweep, pack, rows)
+
+    def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
+        """See `Observer`."""
+        for one in self.observers:
+            one.pack_failed(sweep, pack, reason)
+
+    def tick(self, sweep: Sweep) -> None:
+        """See `Observer`."""
+        for one in self.observers:
+            one.tick(sweep)
+
+    def stopping(self, sweep: Sweep) -> None:
+        """See `Observer`."""
+        for one in self.observers:
+            one.stopping(sweep)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raysweep.errors import InputError
 from raysweep.runners import ray_cluster
-from raysweep.study.spec import StudyBase
+from raysweep.study.spec import Resources, StudyBase
 
 
 @contextlib.contextmanager
@@ -34,10 +34,9 @@ def room(
             ray_cluster.stop()
 
 
-def needs(study: StudyBase) -> dict[str, float]:
-    """What a pack needs, as Tune takes it."""
-    tunes = {"CPU": "cpu", "GPU": "gpu"}
-    return {tunes.get(name, name): amount for name, amount in study.resources.needs().items()}
+def bundle(resources: Resources) -> dict[str, float]:
+    """What a pack needs, as Ray takes it."""
+    return {name: amount for name, amount in resources.needs().items() if amount > 0}
 
 
 def slots(
@@ -46,47 +45,55 @@ def slots(
     """How many packs fit the cluster's nodes at a time, busy or not.
 
     Args:
-        study: its ``resources`` say what a pack needs.
-        wait_s: wait so long for a node that can hold a pack, and ask an autoscaler for one.
+        study: its ``resources`` say what a pack needs; where packs differ, those count that need
+            least, and each must fit some node.
+        wait_s: wait so long for nodes that can hold the packs, and ask an autoscaler for them.
         waiting: called once, with what is waited for.
 
     Raises:
         InputError: no node can hold a pack.
     """
-    bundle = {name: amount for name, amount in study.resources.needs().items() if amount > 0}
+    every = study.every_resources()
     end = time.monotonic() + wait_s
     asked = False
     while True:
         nodes = [node["Resources"] for node in ray_cluster.ray.nodes() if node["Alive"]]
-        count = sum(_fitting(node, bundle) for node in nodes)
-        if count:
-            return count
-        names = list(dict.fromkeys(["CPU", "GPU", *bundle]))
-        has = "; ".join(", ".join(_amount(n.get(name, 0), name) for name in names) for n in nodes)
-        *first, last = (_amount(bundle.get(name, 0), name) for name in names)
-        wanted = f"{', '.join(first)} and {last}"
+        counts = [sum(_fitting(node, bundle(of)) for node in nodes) for of in every]
+        if all(counts):
+            return max(counts)
+        lacking = every[counts.index(0)]
+        wanted, has = _lacking(lacking, nodes)
         if time.monotonic() >= end:
             raise InputError(
                 f"resources: a pack needs {wanted}, and no node has that (nodes: {has}); lower "
-                + " or ".join(f"resources.{name}" for name in study.resources.placed_by)
+                + " or ".join(f"resources.{name}" for name in lacking.placed_by)
             )
         if not asked:
             asked = True
             from ray.autoscaler.sdk import request_resources
 
             with contextlib.suppress(Exception):  # without an autoscaler someone may add a node
-                request_resources(bundles=[bundle])
+                request_resources(bundles=[bundle(of) for of in every])
             if waiting is not None:
                 waiting(f"waiting up to {wait_s:g} s for a node with {wanted}")
         time.sleep(1.0)
+
+
+def _lacking(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> tuple[str, str]:
+    """What a pack needs and what nodes have, in words."""
+    needed = bundle(resources)
+    names = list(dict.fromkeys(["CPU", "GPU", *needed]))
+    has = "; ".join(", ".join(_amount(n.get(name, 0), name) for name in names) for n in nodes)
+    *first, last = (_amount(needed.get(name, 0), name) for name in names)
+    return f"{', '.join(first)} and {last}", has
 
 
 def _amount(amount: float, name: str) -> str:
     return f"{amount / 1e9:g} GB" if name == "memory" else f"{amount:g} {name}"
 
 
-def _fitting(node: Mapping[str, float], bundle: Mapping[str, float]) -> int:
-    """How many bundles fit a node; each share of a GPU lies on one GPU, as Ray places it."""
+def _fitting(node: Mapping[str, float], needed: Mapping[str, float]) -> int:
+    """How many packs fit a node; each share of a GPU lies on one GPU, as Ray places it."""
 
     def fitting(has: float, amount: float) -> int:
         if amount < 1:
@@ -97,5 +104,5 @@ def _fitting(node: Mapping[str, float], bundle: Mapping[str, float]) -> int:
         fitting(node.get(name, 0.0), amount)
         if name == "GPU"
         else int(node.get(name, 0.0) / amount + 1e-9)
-        for name, amount in bundle.items()
+        for name, amount in needed.items()
     )

@@ -15,8 +15,11 @@ from raysweep.data.own_notes import own_notes
 from raysweep.errors import InputError, RunnerLost
 from raysweep.folder.conclusion import Conclusion, conclude, register_plan
 from raysweep.folder.run_folder import STUDY_NAME, RunFolder
+from raysweep.kinds.outlook import Outlook
+from raysweep.kinds.so_far import of_folder
 from raysweep.runners.ahead import estimates_ahead
-from raysweep.runners.observer import Observer
+from raysweep.runners.live_report import LiveReport
+from raysweep.runners.observer import Observer, Several
 from raysweep.study.spec import StudyBase
 from raysweep.text import counted, go_on
 
@@ -61,8 +64,8 @@ class Listener(Protocol):
         """Something that people should know, in a line."""
         ...
 
-    def watching(self) -> contextlib.AbstractContextManager[Observer]:
-        """What sees the packs while they run."""
+    def watching(self, outlook: Outlook) -> contextlib.AbstractContextManager[Observer]:
+        """What sees the packs while they run, and may ask what is known of the rest."""
         ...
 
     def concluded(self, conclusion: Conclusion) -> None:
@@ -178,7 +181,7 @@ class _Course:
         ):
             self._adopt()
             with self._sidecar() as sidecar:
-                with ray_here, self._listener.watching() as observer:
+                with ray_here, self._watched() as observer:
                     sweep = self._train(observer)
                 if not sweep.finished:
                     raise KeyboardInterrupt
@@ -188,6 +191,16 @@ class _Course:
                     self.conclusion = conclude(self._folder, self._study, sweep)
                     self._listener.concluded(self.conclusion)
                 self.sweep = sweep
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[Observer]:
+        """All who see the packs while they run; first who others ask."""
+        outlook = Outlook(of_folder(self._folder, self._study))
+        with (
+            self._listener.watching(outlook) as listener,
+            LiveReport(self._folder.output, outlook) as report,
+        ):
+            yield Several((outlook, listener, report))
 
     @contextlib.contextmanager
     def _room(self) -> Iterator[contextlib.ExitStack]:

@@ -26,6 +26,7 @@ from raysweep.folder.run_folder import RunFolder
 from raysweep.folder.scratch import scratch
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import Sweep
+from raysweep.runners.epochs import Epochs
 from raysweep.runners.observer import Observer, Silent
 from raysweep.runners.ray_guard import guarded
 from raysweep.runners.tune_manners import (
@@ -37,6 +38,7 @@ from raysweep.runners.tune_manners import (
     quiet_tune,
     signals_given_back,
 )
+from raysweep.study.files import check_code
 from raysweep.study.spec import StudyBase
 from raysweep.text import counted, last_line
 from raysweep.trials.packing import Pack
@@ -63,7 +65,9 @@ class _PackTrainable(tune.Trainable):
         attempt.prepare_process(study)
         self._study, self._limit_s = study, pack_limit_s
         self._folder = RunFolder(Output(location))
-        self._device = attempt.device_for(study)
+        # An actor is reused for packs that need what its first one does, and no others.
+        attempt.use_threads_of(study, config["pack"])
+        self._device = attempt.device_for(study, config["pack"])
         self._execute = kind_of(study).executor(self._folder.output)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -221,7 +225,7 @@ class _Watcher(tune.Callback):
         self, searcher: _SweepSearcher, sweep: Sweep, folder: RunFolder, observer: Observer
     ) -> None:
         self._searcher, self._sweep = searcher, sweep
-        self._folder, self._observer = folder, observer
+        self._folder, self._epochs = folder, Epochs(folder, observer)
         self._compact_at = time.monotonic() + COMPACT_EVERY_S
 
     def __getstate__(self) -> dict[str, Any]:
@@ -236,7 +240,7 @@ class _Watcher(tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self._searcher.fault is not None:
             raise self._searcher.fault
-        self._observer.tick(self._sweep)
+        self._epochs.tick(self._sweep)
         started = time.monotonic()
         if started > self._compact_at:
             with contextlib.suppress(OSError):  # the last one, at the end, must succeed
@@ -289,7 +293,7 @@ def run(
 
     Raises:
         InputError: the cluster cannot be reached, could never place a pack, or its nodes do not
-            share the output.
+            share the output, or code of the user's own has changed since the study was resolved.
         OSError: the output cannot be written.
         RunnerLost: Ray is gone.
     """
@@ -299,6 +303,7 @@ def run(
         observer.started(sweep, "nothing is missing")
         folder.compact(sweep)
         return sweep
+    check_code(study)
     started_here = ray_cluster.connect(address, workers, modules)
     folders = contextlib.ExitStack()
     try:
@@ -313,9 +318,12 @@ def run(
             "location": folder.output.location,
             "pack_limit_s": pack_limit_s,
         }
-        trainable = tune.with_resources(
-            tune.with_parameters(_PackTrainable, **parameters), placement.needs(study)
-        )
+
+        def placed(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+            needed = study.resources.of(dict(config["pack"].cells[0].parameters))
+            return tune.PlacementGroupFactory([placement.bundle(needed)])
+
+        trainable = tune.with_resources(tune.with_parameters(_PackTrainable, **parameters), placed)
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(

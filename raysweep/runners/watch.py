@@ -4,8 +4,12 @@ import time
 from pathlib import PurePosixPath
 
 from raysweep.folder.run_folder import FAILURES, Driver, RunFolder, sweep_of
+from raysweep.folder.stored_progress import stored_seconds_left
 from raysweep.kinds.display import RunDisplay
+from raysweep.kinds.outlook import Outlook
+from raysweep.kinds.so_far import of_folder
 from raysweep.kinds.sweep import Sweep
+from raysweep.runners.epochs import Epochs
 from raysweep.study.spec import StudyBase
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import PART_SUFFIX, PARTS, read_parts
@@ -13,12 +17,23 @@ from raysweep.trials.table import PART_SUFFIX, PARTS, read_parts
 EVERY_S = 1.0
 
 
-def watch(folder: RunFolder, display: RunDisplay) -> Sweep:
+def outlook_of(folder: RunFolder, study: StudyBase) -> Outlook:
+    """What is known of a run that another process drives, if one does."""
+
+    def told() -> float | None:
+        driver = folder.driver()
+        return None if driver is None else stored_seconds_left(folder.output, driver.since_ns)
+
+    return Outlook(of_folder(folder, study), told=told)
+
+
+def watch(folder: RunFolder, display: RunDisplay, outlook: Outlook) -> Sweep:
     """Show a run that another process drives, from its start, until it ends.
 
     Args:
         folder: the run's folder, on this machine, shared, or far away.
         display: shows what has been stored since the driver started, and what comes in.
+        outlook: as from `outlook_of`; told what comes in.
 
     Returns:
         The sweep as it was at the end: every trial there or given up, or the driver gone.
@@ -27,7 +42,7 @@ def watch(folder: RunFolder, display: RunDisplay) -> Sweep:
     driver = folder.driver()
     if driver is None:
         return folder.left(study)
-    follower = _Follower(folder, study, driver, display)
+    follower = _Follower(folder, study, driver, display, outlook)
     while True:
         # Asked first: what a driver stores before it ends is then still taken in.
         gone = folder.driver() is None
@@ -41,9 +56,15 @@ class _Follower:
     """Repeats a driver's run from the files that it leaves."""
 
     def __init__(
-        self, folder: RunFolder, study: StudyBase, driver: Driver, display: RunDisplay
+        self,
+        folder: RunFolder,
+        study: StudyBase,
+        driver: Driver,
+        display: RunDisplay,
+        outlook: Outlook,
     ) -> None:
-        self._folder, self._display = folder, display
+        self._folder, self._display, self._outlook = folder, display, outlook
+        self._epochs = Epochs(folder, display)
         output = folder.output
         parts, failures = output.stamps(PARTS, PART_SUFFIX), output.stamps(FAILURES, ".txt")
         since = driver.since_ns
@@ -72,11 +93,12 @@ class _Follower:
                     reason = self._folder.failure(pack) or ""
                     self.sweep.fail(pack, reason)
                     self._display.pack_failed(self.sweep, pack, reason)
-        self._display.tick(self.sweep)
+        self._epochs.tick(self.sweep)
 
     def _take_in_part(self, name: str) -> None:
         parts = read_parts(self._folder.output, [name])
         rows = parts.table.to_pylist()
+        self._outlook.so_far.take_in(rows)
         plans = self.sweep.plans
         cells = dict.fromkeys(row["cell"] for row in rows if row["cell"] in plans)
         if not cells:

@@ -2,7 +2,6 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
@@ -15,6 +14,8 @@ from raysweep.study.spec.fields import Scalar
 
 DEFAULT_DEPTH = 1
 DEFAULT_WIDTH = 64
+FILE = "file"
+"""The column of a cell's data file."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Cell:
         encoder: of all modalities.
         width_1, width_2: units per hidden layer.
         contents: path -> digest of the files; what they hold is in the id in place of the path.
+        names: path -> as much of its end as tells it from the study's other files.
         options: that the study gives of an encoder that is built in, sorted by name.
     """
 
@@ -41,7 +43,13 @@ class Cell:
     width_1: int
     width_2: int
     contents: tuple[tuple[str, str], ...] = ()
+    names: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, Scalar], ...] = ()
+
+    @property
+    def file(self) -> str:
+        """The name of the data file, empty without."""
+        return ", ".join(name for _, name in self.names)
 
     @property
     def modalities(self) -> int:
@@ -116,6 +124,7 @@ def expand(study: StudyBase) -> list[Cell]:
             for values in itertools.product(*axes.values())
         ]
     cells: dict[str, Cell] = {}
+    called = _names_of_files(study)
     for block in study.data:
         names = list(block.axes)
         for values in itertools.product(*block.axes.values()):
@@ -138,6 +147,7 @@ def expand(study: StudyBase) -> list[Cell]:
                     width_1=widths[0],
                     width_2=widths[1],
                     contents=tuple(sorted((p, d) for p, d in study.files.items() if p in used)),
+                    names=tuple(sorted((p, name) for p, name in called.items() if p in used)),
                     options=tuple(sorted(built_in_options(study.model, encoder).items())),
                 )
                 before = cells.get(cell.id, cell)
@@ -150,35 +160,44 @@ def expand(study: StudyBase) -> list[Cell]:
 def varying(cells: list[Cell]) -> dict[str, str]:
     """Cell id -> a short label that names only what differs between the cells.
 
-    For instance ``synthetic U=4`` where the cells differ in dataset and uniqueness alone. Labels of
-    different cells differ.
+    For instance ``synthetic U=4`` where the cells differ in dataset and uniqueness alone. Data of
+    the user's own go by the name of their file. Labels of different cells differ.
     """
     facts = {cell.id: _facts(cell) for cell in cells}
     cells_of = Counter(cell.dataset for cell in cells)
     given = Counter((cell.dataset, name) for cell in cells for name in facts[cell.id])
-    seen: dict[tuple[str, str], dict[str, Scalar]] = {}
+    seen: dict[tuple[str, str], set[str]] = {}
     for cell in cells:
         for name, value in facts[cell.id].items():
             # By its text, as True, 1 and 1.0 are one key of a dict.
-            seen.setdefault((cell.dataset, name), {})[repr(value)] = value
+            seen.setdefault((cell.dataset, name), set()).add(repr(value))
     labels = {}
     for cell in cells:
-        parts = [cell.dataset]
+        parts = [cell.file or cell.dataset]
         for name, value in facts[cell.id].items():
             at = (cell.dataset, name)
-            if len(seen[at]) > 1 or given[at] < cells_of[cell.dataset]:
-                parts.append(f"{name}={_readable(value, cell, seen[at].values())}")
+            told = len(seen[at]) > 1 or given[at] < cells_of[cell.dataset]
+            if told and not (name == FILE and cell.file):
+                parts.append(f"{name}={value}")
         labels[cell.id] = " ".join(parts)
-    return labels
+    # A file may be called like another cell.
+    called = Counter(labels.values())
+    return {id: text if called[text] == 1 else f"{text} {id}" for id, text in labels.items()}
 
 
-def _readable(value: Scalar, cell: Cell, values: Iterable[Scalar]) -> Scalar:
-    """A file by its name alone, where that tells the files apart."""
-    if value not in dict(cell.contents):
-        return value
-    names = Counter(PurePath(str(v)).name for v in values)
-    name = PurePath(str(value)).name
-    return name if names[name] == 1 else value
+def _names_of_files(study: StudyBase) -> dict[str, str]:
+    """Path -> as much of its end as no other data file of the study ends in."""
+    given = (value for block in study.data for values in block.axes.values() for value in values)
+    paths = [path for path in dict.fromkeys(map(str, given)) if path in study.files]
+    ends = {path: _ends(path) for path in paths}
+    shared = Counter(end for of in ends.values() for end in of)
+    return {path: next((end for end in of if shared[end] == 1), path) for path, of in ends.items()}
+
+
+def _ends(path: str) -> list[str]:
+    """What a path ends in: its last part, its last two, and so on."""
+    parts = PurePath(path).parts
+    return [str(PurePath(*parts[at:])) for at in range(len(parts) - 1, -1, -1)]
 
 
 def _facts(cell: Cell) -> dict[str, Scalar]:
@@ -195,10 +214,10 @@ def _facts(cell: Cell) -> dict[str, Scalar]:
         else {"width_1": cell.width_1, "width_2": cell.width_2}
     )
     encoder: dict[str, Scalar] = {"encoder": cell.encoder}
-    files = dict(cell.contents)
+    files = dict(cell.names)
     # Files and labels go by the names of their columns in the trial table.
     given = {
-        "file" if v in files else "target" if name == "label" else name: v
+        FILE if v in files else "target" if name == "label" else name: files.get(str(v), v)
         for name, v in cell.parameters
     }
     return {**given, **encoder, **depth, **width}

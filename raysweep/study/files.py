@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from raysweep.errors import InputError
-from raysweep.plugins.user_code import source_of
+from raysweep.plugins.user_code import find, source_of
 from raysweep.seeds import content_key
 from raysweep.study.cells import Cell
 from raysweep.study.spec import StudyBase
@@ -26,6 +26,31 @@ def check_files(study: StudyBase, cell: Cell) -> None:
         if path in study.files:
             used[str(source_of(path))] = study.files[path]
     check_digests(used)
+    check_code(study)
+
+
+def check_code(study: StudyBase) -> None:
+    """Check that the user's own code holds what it held when the study was planned.
+
+    What is not on this machine is left to those that run it.
+
+    Raises:
+        InputError: a file has changed.
+    """
+    used = {}
+    for name in (*study.own_code, *study.own_files):
+        place = _code_file(name)
+        if name in study.files and place is not None and place.is_file():
+            used[str(place)] = study.files[name]
+    check_digests(used)
+
+
+def _code_file(name: str) -> Path | None:
+    """The file of a module, of a function's module, or with an absolute path."""
+    if Path(name).is_absolute():
+        return Path(name)
+    found = find(name)
+    return found.file if found is not None and found.exists else None
 
 
 def check_digests(used: Mapping[str, str]) -> None:
@@ -45,7 +70,7 @@ def check_digests(used: Mapping[str, str]) -> None:
         if changed:
             raise InputError(
                 f"{path}: has changed since this run was planned; put the old content back, or "
-                "run the study again (changed data are new cells)"
+                "run the study again (changed data are new cells, changed code is a new study)"
             )
 
 

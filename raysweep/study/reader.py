@@ -236,9 +236,17 @@ def _keys_at(location: Location, study: type[StudyBase]) -> list[str]:
         model = _model_in(field.annotation) if field is not None else None
         if model is None or field is None:
             return []
-        if typing.get_origin(field.annotation) is dict:
+        for _ in range(_own_keys(field.annotation)):
             next(names, None)  # a name that the user chose
     return [name for name in model.model_fields if name not in ("files", "code_folders")]
+
+
+def _own_keys(annotation: Any) -> int:
+    """How many keys in a row are names of the user's, before those of a model."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _own_keys(arguments[0])
+    return 1 + _own_keys(arguments[1]) if origin is dict else 0
 
 
 def _model_in(annotation: Any) -> Any:

@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 
 from raysweep.errors import InputError
 from raysweep.folder.run_folder import RunFolder
+from raysweep.kinds.kind import kind_of
 from raysweep.tracking.database import LOCKED, fault_of
 
+VIEW = "viewStateShareKey=raysweep-"
 VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_URI = "sqlite:///mlflow.db"
 REMEMBERED = "tracking.json"
@@ -189,12 +191,19 @@ def remember(folder: RunFolder, address: Address, experiment_id: str = "") -> No
 def remembered_page(folder: RunFolder, server: str) -> str:
     """The page of a run folder's experiment on a server, or the server's first page."""
     experiment_id = _note(folder).get("experiment_id")
-    return page(server, experiment_id) if experiment_id else server
+    if not experiment_id:
+        return server
+    study = folder.study()
+    return page(server, experiment_id, "" if study is None else kind_of(study).first_view)
 
 
-def page(server: str, experiment_id: str) -> str:
-    """The page that lists an experiment's runs; without the last part the UI shows chat traces."""
-    return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+def page(server: str, experiment_id: str, view: str = "") -> str:
+    """The page that lists an experiment's runs, in one of the views that the copy has made.
+
+    Without the type of the workflow the UI shows chat traces.
+    """
+    shared = f"&{VIEW}{view}" if view else ""
+    return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning{shared}"
 
 
 def remembered_experiment(folder: RunFolder, address: Address) -> str:

@@ -112,6 +112,12 @@ def effect_names(study: StudyBase, criterion: str) -> EffectNames:
     )
 
 
+def interval_names(criterion: str, performance: str) -> tuple[str, str]:
+    """How a parent run names the ends of the interval of a criterion's effect."""
+    low, high = (f"effect_{end}_by_{criterion}_{performance}" for end in ("low", "high"))
+    return low, high
+
+
 def loss_params(study: StudyBase) -> dict[str, str]:
     """The alignment loss and its fixed options, under the names that the trial table has."""
     given = study.forced_with()

@@ -19,6 +19,7 @@ from raysweep import __version__
 from raysweep.folder.file_lock import lock
 from raysweep.folder.run_folder import STUDY_NAME, RunFolder, sweep_of
 from raysweep.folder.stored_answer import StoredAnswer, stored_answer
+from raysweep.folder.stored_progress import is_so_far
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import CellPlan
 from raysweep.seeds import content_key
@@ -42,6 +43,7 @@ from raysweep.tracking.lock import LOCK_WAIT_S, lock_path
 from raysweep.tracking.order import start_times
 from raysweep.tracking.record import RunRecord
 from raysweep.tracking.run_status import answered, failed_cells, standing, study_status
+from raysweep.tracking.running import ended_runs, running_records
 from raysweep.tracking.runs import STUDY_TAG, Progress, runs_of_cell, summary_run
 from raysweep.tracking.views import view_tags
 from raysweep.trials.storage import unlinked
@@ -184,7 +186,10 @@ class Mirror:
                 self._records[cell] = self._runs_of(plans[cell])
         return {
             cell: answered(
-                standing(self._records[cell], self._failed.get(cell), ended), cell, self._answer
+                standing(self._records[cell], self._failed.get(cell), ended),
+                cell,
+                self._answer,
+                self.study.tested.performance,
             )
             for cell in self._cells
             if cell in self._records
@@ -238,7 +243,8 @@ class Mirror:
             self._planned,
             study_status(parents, cells, bool(self._failed), ended),
         )
-        records = [summary, *itertools.chain(*shown.values())]
+        live = [] if ended else running_records(self.folder, self.study, self._facts, summary)
+        records = [summary, *itertools.chain(*shown.values()), *live]
         stale = self._store.stale(records, self._known)
         order = start_times(0, summary, list(self._cells), shown)
         first_ms = next(
@@ -246,8 +252,11 @@ class Mirror:
             int(time.time() * 1000),
         )
         start_ms = {identity: first_ms + after for identity, after in order.items()}
+        start_ms |= {record.identity: int(time.time() * 1000) for record in live}
         try:
             self._store.write(stale, self._known, start_ms, commit, progress)
+            for identity in ended_runs(self._known, {record.identity for record in live}):
+                self._store.delete(self._known.pop(identity))
             self._drop_abandoned({record.identity for record in records})
         finally:
             runs = {run.run_id: i for i, run in self._known.items() if i != run.run_id}
@@ -259,7 +268,7 @@ class Mirror:
             runs_written=len(stale),
             runs_unchanged=len(records) - len(stale),
             uri=self.address.shown,
-            page=page(self.address.shown, self._store.experiment_id)
+            page=page(self.address.shown, self._store.experiment_id, kind_of(self.study).first_view)
             if self.address.kind == "http"
             else "",
             note=note,
@@ -295,7 +304,8 @@ class Mirror:
         names = [STUDY_NAME, REPORT_NAME]
         names += [name for suffix in FIGURE_SUFFIXES for name in output.names(FIGURES, suffix)]
         read = {name: output.read(name) for name in names}
-        files = {name: content for name, content in read.items() if content is not None}
+        # The page of a run that goes on changes all the time, and is no report.
+        files = {n: c for n, c in read.items() if c is not None and not is_so_far(c)}
         digest = content_key({n: hashlib.sha256(c).hexdigest() for n, c in files.items()})
         run = self._known[summary.identity]
         noted = run.tags.get(FILES) == digest

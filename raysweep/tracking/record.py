@@ -44,6 +44,7 @@ class RunRecord:
         curves: metric -> (epoch from 1, value) points, of a run that is complete.
         not_finite: metric -> its value, of those that are infinite or undefined: they are no
             metrics of the run, and a tag says what they are.
+        step: of its metrics; of one that MLflow has at a later step, that one.
         digest: changes when anything that is shown changes.
     """
 
@@ -58,6 +59,7 @@ class RunRecord:
     seconds: float = 0.0
     curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     not_finite: Mapping[str, float] = field(default_factory=dict)
+    step: int = 0
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from raysweep.folder.causes import given_up
 from raysweep.folder.stored_answer import StoredAnswer
 from raysweep.kinds.sweep import CellPlan, CellState
 from raysweep.text import as_code, raised
+from raysweep.tracking.facts import interval_names
 from raysweep.tracking.record import ANSWERED_TAG, RunRecord, verdict_tag
 
 
@@ -49,13 +50,16 @@ def standing(runs: Sequence[RunRecord], failure: str | None, ended: bool) -> lis
     ]
 
 
-def answered(runs: Sequence[RunRecord], cell: str, answer: StoredAnswer | None) -> list[RunRecord]:
-    """The runs of a cell, its parent with the verdicts that the run's folder keeps.
+def answered(
+    runs: Sequence[RunRecord], cell: str, answer: StoredAnswer | None, performance: str
+) -> list[RunRecord]:
+    """The runs of a cell, its parent with the verdicts and intervals that the run's folder keeps.
 
     Args:
         runs: the cell's parent run, and its others.
         cell: its id.
         answer: of the run's folder; None where it has none yet.
+        performance: the outcome that the answer is about.
     """
     verdicts = {} if answer is None else answer.verdicts.get(cell, {})
     if answer is None or not verdicts:
@@ -63,7 +67,13 @@ def answered(runs: Sequence[RunRecord], cell: str, answer: StoredAnswer | None) 
     parent, *others = runs
     tags = {verdict_tag(by): verdict for by, verdict in verdicts.items()}
     tags[ANSWERED_TAG] = f"{answer.state}, {answer.written}"
-    return [replace(parent, tags={**parent.tags, **tags}), *others]
+    ends = {
+        name: end
+        for by, interval in answer.intervals.get(cell, {}).items()
+        for name, end in zip(interval_names(by, performance), interval, strict=True)
+    }
+    found = replace(parent, tags={**parent.tags, **tags}, metrics={**parent.metrics, **ends})
+    return [found, *others]
 
 
 def study_status(parents: Collection[RunRecord], cells: int, failed: bool, ended: bool) -> str:

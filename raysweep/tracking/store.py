@@ -227,7 +227,7 @@ class Store:
         for name, value in run.other_metrics(record).items():
             # MLflow shows the latest by step, then by time: somebody may have logged a later one.
             step, stamp = run.points.get(name, (0, 0))
-            found.append(Metric(name, value, max(now, stamp + 1), step))
+            found.append(Metric(name, value, max(now, stamp + 1), max(step, record.step)))
         for name, points in record.curves.items():
             if name not in run.metrics:
                 # The same time in every attempt: MLflow leaves out a point that it has.

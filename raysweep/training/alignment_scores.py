@@ -19,6 +19,7 @@ from raysweep.metrics.best_pair import BestPair
 from raysweep.metrics.groups import ALL_SIZES_DIFFER, can_be_shuffled
 from raysweep.metrics.measurement import why_apart
 from raysweep.metrics.modalities import Layers, PairwiseScore
+from raysweep.metrics.undefined import settled
 from raysweep.seeds import derive_seed
 from raysweep.study.spec import Evaluation
 
@@ -71,7 +72,7 @@ def layer_scores(
         normalize=evaluation.preprocessing.normalize,
     )
     # Once for all metrics: sorting for the quantile costs as much as a metric does.
-    layers = [[preprocessing(layer) for layer in of_modality] for of_modality in hidden]
+    layers = [[preprocessing(settled(layer)) for layer in of_modality] for of_modality in hidden]
     scores = {}
     shuffles = evaluation.calibrate if can_be_shuffled(groups) else 0
     for name, options in evaluation.metrics.items():

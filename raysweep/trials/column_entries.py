@@ -151,7 +151,12 @@ COLUMNS: tuple[Column, ...] = (
             "modalities of the data; empty where the study does not say: two",
         ),
         ("D_phi", "int64", "layers", "heterogeneity depth"),
-        ("file", "string", "", "the user's own data: name of the file"),
+        (
+            "file",
+            "string",
+            "",
+            "the user's own data: name of the file, with folders where several are called alike",
+        ),
         ("target", "string", "", "the user's own data: what the label is, where a study says it"),
         (
             "resplit",
@@ -239,6 +244,12 @@ COLUMNS: tuple[Column, ...] = (
             "as the option",
             "",
             "option of the loss, fixed by the study or proposed by the search; empty at strength 0",
+        ),
+        (
+            "training_<name>",
+            "as the setting",
+            "",
+            "setting of a training of the user's own, as a search of it proposed or chose it",
         ),
     ),
     *columns(

@@ -11,6 +11,7 @@ import pytest
 from simulate_trials import simulate_forcing, simulate_search
 
 from raysweep_analysis import forcing_effects, moderators
+from raysweep_analysis.load import cell_labels
 from raysweep_analysis.report import Findings, find
 
 TEXTS = ("key", "study", "cell", "arm", "stage", "status", "chosen_by", "data", "kind", "objective")
@@ -97,3 +98,19 @@ def test_a_file_says_the_same_however_it_is_stored(
             table = table.set_column(at, name, stored)
     pq.write_table(table, tmp_path / "table.parquet")
     assert find(tmp_path / "table.parquet").answer == said.answer
+
+
+def test_cells_of_own_data_go_by_their_file() -> None:
+    cells = pd.DataFrame(
+        {
+            "study": "s",
+            "cell": ["c1", "c2", "c3", "c4"],
+            "data": ["arrays", "arrays", "arrays", "synthetic"],
+            "file": ["a/wine.npz", "a/wine.npz", "b/wine.npz", None],
+            "width_1": [8, 16, 8, 8],
+            "width_2": [8, 16, 8, 8],
+        }
+    )
+    wine = ["a/wine.npz width=8", "a/wine.npz width=16", "b/wine.npz width=8"]
+    assert cell_labels(cells).tolist() == [*wine, "synthetic"]
+    assert cell_labels(cells.iloc[:1]).tolist() == ["a/wine.npz"]

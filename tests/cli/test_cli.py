@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import typer
@@ -201,6 +202,36 @@ def test_a_run_into_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "--out" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["init", f"{'x' * 300}.npz"],
+        ["init", "own.npz", "--out", f"{'x' * 300}.yaml"],
+        ["advise", f"{'x' * 300}.npz"],
+        ["validate", f"{'x' * 300}.yaml"],
+        ["status", "x" * 300],
+        ["run", "quickstart", "--out", "/".join(["x" * 200] * 25)],
+    ],
+)
+def test_a_path_that_is_too_long_is_told_in_one_line(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "own.npz", x1=rng.random((90, 2)), x2=rng.random((90, 2)), y=[0, 1] * 45)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["raysweep", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "File name too long" in told
+    assert "x" * 40 in told
+    assert [path.name for path in tmp_path.iterdir()] == ["own.npz"]
 
 
 def test_the_exit_code_of_a_command_is_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:

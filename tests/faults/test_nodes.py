@@ -1,19 +1,12 @@
 """Several nodes: the same bits, nodes that go and come, nodes that differ."""
 
-import contextlib
-import os
 import re
-import secrets
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cluster_of_nodes import node, take_away
 from tiny_runs import (
-    SUPPORT,
     assert_same_table,
     kill,
     misbehaving,
@@ -29,35 +22,6 @@ from tiny_runs import (
 from waiting import wait_until
 
 from raysweep.runners import local
-
-TOKEN = secrets.token_hex(32)
-
-
-@pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A Ray cluster on this machine with a head of one CPU; the tests' folder is importable."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
-    monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join((str(SUPPORT), os.environ.get("PYTHONPATH", "")))
-    )
-    from raysweep.runners import ray_cluster  # noqa: F401 - sets what Ray reads when it is imported
-
-    # isort: split
-    from ray._private.authentication_test_utils import reset_auth_token_state
-    from ray.cluster_utils import Cluster
-
-    # A process remembers the token that it had first, in the tests of another file, say.
-    reset_auth_token_state()
-    found = Cluster(initialize_head=True, head_node_args=node(num_cpus=1))
-    yield found
-    with contextlib.suppress(Exception):  # it may miss a node that was removed
-        found.shutdown()
-    reset_auth_token_state()
-
-
-def node(**resources: float) -> dict[str, Any]:
-    return {**resources, "include_dashboard": False, "object_store_memory": 80 * 2**20}
 
 
 def processes(switch: Path) -> set[str]:
@@ -147,18 +111,6 @@ def test_machines_that_are_taken_away_count_against_no_pack(nodes: Any, tmp_path
     finally:
         kill(run)
     assert_same_table(table(tmp_path / "out"), table(tmp_path / "undisturbed"))
-
-
-def take_away(spot: Any, nodes: Any) -> None:
-    """Announce that a spot machine will be taken away, as an autoscaler does, and take it."""
-    notice_s = 1
-    command = ["ray", "drain-node", "--address", nodes.address, "--node-id", spot.node_id]
-    command += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
-    command += ["--deadline-remaining-seconds", str(notice_s)]
-    ray = Path(sys.executable).parent / command[0]
-    subprocess.run([ray, *command[1:]], check=True, capture_output=True)
-    time.sleep(notice_s)
-    nodes.remove_node(spot, allow_graceful=False)
 
 
 def test_a_node_where_no_worker_can_start_is_told(

@@ -1,11 +1,9 @@
 """Outputs that are far away, full, or not shared."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,43 +24,6 @@ from raysweep.folder import lock
 from raysweep.folder.lock import only_driver
 from raysweep.runners import local
 from raysweep.trials.storage import Output
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """A bucket of a real S3-compatible server (moto's) on this machine, as a URI."""
-    pytest.importorskip("moto.server")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    keys = {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-east-1",
-    }
-    os.environ.update(keys)
-    from pyarrow import fs
-
-    server = fs.S3FileSystem(
-        endpoint_override=f"127.0.0.1:{port}", scheme="http", allow_bucket_creation=True
-    )
-    end = time.monotonic() + 60
-    while True:
-        try:
-            server.create_dir("sweeps")
-            break
-        except OSError:
-            assert time.monotonic() < end
-            time.sleep(0.5)
-    yield f"s3://sweeps/{{}}?endpoint_override=127.0.0.1:{port}&scheme=http"
-    process.kill()
-    process.wait(30)
-    for name in keys:
-        os.environ.pop(name)
 
 
 def test_a_study_in_a_bucket(bucket: str, tmp_path: Path) -> None:

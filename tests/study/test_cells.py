@@ -128,16 +128,27 @@ def test_labels_name_what_differs(study_of: StudyFactory) -> None:
 @pytest.mark.parametrize(
     ("paths", "names"),
     [
+        (["/data/a.npz"], ["a.npz"]),
         (["/data/a.npz", "/data/b.npz"], ["a.npz", "b.npz"]),
-        (["/one/a.npz", "/two/a.npz"], ["/one/a.npz", "/two/a.npz"]),
+        (["/data/one/a.npz", "/data/two/a.npz"], ["one/a.npz", "two/a.npz"]),
+        (["/one/x/a.npz", "/two/x/a.npz", "/b.npz"], ["one/x/a.npz", "two/x/a.npz", "b.npz"]),
+        (["/a.npz", "/two/a.npz"], ["/a.npz", "two/a.npz"]),
     ],
 )
-def test_files_are_labelled_by_name_where_that_tells_them_apart(
+def test_cells_of_own_data_go_by_as_much_of_a_path_as_tells_files_apart(
     paths: list[str], names: list[str]
 ) -> None:
     digests = {path: str(number) for number, path in enumerate(paths)}
-    cells = expand(study([{"dataset": "arrays", "path": paths}], files=digests))
-    assert list(varying(cells).values()) == [f"arrays file={name}" for name in names]
+    blocks = [{"dataset": "arrays", "path": path} for path in paths]
+    for data in ([{"dataset": "arrays", "path": paths}], blocks):
+        cells = expand(study([*data, {"dataset": "synthetic"}], files=digests))
+        assert list(varying(cells).values()) == [*names, "synthetic"]
+
+
+def test_a_file_that_is_called_like_another_cell() -> None:
+    blocks = [{"dataset": "arrays", "path": "/synthetic"}, {"dataset": "synthetic"}]
+    cells = expand(study(blocks, files={"/synthetic": "0"}))
+    assert list(varying(cells).values()) == [f"synthetic {cell.id}" for cell in cells]
 
 
 values = st.one_of(st.integers(0, 3), st.sampled_from(["a", "b", 0.5, True, 1.0]))

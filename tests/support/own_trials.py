@@ -151,6 +151,34 @@ def placed(trial: raysweep.TrialContext) -> dict[str, float]:
         "began": began,
         "ended": time.time(),
         "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        "cell": dict(trial.cell),
+        "threads": torch.get_num_threads(),
     }
     (trial.folder / "seen.json").write_text(json.dumps(seen))
     return {"f1_validation": 0.5, "f1_test": 0.5 + trial.seed / 1e6}
+
+
+def slow(trial: raysweep.TrialContext) -> dict[str, float]:
+    """An epoch every tenth of a second, for a second and a half in arm forced."""
+    for epoch in range(1, 16 if trial.arm == "forced" else 2):
+        time.sleep(0.1)
+        trial.log(epoch, loss=1 / epoch, f1=0.5)
+    return {"f1_validation": 0.5, "f1_test": 0.5 + trial.seed / 1e6}
+
+
+def stepwise(trial: raysweep.TrialContext) -> dict[str, float]:
+    """Twelve epochs of noise that adds up; slow where a test has asked for it beside the output."""
+    import json
+
+    state = trial.load() or {"epoch": 0, "sum": torch.zeros(3, dtype=torch.float64)}
+    total = state["sum"]
+    for epoch in range(state["epoch"] + 1, 13):
+        with open(trial.folder / "epochs.jsonl", "a") as log:
+            log.write(json.dumps({"epoch": epoch, "process": os.getpid()}) + "\n")
+        total = total + torch.randn(3, dtype=torch.float64)
+        trial.log(epoch, norm=total.norm())
+        trial.save({"epoch": epoch, "sum": total})
+        if (trial.folder.parents[3] / "slow").exists():
+            time.sleep(0.3)
+    found = total.norm().item() + trial.strength
+    return {"f1_validation": found, "f1_test": found}

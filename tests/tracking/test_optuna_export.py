@@ -39,7 +39,8 @@ def test_optuna_reads_what_the_table_says(tmp_path: Path, objective: str) -> Non
     assert content(tmp_path / "searches.db") == before
 
     folder.compact(folder.open_sweep(planned))
-    table = read_table(tmp_path / "out").query("stage == 'search' and arm == 'forced'")
+    search = read_table(tmp_path / "out").query("stage == 'search'")
+    table, none = search.query("arm == 'forced'"), search.query("arm == 'none'")
     names = {s.study_name for s in optuna.get_all_study_summaries(storage)}
     assert names == {"drawn: synthetic U=0", "drawn: synthetic U=4"}
     for name in names:
@@ -48,6 +49,10 @@ def test_optuna_reads_what_the_table_says(tmp_path: Path, objective: str) -> Non
         columns = [f"alignment_{planned.metric}_validation"]
         if objective == "both":
             columns.append("performance_fused_validation")
+        baseline = none.loc[none["cell"] == found.user_attrs["cell"], columns].mean()
+        for column in columns:
+            name_of = f"strength_0_{column.partition('_')[0]}"
+            assert found.user_attrs[name_of] == pytest.approx(baseline[column])
         means = rows.groupby("strength")[columns].mean()
         assert len(found.trials) == len(means) == 4
         for trial in found.trials:

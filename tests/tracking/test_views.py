@@ -189,9 +189,18 @@ def test_views_ask_for_what_is_there(tmp_path: Path, uri: str, scale: str) -> No
     folder = opened(tmp_path / "out", planned)
     draw_packs(folder, planned)
     verdicts = {cell.id: {by: "helps" for by in planned.criteria} for cell in expand(planned)}
-    store_answer(folder.output, "Force.", "all cells tested", verdicts)
+    intervals = {cell: dict.fromkeys(found, (-0.01, 0.02)) for cell, found in verdicts.items()}
+    store_answer(folder.output, "Force.", "all cells tested", verdicts, intervals)
     sync(folder, uri)
     views = states(uri)
+    [cells] = [state for name, state in views.items() if name.startswith("Cells")]
+    first = [column.partition(".")[2].strip("`") for column in cells["selectedColumns"][:5]]
+    ending = f"by_alignment_{planned.verdict.performance}"
+    low, high = f"effect_low_{ending}", f"effect_high_{ending}"
+    chosen = "chosen_strength_by_alignment"
+    assert first == ["verdict_by_alignment", f"effect_{ending}", low, high, chosen]
+    for run in runs_of_view(uri, cells):
+        assert (run.data.metrics[low], run.data.metrics[high]) == (-0.01, 0.02)
     assert len(views) == 3
     for name, state in views.items():
         found = runs_of_view(uri, state)

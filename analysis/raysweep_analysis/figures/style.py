@@ -97,7 +97,7 @@ SHADES = (
     | _steps("hurts_", "hurts", 0.07, 0.97)
     | _steps("ramp_", "alignment", 0.09, 0.96)
 )
-_ALL = COLOURS | SHADES
+ALL_COLOURS = COLOURS | SHADES
 
 # What comes with matplotlib, then what a machine may have for characters that it lacks.
 _FALLBACKS = (
@@ -210,8 +210,8 @@ def ink_on(shade: str) -> str:
 
 def css() -> str:
     """Custom properties of all colours: light, and dark where the reader prefers it."""
-    light = ";".join(f"--{name}:{pair[0]}" for name, pair in _ALL.items())
-    dark = ";".join(f"--{name}:{pair[1]}" for name, pair in _ALL.items())
+    light = ";".join(f"--{name}:{pair[0]}" for name, pair in ALL_COLOURS.items())
+    dark = ";".join(f"--{name}:{pair[1]}" for name, pair in ALL_COLOURS.items())
     return (
         f":root{{color-scheme:light dark;{light}}}"
         f"@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
@@ -244,7 +244,7 @@ class Rendered:
         """
         # Matplotlib writes each text as a comment, too, and a text may be the name of a colour.
         text = _COMMENT.sub("", self.svg[self.svg.index("<svg") :])
-        for key, (light, _) in _ALL.items():
+        for key, (light, _) in ALL_COLOURS.items():
             text = text.replace(light, f"var(--{key})")
         label = visible(description).replace("&", "&amp;").replace('"', "&quot;")
         label = label.replace("<", "&lt;")

@@ -1,5 +1,6 @@
 """The page: one HTML text that fetches nothing, from `templates/page.html`."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ from markupsafe import Markup
 from raysweep.text import counted, visible
 from raysweep.trials.columns import Role, column_of
 from raysweep.trials.outcomes import amount, outcome_words, scale_of
-from raysweep_analysis.figures.style import css
+from raysweep_analysis.figures.style import ALL_COLOURS, css
 from raysweep_analysis.report import tables
+from raysweep_analysis.report.copying import digest, script
 from raysweep_analysis.report.findings import Findings
+from raysweep_analysis.report.methods import methods, references
 from raysweep_analysis.report.pictures import Picture
 from raysweep_analysis.report.tables import Table
 from raysweep_analysis.resplits import SPLIT
@@ -40,7 +43,7 @@ def page(found: Findings, drawn: Iterable[Picture]) -> str:
     said, settings = found.answer, found.settings
     environment = Environment(
         autoescape=True,
-        finalize=_finalized,
+        finalize=shown_text,
         keep_trailing_newline=True,
         loader=FileSystemLoader(_TEMPLATES),
         undefined=StrictUndefined,
@@ -49,13 +52,18 @@ def page(found: Findings, drawn: Iterable[Picture]) -> str:
         alpha=f"{settings.alpha:g}",
         answers=list(_answers(found)),
         counts=_counts(found),
+        copied=Markup(script()),
         figures=list(drawn),
+        light=Markup(json.dumps({name: pair[0] for name, pair in ALL_COLOURS.items()})),
         inline=lambda p: Markup(p.rendered.inline(f"{p.title}. {p.caption}")),
         lead=said.headline
         if said is not None
         else "Nothing was forced in this study: it shows what alignment emerges by itself.",
         margin=amount(settings.margin, settings.performance),
+        methods=methods(found) if said is not None else "",
         plan=found.plan,
+        references=references(found) if said is not None else "",
+        script_digest=digest(script()),
         registered=found.beside.plan,
         said=said,
         splits=bool(len(found.effects) and (found.effects["unit"] == SPLIT).any()),
@@ -67,7 +75,7 @@ def page(found: Findings, drawn: Iterable[Picture]) -> str:
     )
 
 
-def _finalized(value: object) -> object:
+def shown_text(value: object) -> object:
     """What Jinja prints of a value, before it escapes what is not `Markup`."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -76,8 +84,10 @@ def _answers(found: Findings) -> Iterator[tuple[str, Iterable[str]]]:
     """Headings, some of them empty, and the sentences below."""
     said = found.answer
     if said is not None:
+        if said.unknown:
+            yield "What is not known, and what would tell", said.unknown
         if said.basis:
-            yield "", said.basis
+            yield "What came out" if said.unknown else "", said.basis
         yield from said.parts
         if said.beyond:
             yield "What it depends on", said.beyond

@@ -1,8 +1,9 @@
 """Which figures a report shows, in which order, with what words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from raysweep.trials.columns import column_of, named
@@ -13,15 +14,23 @@ from raysweep_analysis.figures.style import Rendered, render
 from raysweep_analysis.load import is_information
 from raysweep_analysis.report.findings import Findings
 
+_MOST_ROWS = 2000
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its file name, title and caption; a notebook shows it."""
+    """A figure with its file name, title, caption and data; a notebook shows it."""
 
     name: str
     title: str
     caption: str
     figure: Figure
+    data: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def csv(self) -> str:
+        """The data as CSV; empty where there are none, or more than a page should hold."""
+        return self.data.to_csv(index=False) if 0 < len(self.data) <= _MOST_ROWS else ""
 
     @cached_property
     def rendered(self) -> Rendered:
@@ -51,6 +60,7 @@ def _of_forcing(found: Findings) -> list[Picture]:
                 "effect in every dataset draw along the characteristic, with the fitted line and "
                 "where it crosses zero.",
                 figures.headline(found.trials, effects, found.boundaries, settings.alpha),
+                effects,
             )
         )
     if (effects["verdict"] != "untested").any():
@@ -62,6 +72,7 @@ def _of_forcing(found: Findings) -> list[Picture]:
                 "size of an effect that was found, grey is shown to be no difference, an empty "
                 "dashed tile is not known. Numbers: effect, half its interval and the strength.",
                 figures.verdict_map(effects),
+                effects,
             ),
         ]
     if len(found.curves):
@@ -73,6 +84,7 @@ def _of_forcing(found: Findings) -> list[Picture]:
                 "curve (top) and the closest rising curve (bottom). Exploratory: the search chose "
                 "these strengths. Long intervals are cut.",
                 figures.dose_response_figure(found.curves, effects),
+                found.curves,
             )
         )
     if (effects["verdict"] != "untested").any():
@@ -84,6 +96,7 @@ def _of_forcing(found: Findings) -> list[Picture]:
                 "verdict is). Below each, small: forced minus placebo, what is left once plain "
                 "regularisation is taken off. Grey band: margin of equivalence.",
                 figures.effect_forest(effects, settings.margin),
+                effects,
             )
         )
     if len(found.boundaries) and (found.boundaries["set"] != "none").any():
@@ -94,6 +107,7 @@ def _of_forcing(found: Findings) -> list[Picture]:
                 "One point per dataset draw in a cell. The shaded stretch is Fieller's set for the "
                 "crossing of the fitted line with zero.",
                 figures.boundary_figure(found.trials, found.boundaries, settings.alpha),
+                found.boundaries,
             )
         )
     if (found.trials["stage"].astype(str) == "search").any():
@@ -104,9 +118,19 @@ def _of_forcing(found: Findings) -> list[Picture]:
                 "Every proposal in order, on the validation split. A search that still rises at "
                 "its end had too few trials.",
                 figures.search_figure(found.trials, performance=_searched(found)),
+                _search_rows(found),
             )
         )
     return drawn
+
+
+def _search_rows(found: Findings) -> pd.DataFrame:
+    """The runs of the search, with what it went by."""
+    trials = found.trials[found.trials["stage"].astype(str) == "search"]
+    alignment = [c for c in map(str, trials) if column_of(c).family == "alignment"]
+    names = ["cell", "arm", "draw", "seed", "number", "strength", _searched(found)]
+    wanted = [*names, *(c for c in alignment if column_of(c).split == "validation")]
+    return trials[[name for name in wanted if name in trials]]
 
 
 def _searched(found: Findings) -> str:
@@ -138,6 +162,7 @@ def _of_emergence(found: Findings) -> list[Picture]:
                 "Encoders trained independently. The highest alignment over models, averaged over "
                 "seeds; it grows with the number of models by selection alone.",
                 figures.alignment_trend_figure(found.trials, along),
+                found.summary,
             )
         )
     if len(found.correlations) and along in found.correlations:
@@ -157,6 +182,7 @@ def _of_emergence(found: Findings) -> list[Picture]:
                 "Correlations over models of one dataset and seed. Depth drives alignment and "
                 "performance both, so look at the last panel too: given depth.",
                 figures.correlation_boxes_figure(found.correlations, along),
+                found.correlations,
             ),
             Picture(
                 "alignment_performance",

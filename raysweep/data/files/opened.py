@@ -34,6 +34,14 @@ def open_source(path: str) -> Source:
     Raises:
         InputError: there is none at the path, or none for it.
     """
+    try:
+        return _opened(path)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror or error})") from error
+
+
+def _opened(path: str) -> Source:
+    """`open_source`, without what the system says of the path."""
     place = Path(path)
     if place.is_dir():
         if is_dataset_folder(place):

@@ -13,6 +13,7 @@ from raysweep.data.views import Views
 from raysweep.kinds.emergence.families import EncoderTrial, Rates
 from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.metrics import Preprocessing
+from raysweep.metrics.undefined import settled
 from raysweep.models.architecture import Architecture
 from raysweep.models.named import built_in
 from raysweep.models.trained import TrainedPack
@@ -256,6 +257,6 @@ def _layers(
             (x,) = stacked(of_sides, of_rows, slice(None))
             hidden = alike_where_inputs_are(own.forward(1, x)[0], x, own.dataset)
             chosen = hidden[-1:] if evaluation.layers == "last" else hidden
-            layers = [preprocessing(layer.mT) for layer in chosen]
+            layers = [preprocessing(settled(layer.mT)) for layer in chosen]
             found[split] += [[layer[i] for layer in layers] for i in range(len(own.dataset))]
     return found

@@ -10,11 +10,11 @@ from raysweep.trials.columns import named
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import ConsoleRenderable
-    from rich.table import Table
 
     from raysweep.folder.conclusion import Conclusion
     from raysweep.folder.run_folder import RunFolder
     from raysweep.kinds.emergence.plan import EmergenceSweep
+    from raysweep.kinds.so_far import SoFar
     from raysweep.kinds.sweep import Earlier
     from raysweep.study.yaml_lines import Fault, Location
     from raysweep.tracking.facts import StudyFacts
@@ -30,6 +30,7 @@ class Emergence(Kind[EmergenceStudy, "EmergenceSweep"]):
     """Encoders are trained without partners, and all pairs of them measured."""
 
     study = EmergenceStudy
+    first_view = "pairs"
     answer = "alignment"
     growth = "more seeds, draws or grid values; its tuning stays as it is"
 
@@ -118,7 +119,9 @@ class Emergence(Kind[EmergenceStudy, "EmergenceSweep"]):
 
         return [emergence_table(conclusion.emergence)] if len(conclusion.emergence) else []
 
-    def status_table(self, sweep: "EmergenceSweep") -> "Table":
+    def status_table(
+        self, sweep: "EmergenceSweep", so_far: "SoFar | None" = None
+    ) -> "ConsoleRenderable":
         """One row per family of data."""
         from raysweep.kinds.emergence.status import family_table
 

@@ -18,7 +18,7 @@ from raysweep.kinds.emergence.families import (
 )
 from raysweep.kinds.emergence.study import EmergenceStudy, Tuning
 from raysweep.kinds.emergence.tuning import TunedRates, choose_rates, propose_rates
-from raysweep.kinds.sweep import CellPlan, CellState, Sweep
+from raysweep.kinds.sweep import CellPlan, CellState, Chain, Expected, Sweep, in_packs
 from raysweep.seeds import derive_seed
 from raysweep.study.cells import Cell
 from raysweep.study.fingerprint import science_digest
@@ -161,6 +161,27 @@ class EmergenceSweep(Sweep[EmergenceStudy]):
     def trials_planned(self) -> int:
         """Trials the whole study will have when done; about so many while rates are tuned."""
         return sum(self._trials_of(self.family_plans[family.key]) for family in self.families)
+
+    def work_left(self) -> list[Chain]:
+        """See `Sweep.work_left`; a chain for each family, under the first of its cells."""
+        return [self._left_of(self.family_plans[family.key]) for family in self.families]
+
+    def _left_of(self, plan: FamilyPlan) -> Chain:
+        cell, limit = plan.family.cells[0], self.study.resources.members_per_pack
+        packs = [pack for pack in plan.packs if pack.key not in self.failures]
+        now = []
+        for pack in packs:
+            left = len({trial.key for trial in pack.trials} - self.results.keys())
+            now.append(Expected(cell, pack.trials[0].stage, left, pack.key))
+        if plan.state is not CellState.TUNING or len(packs) < len(plan.packs):
+            return [tuple(now)]
+        pairs = sum(len(of.draws) for of in plan.family.cells) * len(self.study.seeds)
+        tuned = self._trials_of(plan) - pairs - len({trial.key for trial in plan.trials})
+        steps = [
+            in_packs(cell, Stage.TUNE, tuned, limit),
+            in_packs(cell, Stage.MEASURE, pairs, limit),
+        ]
+        return [tuple(now), *steps]
 
     def _trials_of(self, plan: FamilyPlan) -> int:
         if plan.state is not CellState.TUNING:

@@ -12,16 +12,17 @@ from raysweep.study.spec import OptionRange, SearchedStudy
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import ConsoleRenderable
-    from rich.table import Table
 
     from raysweep.folder.conclusion import Conclusion
     from raysweep.folder.run_folder import RunFolder
     from raysweep.kinds.forcing.plan import ForcingSweep
+    from raysweep.kinds.so_far import SoFar
     from raysweep.kinds.sweep import CellPlan, Earlier
     from raysweep.study.yaml_lines import Fault
     from raysweep.tracking.facts import StudyFacts
     from raysweep.tracking.optuna_export import ExportedSearch
     from raysweep.tracking.views import View
+    from raysweep.trials.effect_so_far import EffectSoFar
     from raysweep.trials.packing import Pack
     from raysweep.trials.storage import Output
     from raysweep.trials.table import Row
@@ -40,6 +41,7 @@ class Searching(Kind[S, "ForcingSweep"], Generic[S]):
     """
 
     answer = "verdict"
+    first_view = "cells"
     growth = (
         "more trials, seeds, draws or grid values, or a wider range or more choices of what is "
         "searched"
@@ -199,11 +201,47 @@ class Searching(Kind[S, "ForcingSweep"], Generic[S]):
         outcome = study.verdict.performance
         return [verdict_table(shown, outcome, so_far if conclusion.unfinished else "")]
 
-    def status_table(self, sweep: "ForcingSweep") -> "Table":
+    def best_so_far(self, sweep: "ForcingSweep") -> dict[str, dict[str, str]]:
+        """Those that are confirmed, or that the search would choose now."""
+        from raysweep.kinds.forcing.status import best_so_far
+
+        return {
+            cell: {by: str(proposal) for by, proposal in best_so_far(sweep, plan).items()}
+            for cell, plan in sweep.plans.items()
+        }
+
+    def effects_so_far(self, study: S, rows: "Sequence[Row]") -> "list[EffectSoFar]":
+        """`raysweep_analysis.so_far.effects_so_far` as the study asks for it."""
+        import pandas as pd
+
+        from raysweep.trials.effect_so_far import EffectSoFar
+        from raysweep_analysis.load import has_outcome
+        from raysweep_analysis.so_far import effects_so_far
+
+        outcome, trials = study.verdict.performance, pd.DataFrame(list(rows))
+        if not has_outcome(trials, outcome):
+            return []
+        found = effects_so_far(trials, outcome, study.verdict.alpha)
+        return [
+            EffectSoFar(
+                chosen_by=str(row["chosen_by"]),
+                strength=float(row["strength"]),
+                n=int(row["n"]),
+                effect=float(row["effect"]),
+                low=float(row["ci_low"]),
+                high=float(row["ci_high"]),
+                outcome=outcome,
+            )
+            for row in found.to_dict("records")
+        ]
+
+    def status_table(
+        self, sweep: "ForcingSweep", so_far: "SoFar | None" = None
+    ) -> "ConsoleRenderable":
         """One row per cell."""
         from raysweep.kinds.forcing.status import cell_table
 
-        return cell_table(sweep)
+        return cell_table(sweep, so_far)
 
     def searches(self, sweep: "ForcingSweep", place: str) -> "Iterator[ExportedSearch]":
         """One per cell."""

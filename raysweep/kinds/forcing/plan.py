@@ -1,6 +1,7 @@
 """The plan of a cell, or of several that share packs: a pure function of study and results."""
 
 import itertools
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -17,12 +18,12 @@ from raysweep.kinds.forcing.cell_search import (
 )
 from raysweep.kinds.forcing.confirm import Confirmation, granted
 from raysweep.kinds.forcing.search import Outcome
-from raysweep.kinds.sweep import NONE, CellPlan, CellState, Earlier, Sweep
+from raysweep.kinds.sweep import NONE, CellPlan, CellState, Chain, Earlier, Sweep, in_packs
 from raysweep.study.cells import Cell
 from raysweep.study.fingerprint import science_digest
 from raysweep.study.spec import SearchedStudy
 from raysweep.trials.packing import Pack, cohorts, pack_trials, packs_left
-from raysweep.trials.trial import Proposal, Trial
+from raysweep.trials.trial import Proposal, Stage, Trial
 
 _BEFORE = (CellState.SEARCHING, CellState.TUNING)
 """The states of a cell whose confirm stage is not known yet."""
@@ -143,10 +144,19 @@ def _planned(
 
 def trials_of_cell(study: SearchedStudy, cell: Cell) -> int:
     """Trials of a cell: the search with its baseline, then the arms of the confirm stage."""
-    proposals = 1 + sum(proposals_of(study, phase) for phase in phases(study))
+    return trials_by_stage(study, cell).total()
+
+
+def trials_by_stage(study: SearchedStudy, cell: Cell) -> Counter[Stage]:
+    """`trials_of_cell`, stage by stage."""
     searched = len(search_draws(study, cell)) * len(study.search.seeds)
     confirmed = len(cell.draws) * len(study.confirm.seeds)
-    return proposals * searched + (1 + 2 * len(study.criteria)) * confirmed
+    found = Counter({Stage.SEARCH: searched})
+    for phase in phases(study):
+        stage = Stage.SEARCH if phase is Phase.STRENGTH else Stage.TUNE
+        found[stage] += proposals_of(study, phase) * searched
+    found[Stage.CONFIRM] = (1 + 2 * len(study.criteria)) * confirmed
+    return found
 
 
 def _unique(trials: Iterable[Trial]) -> list[Trial]:
@@ -223,6 +233,29 @@ class ForcingSweep(Sweep[SearchedStudy]):
             else len({trial.key for trial in plan.trials})
             for plan in self._plans.values()
         )
+
+    def work_left(self) -> list[Chain]:
+        """See `Sweep.work_left`."""
+        return [self._left_of(plan) for plan in self._plans.values()]
+
+    def _left_of(self, plan: SearchedCell) -> Chain:
+        now = self._waits_for(plan.cell, plan.packs)
+        if plan.state not in _BEFORE or self.state(plan.cell) is CellState.FAILED:
+            return [now]
+        study, cell, limit = self.study, plan.cell, self.study.resources.members_per_pack
+        pairs = len(search_draws(study, cell)) * len(study.search.seeds)
+        later, asked = [], bool(now)
+        for phase in phases(study):
+            stage = Stage.SEARCH if phase is Phase.STRENGTH else Stage.TUNE
+            done = len(plan.told.get(phase, ()))
+            while done < proposals_of(study, phase):
+                count = min(study.search.generation, proposals_of(study, phase) - done)
+                none = phase is Phase.STRENGTH and not done
+                if not asked:
+                    later.append(in_packs(cell, stage, (count + none) * pairs, limit))
+                asked, done = False, done + count
+        confirmed = trials_by_stage(study, cell)[Stage.CONFIRM]
+        return [now, *later, in_packs(cell, Stage.CONFIRM, confirmed, limit)]
 
     @property
     def plans(self) -> Mapping[str, SearchedCell]:

@@ -16,13 +16,11 @@ import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
-    CategoricalDistribution,
     FloatDistribution,
-    IntDistribution,
 )
 from optuna.trial import TrialState, create_trial
 
-from raysweep.kinds.samplers import tpe_sampler
+from raysweep.kinds.samplers import distribution, tpe_sampler
 from raysweep.seeds import derive_seed
 from raysweep.study.spec import OptionRange, Search, StrengthRange
 from raysweep.trials.columns import named
@@ -135,17 +133,8 @@ def distributions(search: Search) -> dict[str, BaseDistribution]:
         )
     }
     for name, searched in sorted(search.options.items()):
-        drawn[named("option", name)] = _distribution(searched)
+        drawn[named("option", name)] = distribution(searched)
     return drawn
-
-
-def _distribution(searched: OptionRange | tuple[Any, ...]) -> BaseDistribution:
-    if not isinstance(searched, OptionRange):
-        return CategoricalDistribution(searched)
-    log = searched.scale == "log"
-    if searched.whole:
-        return IntDistribution(searched.low, searched.high, log=log)
-    return FloatDistribution(searched.low, searched.high, log=log)
 
 
 def _told(

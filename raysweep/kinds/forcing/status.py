@@ -1,49 +1,66 @@
 """How far a forcing study is, as a table for the screen: one row per cell."""
 
-from typing import Literal
+from rich.console import ConsoleRenderable
 
-from rich import box
-from rich.table import Table
-
-from raysweep.kinds.display import as_it_is
-from raysweep.kinds.forcing.plan import ForcingSweep
+from raysweep.kinds.fitted_table import Column, FittedTable
+from raysweep.kinds.forcing.plan import ForcingSweep, SearchedCell
 from raysweep.kinds.forcing.search import choose
+from raysweep.kinds.so_far import SoFar
 from raysweep.kinds.sweep import CellState
 from raysweep.study.cells import Cell
+from raysweep.trials.criteria import BEST
+from raysweep.trials.outcomes import outcome_words, scale_of
+from raysweep.trials.trial import Proposal, Stage
 
 
-def cell_table(sweep: ForcingSweep) -> Table:
-    """State, search and confirm progress and the strengths chosen so far, cell by cell."""
-    table = Table(
-        title=as_it_is(sweep.study.name, "table.title"),
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    strengths = [f"strength by {criterion}" for criterion in sweep.study.search.criteria]
-    for name in ("cell", "state", "search", "confirm", *strengths):
-        justify: Literal["left", "right"] = "left" if name in ("cell", "state") else "right"
-        text = name in ("cell", *strengths)  # may be long; the others are never cut
-        table.add_column(name, justify=justify, no_wrap=not text, overflow="fold")
-    for cell in sweep.cells:
-        table.add_row(*map(as_it_is, _cell_row(sweep, cell)))
-    return table
-
-
-def _cell_row(sweep: ForcingSweep, cell: Cell) -> list[str]:
-    plan = sweep.plans[cell.id]
-    study = sweep.study
-    confirmed = sum(t.key in sweep.results for t in plan.trials if t.stage == "confirm")
-    arms = 1 + 2 * max(len(set(plan.chosen.values())), 1)
-    total = arms * len(study.confirm.seeds) * len(cell.draws)
-    if study.confirm.sequential and plan.state is CellState.DONE:
-        total = confirmed
-    chosen = choose(study.search, plan.outcomes)
-    return [
-        sweep.labels[cell.id],
-        sweep.state(cell).value,
-        f"{len(plan.outcomes)}/{study.search.trials}",
-        f"{confirmed}/{total}",
-        *(str(chosen.get(criterion, "")) for criterion in study.search.criteria),
+def cell_table(sweep: ForcingSweep, so_far: SoFar | None = None) -> ConsoleRenderable:
+    """State, progress, and the best strengths so far with the effect of forcing so far."""
+    study, cells = sweep.study, sweep.cells
+    plans = [sweep.plans[cell.id] for cell in cells]
+    best = [best_so_far(sweep, plan) for plan in plans]
+    effects = [so_far.by_criterion(cell.id) if so_far is not None else {} for cell in cells]
+    stacks = [
+        [Column("cell", "left", [sweep.labels[cell.id] for cell in cells])],
+        [Column("state", "left", [sweep.state(cell).value for cell in cells])],
+        [
+            Column("search", "right", [_searched(sweep, plan) for plan in plans]),
+            Column("confirm", "right", [_confirmed(sweep, cell) for cell in cells]),
+        ],
     ]
+    for criterion in study.criteria:
+        chosen = [str(found.get(criterion, "")).replace(" ", "\n") for found in best]
+        stack = [Column(f"strength by\n{criterion}", "right", chosen)]
+        if any(criterion in found for found in effects):
+            shown = [str(found.get(criterion, "")) for found in effects]
+            stack.append(Column("effect so far", "right", [e.replace(" ", "\n", 1) for e in shown]))
+        stacks.append(stack)
+    return FittedTable(study.name, _caption(sweep) if any(effects) else "", stacks)
+
+
+def _caption(sweep: ForcingSweep) -> str:
+    outcome = sweep.study.verdict.performance
+    return (
+        f"effect so far: forced - none with its interval ({outcome_words(outcome)}, "
+        f"{scale_of(outcome)[1]}), from the pairs that are there; no verdict"
+    )
+
+
+def best_so_far(sweep: ForcingSweep, plan: SearchedCell) -> dict[str, Proposal]:
+    """The best proposals so far, by criterion; those that are confirmed, once they are."""
+    found = dict(plan.chosen) or choose(sweep.study.search, plan.outcomes)
+    return {by: proposal for by, proposal in found.items() if by != BEST or plan.chosen}
+
+
+def _searched(sweep: ForcingSweep, plan: SearchedCell) -> str:
+    return f"{len(plan.outcomes)}/{sweep.study.search.trials}"
+
+
+def _confirmed(sweep: ForcingSweep, cell: Cell) -> str:
+    plan = sweep.plans[cell.id]
+    confirmed = sum(t.key in sweep.results for t in plan.trials if t.stage is Stage.CONFIRM)
+    if sweep.study.confirm.sequential and plan.state is CellState.DONE:
+        return f"{confirmed}/{confirmed}"
+    if sweep.study.confirm.sequential and plan.state is CellState.DONE:
+        return f"{confirmed}/{confirmed}"
+    arms = 1 + 2 * max(len(set(plan.chosen.values())), 1)
+    return f"{confirmed}/{arms * len(sweep.study.confirm.seeds) * len(cell.draws)}"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from raysweep.study.spec import SearchedStudy
-from raysweep.tracking.facts import effect_names
+from raysweep.tracking.facts import effect_names, interval_names
 from raysweep.tracking.record import verdict_tag
 from raysweep.tracking.views import View, bar, curve, metric, parallels, param, scatter, tag
 from raysweep.trials.columns import named
@@ -31,6 +31,7 @@ def views(
         (names.strength, *(metric for _, _, metric in names.effects))
         for names in (effect_names(study, criterion) for criterion in study.criteria)
     ]
+    intervals = [interval_names(criterion, performance) for criterion in study.criteria]
     cell = [param(name) for name in varying]
     options = [named("option", name) for name in sorted(study.search.options)]
     # MLflow's charts are linear; one of logarithms leaves out strength 0.
@@ -42,7 +43,11 @@ def views(
             filter="tags.level = 'cell'",
             columns=[
                 *(tag(verdict_tag(criterion)) for criterion in study.criteria),
-                *(metric(name) for group in effects for name in group),
+                *(
+                    metric(name)
+                    for (strength_of, effect, *beside), ends in zip(effects, intervals, strict=True)
+                    for name in (effect, *ends, strength_of, *beside)
+                ),
                 *cell,
             ],
             order_by="attributes.start_time",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.errors import InputError
+from raysweep.kinds.trial.code import folder_files
 from raysweep.kinds.trial.command import PLACEHOLDER, placeholders, program
 from raysweep.kinds.trial.run import checked_function
 from raysweep.kinds.trial.study import TrialAlignment, TrialCode, TrialSearch
@@ -13,7 +14,7 @@ from raysweep.kinds.trial.told import METRIC_NAMES, is_metric
 from raysweep.losses import LOSSES
 from raysweep.plugins.user_code import said, source_of
 from raysweep.study.checks.losses import declared_options
-from raysweep.study.files import file_digest
+from raysweep.study.files import file_digest, resolved_path
 from raysweep.study.partial import read_partial
 from raysweep.study.reader import unknown_name
 from raysweep.study.yaml_lines import Fault, Location
@@ -37,17 +38,8 @@ def check_trial(raw: Mapping[str, Any], folder: Path) -> list[Fault]:
         if isinstance(given.get("function"), str):
             faults += _check_function(given["function"], ("trial", "function"))
         faults += _check_command(raw, folder)
+        faults += _check_code(given.get("code"), folder)
     return [*faults, *_check_axes(raw), *_check_metrics(raw)]
-
-
-def command_files(code: TrialCode) -> dict[str, str]:
-    """The files that the words of a command name, and the digests of what they hold."""
-    found = {}
-    for word in code.command or ():
-        path = code.file(word)
-        if not PLACEHOLDER.search(word) and Path(path).is_file():
-            found[path] = file_digest(path)
-    return found
 
 
 def _check_function(path: str, at: Location) -> Iterator[Fault]:
@@ -80,11 +72,22 @@ def _check_command(raw: Mapping[str, Any], folder: Path) -> Iterator[Fault]:
     options = {**alignment.options, **search.options}
     if alignment.loss in LOSSES:
         options.update(declared_options(alignment.loss))
-    known = placeholders(dict(grid or {}), options)
+    training = () if search.training is None else search.training.options
+    known = placeholders(dict(grid or {}), options, training)
     for number, word in enumerate(code.command):
         for name in PLACEHOLDER.findall(word):
             if name not in known or number == 0:
                 yield Fault((*at, number), unknown_name("placeholder", f"{{{name}}}", known))
+
+
+def _check_code(given: object, folder: Path) -> Iterator[Fault]:
+    for number, word in enumerate(given if isinstance(given, list) else [given]):
+        if isinstance(word, str):
+            at: Location = ("trial", "code", number)
+            try:
+                folder_files(resolved_path(word, folder))
+            except InputError as error:
+                yield Fault(at, str(error))
 
 
 def _check_axes(raw: Mapping[str, Any]) -> Iterator[Fault]:

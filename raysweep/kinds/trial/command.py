@@ -7,10 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raysweep.kinds.trial.followed import followed
 from raysweep.kinds.trial.study import TrialCode
 from raysweep.kinds.trial.told import TrialError, is_metric
 from raysweep.trials.columns import named
@@ -30,9 +31,12 @@ _LAST_LINES = 20
 _PLAIN = ("draw", "seed", "strength", "arm", "stage", "epochs", "device", "folder", "results")
 
 
-def placeholders(axes: Mapping[str, object], options: Mapping[str, object]) -> list[str]:
+def placeholders(
+    axes: Mapping[str, object], options: Mapping[str, object], training: Iterable[str] = ()
+) -> list[str]:
     """The names that the words of a command may have in braces."""
-    return [*_PLAIN, "facts", *axes, *(named("option", name) for name in options)]
+    of_training = (named("training", name) for name in training)
+    return [*_PLAIN, "facts", *axes, *(named("option", name) for name in options), *of_training]
 
 
 def run_command(code: TrialCode, context: "TrialContext") -> dict[str, object]:
@@ -66,7 +70,8 @@ def run_command(code: TrialCode, context: "TrialContext") -> dict[str, object]:
             env=environment,
         )
         try:
-            ended = process.wait()
+            with followed(results, context._place.show):
+                ended = process.wait()
         finally:
             assert process.stdin is not None
             process.stdin.close()
@@ -88,6 +93,7 @@ def _facts_of(context: "TrialContext") -> dict[str, Any]:
         "seed": context.seed,
         "strength": context.strength,
         "options": dict(context.options),
+        "training": dict(context.training),
         "arm": context.arm.value,
         "stage": context.stage.value,
         "epochs": context.epochs,
@@ -105,6 +111,7 @@ def _words(code: TrialCode, facts: Mapping[str, Any]) -> Iterator[str]:
     values = {name: facts[name] for name in (*_PLAIN, "facts")}
     values |= facts["cell"]
     values |= {named("option", name): value for name, value in facts["options"].items()}
+    values |= {named("training", name): value for name, value in facts["training"].items()}
 
     def value(match: re.Match[str]) -> str:
         found = values.get(match[1], "")  # an option that this arm does not have
@@ -126,6 +133,11 @@ def program(word: str, folder: Path) -> str:
         return sys.executable
     own = folder / word
     return str(own) if os.sep in word and own.is_file() else shutil.which(word) or word
+
+
+def is_python(word: str) -> bool:
+    """Whether the first word of a command is a Python."""
+    return Path(word).name.startswith("python")
 
 
 def _told(context: "TrialContext", results: Path) -> dict[str, object]:

@@ -41,8 +41,9 @@ class TrialContext:
         seed: of initial weights and batches; equal in the arms of a pair.
         strength: weight of the alignment loss; 0 in arm ``none``.
         options: of the alignment loss, fixed and searched.
+        training: what ``search.training`` asks for, by name: to be trained with, in every arm.
         arm: ``none``, ``forced`` or ``placebo``.
-        stage: ``search`` or ``confirm``.
+        stage: ``tune`` (of ``search.training``), ``search`` or ``confirm``.
         epochs: train for so many, because the search looks then who goes on; None: to the end.
         device: ``cuda`` where the study gives trials a GPU, else ``cpu``.
         folder: private, and still there when the trial goes on after its worker was lost (of a run
@@ -60,10 +61,13 @@ class TrialContext:
         self.draw, self.seed, self.strength = trial.draw, trial.seed, trial.strength
         fixed = {} if trial.arm is Arm.NONE else study.alignment.options
         self.options: Mapping[str, Any] = MappingProxyType({**fixed, **dict(trial.options)})
+        self.training: Mapping[str, Any] = MappingProxyType(dict(trial.training))
         self.arm, self.stage = trial.arm, trial.stage
         self.epochs: int | None = trial.epochs or None
         self.device = device
-        self._study, self._place = study, Place(output, trial)
+        halving = study.search.halving
+        whole = None if halving is None else halving.epochs[-1]
+        self._study, self._place = study, Place(output, trial, whole)
         self.folder: Path = self._place.folder
         self._penalty = Penalty(
             study.alignment.loss,
@@ -89,6 +93,7 @@ class TrialContext:
         loss: str = "infonce",
         options: Mapping[str, Any] | None = None,
         metrics: Mapping[str, Mapping[str, Any]] | None = None,
+        training: Mapping[str, Any] | None = None,
     ) -> "TrialContext":
         """A trial outside of any run: to call a function of one's own from a test or a notebook.
 
@@ -101,6 +106,7 @@ class TrialContext:
             loss: of a study's ``alignment``.
             options: of the loss.
             metrics: those of a study's ``evaluation``, with their options.
+            training: settings as a search of the training would ask for.
 
         Raises:
             ValueError: an unknown arm, or a value that no study takes.
@@ -123,7 +129,16 @@ class TrialContext:
         )
         of_arm = Arm(arm)
         given = 0.0 if of_arm is Arm.NONE else float(strength)
-        trial = Trial(expand(study)[0], draw, seed, given, of_arm, Stage.SEARCH, "by hand")
+        trial = Trial(
+            expand(study)[0],
+            draw,
+            seed,
+            given,
+            of_arm,
+            Stage.SEARCH,
+            "by hand",
+            training=tuple(sorted((training or {}).items())),
+        )
         place = tempfile.mkdtemp(prefix="raysweep-trial-")
         context = cls(study, trial, "cpu", Output(place))
         weakref.finalize(context, shutil.rmtree, place, ignore_errors=True)
@@ -319,7 +334,10 @@ class TrialContext:
         logged: dict[int, dict[str, float]] = kept["logged"]
         if self.epochs is not None and max(logged, default=0) > self.epochs:
             return None  # of the same trial, when it had gone on
-        self._logged, self._measured = logged, kept["measured"]
+        # What was logged after the epoch that was saved, by a loop that saves first.
+        last = self._place.noted_after(max(logged, default=-1))
+        wanted = {e: p for e, p in last.items() if self.epochs is None or e <= self.epochs}
+        self._logged, self._measured = {**logged, **wanted}, kept["measured"]
         self._penalty.restore(kept["penalty"])
         restore_random_states(kept["random"])
         return kept["state"]

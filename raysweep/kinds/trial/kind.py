@@ -25,6 +25,7 @@ class OwnTrials(Searching[TrialStudy]):
     """A function or a command of the user's trains; all around it is as in a forcing study."""
 
     study = TrialStudy
+    logs_epochs = True
     short_of_memory = "lower what your code trains"
 
     def check(
@@ -36,15 +37,12 @@ class OwnTrials(Searching[TrialStudy]):
         return [*super().check(raw, widths, folder), *check_trial(raw, folder)]
 
     def resolved(self, study: TrialStudy, folder: Path) -> dict[str, Any]:
-        """The loss and the search, and where a command runs, with digests of its files."""
-        from raysweep.kinds.trial.check import command_files
+        """The loss and the search, and where the code lies, with digests of what it imports."""
+        from raysweep.kinds.trial.code import code_files, placed
 
-        own = super().resolved(study, folder)
-        if study.trial.command is None:
-            return own
-        place = (folder / Path(study.trial.folder or ".").expanduser()).resolve()
-        code = study.trial.model_copy(update={"folder": str(place)})
-        return {**own, "trial": code.model_dump(), "files": command_files(code)}
+        code = placed(study.trial, folder)
+        files = code_files(code, study.own_code, study.code_folders or ())
+        return {**super().resolved(study, folder), "trial": code.model_dump(), "files": files}
 
     def try_out(self, study: TrialStudy) -> list[str]:
         """See `Kind.try_out`."""
@@ -65,7 +63,8 @@ class OwnTrials(Searching[TrialStudy]):
         from raysweep.study.cells import expand
 
         trials = self.trials(study)
-        return StudySize(len(expand(study)), trials, trials, 0, None)
+        needs = tuple(str(found) for found in study.resources.over(study.grid))
+        return StudySize(len(expand(study)), trials, trials, 0, None, needs=needs)
 
     def prepare(self) -> None:
         """See `Kind.prepare`."""

@@ -12,7 +12,7 @@ from raysweep.kinds.trial.seeding import as_found, seed_everything
 from raysweep.kinds.trial.study import TrialStudy
 from raysweep.kinds.trial.told import Told, TrialError
 from raysweep.plugins.user_code import imported
-from raysweep.study.files import check_digests, check_files
+from raysweep.study.files import check_files
 from raysweep.trials.columns import CURVE_EPOCHS, named
 from raysweep.trials.packing import Pack
 from raysweep.trials.rows import forced_by, planned
@@ -53,8 +53,6 @@ def run_trial(
         whole: whether it has to give all that the study needs.
     """
     check_files(study, trial.cell)
-    files = [study.trial.file(word) for word in study.trial.command or ()]
-    check_digests({path: study.files[path] for path in files if path in study.files})
     context = TrialContext(study, trial, device, output)
     source = study.trial.function or " ".join(study.trial.command or ())
     started = time.monotonic()
@@ -97,6 +95,7 @@ def _row(study: TrialStudy, trial: Trial, told: Told, device: str, seconds: floa
         "data": trial.cell.dataset,
         **dict(trial.cell.parameters),
         **forced_by(study, trial),
+        **{named("training", name): value for name, value in trial.training},
         "stopped_after": trial.epochs or None,
         "trained_epochs": max(told.logged) if told.logged else None,
         "status": (Status.DIVERGED if diverged else Status.OK).value,

@@ -2,17 +2,19 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from raysweep.kinds.trial.resources import TrialResources
 from raysweep.study.spec.base import Block
 from raysweep.study.spec.fields import (
     MOST_EPOCHS,
+    MOST_PROPOSALS,
     Clash,
-    Number,
+    Names,
     OptionValue,
     Part,
     Scalar,
@@ -34,10 +36,10 @@ from raysweep.study.spec.parts import (
     Verdict,
     metric_names,
 )
+from raysweep.study.spec.ranges import OptionRange, SearchedOption
 from raysweep.study.spec.searched import SearchedStudy
 from raysweep.trials.columns import column_of
 
-GIGABYTE = 10**9
 _OUTCOME = re.compile(r"[A-Za-z]\w*_test")
 _AXIS = re.compile(r"[A-Za-z]\w{0,99}")
 
@@ -51,12 +53,14 @@ def _as_function(value: object) -> object:
 class TrialCode(Part):
     """What trains: the dotted path of a function, or a command, a word an item.
 
-    ``folder`` is where a command runs: by default beside the study file.
+    ``folder`` is where a command runs: by default beside the study file. ``code`` are files, or
+    folders of files, that are code as well: a change of one makes a new study.
     """
 
     function: str | None = None
     command: tuple[str, ...] | None = Field(None, min_length=1)
     folder: str | None = None
+    code: Names | None = None
 
     def clashes(self) -> Iterator[Clash]:
         """Neither a function nor a command, or both; a folder without a command."""
@@ -70,6 +74,14 @@ class TrialCode(Part):
     def file(self, word: str) -> str:
         """Where a word of the command would be as a file."""
         return str(PurePath(self.folder or ".") / word)
+
+    def plain_name(self, name: str) -> str:
+        """A file without the folders in which the study lies, which it may be moved from."""
+        path = PurePath(name)
+        for folder in (*(PurePath(place).parent for place in self.code or ()), self.folder):
+            if path.is_absolute() and folder is not None and path.is_relative_to(folder):
+                return str(path.relative_to(folder))
+        return path.name if path.is_absolute() else name
 
 
 class TrialEvaluation(Evaluation):
@@ -97,12 +109,50 @@ class Halving(Part):
         return value
 
 
+class OwnTraining(Part):
+    """The search of how to train: for arm none by itself, and for forced with its strength.
+
+    ``options`` are settings of the user's own code, as lists or ranges; ``trials`` as in
+    `raysweep.study.spec.training_search.TrainingSearch`.
+    """
+
+    options: dict[str, SearchedOption] = Field(min_length=1)
+    trials: Whole = Field(12, ge=1, le=MOST_PROPOSALS)
+
+    @field_validator("options")
+    @classmethod
+    def _named(cls, value: dict[str, Any]) -> dict[str, Any]:
+        odd = [name for name in value if not _AXIS.fullmatch(name)]
+        if odd:
+            raise ValueError(f"{listed(odd)}: expected names of a letter, then letters, digits, _")
+        for name, searched in value.items():
+            if not isinstance(searched, OptionRange):
+                try:
+                    distinct(searched)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from error
+        return value
+
+    @property
+    def space(self) -> Mapping[str, OptionRange | tuple[Any, ...]]:
+        """Setting -> its range or choices, by name."""
+        return dict(sorted(self.options.items()))
+
+    @property
+    def combinations(self) -> int | None:
+        """How many there are; None where there is a range."""
+        listed_ones = [v for v in self.options.values() if isinstance(v, tuple)]
+        every = len(listed_ones) == len(self.options)
+        return math.prod(map(len, listed_ones)) if every else None
+
+
 class TrialSearch(Search):
     """The search of the strength; ``performance`` is by default the verdict's, on validation."""
 
     objective: Objective = "performance"
     performance: str | None = None  # type: ignore[assignment]
     halving: Halving | None = None
+    training: OwnTraining | None = None  # type: ignore[assignment]
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -110,14 +160,8 @@ class TrialSearch(Search):
         return (0,) if self.halving is None else (*self.halving.epochs[:-1], 0)
 
     def clashes(self) -> Iterator[Clash]:
-        """Halving by two criteria, or of a generation of one; training that is not ours."""
+        """Halving by two criteria, or of a generation of one."""
         yield from super().clashes()
-        if self.training is not None:
-            yield Clash(
-                "how your own code trains is its own affair; give what of it is to be compared as "
-                "an axis of grid",
-                ("training",),
-            )
         if self.halving is None:
             return
         if self.objective == "both":
@@ -149,58 +193,6 @@ class TrialVerdict(Verdict):
         if value is not None and not _OUTCOME.fullmatch(value):
             raise ValueError("expected the name of a metric on the test split, such as f1_test")
         return value
-
-
-class TrialResources(Part):
-    """What one trial needs; memory in GB."""
-
-    cpus_per_trial: Number = Field(1.0, gt=0)
-    gpus_per_trial: Number = Field(0.0, ge=0)
-    custom: dict[str, Annotated[Number, Field(gt=0)]] = Field(default_factory=dict)
-    memory: Number | None = Field(None, gt=0)
-
-    members_per_pack: ClassVar[int] = 1
-    cells_per_pack: ClassVar[int] = 1
-    memory_per_pack: ClassVar[float] = math.inf
-
-    @field_validator("custom")
-    @classmethod
-    def _not_built_in(cls, value: dict[str, float]) -> dict[str, float]:
-        known = [name for name in value if name.lower() in ("cpu", "gpu", "memory")]
-        if known:
-            raise ValueError(
-                f"{listed(known)} is no custom resource; give cpus_per_trial, gpus_per_trial or "
-                "memory"
-            )
-        return value
-
-    @field_validator("gpus_per_trial")
-    @classmethod
-    def _share_or_whole(cls, value: float) -> float:
-        if value > 1 and value != int(value):
-            raise ValueError("expected a share of one GPU, or a whole number of GPUs")
-        return value
-
-    @property
-    def cpus_per_pack(self) -> float:
-        """A pack is one trial."""
-        return self.cpus_per_trial
-
-    @property
-    def gpus_per_pack(self) -> float:
-        """A pack is one trial."""
-        return self.gpus_per_trial
-
-    def needs(self) -> dict[str, float]:
-        """See `Resources.needs`."""
-        memory = {} if self.memory is None else {"memory": self.memory * GIGABYTE}
-        return {"CPU": self.cpus_per_trial, "GPU": self.gpus_per_trial, **self.custom, **memory}
-
-    @property
-    def placed_by(self) -> tuple[str, ...]:
-        """See `Resources.placed_by`."""
-        beside = (*(["custom"] if self.custom else []), *(["memory"] if self.memory else []))
-        return ("cpus_per_trial", "gpus_per_trial", *beside)
 
 
 Axis = Annotated[tuple[OptionValue, ...], BeforeValidator(as_list), Field(min_length=1)]
@@ -265,6 +257,11 @@ class TrialStudy(SearchedStudy):
         named = (self.trial.function, self.alignment.loss)
         return tuple(path for path in named if path is not None and ":" in path)
 
+    @property
+    def own_files(self) -> tuple[str, ...]:
+        """See `StudyBase.own_files`."""
+        return tuple(name for name in self.files if name not in self.own_code)
+
     def free_axes(self) -> Mapping[str, tuple[Scalar, ...]]:
         """See `StudyBase.free_axes`."""
         return self.grid
@@ -283,6 +280,20 @@ class TrialStudy(SearchedStudy):
                 distinct(values)
             except ValueError as error:
                 yield Clash(str(error), ("grid", name))
+        training = self.search.training
+        for name in () if training is None else self.grid.keys() & training.options.keys():
+            yield Clash(
+                f"{name} is an axis of grid, of which each value is a cell, and searched in every "
+                "cell; it is one of the two",
+                ("search", "training", "options", name),
+                ("grid", name),
+            )
+        for clash in self.resources.grid_clashes(self.grid):
+            yield Clash(str(clash), *(("resources", *key) for key in clash.keys))
+
+    def every_resources(self) -> list[TrialResources]:  # type: ignore[override]
+        """See `StudyBase.every_resources`."""
+        return [found.needs for found in self.resources.over(self.grid)]
 
     def blocks(self) -> list[Block]:
         """See `StudyBase.blocks`."""
@@ -314,7 +325,8 @@ class TrialStudy(SearchedStudy):
 
     def science(self) -> dict[str, Any]:
         """See `StudyBase.science`: the code, the loss, and what is measured."""
-        words = self.trial.command or ()
+        words = [self.trial.file(word) for word in self.trial.command or ()]
+        further = [name for name in self.own_files if name not in words]
         evaluation = self.evaluation.model_dump(mode="json", exclude={"layers"})
         alignment = self.alignment.model_dump(mode="json", exclude={"layer"})
         # Results from before there was a choice keep their keys.
@@ -322,12 +334,17 @@ class TrialStudy(SearchedStudy):
             del alignment["negatives"]
         return {
             "seed": self.seed,
-            "trial": self.trial.model_dump(mode="json", exclude={"folder"}),
+            "trial": self.trial.model_dump(mode="json", exclude={"folder", "code"}),
             "code": [
                 self.files.get(self.trial.function or "", ""),
                 self.files.get(self.alignment.loss, ""),
-                *(self.files.get(self.trial.file(word), "") for word in words),
+                *(self.files.get(word, "") for word in words),
             ],
+            **({"further": sorted(self._plain(further))} if further else {}),
             "alignment": alignment,
             "evaluation": evaluation,
         }
+
+    def _plain(self, names: Sequence[str]) -> Iterator[list[str]]:
+        for name in names:
+            yield [self.trial.plain_name(name), self.files[name]]

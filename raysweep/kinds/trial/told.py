@@ -69,14 +69,16 @@ class Told:
         wanted = []
         if not trial.epochs:
             wanted.append((study.verdict.performance, "verdict.performance"))
-        if "performance" in study.criteria and trial.stage is Stage.SEARCH:
+        searching = trial.stage is not Stage.CONFIRM
+        # How to train is searched by performance, whatever strengths are.
+        if trial.stage is Stage.TUNE or ("performance" in study.criteria and searching):
             wanted.append((study.searched_performance, "the search"))
         for name, by in dict(wanted).items():
             if name not in self.metrics:
                 there = listed(self.metrics) or "none"
                 return f"{self._source} returned no {name}, which {by} asks for (metrics: {there})"
         splits = []
-        if "alignment" in study.criteria and trial.stage is Stage.SEARCH:
+        if "alignment" in study.criteria and searching:
             splits.append(("validation", "search.objective"))
         if study.verdict.alignment is not None and not trial.epochs:
             splits.append(("test", "verdict.alignment"))

@@ -15,7 +15,7 @@ from raysweep.study.fingerprint import science_digest
 from raysweep.study.spec import StrengthRange
 from raysweep.text import raised
 from raysweep.trials.storage import Output
-from raysweep.trials.trial import Arm, Options, Stage, Trial
+from raysweep.trials.trial import Arm, Options, Stage, Trained, Trial
 
 _EPOCHS = 1
 Numbers = Mapping[str, float]
@@ -43,6 +43,7 @@ def try_out(study: TrialStudy) -> list[str]:
         Stage.SEARCH,
         science_digest(study),
         epochs=_EPOCHS,
+        training=_first_training(study),
     )
     forced = replace(none, strength=strength, arm=Arm.FORCED, options=options)
     first = _numbers(study, none)
@@ -122,3 +123,11 @@ def _first_options(study: TrialStudy) -> Options:
     from raysweep.kinds.forcing.search import propose
 
     return propose(study.search, 0, (), 1)[0].options
+
+
+def _first_training(study: TrialStudy) -> Trained:
+    from raysweep.kinds.forcing.tuning import propose_for_none
+
+    if study.search.training is None:
+        return ()
+    return propose_for_none(study.search, 0, (), 1)[0].training

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -33,9 +33,10 @@ class Block(NamedTuple):
 class StudyBase(Part):
     """The parts that every study has.
 
-    ``files`` is filled in when the study is resolved: file, or dotted path of a user's own function
-    -> digest of its content. So is ``code_folders``: what must be on the import path for the
-    modules of these functions. ``training`` is None where the user's own code trains.
+    ``files`` is filled in when the study is resolved: file, dotted path of a user's own function,
+    or module that one of these imports -> digest of its content. So is ``code_folders``: what must
+    be on the import path for the modules of these functions. ``training`` is None where the user's
+    own code trains.
     """
 
     name: str
@@ -102,6 +103,11 @@ class StudyBase(Part):
         """The dotted paths of the user's own functions that the study names."""
         return tuple(name for name in self.model.encoder if ":" in name)
 
+    @property
+    def own_files(self) -> tuple[str, ...]:
+        """What else of ``files`` is the user's own code: modules by name, files by their paths."""
+        return ()
+
     @field_validator("name")
     @classmethod
     def _plain_name(cls, value: str) -> str:
@@ -114,6 +120,10 @@ class StudyBase(Part):
     def free_axes(self) -> Mapping[str, tuple[Scalar, ...]] | None:
         """The axes of cells that are no points of data grid x model grid; None where they are."""
         return None
+
+    def every_resources(self) -> Sequence[Resources]:
+        """All that packs need, each once."""
+        return [self.resources]
 
     def blocks(self) -> list[Block]:
         """All cells, by the draws that they have."""

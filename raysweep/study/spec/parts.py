@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -303,6 +303,10 @@ class Resources(Part):
     def needs(self) -> dict[str, float]:
         """What Ray places a pack by, in Ray's names; memory in bytes."""
         return {"CPU": self.cpus_per_pack, "GPU": self.gpus_per_pack}
+
+    def of(self, axes: Mapping[str, Any]) -> "Resources":
+        """What a pack of a cell with these axes needs."""
+        return self
 
     @property
     def placed_by(self) -> tuple[str, ...]:

@@ -37,13 +37,15 @@ def three_gpus() -> Iterator[None]:
     sys.path[:] = path
 
 
-def ran_on(folder: Path, resources: dict[str, Any], seeds: int = 6) -> list[dict[str, Any]]:
+def ran_on(
+    folder: Path, resources: dict[str, Any], seeds: int = 6, grid: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
     """When each trial ran, and on which GPUs."""
     from raysweep.runners import tune
 
     wanted = study(
         trial="own_trials:placed",
-        grid=None,
+        grid=grid,
         search={"trials": 2, "generation": 2, "seeds": 1},
         confirm={"seeds": seeds},
         resources=resources,
@@ -88,6 +90,40 @@ def test_custom_resources_and_memory_bound_how_many_run(three_gpus: None, tmp_pa
     assert most_at_a_time(ran_on(tmp_path, needs)) <= 2
 
 
+@pytest.mark.faults
+@pytest.mark.ray
+def test_cells_of_one_study_get_what_each_needs(three_gpus: None, tmp_path: Path) -> None:
+    """Two GPUs for wide ones, of three: beside them there is room for the halves alone."""
+    by = {
+        "width": {512: {"gpus_per_trial": 2, "memory": 0.01}, "1e3": {"gpus_per_trial": 1}},
+        "genre": {"war": {"custom": {"licence": 1}}},
+    }
+    seen = ran_on(
+        tmp_path,
+        {"cpus_per_trial": 0.5, "gpus_per_trial": 0.5, "by": by},
+        seeds=3,
+        grid={"width": [256, 512, 1000], "genre": ["war", "horror"]},
+    )
+    shares = {256: 0.5, 512: 2.0, 1000: 1.0}
+    for one in seen:
+        assert len(one["gpus"].split(",")) == max(1, shares[one["cell"]["width"]])
+        beside = [other for other in seen if other["began"] <= one["began"] < other["ended"]]
+        used: dict[str, float] = defaultdict(float)
+        for other in beside:
+            for gpu in other["gpus"].split(","):
+                used[gpu] += min(1.0, shares[other["cell"]["width"]])
+        assert max(used.values()) <= 1.0
+        assert sum(other["cell"]["genre"] == "war" for other in beside) <= 2
+    # Trials of different needs do run beside each other.
+    assert any(
+        len({other["cell"]["width"] for other in seen if _overlap(one, other)}) > 1 for one in seen
+    )
+
+
+def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return bool(one["began"] < other["ended"] and other["began"] < one["ended"])
+
+
 @pytest.mark.ray
 @pytest.mark.parametrize(
     ("needs", "message"),
@@ -95,10 +131,14 @@ def test_custom_resources_and_memory_bound_how_many_run(three_gpus: None, tmp_pa
         ({"gpus_per_trial": 4}, r"needs 1 CPU and 4 GPU, and no node has that.*gpus_per_trial"),
         ({"custom": {"licence": 3}}, r"1 CPU, 0 GPU and 3 licence.*resources\.custom"),
         ({"memory": 1e6}, r"1 CPU, 0 GPU and 1e\+06 GB.*resources\.memory"),
+        (
+            {"by": {"width": {"512": {"gpus_per_trial": 4}}}},
+            r"needs 1 CPU and 4 GPU, and no node has that.*gpus_per_trial",
+        ),
     ],
 )
 def test_what_no_node_has_is_told_before_anything_runs(
     three_gpus: None, tmp_path: Path, needs: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        ran_on(tmp_path, needs)
+        ran_on(tmp_path, needs, grid={"width": [256, 512]})

@@ -5,12 +5,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from tiny_runs import assert_same_table, opened, raysweep, table
 from trial_runs import document, ran, study
 
 from raysweep.kinds.sweep import CellState, Sweep
 from raysweep.kinds.trial.study import TrialStudy
+from raysweep.trials.columns import CURVE_EPOCHS
+from raysweep.trials.storage import Output
+from raysweep.trials.table import PART_SUFFIX, PARTS, read_parts
 
 FEW: dict[str, Any] = {
     "search": {"trials": 2, "generation": 2, "seeds": 1},
@@ -97,6 +101,15 @@ PAIR: dict[str, Any] = {
 }
 
 
+def curves(folder: Path) -> pd.DataFrame:
+    """The learning curves of all trials, point by point."""
+    parts = Output(folder)
+    found = read_parts(parts, parts.names(PARTS, PART_SUFFIX), curves=True).table.to_pandas()
+    wanted = ["key", *(name for name in found.columns if str(name).startswith("curve"))]
+    points = found[wanted].explode(wanted[1:], ignore_index=True)
+    return points.sort_values(["key", CURVE_EPOCHS], ignore_index=True)
+
+
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize("runner", [pytest.param("ray", marks=pytest.mark.faults), "local"])
@@ -121,6 +134,7 @@ def test_sigkill_in_mid_trial_changes_no_number(
         done = raysweep(tmp_path, "resume", "out", *arguments)
     assert done.returncode == 0, done.stderr
     assert_same_table(table(tmp_path / "out"), table(tmp_path / "undisturbed"))
+    assert_same_table(*(curves(tmp_path / name) for name in ("out", "undisturbed")))
     # It went on and did not begin anew: each epoch stands once in its log.
     logs = list((tmp_path / "out" / "trials").glob("*/log.jsonl"))
     assert logs

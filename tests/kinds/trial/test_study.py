@@ -310,8 +310,3 @@ def test_trials_leave_the_process_as_they_found_it(tmp_path: Path) -> None:
     assert (os.getcwd(), torch.get_num_threads(), dict(os.environ)) == before
     assert torch.get_default_dtype() is torch.float32
     assert (random.random(), np.random.random(), torch.rand(()).item()) == expected
-
-
-def test_how_own_code_trains_is_not_searched_in_silence() -> None:
-    with pytest.raises(ValueError, match="its own affair"):
-        study(search={"training": {"learning_rate": [0.001, 0.01]}})

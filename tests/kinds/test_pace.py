@@ -1,0 +1,87 @@
+"""The time left of a run, beside a simulated one whose end is known."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from drawn_runs import drawn_row, study
+
+from raysweep.folder.run_folder import sweep_of
+from raysweep.kinds.pace import Pace
+from raysweep.kinds.sweep import Sweep
+from raysweep.study.spec import StudyBase
+from raysweep.trials.packing import Pack
+from raysweep.trials.table import results_of
+
+Seconds = Callable[[Pack], float]
+
+
+def simulated(
+    planned: StudyBase, workers: int, seconds: Seconds, lose: frozenset[int] = frozenset()
+) -> list[tuple[float, float | None]]:
+    """(share of the run gone, seconds left as told over seconds left) as every pack ends."""
+    now = 0.0
+    pace, sweep = Pace(lambda: now), sweep_of(planned, {})
+    ends: list[tuple[float, Pack]] = []
+    told: list[tuple[float, float | None]] = []
+    handed = 0
+    while True:
+        while len(ends) < workers and (pack := sweep.next_pack()) is not None:
+            sweep.begin(pack)
+            ends.append((now + seconds(pack), pack))
+        pace.look(sweep)
+        told.append((now, pace.seconds_left(sweep)))
+        if not ends:
+            break
+        first = min(ends, key=lambda end: end[0])
+        ends.remove(first)
+        now, pack = first
+        handed += 1
+        finish(sweep, pace, pack, planned, failed=handed in lose)
+    end = now
+    return [(at / end, None if left is None else left / (end - at)) for at, left in told[:-1]]
+
+
+def finish(sweep: Sweep, pace: Pace, pack: Pack, planned: StudyBase, failed: bool) -> None:
+    if failed:
+        sweep.fail(pack, "too bad")
+    else:
+        sweep.complete(pack, results_of([drawn_row(planned, t) for t in pack.trials]))  # type: ignore[arg-type]
+    pace.ended(pack, whole=not failed)
+
+
+def per_trial(pack: Pack) -> float:
+    return 2.0 * len(pack.trials)
+
+
+def test_equal_trials_one_at_a_time_are_told_exactly() -> None:
+    told = simulated(study(), 1, per_trial)
+    assert told[0][1] is None  # nothing is known before the first pack has ended
+    assert [ratio for _, ratio in told[1:]] == pytest.approx(np.ones(len(told) - 1))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_from_a_fifth_on_the_time_left_is_within_a_factor_of_one_and_a_half(workers: int) -> None:
+    planned = study(
+        data={"dataset": "synthetic", "U": [0, 2, 4, 6], "train": [256, 1024]},
+        search={"trials": 8, "generation": 2, "seeds": 2},
+        confirm={"seeds": 12},
+    )
+    rng = np.random.default_rng(workers)
+    begun: list[Pack] = []
+
+    def seconds(pack: Pack) -> float:
+        """Four times the rows cost thrice as much, test rows a third more, a first pack 20 s."""
+        begun.append(pack)
+        rows = dict(pack.trials[0].cell.parameters)["train"]
+        cost = (3.0 if rows == 1024 else 1.0) * (1.3 if pack.trials[0].stage == "confirm" else 1.0)
+        return cost * len(pack.trials) * rng.lognormal(0, 0.2) + 20.0 * (len(begun) <= workers)
+
+    late = [ratio for share, ratio in simulated(planned, workers, seconds) if 0.2 <= share < 0.95]
+    assert all(ratio is not None and 1 / 1.5 < ratio < 1.5 for ratio in late)
+
+
+def test_packs_that_were_given_up_are_not_waited_for() -> None:
+    told = simulated(study(), 1, per_trial, lose=frozenset({2}))
+    last = [ratio for share, ratio in told if share > 0.5]
+    assert last == pytest.approx(np.ones(len(last)))
