@@ -236,6 +236,9 @@ def _in_its_unit(smallest: float, spread: "PilotSpread") -> str:
 def analyze(
     folder: FolderArgument,
     as_json: JsonOption = False,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Write the report as a PDF, too, by an installed browser.")
+    ] = False,
     multiverse: Annotated[
         bool,
         typer.Option(
@@ -243,9 +246,6 @@ def analyze(
             help="Judge every cell under all choices of criterion, reference, outcome and scale, "
             "too; with tables and a figure.",
         ),
-    ] = False,
-    pdf: Annotated[
-        bool, typer.Option("--pdf", help="Write the report as a PDF, too, by an installed browser.")
     ] = False,
 ) -> None:
     """Print the verdict of a run, and write its report, figures and tables."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from raysweep.folder.running import Epoch
 from raysweep.kinds.pace import Pace
 from raysweep.kinds.so_far import SoFar
 from raysweep.kinds.sweep import Sweep
@@ -39,6 +40,9 @@ class Outlook:
     def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
         """Count on a pack no more."""
         self.pace.ended(pack, whole=False)
+
+    def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
+        """See `raysweep.runners.observer.Observer`."""
 
     def tick(self, sweep: Sweep) -> None:
         """See which packs run."""

@@ -9,6 +9,7 @@ from typing import Self
 
 from raysweep.folder.causes import given_up
 from raysweep.folder.conclusion import REPORT_NAME
+from raysweep.folder.running import Epoch
 from raysweep.folder.stored_progress import forget_progress, store_seconds_left
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.outlook import Outlook
@@ -71,6 +72,9 @@ class LiveReport:
     def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
         """Name it on a page."""
         self._sweep = sweep
+
+    def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
+        """See `raysweep.runners.observer.Observer`."""
 
     def tick(self, sweep: Sweep) -> None:
         """Write a page if the last one is old."""

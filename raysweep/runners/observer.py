@@ -81,6 +81,11 @@ class Several:
         for one in self.observers:
             one.pack_failed(sweep, pack, reason)
 
+    def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
+        """See `Observer`."""
+        for one in self.observers:
+            one.epochs(sweep, running)
+
     def tick(self, sweep: Sweep) -> None:
         """See `Observer`."""
         for one in self.observers:
