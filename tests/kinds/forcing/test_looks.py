@@ -127,7 +127,7 @@ UNDISTURBED = {name: essence(run(wanted, measure=outcome)) for name, wanted in C
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(st.integers(0, 2**32), st.lists(st.integers(1, 25), max_size=3))
 def test_order_and_interruptions_change_nothing(name: str, seed: int, cuts: list[int]) -> None:
     choice = random.Random(seed)
