@@ -157,7 +157,7 @@ def test_more_splits_do_not_take_the_place_of_rows():
 def test_the_answer_says_what_it_is_over(trials, said):
     effects = forcing_effects(trials)
     lines = answer(effects, power(trials), pd.DataFrame(), pd.DataFrame(), 0.005, 0.05).lines()
-    assert lines[1].startswith(f"- {said}")
+    assert any(line.startswith(f"- {said}") for line in lines)
     elsewhere = effects.drop(columns="file")
     lines = answer(elsewhere, power(trials), pd.DataFrame(), pd.DataFrame(), 0.005, 0.05).lines()
     assert not any("split" in line and "tested in each" in line for line in lines)

@@ -158,7 +158,7 @@ def test_an_alignment_that_is_undefined_on_test_is_said_beside_the_verdict(tmp_p
     said = "alignment undefined in 2 of 2 forced trials: representations of modality 1 are constant"
     assert said in found.effects["reason"].iloc[0]
     text = " ".join(found.sentences)
-    assert f"In arrays {said}." in text
+    assert f"In test.npz {said}." in text
     assert "not shown to have raised" not in text
 
 

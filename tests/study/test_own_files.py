@@ -149,7 +149,7 @@ def test_what_is_named_may_be_an_axis(tmp_path: Path) -> None:
     cells = expand(study)
     assert len({cell.id for cell in cells}) == 8
     first = next(iter(varying(cells).values()))
-    assert first == "arrays target=y modality_2=txt_* scale=standard"
+    assert first == "mine.csv target=y modality_2=txt_* scale=standard"
     assert (
         "mine.csv: modality 1 = img_* (5 features), modality 2 = txt_0, txt_1 (2 features), "
         "label = other, 120 rows, 2 classes"

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
 
 from raysweep.folder.running import Teller
 from raysweep.trials.storage import Output, unlinked
@@ -37,14 +36,11 @@ class Place:
         self.name = f"{TRIALS}/{replace(trial, epochs=0).key}"
         local = output.folder(f"{self.name}/files")
         self._temporary = local is None
-        self._log: TextIO | None = None
         self.folder = local or Path(tempfile.mkdtemp(prefix="raysweep-trial-"))
 
     def leave(self) -> None:
         """Remove the user's part where it is not in the run's folder; the trial runs no more."""
         self._teller.end()
-        if self._log is not None:
-            self._log.close()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -61,12 +57,12 @@ class Place:
         self._teller.tell(epoch, point)
         if self._temporary:
             return
-        with contextlib.suppress(OSError):
-            if self._log is None:
-                path = self.folder.parent / _LOG
-                # Closed by `leave`.
-                self._log = open(path, "a", buffering=1, opener=unlinked)  # noqa: SIM115
-            self._log.write(json.dumps({"epoch": epoch, **point}) + "\n")
+        line = json.dumps({"epoch": epoch, **point})
+        with (
+            contextlib.suppress(OSError),
+            open(self.folder.parent / _LOG, "a", opener=unlinked) as log,
+        ):
+            log.write(f"{line}\n")
 
     def noted_after(self, epoch: int) -> dict[int, dict[str, float]]:
         """The point that was written down next after an epoch, where there is one.
