@@ -73,7 +73,7 @@ def connect(address: str, workers: int | None = None, modules: Sequence[Path] = 
         Whether there was none before, so that the caller is the one to end it.
 
     Raises:
-        InputError: no cluster answers at the address.
+        InputError: no cluster answers at the address, or Ray did not start here in time.
     """
     if ray.is_initialized():
         return False
@@ -189,9 +189,15 @@ def _start_local(workers: int | None, common: dict[str, Any]) -> None:
                 object_store_memory=_OBJECT_STORE_BYTES,
                 **common,
             )
-        except BaseException:
+        except BaseException as error:
             # Half a Ray has started: end its processes with the driver.
             stop()
+            # Ray raises Exception itself where a part of it takes too long to start.
+            if type(error) is Exception:
+                raise InputError(
+                    f"Ray did not start here ({first_line(str(error))}); try again when the "
+                    "machine is less busy, or use --runner local"
+                ) from error
             raise
 
 

@@ -3,10 +3,12 @@
 import logging
 
 import pytest
+import ray
 import torch
 from drawn_runs import study
 
-from raysweep.runners import attempt
+from raysweep.errors import InputError
+from raysweep.runners import attempt, ray_cluster
 from raysweep.runners.placement import _fitting
 
 
@@ -44,3 +46,16 @@ def test_a_gpu_that_torch_does_not_find_is_told_once(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert attempt.device_for(wanting) == "cuda"
     assert attempt.device_for(study()) == "cpu"
+
+
+def test_a_ray_that_takes_too_long_to_start_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Ray waits for its raylet for a fixed time, which no setting shortens.
+    def late(**_: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen ...\nmore")  # noqa: TRY002
+
+    monkeypatch.setattr(ray, "init", late)
+    with pytest.raises(InputError, match=r"Ray did not start here \(The current .*--runner local"):
+        ray_cluster.connect("local")
+    assert not ray.is_initialized()
