@@ -53,7 +53,7 @@ def test_a_ray_that_takes_too_long_to_start_is_told_in_a_line(
 ) -> None:
     # Ray waits for its raylet for a fixed time, which no setting shortens.
     def late(**_: object) -> None:
-        raise Exception("The current node timed out during startup. This could happen ...\nmore")  # noqa: TRY002
+        raise Exception("The current node timed out during startup. This could happen ...\nmore")
 
     monkeypatch.setattr(ray, "init", late)
     with pytest.raises(InputError, match=r"Ray did not start here \(The current .*--runner local"):
