@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 from simulate_trials import simulate_forcing, simulate_search
 
-from raysweep_analysis.examples import strengths
+from raysweep_analysis.examples import FOLLOWUP_TUNED, strengths
 from raysweep_analysis.load import load_trials
 
 GRID = list(itertools.product([8, 6, 4, 2, 0], [512, 4096], [12, 64]))
@@ -118,3 +118,25 @@ def test_the_walk(trials: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.Monk
             for r in (0, 2, 4, 6, 8)
         ]
         assert line == f"| 0.6 | {' | '.join(f'{m:.3f}' for m in means)} |"
+
+
+def test_trained_to_the_end_it_helps_with_few_rows_where_much_is_shared() -> None:
+    trials = load_trials(FOLLOWUP_TUNED)
+    found = strengths.shapes_by_redundancy(trials)
+    assert not found.duplicated(["width_1", "n_train", "R"]).any()
+    helped = found[found["verdict"] == "helps"]
+    assert set(zip(helped["width_1"], helped["n_train"], helped["R"], strict=True)) == {
+        (12, 512, 8),
+        (12, 512, 6),
+        (64, 512, 8),
+        (64, 512, 6),
+        (64, 512, 4),
+    }
+    # The largest effect once more, by pandas alone.
+    rows = trials[(trials["stage"] == "confirm") & (trials["U"] == 0) & (trials["width_1"] == 64)]
+    rows = rows[(rows["n_train"] == 512) & (rows["arm"] != "placebo")]
+    rows = rows[rows["arm"].eq("none") | np.isclose(rows["strength"], 1.2)]
+    wide = rows.pivot_table(strengths.PERFORMANCE, "draw", ["arm"], aggfunc="first")
+    best = found[(found["width_1"] == 64) & (found["n_train"] == 512) & (found["R"] == 8)]
+    gained = 100 * (wide["forced"] - wide["none"]).mean()
+    assert best["confirmed effect"].item() == pytest.approx(gained, abs=1e-9)

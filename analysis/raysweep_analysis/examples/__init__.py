@@ -14,5 +14,8 @@ FORCING = Path(__file__).parent / "forcing.parquet"
 TUNED = Path(__file__).parent / "forcing_tuned.parquet"
 """All rows of the study ``forcing``, whose baseline is tuned."""
 
+FOLLOWUP_TUNED = Path(__file__).parent / "followup_tuned.parquet"
+"""All rows of ``followup/strength_by_redundancy_tuned``, with 512 and with 4,096 training rows."""
+
 FOLLOWUP = Path(__file__).parent / "followup.parquet"
 """Search and confirm rows of the study ``followup/strength_by_redundancy``, once it was run."""

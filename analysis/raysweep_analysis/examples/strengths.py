@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from raysweep.trials.columns import named
+from raysweep.trials.criteria import BEST
 from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.doses import dose_shapes
 from raysweep_analysis.examples.markdown import section, table
@@ -70,8 +71,8 @@ def shapes_by_redundancy(
         alignment: the alignment column; None for the first of the split.
 
     Returns:
-        One row per cell and criterion, sorted by `axes_of` it and R descending: the other axes,
-        `R`, `paper` (shape), `shape` (`inverted U` by the two-lines test; else `rises` or `falls`
+        One row per cell and criterion of a strength on its curve, sorted by `axes_of` it and R
+        descending: the other axes, `R`, `paper` (shape), `shape` (`inverted U` by the two-lines test; else `rises` or `falls`
         by the mean slope; else as `dose_shapes`), `best strength`, `search effect` (biased upward:
         it was chosen), `confirmed effect`, `low`, `high` (95 %), `verdict`, `net of placebo`,
         `p any`, `p inverted U`, `slope`, `p slope`. Effects and slopes in points.
@@ -80,6 +81,8 @@ def shapes_by_redundancy(
         slopes(trials, performance), on="cell"
     )
     effects = forcing_effects(trials, performance, _ALPHA, alignment=alignment)
+    # The curve is at one way of training, best against best is at two.
+    effects = effects[effects["chosen_by"] != BEST]
     axes = [name for name in axes_of(effects.drop_duplicates("cell")) if name not in ("U", "R")]
     kept = ["cell", "chosen_by", "R", *axes, "strength", "effect", "ci_low", "ci_high", "verdict"]
     rows = effects[[*kept, "effect_vs_placebo"]].merge(shapes, on="cell")
