@@ -72,10 +72,10 @@ def shapes_by_redundancy(
 
     Returns:
         One row per cell and criterion of a strength on its curve, sorted by `axes_of` it and R
-        descending: the other axes, `R`, `paper` (shape), `shape` (`inverted U` by the two-lines test; else `rises` or `falls`
-        by the mean slope; else as `dose_shapes`), `best strength`, `search effect` (biased upward:
-        it was chosen), `confirmed effect`, `low`, `high` (95 %), `verdict`, `net of placebo`,
-        `p any`, `p inverted U`, `slope`, `p slope`. Effects and slopes in points.
+        descending: the other axes, `R`, `paper` (shape), `shape` (`inverted U` by the two-lines
+        test; else `rises` or `falls` by the mean slope; else as `dose_shapes`), `best strength`,
+        `search effect` (biased upward: it was chosen), `confirmed effect`, `low`, `high` (95 %),
+        `verdict`, `net of placebo`, `p any`, `p inverted U`, `slope`, `p slope`. Effects and slopes in points.
     """
     shapes = dose_shapes(trials, performance, alignment, _ALPHA).merge(
         slopes(trials, performance), on="cell"
