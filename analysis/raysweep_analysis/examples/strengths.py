@@ -75,7 +75,8 @@ def shapes_by_redundancy(
         descending: the other axes, `R`, `paper` (shape), `shape` (`inverted U` by the two-lines
         test; else `rises` or `falls` by the mean slope; else as `dose_shapes`), `best strength`,
         `search effect` (biased upward: it was chosen), `confirmed effect`, `low`, `high` (95 %),
-        `verdict`, `net of placebo`, `p any`, `p inverted U`, `slope`, `p slope`. Effects and slopes in points.
+        `verdict`, `net of placebo`, `p any`, `p inverted U`, `slope`, `p slope`. Effects
+        and slopes in points.
     """
     shapes = dose_shapes(trials, performance, alignment, _ALPHA).merge(
         slopes(trials, performance), on="cell"
