@@ -139,8 +139,9 @@ def test_an_alignment_that_is_undefined_leaves_the_other_end(
     assert found.tested == (objective != "alignment", 1)
     if objective == "both":
         assert list(found.effects["chosen_by"]) == ["alignment", "performance"]
-        assert f"Not tested at the strength chosen by alignment: arrays ({said})." in " ".join(
-            found.sentences
+        assert (
+            f"Not tested at the strength chosen by alignment: validation.npz ({said})."
+            in " ".join(found.sentences)
         )
         tested = found.effects.iloc[1]
         assert tested["p_adjusted"] == tested["p_value"]

@@ -148,7 +148,12 @@ def test_sidecar_copies_what_comes_in_and_then_the_ui_shows_it(
             text=True,
             timeout=120,
         ).stdout
-    for text in ("Drawn rows of two cells.", "study drawn", "synthetic U=0", "synthetic U=4"):
+    for text in (
+        "Drawn rows of two cells.",
+        "tags.level = 'cell'",
+        "synthetic U=0",
+        "synthetic U=4",
+    ):
         assert text in page
     # In the order of the study, and children folded into their cells.
     assert page.index("synthetic U=0") < page.index("synthetic U=4")

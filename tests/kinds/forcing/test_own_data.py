@@ -72,9 +72,8 @@ def test_a_table_of_few_rows_is_not_judged_by_one_split_of_it(tmp_path: Path) ->
     )
     check_wine(run)
     said = run._concluded.sentences  # type: ignore[union-attr]
-    assert said[1].startswith(
-        "- wine.npz: the verdict is over 10 splits of the same 178 rows, 27 tested in each"
-    )
+    over = "- wine.npz: the verdict is over 10 splits of the same 178 rows, 27 tested in each"
+    assert any(sentence.startswith(over) for sentence in said)
     plan = (tmp_path / "out" / "plan.json").read_text()
     assert "splits of the same rows with what they share" in plan
     page = (tmp_path / "out" / "report.html").read_text()
