@@ -74,7 +74,7 @@ def cluster() -> Iterator[str]:
             [str(word) for word in command], stdout=log, stderr=log, start_new_session=True
         )
     try:
-        end = time.monotonic() + 90
+        end = time.monotonic() + 240
         while raysweep(folder, "jobs").returncode != 0:
             assert head.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < end
@@ -91,7 +91,7 @@ def while_listening(
     listener: subprocess.Popen[bytes], log: Path, true: Callable[[], object]
 ) -> None:
     """Wait until something is true, for as long as someone listens to the job."""
-    end = time.monotonic() + 90
+    end = time.monotonic() + 240
     while not true():
         assert listener.poll() is None, log.read_text()
         assert time.monotonic() < end, log.read_text()
