@@ -24,7 +24,7 @@ from raysweep.data.views import Floats
 # r never falls below this share of the product of its margins: from 0 nothing comes back, and what
 # came too near to it takes thousands of steps to grow again where it has to.
 _LEAST_SHARE = 1e-5
-_BOUNDED_FIRST, _BOUNDED_EVERY = 32, 512  # a step with bounds takes as long as twenty
+_BOUNDED_FIRST, _BOUNDED_EVERY = 32, 512  # steps; bounds take as long as many of them
 
 
 @dataclass(frozen=True)

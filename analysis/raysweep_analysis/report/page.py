@@ -3,26 +3,24 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from raysweep.text import counted, visible
+from raysweep.text import counted
 from raysweep.trials.columns import Role, column_of
 from raysweep.trials.outcomes import amount, outcome_words, scale_of
-from raysweep_analysis.figures.style import ALL_COLOURS, css
+from raysweep_analysis.figures.style import ALL_COLOURS
 from raysweep_analysis.report import tables
 from raysweep_analysis.report.copying import digest, script
 from raysweep_analysis.report.findings import Findings
 from raysweep_analysis.report.methods import methods, references
 from raysweep_analysis.report.pictures import Picture
+from raysweep_analysis.report.rendering import rendered
 from raysweep_analysis.report.tables import Table
 from raysweep_analysis.resplits import SPLIT
 
 DATA, FILE = "data", "file"
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -41,14 +39,8 @@ def page(found: Findings, drawn: Iterable[Picture]) -> str:
     `tables`: Jinja escapes the rest, after what does not print is made visible.
     """
     said, settings = found.answer, found.settings
-    environment = Environment(
-        autoescape=True,
-        finalize=shown_text,
-        keep_trailing_newline=True,
-        loader=FileSystemLoader(_TEMPLATES),
-        undefined=StrictUndefined,
-    )
-    return environment.get_template("page.html").render(
+    return rendered(
+        "page.html",
         alpha=f"{settings.alpha:g}",
         answers=list(_answers(found)),
         counts=_counts(found),
@@ -69,15 +61,9 @@ def page(found: Findings, drawn: Iterable[Picture]) -> str:
         splits=bool(len(found.effects) and (found.effects["unit"] == SPLIT).any()),
         study=str(found.trials["study"].iloc[0]),
         study_file=found.beside.study,
-        style=Markup(css() + (_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         tables=list(_tables(found)),
         tested=int((found.effects["verdict"] != "untested").sum()) if said is not None else 0,
     )
-
-
-def shown_text(value: object) -> object:
-    """What Jinja prints of a value, before it escapes what is not `Markup`."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _answers(found: Findings) -> Iterator[tuple[str, Iterable[str]]]:

@@ -7,19 +7,13 @@ milliseconds.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from raysweep.folder.stored_progress import SO_FAR
 from raysweep.text import counted, duration
 from raysweep.trials.effect_so_far import EffectSoFar
 from raysweep.trials.outcomes import scale_of
-from raysweep_analysis.figures.style import css
-from raysweep_analysis.report.page import shown_text
+from raysweep_analysis.report.rendering import rendered
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _MOST_CELLS = 400
 _BY = {"best": "best against best", "alignment": "aligns most", "performance": "performs best"}
 
@@ -84,17 +78,11 @@ class _Row:
 
 def so_far_page(run: RunSoFar) -> str:
     """The page as one HTML text; no text in it is markup but that of the template."""
-    environment = Environment(
-        autoescape=True,
-        finalize=shown_text,
-        keep_trailing_newline=True,
-        loader=FileSystemLoader(_TEMPLATES),
-        undefined=StrictUndefined,
-    )
     shown = run.cells[:_MOST_CELLS]
     effects = [effect for cell in shown for effect in cell.effects]
     most = _most(effects)
-    return environment.get_template("so_far.html").render(
+    return rendered(
+        "so_far.html",
         by=lambda criterion: _BY.get(criterion, criterion),
         cells=[(cell, [_row(effect, most) for effect in cell.effects]) for cell in shown],
         ends=_ends(effects, most),
@@ -103,7 +91,6 @@ def so_far_page(run: RunSoFar) -> str:
         name=SO_FAR,
         run=run,
         share=f"{100 * run.done / max(run.planned, 1):.0f}",
-        style=Markup(css() + (_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         unit=scale_of(effects[0].outcome)[1] if effects else "",
     )
 
