@@ -15,6 +15,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Before numpy and torch are imported: tests share the machine's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Each of the many programs that the tests start would compile the package for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 from collections.abc import Iterator
 from pathlib import Path
 
