@@ -17,7 +17,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Each of the many programs that the tests start would compile the package for itself.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from raysweep.kinds.forcing.study import ForcingStudy as Study
 
 # Importing the command line takes off the path what it holds for the user's folder, as this one.
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+sys.dont_write_bytecode = False
 
 from tiny_runs import SUPPORT
 from tiny_two_cells import TINY, StudyFactory, tiny
