@@ -29,10 +29,11 @@ from raysweep.kinds.forcing.study import ForcingStudy as Study
 
 # Importing the command line takes off the path what it holds for the user's folder, as this one.
 sys.path.insert(0, str(Path(__file__).parent / "support"))
-sys.dont_write_bytecode = False
 
 from tiny_runs import SUPPORT
 from tiny_two_cells import TINY, StudyFactory, tiny
+
+sys.dont_write_bytecode = False
 
 hypothesis.settings.register_profile("raysweep", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("raysweep")
