@@ -154,8 +154,8 @@ def model_correlations(
         ...              model_performance_1=i / 8, alignment_cka_test=i / 8 + draw.normal() / 9)
         ...         for i in range(8) for j in range(3)]
         >>> found = analysis.model_correlations(pd.DataFrame(rows), permutations=199)
-        >>> found[["side", "models", "rho", "p_within"]].values.tolist()
-        [['text', 8, 0.9761904761904763, 0.005]]
+        >>> found[["side", "models", "rho", "p_within"]].round(3).values.tolist()
+        [['text', 8, 0.976, 0.005]]
     """
     rng = np.random.default_rng(0) if rng is None else rng
     trials = plain(trials)[usable(trials)]
@@ -202,6 +202,18 @@ def axis_trends(
         A row per metric, two sides and axis of numbers with three values or more: `along`,
         `levels`, `pairs`, `rho` (Spearman of the axis with the mean over pairs) with `p`, and `low`
         and `high` from models that are drawn again within their families on both sides.
+
+    Example:
+        >>> import pandas as pd
+        >>> from raysweep import analysis
+        >>> rows = [dict(key=f"{i}{level}", study="s", cell=f"{i}{level}", draw=0, seed=0,
+        ...              strength=0.0, arm="none", stage="measure", status="ok", side_1="text",
+        ...              side_2="image", model_1=f"t{i}", model_2="vit", caption=level,
+        ...              alignment_cka_test=0.5 - level / 100 + i / 9)
+        ...         for i in range(3) for level in (10, 20, 30, 40)]
+        >>> found = analysis.axis_trends(pd.DataFrame(rows))
+        >>> found[["along", "levels", "rho"]].values.tolist(), float(found["p"][0].round(3))
+        ([['caption', 4, -1.0]], 0.083)
     """
     rng = np.random.default_rng(0) if rng is None else rng
     trials = plain(trials)[usable(trials)]

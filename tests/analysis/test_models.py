@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from simulate_families import coverage, false_positives
 
 from raysweep_analysis import axis_trends, model_correlations, model_pairs
 from raysweep_analysis.figures.models import (
@@ -120,36 +121,13 @@ def test_p_within_families_is_that_of_all_orders_within_them() -> None:
 
 
 def test_permuting_within_families_keeps_its_level_where_over_all_models_does_not() -> None:
-    draw = np.random.default_rng(3)
-    families = list("aaaabbbbcccc")
-    within, over = [], []
-    for _ in range(1000):
-        # What a family has in common moves alignment and performance alike; its models do not.
-        shared = np.repeat(draw.normal(size=3), 4)
-        score, performance = shared + draw.normal(size=12) / 2, shared + draw.normal(size=12) / 2
-        within.append(correlation_within(score, performance, families, 99, draw)[1])
-        over.append(correlation_within(score, performance, [""] * 12, 99, draw)[1])
-    assert 0.03 <= np.mean(np.array(within) <= 0.05) <= 0.07
-    assert np.mean(np.array(over) <= 0.05) > 0.4
+    within, over = false_positives(1000, seed=3, permutations=99)
+    assert 0.03 <= within <= 0.07
+    assert over > 0.4
 
 
 def test_intervals_hold_the_correlation_of_all_models_of_the_families() -> None:
-    draw = np.random.default_rng(4)
-    centres = np.array([0.0, 0.6, 1.2])
-    truth, covered = 0.0, []
-    for size in (20_000, *[8] * 300):
-        families = np.repeat(["a", "b", "c"], size)
-        performance = np.repeat(centres, size) + draw.normal(size=3 * size)
-        score = 0.7 * performance + draw.normal(size=3 * size)
-        if size > 8:
-            truth = float(stats.spearmanr(score, performance).statistic)
-            continue
-        grid = Grid(score[:, None], performance, list(families), ["v"])
-        models = drawn_within(grid.families, 199, draw)
-        found = drawn_again(grid, models, np.zeros((199, 1), np.int64))
-        low, high = np.quantile(found, [0.025, 0.975])
-        covered.append(low <= truth <= high)
-    assert 0.88 <= np.mean(covered) <= 0.98
+    assert 0.89 <= coverage(8, 300, seed=4) <= 0.97
 
 
 def test_trends_along_an_axis(trials: pd.DataFrame) -> None:

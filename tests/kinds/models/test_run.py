@@ -18,6 +18,8 @@ from tiny_runs import assert_same_table, opened
 from tiny_runs import table as table_of
 
 import raysweep
+from raysweep.folder.run_folder import sweep_of
+from raysweep.kinds.kind import kind_of, study_size
 from raysweep.metrics import PAPER, Preprocessing, calibrate_layers, measure_layers, measure_models
 from raysweep.runners import local
 from raysweep.study.reader import dump_study
@@ -228,3 +230,19 @@ def test_a_layer_that_says_nothing_is_told(tmp_path: Path) -> None:
     assert (of_vit["alignment_layers_mutual_knn_test"] == "").all()
     assert of_vit["undefined_test"].str.contains("cannot be told").all()
     assert any("No alignment on 9 of 18 cells" in sentence for sentence in run.answer)
+
+
+def test_a_plan_counts_pairs_memory_and_time(rows: list[dict[str, Any]]) -> None:
+    study = raysweep.Study(**given(rows)).resolved
+    size = study_size(study)
+    assert (size.cells, size.trials, size.packs, size.encoders) == (18, 18, 6, 0)
+    assert size.seconds is not None
+    assert 0 < size.seconds < 60
+    assert "GB of memory" in size.needs[0]
+    assert "beside the features of 11 models" in size.needs[0]
+    each = raysweep.Study(**given(rows, evaluation__layers="each", resources__store=False)).resolved
+    size = study_size(each, measure_time=False)
+    assert (size.trials, size.packs, size.seconds) == (9 * 3 * 2 + 9 * 3 * 1, 6, None)
+    assert "beside" not in size.needs[0]
+    pack = sweep_of(each, {}).missing()[0]
+    assert 0.4e9 < kind_of(each).pack_bytes(each, pack, "cpu") < 1.5e9
