@@ -80,7 +80,8 @@ def _check_features(raw: Mapping[str, Any], folder: Path, at: Location) -> list[
             opened[row] = opened_model(row, folder)
         except InputError as error:
             place: Location = (*at, number, "features") if at == ("models",) else at
-            faults.append(Fault(place, str(error)))
+            way = "; raysweep features with this study file makes it" if row.weights else ""
+            faults.append(Fault(place, f"{error}{way}"))
     return faults or list(_check_pairs(raw.get("evaluation"), opened, at))
 
 
@@ -145,6 +146,7 @@ def resolved_rows(
     for row in rows:
         path = str(resolved_path(row.features, folder))
         layers = len(opened_model(row, folder).layers)
-        found.append({**row.model_dump(), "features": path, "layers": layers})
+        made = {"features": path, "layers": layers, "weights": None, "column": None}
+        found.append({**row.model_dump(), **made})
         files[path] = file_digest(path)
     return found, files

@@ -55,7 +55,7 @@ class Models(Kind[ModelsStudy, "ModelsSweep"]):
             given = rows_of_table(resolved_path(study.table, folder))
             rows = tuple(map(ModelRow.model_validate, given))
         models, files = resolved_rows(rows or (), folder)
-        return {"models": models, "table": None, "files": files}
+        return {"models": models, "table": None, "samples": None, "files": files}
 
     def sweep(
         self, study: ModelsStudy, results: "dict[str, TrialResult]", earlier: "Earlier"

@@ -15,6 +15,7 @@ from raysweep.study.spec.fields import (
     Names,
     Number,
     OptionValue,
+    Part,
     Scalar,
     Truth,
     Whole,
@@ -30,8 +31,9 @@ _AXIS = re.compile(r"[A-Za-z]\w{0,99}")
 class ModelRow(BaseModel):
     """One model's features, at some values of the axes: every further key is an axis of the study.
 
-    A row without a value of an axis goes with all of them. ``layers`` is filled in when the study
-    is resolved.
+    A row without a value of an axis goes with all of them. ``weights`` (as `raysweep features`
+    takes a model) and the ``column`` that it is given make features that are not there yet.
+    ``layers`` is filled in when the study is resolved.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
@@ -40,6 +42,8 @@ class ModelRow(BaseModel):
     side: str
     model: str
     features: str
+    weights: str | None = None
+    column: str | None = None
     family: str = ""
     size: Number | None = Field(None, gt=0)
     performance: Number | None = None
@@ -86,6 +90,19 @@ class Pair:
 def features_of(side: int) -> str:
     """The parameter of a cell that has the path of the features of side 1 or 2."""
     return f"features_{side}"
+
+
+class Samples(Part):
+    """The table that features are made of: its path, its columns of texts and those of images."""
+
+    table: str
+    text: Names | None = None
+    image: Names | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that models may be given."""
+        return (*(self.text or ()), *(self.image or ()))
 
 
 class ModelsPreprocessing(Preprocessing):
@@ -137,6 +154,7 @@ class ModelsStudy(StudyBase):
     models: Rows | None = None
     table: str | None = None
     axes: Names | None = None
+    samples: Samples | None = None
     evaluation: ModelsEvaluation = ModelsEvaluation()
     resources: ModelsResources = ModelsResources()
     files: dict[str, str] = Field(default_factory=dict)
@@ -177,7 +195,12 @@ class ModelsStudy(StudyBase):
             wanted = "give the models as a list, or the path of a table of them"
             yield Clash(wanted, *((name,) for name in given), ())
             return
-        for message, key in (*_odd_axes(self.axes or ()), *row_faults(self.models, self.axes)):
+        columns = self.samples.columns if self.samples is not None else ()
+        for message, key in (
+            *_odd_axes(self.axes or ()),
+            *row_faults(self.models, self.axes),
+            *_not_made(self.models or (), columns),
+        ):
             yield Clash(message, key)
 
     def science(self) -> dict[str, Any]:
@@ -237,6 +260,22 @@ def row_faults(rows: Sequence[ModelRow] | None, axes: Sequence[str] | None) -> I
         if any(_agree(row, other) for other in others):
             yield f"{row.place} is there twice", ("models", at)
         others.append(row)
+
+
+def _not_made(rows: Sequence[ModelRow], columns: Sequence[str]) -> Iterator[Fault]:
+    """What keeps features from being made of weights."""
+    for at, row in enumerate(rows):
+        if (row.weights is None) != (row.column is None):
+            there, missing = ("weights", "column") if row.column is None else ("column", "weights")
+            yield (
+                f"{row.place}: {there} without {missing}; features are made of both",
+                ("models", at, there),
+            )
+        elif row.column is not None and row.column not in columns:
+            yield (
+                f"{row.column} is none of the columns of samples ({listed(columns) or 'none'})",
+                ("models", at, "column"),
+            )
 
 
 def _agree(one: ModelRow, other: ModelRow) -> bool:

@@ -13,7 +13,7 @@ from raysweep.errors import InputError
 _CSV = {".csv": ",", ".tsv": "\t"}
 _JSON = (".jsonl", ".ndjson")
 _PARQUET = (".parquet", ".pq")
-_TEXTS = ("side", "model", "features", "family")
+_TEXTS = ("side", "model", "features", "weights", "column", "family")
 
 
 def rows_of_table(path: Path) -> list[dict[str, Any]]:

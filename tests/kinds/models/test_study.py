@@ -94,7 +94,7 @@ def test_all_faults_are_told_with_their_places(rows: list[dict[str, Any]], tmp_p
     twice = faults(given([*rows, rows[0], {**rows[1], "famly": "x"}]))
     assert "models.11: text: near_small (caption=10) is there twice" in twice
     assert "models.12.famly: unknown key 'famly'" in twice
-    assert "a model has side, model, features, family, size, performance" in twice
+    assert "a model has side, model, features, weights, column, family, size" in twice
     alone = faults(given([row for row in rows if row["side"] == "text"]))
     assert "models of one side alone (text)" in alone
     lost = faults(given([*rows[:-1], {**rows[-1], "features": "gone.npy"}], evaluation__layers="a"))
