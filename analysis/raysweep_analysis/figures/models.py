@@ -61,7 +61,7 @@ def performance_figure(trials: pd.DataFrame, alignment: str) -> Figure:
             panel.set_title("\n".join([style.folded(at), *title]).strip())
             panel.set_xlabel(style.folded(f"performance ({said['side']})", 32))
         for panel in panels[::columns]:
-            panel.set_ylabel(style.metric_words(alignment))
+            panel.set_ylabel(_metric(alignment))
         handles = {label: h for panel in panels for h, label in
                    zip(*panel.get_legend_handles_labels(), strict=True)}  # fmt: skip
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5)
@@ -122,14 +122,14 @@ def layer_map_figure(trials: pd.DataFrame, alignment: str) -> Figure:
             )
             best = np.unravel_index(int(np.nanargmax(grid)), grid.shape)
             frame = Rectangle((best[1] - 0.5, best[0] - 0.5), 1, 1, fill=False)
-            frame.set_edgecolor(style.colour("ink"))
+            frame.set_edgecolor(style.colour("hurts"))
             panel.add_patch(frame)
             panel.set_title(style.folded(said["at"], 40) if said["at"] else "")
             panel.set_ylabel(style.folded(said["model_1"], 24))
             panel.set_xlabel(style.folded(said["model_2"], 24))
             for axis in (panel.xaxis, panel.yaxis):
                 axis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-        figure.colorbar(image, ax=panels, label=style.metric_words(alignment), shrink=0.7)
+        figure.colorbar(image, ax=panels, label=_metric(alignment), shrink=0.7)
     return figure
 
 
@@ -195,7 +195,7 @@ def axis_figure(trials: pd.DataFrame, along: str, alignment: str) -> Figure:
                 )
             panel.set_title(style.folded(f"{one} with {other}", 40))
             panel.set_xlabel(style.folded(along))
-        panels[0].set_ylabel(style.metric_words(alignment))
+        panels[0].set_ylabel(_metric(alignment))
         handles = dict(
             itertools.chain.from_iterable(
                 zip(*reversed(panel.get_legend_handles_labels()), strict=True) for panel in panels
@@ -203,3 +203,8 @@ def axis_figure(trials: pd.DataFrame, along: str, alignment: str) -> Figure:
         )
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5)
     return figure
+
+
+def _metric(alignment: str) -> str:
+    """A metric in words; of these studies there is one split."""
+    return style.metric_words(alignment).removesuffix(", test")

@@ -18,6 +18,7 @@ from tiny_runs import assert_same_table, opened
 from tiny_runs import table as table_of
 
 import raysweep
+from raysweep.folder.conclusion import judge
 from raysweep.folder.run_folder import sweep_of
 from raysweep.kinds.kind import kind_of, study_size
 from raysweep.metrics import PAPER, Preprocessing, calibrate_layers, measure_layers, measure_models
@@ -210,26 +211,28 @@ def test_more_models_keep_the_pairs_that_are_there(
         trials(given(rows, evaluation__calibrate=29), tmp_path)
 
 
-def test_features_that_changed_are_not_measured(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    mine = tiny_features.write(tmp_path / "features")
-    study = raysweep.Study(**given(mine))
-    _ = study.resolved
+def test_features_that_changed_are_not_measured(tmp_path: Path) -> None:
+    study = raysweep.Study(**given(tiny_features.write(tmp_path / "features"))).resolved
     np.save(tmp_path / "features" / "vit.npy", np.zeros((N, 1, 3)))
-    with pytest.warns(RuntimeWarning, match="3 packs failed"):
-        run = raysweep.run(study, tmp_path / "out", "local", progress=False)
-    assert "has changed since this run was planned" in next(iter(run.status().failures.values()))
-    assert len(run.trials) == 9
+    sweep = local.run(study, opened(tmp_path / "out", study))
+    assert len(sweep.failures) == 3
+    assert "has changed since this run was planned" in next(iter(sweep.failures.values()))
+    assert len(table_of(tmp_path / "out")) == 9
 
 
 def test_a_layer_that_says_nothing_is_told(tmp_path: Path) -> None:
     rows = tiny_features.write(tmp_path / "features")
     np.save(tmp_path / "features" / "vit.npy", np.ones((N, 2, 3)))
-    run = raysweep.run(raysweep.Study(**given(rows)), tmp_path / "out", "local", progress=False)
-    of_vit = run.trials[run.trials["model_2"] == "vit"]
+    study = raysweep.Study(**given(rows)).resolved
+    folder = opened(tmp_path / "out", study)
+    local.run(study, folder)
+    found = table_of(tmp_path / "out")
+    of_vit = found[found["model_2"] == "vit"]
     assert of_vit["alignment_mutual_knn_test"].isna().all()
     assert (of_vit["alignment_layers_mutual_knn_test"] == "").all()
     assert of_vit["undefined_test"].str.contains("cannot be told").all()
-    assert any("No alignment on 9 of 18 cells" in sentence for sentence in run.answer)
+    said = judge(folder, study).sentences
+    assert any("No alignment on 9 of 18 cells" in sentence for sentence in said)
 
 
 def test_a_plan_counts_pairs_memory_and_time(rows: list[dict[str, Any]]) -> None:
