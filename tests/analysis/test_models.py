@@ -180,6 +180,7 @@ def test_figures_show_all_of_it(trials: pd.DataFrame) -> None:
 
 def test_the_report_has_pairs_performance_layers_and_axes(trials: pd.DataFrame) -> None:
     found = find(trials)
+    assert found.models is not None
     drawn = pictures(found)
     assert [p.name for p in drawn] == ["model_performance", "layer_maps", "along_caption"]
     assert {"pairs", "model_correlations", "axis_trends"} <= found.tables.keys()
@@ -188,3 +189,5 @@ def test_the_report_has_pairs_performance_layers_and_axes(trials: pd.DataFrame) 
         assert said in text
     assert "108 pairs of models align beyond chance" in " ".join(found.emergence)
     assert any(s.startswith("Along caption alignment of text") for s in found.emergence)
+    (said,) = [s for s in found.emergence if s.startswith("Performance of text")]
+    assert f"rho +{found.models.correlations['rho'].median():.2f}, the median of 3 points" in said

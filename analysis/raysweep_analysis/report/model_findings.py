@@ -73,19 +73,22 @@ def _of_pairs(pairs: pd.DataFrame) -> Iterator[str]:
 def _of_performance(correlations: pd.DataFrame) -> Iterator[str]:
     if correlations.empty:
         return
-    for (column, side, other), of in correlations.groupby(
-        ["alignment", "side", "other"], sort=False
-    ):
-        middle = of["rho"].median()
-        where = f" (median of {len(of)} points of the axes)" if len(of) > 1 else ""
-        within = ""
-        if len(of) == 1 and of["p_within"].notna().all():
+    groups = correlations.groupby(["alignment", "side", "other"], sort=False)
+    for (column, side, other), of in groups:
+        rho = f"Spearman's rho {signed(of['rho'].median(), 2)}"
+        tested = of[of["p_within"].notna()]
+        below = int((tested["p_within"] < _ALPHA).sum())
+        if len(of) > 1:
+            rho += f", the median of {len(of)} points of the axes"
+            within = f"in {below} of {len(tested)} points p within families is below {_ALPHA:g}"
+        else:
             row = of.iloc[0]
-            within = f"; within families {signed(row['rho_within'], 2)}, p = {row['p_within']:.2g}"
+            rho += f" ({signed(row['low'], 2)} to {signed(row['high'], 2)})"
+            within = f"within families {signed(row['rho_within'], 2)}, p = {row['p_within']:.2g}"
         yield (
-            f"Models of {side} that perform better align {'more' if middle > 0 else 'less'} with "
-            f"{other} by {_metric(column)}: Spearman's rho {signed(middle, 2)}{where}"
-            f"{within}."
+            f"Performance of {side} and its alignment with {other} by {_metric(column)}: {rho}; "
+            + (within if len(tested) else "no family has two models")
+            + "."
         )
 
 
