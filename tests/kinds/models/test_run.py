@@ -21,9 +21,14 @@ import raysweep
 from raysweep.folder.conclusion import judge
 from raysweep.folder.run_folder import sweep_of
 from raysweep.kinds.kind import kind_of, study_size
+from raysweep.kinds.models import run
+from raysweep.kinds.models.run import run_pairs
+from raysweep.kinds.models.study import ModelsStudy
 from raysweep.metrics import PAPER, Preprocessing, calibrate_layers, measure_layers, measure_models
 from raysweep.runners import local
 from raysweep.study.reader import dump_study
+from raysweep.trials.packing import Pack
+from raysweep.trials.table import Row
 
 IMAGES = {"vit": (4, 4), "mae": (5,)}
 
@@ -176,6 +181,30 @@ local.run(wanted, folder)
 """
 
 
+def test_an_interrupted_run_goes_on_where_it_was(
+    rows: list[dict[str, Any]],
+    best: tuple[Path, pd.DataFrame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    began: list[Pack] = []
+
+    def interrupted(study: ModelsStudy, pack: Pack) -> list[Row]:
+        began.append(pack)
+        if len(began) == 3:
+            raise KeyboardInterrupt
+        return run_pairs(study, pack)
+
+    monkeypatch.setattr(run, "run_pairs", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trials(given(rows), tmp_path)
+    status = raysweep.open_run(tmp_path).status()
+    assert (status.done, status.planned, status.finished) == (6, 18, False)
+    assert_same_table(trials(given(rows), tmp_path), best[1])
+    assert len(began) == 3 + 4  # the pack at hand again, and no other
+
+
+@pytest.mark.slow
 def test_a_killed_run_loses_no_pack_and_ends_like_an_undisturbed_one(
     rows: list[dict[str, Any]], best: tuple[Path, pd.DataFrame], tmp_path: Path
 ) -> None:
@@ -187,9 +216,8 @@ def test_a_killed_run_loses_no_pack_and_ends_like_an_undisturbed_one(
     assert done.returncode == -signal.SIGKILL
     parts = {path: path.stat().st_mtime_ns for path in (out / "parts").iterdir()}
     assert len(parts) == 2
-    run = raysweep.open_run(out)
-    assert run.status().done == 6
-    assert not run.status().finished
+    status = raysweep.open_run(out).status()
+    assert (status.done, status.finished) == (6, False)
     found = trials(given(rows), out)
     assert {path: path.stat().st_mtime_ns for path in parts} == parts
     assert_same_table(found, best[1])
