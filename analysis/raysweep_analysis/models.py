@@ -107,7 +107,9 @@ def model_pairs(trials: pd.DataFrame, alignment: str | None = None) -> pd.DataFr
         known = rows["p"].notna()
         if known.any():
             rows.loc[known, "p_bh"] = stats.false_discovery_control(rows.loc[known, "p"])
-        found.append(rows.sort_values("value", ascending=False, kind="stable"))
+        # Of distances less is more alike: above chance more always is.
+        by = "corrected" if rows["corrected"].notna().any() else "value"
+        found.append(rows.sort_values(by, ascending=False, kind="stable"))
     return pd.concat(found, ignore_index=True)
 
 
@@ -127,7 +129,8 @@ def model_correlations(
 ) -> pd.DataFrame:
     """Whether models that perform better align more with those of another side.
 
-    A model's alignment is its mean over the models of the other side.
+    A model's alignment is its mean over the models of the other side. Of a metric that is a
+    distance all signs are the other way round.
 
     Args:
         trials: the table of a study of models, some of which have a performance.

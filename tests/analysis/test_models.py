@@ -24,6 +24,7 @@ from raysweep_analysis.inference.families import (
 )
 from raysweep_analysis.models import Grid, drawn_again
 from raysweep_analysis.report import find
+from raysweep_analysis.report.model_findings import ModelFindings
 from raysweep_analysis.report.page import page
 from raysweep_analysis.report.pictures import pictures
 
@@ -156,6 +157,22 @@ def test_pairs_are_ordered_and_their_p_adjusted(trials: pd.DataFrame) -> None:
     assert list(pairs)[:5] == ["side_1", "model_1", "side_2", "model_2", "caption"]
 
 
+def test_of_distances_less_is_more_alike(trials: pd.DataFrame) -> None:
+    distance = {
+        "alignment_procrustes_distance_test": 1 - trials[ALIGNMENT],
+        "corrected_procrustes_distance_test": trials[ALIGNMENT] / 2,
+    }
+    pairs = model_pairs(trials.assign(**distance), "alignment_procrustes_distance_test")
+    assert (np.diff(pairs["value"]) >= 0).all()
+    found = find(trials.assign(**distance)).models
+    assert found is not None
+    assert found.alignments == (ALIGNMENT, "alignment_procrustes_distance_test")
+    first = ModelFindings.of(trials.assign(**distance), "alignment_procrustes_distance_test")
+    assert first is not None
+    assert first.pairs["alignment"].iloc[0] == "alignment_procrustes_distance_test"
+    assert len(first.pairs) == 2 * len(trials)
+
+
 def test_figures_show_all_of_it(trials: pd.DataFrame) -> None:
     panels = performance_figure(trials, ALIGNMENT).axes
     assert len(panels) == 3
@@ -167,6 +184,8 @@ def test_figures_show_all_of_it(trials: pd.DataFrame) -> None:
     maps = layer_maps(trials, ALIGNMENT)
     assert len(maps) == 108
     np.testing.assert_allclose(maps[0][1][:2], [[0.1, 0.2], [0.3, 0.4]])
+    frame = layer_map_figure(trials, ALIGNMENT).axes[0].patches[0]
+    assert frame.get_xy() == (-0.5, 0.5)  # layers 1-0, as the table says
     assert len(layer_map_figure(trials, ALIGNMENT).axes) == 12 + 1
     each = pd.DataFrame(
         [

@@ -120,7 +120,7 @@ def layer_map_figure(trials: pd.DataFrame, alignment: str) -> Figure:
             image = panel.imshow(
                 grid, origin="lower", aspect="auto", cmap="Purples", vmin=bottom, vmax=top
             )
-            best = np.unravel_index(int(np.nanargmax(grid)), grid.shape)
+            best = _best(said["layers"], grid)
             frame = Rectangle((best[1] - 0.5, best[0] - 0.5), 1, 1, fill=False)
             frame.set_edgecolor(style.colour("hurts"))
             panel.add_patch(frame)
@@ -155,8 +155,29 @@ def layer_maps(trials: pd.DataFrame, alignment: str) -> list[tuple[dict[str, str
         if np.isfinite(grid).any():
             at = " ".join(f"{name}={first[name]}" for name in axes if pd.notna(first[name]))
             said = {name: str(first[name]) for name in (named("model", 1), named("model", 2))}
-            found.append(({**said, "at": at}, grid))
-    return sorted(found, key=lambda item: -float(np.nanmax(item[1])))
+            layers = beside(alignment, "alignment_layers")
+            said["layers"] = str(first[layers]) if len(of) == 1 and layers in of else ""
+            corrected = beside(alignment, "corrected")
+            above = of[corrected].max() if corrected in of else np.nan
+            found.append(
+                (
+                    float(np.nanmax(grid)) if pd.isna(above) else float(above),
+                    said | {"at": at},
+                    grid,
+                )
+            )
+    return [(said, grid) for _, said, grid in sorted(found, key=lambda item: -item[0])]
+
+
+def _best(layers: str, grid: np.ndarray) -> tuple[int, int]:
+    """Where the pair of layers is that was reported; where none was, that of the largest value."""
+    numbers = layers.split("-")
+    if len(numbers) == 2 and all(n == "all" or n.isdecimal() for n in numbers):
+        places = zip(numbers, grid.shape, strict=True)
+        one, other = (size - 1 if n == "all" else int(n) for n, size in places)
+        return one, other
+    row, column = np.unravel_index(int(np.nanargmax(grid)), grid.shape)
+    return int(row), int(column)
 
 
 def axis_figure(trials: pd.DataFrame, along: str, alignment: str) -> Figure:

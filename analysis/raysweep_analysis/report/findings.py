@@ -166,7 +166,7 @@ def find(
             training=tuple(training_limits(trials)),
         )
     correlations = middle = trends = none
-    models = ModelFindings.of(trials) if of_models(trials) else None
+    models = ModelFindings.of(trials, alignment) if of_models(trials) else None
     along = followed_along(trials) if models is None else ""
     if _emergence(trials):
         correlations = alignment_performance(trials, permutations=_PERMUTATIONS)

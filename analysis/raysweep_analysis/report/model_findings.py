@@ -1,6 +1,6 @@
 """What the table of a study of models says."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -30,14 +30,19 @@ class ModelFindings:
     sentences: tuple[str, ...]
 
     @classmethod
-    def of(cls, trials: pd.DataFrame) -> "ModelFindings | None":
-        """What a table says; None where no alignment is defined."""
-        columns = alignments(trials)
+    def of(cls, trials: pd.DataFrame, first: str | None = None) -> "ModelFindings | None":
+        """What a table says, of one column of alignment first; None where none is defined."""
+        columns = sorted(alignments(trials), key=lambda column: column != first)
         if not columns:
             return None
-        pairs = model_pairs(trials)
-        correlations = model_correlations(trials, permutations=_PERMUTATIONS)
-        trends = axis_trends(trials, permutations=_PERMUTATIONS)
+        pairs, correlations, trends = (
+            _in_order(table, columns)
+            for table in (
+                model_pairs(trials),
+                model_correlations(trials, permutations=_PERMUTATIONS),
+                axis_trends(trials, permutations=_PERMUTATIONS),
+            )
+        )
         said = (*_of_pairs(pairs), *_of_performance(correlations), *_of_axes(trends))
         return cls(pairs, correlations, trends, tuple(columns), said)
 
@@ -49,6 +54,13 @@ class ModelFindings:
             "model_correlations": self.correlations,
             "axis_trends": self.trends,
         }
+
+
+def _in_order(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """A table with the rows of each column of alignment together, in the order of these."""
+    if table.empty:
+        return table
+    return table.sort_values("alignment", key=lambda of: of.map(columns.index), kind="stable")
 
 
 def _of_pairs(pairs: pd.DataFrame) -> Iterator[str]:
