@@ -7,16 +7,8 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from rich.console import (
-    Console,
-    ConsoleOptions,
-    ConsoleRenderable,
-    Group,
-    RenderableType,
-    RenderResult,
-)
+from rich.console import Console, ConsoleRenderable, Group, RenderableType
 from rich.live import Live
-from rich.segment import Segment
 from rich.text import Text
 
 from raysweep.folder.running import Epoch
@@ -31,8 +23,9 @@ from raysweep.trials.table import Row
 _PAGE_WIDTH = 124
 _PRE = '<pre style="font-family: monospace; line-height: 1.2">{code}</pre>'
 _REFRESH_S = 0.5
-_UNCHANGED_S = 2.0
 _PLAIN_EVERY_S = 10.0
+_SHARE = 100
+"""Drawing may take one part in so many of the run's time."""
 _MOST_RUNNING = 8
 
 
@@ -87,13 +80,11 @@ class RunDisplay:
         if live is None and isinstance(console, Console) and console.is_terminal:
             self._live = Live(console=console, auto_refresh=False)
         self._started = time.monotonic()
-        self._shown = -math.inf
+        self._due = -math.inf
         self._before = 0
         self._fresh = 0
         self._sweep: Sweep | None = None
         self._epochs: Sequence[Epoch] = ()
-        self._changed = True
-        self._table: _Drawn | None = None
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -126,7 +117,6 @@ class RunDisplay:
     def pack_finished(self, sweep: Sweep, pack: Pack, rows: Sequence[Row]) -> None:
         """Count the pack; name members that diverged."""
         self._fresh += len(rows)
-        self._forget()
         diverged = [str(row["cell"]) for row in rows if row["status"] != "ok"]
         if diverged:
             self._say(
@@ -137,17 +127,15 @@ class RunDisplay:
 
     def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
         """Say that a pack was given up, and why, in a line."""
-        self._forget()
         names = cell_names(sweep, [cell.id for cell in pack.cells])
         self._say(f"{names}: pack {pack.key} failed: {raised(reason)}")
 
     def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
         """Show below the table where trials are that run now."""
-        self._changed = self._changed or running != self._epochs
         self._epochs = running
 
     def tick(self, sweep: Sweep) -> None:
-        """Refresh now and then; where nothing has changed but the time, seldom."""
+        """Refresh now and then."""
         self._show(sweep)
 
     def stopping(self, sweep: Sweep) -> None:
@@ -158,28 +146,22 @@ class RunDisplay:
         self._console.print(as_it_is(line))
 
     def _show(self, sweep: Sweep, force: bool = False) -> None:
-        now = time.monotonic()
-        wait = _PLAIN_EVERY_S
-        if self._live is not None:
-            wait = _REFRESH_S if self._changed else _UNCHANGED_S
-        if not force and now - self._shown < wait:
+        if not force and time.monotonic() < self._due:
             return
-        self._shown, self._changed = now, False
+        began = time.thread_time()
         if self._live is not None:
-            if self._table is None or force:
-                so_far = None if self._outlook is None else self._outlook.so_far
-                self._table = _Drawn(status_table(sweep, so_far))
+            so_far = None if self._outlook is None else self._outlook.so_far
             above = "\n".join([self._summary(sweep), *self._running(sweep)])
             # A table may be longer than the screen, which then shows its first lines.
-            self._live.update(Group(as_it_is(f"{above}\n"), self._table), refresh=True)
+            shown = Group(as_it_is(f"{above}\n"), status_table(sweep, so_far))
+            self._live.update(shown, refresh=True)
         elif not force:
             self._say(self._summary(sweep))
             for line in self._running(sweep):
                 self._say(line)
-
-    def _forget(self) -> None:
-        """What was shown of the cells has changed."""
-        self._changed, self._table = True, None
+        wait = _REFRESH_S if self._live is not None else _PLAIN_EVERY_S
+        took = 0.0 if force else time.thread_time() - began  # the first draws import
+        self._due = time.monotonic() + max(wait, _SHARE * took)
 
     def _running(self, sweep: Sweep) -> list[str]:
         there = [one for one in self._epochs if one.key not in sweep.results]
@@ -209,19 +191,6 @@ class RunDisplay:
                 f"{rate:.1f} trials/s" if encoders is None else f"{encoders * rate:.1f} encoders/s"
             )
         return ", ".join(parts)
-
-
-class _Drawn:
-    """What is shown many times as it is: drawn anew only for a screen of another width."""
-
-    def __init__(self, shown: ConsoleRenderable) -> None:
-        self._shown = shown
-        self._lines: dict[int, list[Segment]] = {}
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if options.max_width not in self._lines:
-            self._lines = {options.max_width: list(console.render(self._shown, options))}
-        yield from self._lines[options.max_width]
 
 
 _ENDED = (CellState.DONE, CellState.NO_STRENGTH, CellState.NO_RATES, CellState.FAILED)

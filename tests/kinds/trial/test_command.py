@@ -14,6 +14,7 @@ import pytest
 import yaml
 from tiny_runs import assert_same_table, raysweep, table, words
 from trial_runs import KNOWN, ran
+from waiting import alive
 
 import raysweep as package
 from raysweep.errors import InputError
@@ -201,13 +202,6 @@ def test_a_command_ends_with_its_worker_and_all_it_started(tmp_path: Path) -> No
     while any(map(alive, started)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(map(alive, started))
-
-
-def alive(process: int) -> bool:
-    try:
-        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.mark.faults
