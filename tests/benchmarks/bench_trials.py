@@ -9,7 +9,6 @@ little.
 import argparse
 import io
 import logging
-import os
 import sys
 import tempfile
 import time
@@ -33,7 +32,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 CHECKPOINT_NUMBERS = 2_500_000
 EPOCH_PRODUCTS = 150
-EPOCHS = "BENCH_TRIALS_EPOCHS"
 
 
 def instant(trial: raysweep.TrialContext) -> dict[str, float]:
@@ -57,9 +55,9 @@ def work(epoch: int) -> float:
 
 
 def logged(trial: raysweep.TrialContext) -> dict[str, float]:
-    """So many epochs as the benchmark asks for, each logged; a small checkpoint every tenth."""
+    """So many epochs as its axis says, each logged; a small checkpoint every tenth."""
     wall = cpu = 0.0
-    for epoch in range(1, int(os.environ[EPOCHS]) + 1):
+    for epoch in range(1, trial.cell["length"] + 1):
         began, began_cpu = time.monotonic(), time.thread_time()
         found = work(epoch)
         wall, cpu = wall + time.monotonic() - began, cpu + time.thread_time() - began_cpu
@@ -69,11 +67,11 @@ def logged(trial: raysweep.TrialContext) -> dict[str, float]:
     return {"f1_validation": 0.5, "f1_test": 0.5, "wall_s_test": wall, "cpu_s_test": cpu}
 
 
-def study(function: str, trials: int) -> TrialStudy:
+def study(function: str, trials: int, length: int) -> TrialStudy:
     """A study of so many trials or a few more."""
     text = (
         f"name: cost\nkind: trial\ntrial: bench_trials:{function}\n"
-        "verdict: {performance: f1_test}\n"
+        f"grid: {{length: {length}}}\nverdict: {{performance: f1_test}}\n"
         f"search: {{trials: 4, seeds: 1}}\nconfirm: {{seeds: {-(-(trials - 5) // 3)}}}\n"
     )
     place = Path(__file__).parent
@@ -82,7 +80,9 @@ def study(function: str, trials: int) -> TrialStudy:
     return found
 
 
-def cost_of_trials(runner: str, function: str, trials: int) -> tuple[float, float, pd.DataFrame]:
+def cost_of_trials(
+    runner: str, function: str, trials: int, length: int = 1
+) -> tuple[float, float, pd.DataFrame]:
     """Of a second run in the same Ray, shown on a screen: without what starts once.
 
     Returns:
@@ -92,8 +92,8 @@ def cost_of_trials(runner: str, function: str, trials: int) -> tuple[float, floa
 
     wall = cpu = 0.0
     rows = pd.DataFrame()
-    for count in (8, trials):
-        wanted = study(function, count)
+    for count, epochs in ((8, 1), (trials, length)):
+        wanted = study(function, count, epochs)
         with (
             tempfile.TemporaryDirectory() as folder,
             RunDisplay(Screen(file=io.StringIO(), force_terminal=True)) as display,
@@ -111,8 +111,7 @@ def cost_of_trials(runner: str, function: str, trials: int) -> tuple[float, floa
 
 def tell_of_whole_trials(runner: str, epochs: int) -> None:
     """What trials that work for a while take beyond their work, as shares of it."""
-    os.environ[EPOCHS] = str(epochs)
-    wall, cpu, rows = cost_of_trials(runner, "logged", 8)
+    wall, cpu, rows = cost_of_trials(runner, "logged", 8, epochs)
     work, work_cpu = rows["wall_s_test"].mean(), rows["cpu_s_test"].mean()
     beyond = 100 * (wall - work) / work
     # This process has done the work, too, or it is the driver alone.
@@ -136,10 +135,7 @@ def main() -> None:
     torch.set_num_threads(1)
     sys.stdout.write(f"{trials} trials, ms a trial\n" if not asked.epochs else "")
     for runner in ("local", "ray"):
-        started_here = False
-        if runner == "ray":
-            os.environ[EPOCHS] = str(asked.epochs)  # for its workers
-            started_here = ray_cluster.connect("local", 1)
+        started_here = runner == "ray" and ray_cluster.connect("local", 1)
         if asked.epochs:
             tell_of_whole_trials(runner, asked.epochs)
         else:
