@@ -23,6 +23,8 @@ from raysweep.trials.table import Row
 _PAGE_WIDTH = 124
 _PRE = '<pre style="font-family: monospace; line-height: 1.2">{code}</pre>'
 _REFRESH_S = 0.5
+_UNCHANGED_S = 2.0
+"""How often what goes on is drawn where only the time has changed."""
 _PLAIN_EVERY_S = 10.0
 _SHARE = 100
 """Drawing may take one part in so many of the run's time."""
@@ -85,6 +87,7 @@ class RunDisplay:
         self._fresh = 0
         self._sweep: Sweep | None = None
         self._epochs: Sequence[Epoch] = ()
+        self._changed = True
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -117,6 +120,7 @@ class RunDisplay:
     def pack_finished(self, sweep: Sweep, pack: Pack, rows: Sequence[Row]) -> None:
         """Count the pack; name members that diverged."""
         self._fresh += len(rows)
+        self._changed = True
         diverged = [str(row["cell"]) for row in rows if row["status"] != "ok"]
         if diverged:
             self._say(
@@ -127,11 +131,13 @@ class RunDisplay:
 
     def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
         """Say that a pack was given up, and why, in a line."""
+        self._changed = True
         names = cell_names(sweep, [cell.id for cell in pack.cells])
         self._say(f"{names}: pack {pack.key} failed: {raised(reason)}")
 
     def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
         """Show below the table where trials are that run now."""
+        self._changed = self._changed or running != self._epochs
         self._epochs = running
 
     def tick(self, sweep: Sweep) -> None:
@@ -146,8 +152,10 @@ class RunDisplay:
         self._console.print(as_it_is(line))
 
     def _show(self, sweep: Sweep, force: bool = False) -> None:
-        if not force and time.monotonic() < self._due:
+        now = time.monotonic()
+        if not force and now < self._due + (0.0 if self._changed else _UNCHANGED_S):
             return
+        self._changed = False
         began = time.thread_time()
         if self._live is not None:
             so_far = None if self._outlook is None else self._outlook.so_far
@@ -161,7 +169,7 @@ class RunDisplay:
                 self._say(line)
         wait = _REFRESH_S if self._live is not None else _PLAIN_EVERY_S
         took = 0.0 if force else time.thread_time() - began  # the first draws import
-        self._due = time.monotonic() + max(wait, _SHARE * took)
+        self._due = now + max(wait, _SHARE * took)
 
     def _running(self, sweep: Sweep) -> list[str]:
         there = [one for one in self._epochs if one.key not in sweep.results]

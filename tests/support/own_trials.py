@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import logging
 import math
 import os
 import random
 import signal
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -183,6 +185,17 @@ def _wait_for_company(place: Path, width: str, gpus: str) -> None:
         time.sleep(0.05)
     time.sleep(0.2)  # others that may be placed beside it have begun meanwhile
     own.unlink()
+
+
+def talking(trial: raysweep.TrialContext) -> dict[str, float]:
+    """Prints, warns by a log that outlives it, and in arm forced raises."""
+    handler = logging.StreamHandler(sys.stderr)
+    logging.getLogger("talking").handlers.append(handler)
+    sys.stdout.write(f"seed {trial.seed}\n")
+    logging.getLogger("talking").warning("arm %s", trial.arm)
+    if trial.arm == "forced":
+        raise ValueError("no more words")
+    return {"f1_validation": 0.5, "f1_test": 0.5 + trial.seed / 1e6}
 
 
 def slow(trial: raysweep.TrialContext) -> dict[str, float]:

@@ -79,9 +79,9 @@ def run_command(code: TrialCode, context: "TrialContext") -> dict[str, object]:
             process.wait()
     if ended:
         [word, *_] = code.command or ("",)
-        printed = context.folder / OUTPUT
+        output = context.folder / OUTPUT
         raise TrialError(
-            f"{_last_lines(printed)}{word} ended {_how(ended)}; all that it printed is in {printed}"
+            f"{_last_lines(output)}{word} ended {_how(ended)}; all that it printed is in {output}"
         )
     return _told(context, results)
 

@@ -1,5 +1,6 @@
 """Studies of trials of a user's own: their files, their runs, and verdicts whose truth is known."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -310,3 +311,24 @@ def test_trials_leave_the_process_as_they_found_it(tmp_path: Path) -> None:
     assert (os.getcwd(), torch.get_num_threads(), dict(os.environ)) == before
     assert torch.get_default_dtype() is torch.float32
     assert (random.random(), np.random.random(), torch.rand(()).item()) == expected
+
+
+def test_what_a_trial_prints_is_kept_and_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = {"search": {"trials": 1, "generation": 1, "seeds": 1}, "confirm": {"seeds": 2}}
+    wanted = study(trial="own_trials:talking", grid=None, **few)
+    ran(wanted, tmp_path)
+    try:
+        kept = [path.read_text() for path in tmp_path.glob("trials/*/files/output.txt")]
+        assert sorted(kept) == ["seed 0\narm forced\n", "seed 0\narm none\n"]
+        shown = capsys.readouterr()
+        assert shown.out == "seed 0\n" * 2
+        assert {"arm none", "arm forced"} == set(shown.err.splitlines())
+        logging.getLogger("talking").warning("over")  # to the handlers of both, which stops nothing
+    finally:
+        logging.getLogger("talking").handlers.clear()
+    assert all("over" not in path.read_text() for path in tmp_path.glob("trials/*/files/*.txt"))
+    silent = study(grid={"genre": "helps"}, **few)
+    ran(silent, tmp_path / "silent")
+    assert not list(tmp_path.glob("silent/trials/*/files/output.txt"))
