@@ -12,6 +12,8 @@ import logging
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -20,12 +22,14 @@ import torch
 import raysweep
 from raysweep.folder.run_folder import RunFolder
 from raysweep.kinds.display import RunDisplay, Screen
+from raysweep.kinds.sweep import Sweep
 from raysweep.kinds.trial.study import TrialStudy
 from raysweep.runners import local
 from raysweep.study import checks
 from raysweep.study.reader import parse_study
+from raysweep.trials.packing import Pack
 from raysweep.trials.storage import Output
-from raysweep.trials.table import read_table
+from raysweep.trials.table import Row, read_table
 
 # What the workers of Ray import the functions from.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -80,42 +84,60 @@ def study(function: str, trials: int, length: int) -> TrialStudy:
     return found
 
 
-def cost_of_trials(
-    runner: str, function: str, trials: int, length: int = 1
-) -> tuple[float, float, pd.DataFrame]:
-    """Of a second run in the same Ray, shown on a screen: without what starts once.
+class Marked(RunDisplay):
+    """Notes the time, and the CPU time of this process, at the end of every trial."""
 
-    Returns:
-        Seconds a trial, CPU seconds of this process a trial, and the trial table.
-    """
+    def __init__(self) -> None:
+        super().__init__(Screen(file=io.StringIO(), force_terminal=True))
+        self.ends: list[tuple[float, float]] = []
+
+    def pack_finished(self, sweep: Sweep, pack: Pack, rows: Sequence[Row]) -> None:
+        """As for a display."""
+        super().pack_finished(sweep, pack, rows)
+        self.ends.append((time.monotonic(), time.process_time()))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds a trial, those with what a run does at its start and end, and CPU seconds here."""
+
+    whole: float
+    wall: float
+    cpu: float
+    rows: pd.DataFrame
+
+
+def cost_of_trials(runner: str, function: str, trials: int, length: int = 1) -> Cost:
+    """Of a run in a Ray that has run one already, shown on a screen."""
     from raysweep.runners import tune
 
-    wall = cpu = 0.0
-    rows = pd.DataFrame()
+    found = Cost(0.0, 0.0, 0.0, pd.DataFrame())
     for count, epochs in ((8, 1), (trials, length)):
         wanted = study(function, count, epochs)
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            RunDisplay(Screen(file=io.StringIO(), force_terminal=True)) as display,
-        ):
+        with tempfile.TemporaryDirectory() as folder, Marked() as display:
             place = RunFolder(Output(folder))
             place.adopt(wanted)
-            began, began_cpu = time.monotonic(), time.process_time()
+            began = time.monotonic()
             run = local.run if runner == "local" else tune.run
             sweep = run(wanted, place, display)
-            wall, cpu = time.monotonic() - began, time.process_time() - began_cpu
+            whole = time.monotonic() - began
             assert not sweep.failures, next(iter(sweep.failures.values()))
             rows = read_table(folder)
-    return wall / len(rows), cpu / len(rows), rows
+        (first, first_cpu), *_, (last, last_cpu) = display.ends
+        further = len(display.ends) - 1
+        found = Cost(
+            whole / len(rows), (last - first) / further, (last_cpu - first_cpu) / further, rows
+        )
+    return found
 
 
 def tell_of_whole_trials(runner: str, epochs: int) -> None:
     """What trials that work for a while take beyond their work, as shares of it."""
-    wall, cpu, rows = cost_of_trials(runner, "logged", 8, epochs)
-    work, work_cpu = rows["wall_s_test"].mean(), rows["cpu_s_test"].mean()
-    beyond = 100 * (wall - work) / work
+    cost = cost_of_trials(runner, "logged", 8, epochs)
+    work, work_cpu = cost.rows["wall_s_test"].mean(), cost.rows["cpu_s_test"].mean()
+    beyond = 100 * (cost.wall - work) / work
     # This process has done the work, too, or it is the driver alone.
-    more = 100 * (cpu - work_cpu * (runner == "local")) / work_cpu
+    more = 100 * (cost.cpu - work_cpu * (runner == "local")) / work_cpu
     sys.stdout.write(
         f"{runner:6} {work:5.1f} s of work a trial; beyond it {beyond:.2f} % of wall time, "
         f"{more:.2f} % of CPU time in {'this process' if runner == 'local' else 'the driver'}\n"
@@ -140,7 +162,7 @@ def main() -> None:
             tell_of_whole_trials(runner, asked.epochs)
         else:
             for function in ("instant", "saving"):
-                cost = 1000 * cost_of_trials(runner, function, trials)[0]
+                cost = 1000 * cost_of_trials(runner, function, trials).whole
                 sys.stdout.write(f"{runner:6} {function:8} {cost:6.1f}\n")
         if started_here:
             ray_cluster.stop()
