@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from tiny_runs import assert_same_table, opened, parts, table
 from trial_runs import KNOWN, SUPPORT, ran, study
 
@@ -290,8 +291,6 @@ def test_trials_leave_the_process_as_they_found_it(tmp_path: Path) -> None:
     import os
     import random
 
-    import torch
-
     random.seed(5)
     np.random.seed(5)
     torch.manual_seed(5)
@@ -332,3 +331,14 @@ def test_what_a_trial_prints_is_kept_and_shown(
     silent = study(grid={"genre": "helps"}, **few)
     ran(silent, tmp_path / "silent")
     assert not list(tmp_path.glob("silent/trials/*/files/output.txt"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_trial_leaves_nothing_on_its_device(tmp_path: Path) -> None:
+    few = {"search": {"trials": 1, "generation": 1, "seeds": 1}, "confirm": {"seeds": 2}}
+    wanted = study(trial="own_trials:cyclic", grid=None, resources={"gpus_per_trial": 1}, **few)
+    before = torch.cuda.memory_allocated()
+    assert not ran(wanted, tmp_path).failures
+    assert set(table(tmp_path)["device"]) == {"cuda"}
+    assert torch.cuda.memory_allocated() == before
