@@ -11,6 +11,7 @@ from trial_runs import SUPPORT, ran, study
 import raysweep
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.trial.tried import try_out
+from raysweep.study.cells import expand
 from raysweep.study.reader import StudyFileError, dump_study, parse_study
 from raysweep_analysis import forcing_effects, load_trials
 
@@ -74,8 +75,11 @@ def test_a_range_is_searched_with_an_equal_budget() -> None:
         "drop": [0, 0.5],
     }
     wanted = study(**{**TUNED, "search": {"trials": 4, "training": {"options": options}}})
-    assert proposals_of(wanted, Phase.NONE) == 4 + 12
-    assert proposals_of(wanted, Phase.BOTH) + proposals_of(wanted, Phase.STRENGTH) == 12 + 4
+    [cell, *_] = expand(wanted)
+    none, both, strength = (
+        proposals_of(wanted, cell, phase) for phase in (Phase.NONE, Phase.BOTH, Phase.STRENGTH)
+    )
+    assert none == both + strength == 12 + 4
     found = propose_for_none(wanted.search, 1, (), 8)
     found += propose_with_strength(wanted.search, 1, (), 8)
     for proposal in found:
