@@ -18,6 +18,7 @@ from raysweep.study.spec.fields import (
     OptionValue,
     Part,
     Scalar,
+    SearchDraws,
     Seeds,
     Whole,
     as_list,
@@ -147,9 +148,13 @@ class OwnTraining(Part):
 
 
 class TrialSearch(Search):
-    """The search of the strength; ``performance`` is by default the verdict's, on validation."""
+    """The search of the strength; ``performance`` is by default the verdict's, on validation.
+
+    What a draw is only the user's code knows, which may know of no others than those it is told.
+    """
 
     objective: Objective = "performance"
+    draws: SearchDraws = "confirmed"
     performance: str | None = None  # type: ignore[assignment]
     halving: Halving | None = None
     training: OwnTraining | None = None  # type: ignore[assignment]

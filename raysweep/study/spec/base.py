@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -137,6 +137,10 @@ class StudyBase(Part):
     def trials_at_least(self) -> int:
         """A lower bound of the study's trials, by arithmetic alone."""
         raise NotImplementedError
+
+    def as_stored(self) -> Self:
+        """The study that a folder was made with, where what it left out has another default now."""
+        return self
 
     def clashes(self) -> Iterator[Clash]:
         """More cells or trials than can be handled."""
