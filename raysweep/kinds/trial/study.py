@@ -1,5 +1,6 @@
 """A study of trials of the user's own: a function or a command that trains, on axes of its own."""
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -267,9 +268,10 @@ class TrialStudy(SearchedStudy):
         """See `StudyBase.own_files`."""
         return tuple(name for name in self.files if name not in self.own_code)
 
-    def free_axes(self) -> Mapping[str, tuple[Scalar, ...]]:
-        """See `StudyBase.free_axes`."""
-        return self.grid
+    def free_points(self) -> Sequence[Mapping[str, Scalar]]:
+        """See `StudyBase.free_points`."""
+        points = itertools.product(*self.grid.values())
+        return [dict(zip(self.grid, values, strict=True)) for values in points]
 
     def clashes(self) -> Iterator[Clash]:
         """What all searches mind, and axes that are none."""

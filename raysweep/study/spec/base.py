@@ -122,8 +122,11 @@ class StudyBase(Part):
             )
         return value
 
-    def free_axes(self) -> Mapping[str, tuple[Scalar, ...]] | None:
-        """The axes of cells that are no points of data grid x model grid; None where they are."""
+    def free_points(self) -> Sequence[Mapping[str, Scalar]] | None:
+        """The cells where they are no points of data grid x model grid; None where they are.
+
+        Each by the values of its axes; one that is a file of ``files`` is known by what it holds.
+        """
         return None
 
     def every_resources(self) -> Sequence[Resources]:
