@@ -25,6 +25,9 @@ def training_limits(trials: pd.DataFrame) -> Iterator[str]:
     ]
     if none.empty:
         return
+    # How long trials of a user's own train is up to their code: there is no such field.
+    of_study = "epochs" in none and none["epochs"].notna().any()
+    advice = "give more training.epochs" if of_study else "train longer"
     cells = none.groupby(PLACE, sort=False)
     if "steps" in none and none["steps"].notna().any():
         longest = cells["steps"].max()
@@ -33,7 +36,7 @@ def training_limits(trials: pd.DataFrame) -> Iterator[str]:
             yield (
                 f"In {len(few)} of {counted(len(longest), 'cell')} a training takes fewer than "
                 f"{FEW_STEPS} steps (the shortest {few.min():g}): there a loss that only speeds "
-                "training up seems to help; give more training.epochs."
+                f"training up seems to help; {advice}."
             )
     if not {"best_epoch", "epochs"} <= set(none.columns):
         return
@@ -45,5 +48,5 @@ def training_limits(trials: pd.DataFrame) -> Iterator[str]:
         yield (
             f"In {many} of {counted(len(late), 'cell')} more than a quarter of the runs without "
             "forcing were best in the last tenth of their epochs: they may not have been trained "
-            "to the end; give more training.epochs."
+            f"to the end; {advice}."
         )

@@ -38,7 +38,7 @@ def columns(metric: str) -> tuple[str, ...]:
     """
     return (
         *("cell", "draw", "seed", "stage", "arm", "chosen_by", "number", "modality"),
-        *("status", "diverged_step", "steps", "unforced_steps"),
+        *("status", "reason", "diverged_step", "steps", "unforced_steps"),
         *(name for split in MEASURED_SPLITS for name in _said(metric, split)),
     )
 
@@ -176,7 +176,7 @@ def _broken(trials: Sequence[Facts], what: str) -> str:
     idle = [t for t in trials if t["status"] == Status.OK and forces_nothing(t)]
     said = []
     if diverged:
-        said.append(f"{_all_of(diverged, trials, what)} diverged, {_since(diverged)}")
+        said.append(f"{_all_of(diverged, trials, what)} diverged{_since(diverged)}")
     if idle:
         said.append(
             f"nothing was forced in any step of {len(idle)} of {len(trials)} {what}: the alignment "
@@ -231,7 +231,7 @@ def _lost(
     broken, without = list(filter(diverged, trials)), list(filter(undefined, trials))
     said = []
     if broken:
-        said.append(f"{_all_of(broken, trials, what)} diverged, {_since(broken)}")
+        said.append(f"{_all_of(broken, trials, what)} diverged{_since(broken)}")
     if without:
         noun = "pair" if what == "pairs" else "trial"
         said.append(_undefined_words(without, trials, metric or "", noun, split))
@@ -286,4 +286,8 @@ def _all_of(part: Sequence[Facts], trials: Sequence[Facts], what: str) -> str:
 def _since(trials: Sequence[Facts]) -> str:
     told = (t.get("diverged_step") for t in trials)
     steps = [int(step) for step in told if isinstance(step, int | float) and step == step]
-    return f"from step {min(steps)}" if steps else "at an unknown step"
+    if steps:
+        return f", from step {min(steps)}"
+    # A user's own trial has no step: it gave a metric that is no number.
+    why = dict.fromkeys(str(t["reason"]) for t in trials if t.get("reason"))
+    return f": {', '.join(why)}" if why else ", at an unknown step"

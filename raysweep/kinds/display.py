@@ -23,7 +23,11 @@ from raysweep.trials.table import Row
 _PAGE_WIDTH = 124
 _PRE = '<pre style="font-family: monospace; line-height: 1.2">{code}</pre>'
 _REFRESH_S = 0.5
+_UNCHANGED_S = 2.0
+"""How often what goes on is drawn where only the time has changed."""
 _PLAIN_EVERY_S = 10.0
+_SHARE = 100
+"""Drawing may take one part in so many of the run's time."""
 _MOST_RUNNING = 8
 
 
@@ -78,11 +82,12 @@ class RunDisplay:
         if live is None and isinstance(console, Console) and console.is_terminal:
             self._live = Live(console=console, auto_refresh=False)
         self._started = time.monotonic()
-        self._shown = -math.inf
+        self._due = -math.inf
         self._before = 0
         self._fresh = 0
         self._sweep: Sweep | None = None
         self._epochs: Sequence[Epoch] = ()
+        self._changed = True
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -115,6 +120,7 @@ class RunDisplay:
     def pack_finished(self, sweep: Sweep, pack: Pack, rows: Sequence[Row]) -> None:
         """Count the pack; name members that diverged."""
         self._fresh += len(rows)
+        self._changed = True
         diverged = [str(row["cell"]) for row in rows if row["status"] != "ok"]
         if diverged:
             self._say(
@@ -125,11 +131,13 @@ class RunDisplay:
 
     def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
         """Say that a pack was given up, and why, in a line."""
+        self._changed = True
         names = cell_names(sweep, [cell.id for cell in pack.cells])
         self._say(f"{names}: pack {pack.key} failed: {raised(reason)}")
 
     def epochs(self, sweep: Sweep, running: Sequence[Epoch]) -> None:
         """Show below the table where trials are that run now."""
+        self._changed = self._changed or running != self._epochs
         self._epochs = running
 
     def tick(self, sweep: Sweep) -> None:
@@ -145,10 +153,10 @@ class RunDisplay:
 
     def _show(self, sweep: Sweep, force: bool = False) -> None:
         now = time.monotonic()
-        wait = _REFRESH_S if self._live is not None else _PLAIN_EVERY_S
-        if not force and now - self._shown < wait:
+        if not force and now < self._due + (0.0 if self._changed else _UNCHANGED_S):
             return
-        self._shown = now
+        self._changed = False
+        began = time.thread_time()
         if self._live is not None:
             so_far = None if self._outlook is None else self._outlook.so_far
             above = "\n".join([self._summary(sweep), *self._running(sweep)])
@@ -159,6 +167,9 @@ class RunDisplay:
             self._say(self._summary(sweep))
             for line in self._running(sweep):
                 self._say(line)
+        wait = _REFRESH_S if self._live is not None else _PLAIN_EVERY_S
+        took = 0.0 if force else time.thread_time() - began  # the first draws import
+        self._due = now + max(wait, _SHARE * took)
 
     def _running(self, sweep: Sweep) -> list[str]:
         there = [one for one in self._epochs if one.key not in sweep.results]

@@ -22,7 +22,7 @@ from raysweep.trials.table import Row
 EVERY_S = 10.0
 FAR_AWAY_S = 60.0
 """How often a page is written that goes over a network."""
-_SHARE = 50
+_SHARE = 100
 """The page may take one part in so many of the run's time."""
 _MOST_FAILURES = 10
 

@@ -30,6 +30,7 @@ def test_few_steps_and_late_checkpoints_are_told_by_cells() -> None:
     few, late = training_limits(table)
     assert "1 of 3 cells" in few
     assert "499" in few
+    assert few.endswith("; give more training.epochs.")
     assert "1 of 3 cells" in late  # a quarter in the last tenth is not more than a quarter
 
 
@@ -47,3 +48,10 @@ def test_tables_without_the_columns_are_passed_over() -> None:
     table = runs(10, [99, 98])
     assert list(training_limits(table.drop(columns=["steps", "best_epoch"]))) == []
     assert list(training_limits(table.assign(steps=np.nan).drop(columns="epochs"))) == []
+
+
+def test_what_a_users_own_code_trains_has_no_such_field() -> None:
+    trials = runs(40, [1, 2]).assign(epochs=np.nan).drop(columns="best_epoch")
+    for table in (trials, trials.drop(columns="epochs")):
+        [few] = training_limits(table)
+        assert few.endswith("seems to help; train longer.")

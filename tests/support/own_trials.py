@@ -1,10 +1,15 @@
 """Trials of a user's own whose truth is known, for studies of ``kind: trial``."""
 
+import contextlib
+import json
+import logging
 import math
 import os
 import random
 import signal
+import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -142,19 +147,61 @@ def racing(trial: raysweep.TrialContext) -> None:
 
 
 def placed(trial: raysweep.TrialContext) -> dict[str, float]:
-    """Writes down when it ran and on which GPUs."""
-    import json
+    """Writes down when it ran and on which GPUs.
 
+    Where ``company.json`` beside the output says how many trials of which width must run at a time,
+    each waits until they do, once.
+    """
     began = time.time()
-    time.sleep(0.2)
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    place = trial.folder.parents[3]
+    if (place / "company.json").exists():
+        _wait_for_company(place, str(trial.cell.get("width", "")), gpus)
     seen = {
         "began": began,
         "ended": time.time(),
-        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        "gpus": gpus,
         "cell": dict(trial.cell),
         "threads": torch.get_num_threads(),
     }
     (trial.folder / "seen.json").write_text(json.dumps(seen))
+    return {"f1_validation": 0.5, "f1_test": 0.5 + trial.seed / 1e6}
+
+
+def _wait_for_company(place: Path, width: str, gpus: str) -> None:
+    wanted = Counter(json.loads((place / "company.json").read_text()))
+    here = place / "here"
+    here.mkdir(exist_ok=True)
+    own, met = here / str(os.getpid()), place / "met.json"
+    own.with_suffix(".tmp").write_text(json.dumps([width, gpus]))
+    own.with_suffix(".tmp").rename(own)
+    end = time.monotonic() + 120
+    while not met.exists() and time.monotonic() < end:
+        with contextlib.suppress(FileNotFoundError):  # of one that has met the others, and ended
+            there = [json.loads(path.read_text()) for path in here.iterdir() if not path.suffix]
+            if Counter(width for width, _ in there) >= wanted:
+                own.with_suffix(".tmp").write_text(json.dumps(there))
+                own.with_suffix(".tmp").rename(met)
+        time.sleep(0.05)
+    time.sleep(0.2)  # others that may be placed beside it have begun meanwhile
+    own.unlink()
+
+
+def talking(trial: raysweep.TrialContext) -> dict[str, float]:
+    """Prints, warns by a log that outlives it, and in arm forced raises."""
+    handler = logging.StreamHandler(sys.stderr)
+    logging.getLogger("talking").handlers.append(handler)
+    sys.stdout.write(f"seed {trial.seed}\n")
+    logging.getLogger("talking").warning("arm %s", trial.arm)
+    if trial.arm == "forced":
+        raise ValueError("no more words")
+    return {"f1_validation": 0.5, "f1_test": 0.5 + trial.seed / 1e6}
+
+
+def cyclic(trial: raysweep.TrialContext) -> dict[str, float]:
+    """Leaves a megabyte on its device in what holds itself, as trainers and their models do."""
+    holder: dict[str, object] = {"weights": torch.zeros(2**18, device=trial.device)}
+    holder["self"] = holder
     return {"f1_validation": 0.5, "f1_test": 0.5 + trial.seed / 1e6}
 
 
@@ -168,8 +215,6 @@ def slow(trial: raysweep.TrialContext) -> dict[str, float]:
 
 def stepwise(trial: raysweep.TrialContext) -> dict[str, float]:
     """Twelve epochs of noise that adds up; slow where a test has asked for it beside the output."""
-    import json
-
     state = trial.load() or {"epoch": 0, "sum": torch.zeros(3, dtype=torch.float64)}
     total = state["sum"]
     for epoch in range(state["epoch"] + 1, 13):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 from tiny_runs import (
     command,
     environment,
@@ -22,6 +23,14 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes], limit
         assert time.monotonic() < end, "waited too long"
         assert process.poll() is None, "ended too early"
         time.sleep(0.01)
+
+
+def alive(process: int) -> bool:
+    """Whether a process of that id runs, and has not only to be taken note of."""
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def in_a_terminal(

@@ -4,17 +4,19 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from raysweep.kinds.forcing.plan import ForcingSweep
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.study.cells import Cell, expand
-from raysweep.study.spec import LogRange, StrengthRange
+from raysweep.study.spec import LogRange, OptionRange
 from raysweep.text import counted
 from raysweep.trials.criteria import BEST
 from raysweep.trials.trial import FEW_STEPS, Arm, Stage
 
 _EDGE = 1 / 16
 """Of a range: nearer to an end than this a strength may be better beyond it."""
+_EXTREMES = {"low": "least", "high": "most"}
 
 
 def steps_planned(study: ForcingStudy) -> str:
@@ -38,7 +40,7 @@ def _rows(cells: Sequence[Cell]) -> list[int]:
 def remarks(sweep: ForcingSweep) -> Iterator[str]:
     """What was best at an end of what was searched."""
     yield from _strengths(sweep)
-    yield from _rates(sweep)
+    yield from _training(sweep)
 
 
 def _strengths(sweep: ForcingSweep) -> Iterator[str]:
@@ -55,36 +57,40 @@ def _strengths(sweep: ForcingSweep) -> Iterator[str]:
             )
 
 
-def _end(strength: float, within: StrengthRange) -> str:
+def _end(value: Any, within: LogRange | OptionRange | tuple[Any, ...]) -> str:
+    """Which end of a range a value lies at, or of three numbers or more; mostly none."""
+    if isinstance(within, tuple):
+        numbers = [v for v in within if isinstance(v, int | float) and not isinstance(v, bool)]
+        ordered = len(numbers) == len(within) > 2  # of two choices either is an end
+        ends = {min(within): "low", max(within): "high"} if ordered else {}
+        return ends.get(value, "")
     low, high = within.low, within.high
-    if within.scale == "log":
-        share = math.log(strength / low) / math.log(high / low)
+    if isinstance(within, OptionRange) and within.whole and high - low < 2:
+        return ""
+    if getattr(within, "scale", "log") == "log":
+        share = math.log(value / low) / math.log(high / low)
     else:
-        share = (strength - low) / (high - low)
+        share = (value - low) / (high - low)
     return "low" if share < _EDGE else "high" if share > 1 - _EDGE else ""
 
 
-def _rates(sweep: ForcingSweep) -> Iterator[str]:
+def _training(sweep: ForcingSweep) -> Iterator[str]:
     training = sweep.study.search.training
     if training is None:
         return
-    found: Counter[tuple[str, str, float]] = Counter()
+    found: Counter[str] = Counter()
     for cell in sweep.cells:
         none = (t for t in sweep.plans[cell.id].trials if t.stage is Stage.CONFIRM)
         for trial in itertools.islice((t for t in none if t.arm is Arm.NONE), 1):
             for name, value in trial.training:
-                choices = training.space[name]
-                # Of two choices either is an end.
-                if isinstance(value, str) or not (isinstance(choices, LogRange) or choices[2:]):
-                    continue
-                ends = (choices.low, choices.high) if isinstance(choices, LogRange) else choices
-                if value in (min(ends), max(ends)):
-                    found[name, "least" if value == min(ends) else "most", value] += 1
+                within = training.space[name]
+                end = _end(value, within)
+                if end:
+                    near = "" if isinstance(within, tuple) else "near "
+                    at = value if isinstance(within, tuple) else getattr(within, end)
+                    found[f"{name} {near}{at:g} (the {_EXTREMES[end]})"] += 1
     if found:
-        told = ", ".join(
-            f"{name} {value:g} (the {end}) in {_of(count, sweep)}"
-            for (name, end, value), count in found.most_common()
-        )
+        told = ", ".join(f"{what} in {_of(count, sweep)}" for what, count in found.most_common())
         yield f"Best without forcing is what lies at an end of search.training: {told}."
 
 

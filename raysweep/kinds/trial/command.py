@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysweep.kinds.trial.followed import followed
+from raysweep.kinds.trial.followed import followed, forget_ended, parsed
 from raysweep.kinds.trial.study import TrialCode
 from raysweep.kinds.trial.told import TrialError, is_metric
 from raysweep.trials.columns import named
@@ -59,6 +59,7 @@ def run_command(code: TrialCode, context: "TrialContext") -> dict[str, object]:
     environment = {**os.environ, VARIABLE: str(place)}
     if not Path(code.folder or ".").is_dir():
         raise TrialError(f"trial.folder: there is no folder {code.folder} on this machine")
+    forget_ended(results, context.epochs)
     with open(context.folder / OUTPUT, "wb") as stream:
         # The guard ends the command, and all that it has started, with this process.
         process = subprocess.Popen(
@@ -78,9 +79,9 @@ def run_command(code: TrialCode, context: "TrialContext") -> dict[str, object]:
             process.wait()
     if ended:
         [word, *_] = code.command or ("",)
-        printed = context.folder / OUTPUT
+        output = context.folder / OUTPUT
         raise TrialError(
-            f"{_last_lines(printed)}{word} ended {_how(ended)}; all that it printed is in {printed}"
+            f"{_last_lines(output)}{word} ended {_how(ended)}; all that it printed is in {output}"
         )
     return _told(context, results)
 
@@ -154,7 +155,7 @@ def _told(context: "TrialContext", results: Path) -> dict[str, object]:
         if not line.strip():
             continue
         try:
-            point = json.loads(line)
+            point = parsed(line)
         except ValueError as error:
             raise TrialError(f"{results}, line {number}: no JSON ({error}): {line[:80]}") from error
         if not isinstance(point, dict):

@@ -31,6 +31,8 @@ from raysweep.trials.rows import Values
 from raysweep.trials.storage import Output
 from raysweep.trials.trial import Arm, Stage, Trial
 
+_VIEWS = ("cell", "options", "training")
+
 
 class TrialContext:
     """A trial, as the function that trains it is given it.
@@ -345,6 +347,15 @@ class TrialContext:
     def _leave(self) -> None:
         """The trial has ended."""
         self._place.leave()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # For processes that a trial starts, to which it is sent.
+        views = {name: dict(getattr(self, name)) for name in _VIEWS}
+        return {**self.__dict__, **views}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        views = {name: MappingProxyType(state[name]) for name in _VIEWS}
+        self.__dict__.update(state | views)
 
     def __repr__(self) -> str:
         cell = ", ".join(f"{name}={value}" for name, value in self.cell.items())

@@ -1,13 +1,49 @@
-"""What a command has written of its epochs, seen while it runs."""
+"""The lines that a command writes, read at its end, and of its epochs seen while it runs."""
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Event, Thread
 
 _EVERY_S = 1.0
 _TAIL_BYTES = 4096
+# As C's printf writes it, and with it most languages; texts are passed over.
+_NO_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|([+-]?)\b(?:(nan)|inf(?:inity)?)\b', re.IGNORECASE)
+
+
+def parsed(line: str) -> object:
+    """What a line of JSON holds, which may have ``nan`` and ``inf`` as most languages write them.
+
+    Raises:
+        ValueError: it is none.
+    """
+
+    def as_json(found: re.Match[str]) -> str:
+        if found[0].startswith('"'):
+            return found[0]
+        return "NaN" if found[2] else f"{found[1].replace('+', '')}Infinity"
+
+    return json.loads(_NO_NUMBER.sub(as_json, line))
+
+
+def forget_ended(results: Path, epochs: int | None) -> None:
+    """Leave of what an earlier attempt has written its epochs alone, those until a last one.
+
+    A command that goes on from its own checkpoint has told of them, and one that begins anew tells
+    of them again. A line that was cut short would be a fault for ever.
+    """
+    if not results.exists():
+        return
+    kept = []
+    for line in results.read_text(errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            point = parsed(line)
+            epoch = point.get("epoch") if isinstance(point, dict) else None
+            if isinstance(epoch, int) and (epochs is None or epoch <= epochs):
+                kept.append(f"{line}\n")
+    results.write_text("".join(kept))
 
 
 @contextlib.contextmanager
@@ -48,8 +84,8 @@ def _latest(results: Path) -> tuple[int, dict[str, float]] | None:
         lines = stream.read().split(b"\n")[:-1]
     for line in reversed(lines):
         with contextlib.suppress(ValueError):
-            point = json.loads(line)
+            point = parsed(line.decode(errors="replace"))
             epoch = point.pop("epoch", None) if isinstance(point, dict) else None
-            if isinstance(epoch, int):
+            if isinstance(point, dict) and isinstance(epoch, int):
                 return epoch, {n: float(v) for n, v in point.items() if isinstance(v, int | float)}
     return None

@@ -91,10 +91,11 @@ class OwnTrials(Searching[TrialStudy]):
         return 0
 
     def remarks(self, sweep: "ForcingSweep") -> list[str]:
-        """What halving has saved."""
+        """What was best at an end of its range, and what halving has saved."""
+        from raysweep.kinds.forcing.remarks import remarks
         from raysweep.kinds.trial.sweep import saved
 
-        return saved(sweep)
+        return [*remarks(sweep), *saved(sweep)]
 
     def views(self, study: TrialStudy, facts: "StudyFacts") -> "list[View]":
         """Those of a forcing study, with the curves of the metrics that are searched."""

@@ -70,9 +70,3 @@ class TrialCallback(lightning.Callback):
         if state is None or not Path(state["checkpoint"]).is_file():
             return None
         return str(state["checkpoint"])
-
-
-def _validated(name: str) -> str:
-    """Lightning's ``val_loss`` as a column is called."""
-    own = name.removeprefix(_PREFIX)
-    return name if own == name else column_of(own).on("validation")

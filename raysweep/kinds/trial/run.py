@@ -1,13 +1,16 @@
 """Runs one trial of the user's own, and makes its row."""
 
+import gc
 import time
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 
 from raysweep.errors import InputError
-from raysweep.kinds.trial.command import run_command
+from raysweep.kinds.trial.command import OUTPUT, run_command
 from raysweep.kinds.trial.context import TrialContext
+from raysweep.kinds.trial.printed import printed
 from raysweep.kinds.trial.seeding import as_found, seed_everything
 from raysweep.kinds.trial.study import TrialStudy
 from raysweep.kinds.trial.told import Told, TrialError
@@ -62,6 +65,8 @@ def run_trial(
             returned = _returned(study, context)
     finally:
         context._leave()
+        if device != "cpu":
+            _free_device_memory()
     seconds = time.monotonic() - started
     told = Told(context, returned, source)
     missing = told.missing(study, trial) if whole else ""
@@ -75,13 +80,23 @@ def _returned(study: TrialStudy, context: TrialContext) -> object:
         return run_command(study.trial, context)
     function = imported(study.trial.function, f"trial {study.trial.function}")
     try:
-        return function(context)
+        with printed(context.folder / OUTPUT):
+            return function(context)
     except SystemExit as error:
         # It would end the worker, or the whole run, and say nothing.
         raise TrialError(
             f"{study.trial.function} ended the program (SystemExit: {error.code}); return from the "
             "function instead"
         ) from error
+
+
+def _free_device_memory() -> None:
+    """Trainers and their models hold each other, and torch does not look for such before it fails.
+
+    What it keeps for itself, trials that share the device cannot have.
+    """
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def _row(study: TrialStudy, trial: Trial, told: Told, device: str, seconds: float) -> Row:

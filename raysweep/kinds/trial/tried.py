@@ -57,7 +57,7 @@ def try_out(study: TrialStudy) -> list[str]:
         f"tried {where}: " + ", ".join(f"{name} {value:.6g}" for name, value in first.items()),
         _same(first, again),
         _apart(first, by_force, difference, "does strength reach what is trained?"),
-        _apart(first, shuffled, "placebo", "it adds what forced adds, on shuffled pairs"),
+        _apart(first, shuffled, "placebo", "is the placebo forced, too, on shuffled pairs?"),
     ]
 
 

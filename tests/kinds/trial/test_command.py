@@ -14,6 +14,7 @@ import pytest
 import yaml
 from tiny_runs import assert_same_table, raysweep, table, words
 from trial_runs import KNOWN, ran
+from waiting import alive
 
 import raysweep as package
 from raysweep.errors import InputError
@@ -161,6 +162,41 @@ def test_what_goes_wrong_with_a_command_is_told(tmp_path: Path, program: str, wh
     assert words(why) in reason
 
 
+@pytest.mark.parametrize("word", ["nan", "-nan", "NaN", "Inf", "-inf", "INFINITY"])
+def test_what_is_no_finite_number_may_be_as_printf_has_it(tmp_path: Path, word: str) -> None:
+    told = f'{{\\"epoch\\": 1, \\"loss\\": {word}}}'
+    ended = f'{{\\"f1_validation\\": 0.5, \\"f1_test\\": {word}}}'
+    command = ["awk", f'BEGIN {{ print "{told}\\n{ended}" > ARGV[1] }}', "{results}"]
+    few = {"confirm": {"seeds": 2}, "grid": {}, "search": {"trials": 1, "seeds": 1}}
+    sweep = ran(study(tmp_path, command, **few), tmp_path / "out")
+    assert not sweep.failures
+    rows = table(tmp_path / "out")
+    assert set(rows["status"]) == {"diverged"}
+    value = "nan" if "nan" in word.lower() else "-inf" if word.startswith("-") else "inf"
+    assert set(rows["reason"]) == {f"f1_test is {value}"}
+
+
+def test_an_attempt_that_was_cut_short_spoils_no_later_one(tmp_path: Path) -> None:
+    """It leaves half a line, metrics of a time before, and an epoch that is logged again."""
+    (tmp_path / "train.pl").write_text(
+        "my ($results, $seed) = @ARGV;"
+        'my $first = !-e "$results.begun"; open(my $b, ">", "$results.begun"); close $b;'
+        'open(my $out, ">>", $results);'
+        'if ($first) { print $out qq({"epoch": 1, "loss": 9}\n{"f1_test": 9, "f2_test": 9}\n);'
+        ' print $out qq({"epoch": 2, "lo); close $out; kill "KILL", $$; }'
+        'print $out qq({"epoch": 2, "loss": 0.25}\n);'
+        'print $out qq({"f1_validation": 0.5, "f1_test": 0.$seed}\n);'
+    )
+    few = {"confirm": {"seeds": 2}, "grid": {}, "search": {"trials": 1, "seeds": 1}}
+    wanted = study(tmp_path, ["perl", "train.pl", "{results}", "{seed}"], **few)
+    while ran(wanted, tmp_path / "out").failures:
+        pass
+    rows = table(tmp_path / "out")
+    assert "f2_test" not in rows
+    assert (rows["f1_test"] < 1).all()
+    assert set(rows["trained_epochs"]) == {2}
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -201,13 +237,6 @@ def test_a_command_ends_with_its_worker_and_all_it_started(tmp_path: Path) -> No
     while any(map(alive, started)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(map(alive, started))
-
-
-def alive(process: int) -> bool:
-    try:
-        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.mark.faults

@@ -38,22 +38,33 @@ def three_gpus() -> Iterator[None]:
 
 
 def ran_on(
-    folder: Path, resources: dict[str, Any], seeds: int = 6, grid: dict[str, Any] | None = None
+    folder: Path,
+    resources: dict[str, Any],
+    grid: dict[str, Any] | None = None,
+    trials: int = 1,
+    company: dict[str, int] | None = None,
 ) -> list[dict[str, Any]]:
-    """When each trial ran, and on which GPUs."""
+    """When each trial ran, and on which GPUs.
+
+    A trial's span lies within the time for which it had what it asked for: spans that overlap were
+    placed beside each other.
+    """
     from raysweep.runners import tune
 
     wanted = study(
         trial="own_trials:placed",
         grid=grid,
-        search={"trials": 2, "generation": 2, "seeds": 1},
-        confirm={"seeds": seeds},
+        search={"trials": trials, "generation": trials, "seeds": 1},
+        confirm={"seeds": 2},
         resources=resources,
     )
-    sweep = tune.run(wanted, opened(folder, wanted))
+    if company is not None:
+        (folder / "company.json").write_text(json.dumps(company))
+    out = folder / "out"
+    sweep = tune.run(wanted, opened(out, wanted))
     assert not sweep.failures, sweep.failures
-    seen = [json.loads(p.read_text()) for p in (folder / "trials").glob("*/files/seen.json")]
-    assert len(seen) == len(table(folder))
+    seen = [json.loads(p.read_text()) for p in (out / "trials").glob("*/files/seen.json")]
+    assert len(seen) == len(table(out))
     return seen
 
 
@@ -63,57 +74,66 @@ def most_at_a_time(spans: list[dict[str, Any]]) -> int:
     )
 
 
-@pytest.mark.faults
-@pytest.mark.ray
-def test_halves_of_gpus_are_shared_by_two_and_no_more(three_gpus: None, tmp_path: Path) -> None:
-    seen = ran_on(tmp_path, {"cpus_per_trial": 0.5, "gpus_per_trial": 0.5})
-    by_gpu = defaultdict(list)
-    for trial in seen:
-        assert trial["gpus"] in ("0", "1", "2")
-        by_gpu[trial["gpus"]].append(trial)
-    assert len(by_gpu) > 1
-    assert all(most_at_a_time(trials) <= 2 for trials in by_gpu.values())
+def met(folder: Path) -> dict[str, list[str]]:
+    """GPUs of the trials that were there when those that a test asks for all were, by width."""
+    found = defaultdict(list)
+    for width, gpus in json.loads((folder / "met.json").read_text()):
+        found[width].append(gpus)
+    return {width: sorted(gpus) for width, gpus in found.items()}
 
 
-@pytest.mark.faults
-@pytest.mark.ray
-def test_two_gpus_of_three_are_for_one_trial(three_gpus: None, tmp_path: Path) -> None:
-    seen = ran_on(tmp_path, {"gpus_per_trial": 2}, seeds=2)
-    assert all(len(set(trial["gpus"].split(","))) == 2 for trial in seen)
-    assert most_at_a_time(seen) == 1
-
-
-@pytest.mark.faults
-@pytest.mark.ray
-def test_custom_resources_and_memory_bound_how_many_run(three_gpus: None, tmp_path: Path) -> None:
-    needs = {"cpus_per_trial": 0.25, "custom": {"licence": 1}, "memory": 0.01}
-    assert most_at_a_time(ran_on(tmp_path, needs)) <= 2
-
-
-@pytest.mark.faults
-@pytest.mark.ray
-def test_cells_of_one_study_get_what_each_needs(three_gpus: None, tmp_path: Path) -> None:
-    """Two GPUs for wide ones, of three: beside them there is room for the halves alone."""
-    by = {
-        "width": {512: {"gpus_per_trial": 2, "memory": 0.01}, "1e3": {"gpus_per_trial": 1}},
-        "genre": {"war": {"custom": {"licence": 1}}},
-    }
-    seen = ran_on(
-        tmp_path,
-        {"cpus_per_trial": 0.5, "gpus_per_trial": 0.5, "by": by},
-        seeds=3,
-        grid={"width": [256, 512, 1000], "genre": ["war", "horror"]},
-    )
-    shares = {256: 0.5, 512: 2.0, 1000: 1.0}
+def assert_no_gpu_has_more_than_one(seen: list[dict[str, Any]], shares: dict[Any, float]) -> None:
     for one in seen:
-        assert len(one["gpus"].split(",")) == max(1, shares[one["cell"]["width"]])
-        beside = [other for other in seen if other["began"] <= one["began"] < other["ended"]]
         used: dict[str, float] = defaultdict(float)
-        for other in beside:
-            for gpu in other["gpus"].split(","):
-                used[gpu] += min(1.0, shares[other["cell"]["width"]])
+        for other in seen:
+            if other["began"] <= one["began"] < other["ended"]:
+                for gpu in other["gpus"].split(","):
+                    used[gpu] += min(1.0, shares[other["cell"].get("width")])
         assert max(used.values()) <= 1.0
-        assert sum(other["cell"]["genre"] == "war" for other in beside) <= 2
+
+
+@pytest.mark.faults
+@pytest.mark.ray
+def test_six_halves_of_gpus_run_at_a_time_two_on_each(three_gpus: None, tmp_path: Path) -> None:
+    half = {"cpus_per_trial": 0.5, "gpus_per_trial": 0.5}
+    seen = ran_on(tmp_path, half, trials=5, company={"": 6})
+    assert met(tmp_path) == {"": ["0", "0", "1", "1", "2", "2"]}
+    assert_no_gpu_has_more_than_one(seen, {None: 0.5})
+
+
+@pytest.mark.faults
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    ("wide", "company"), [(2, {"256": 2, "512": 1}), (1, {"256": 2, "512": 2})]
+)
+def test_halves_of_one_gpu_run_beside_trials_that_have_the_others(
+    three_gpus: None, tmp_path: Path, wide: int, company: dict[str, int]
+) -> None:
+    """Cells of one study that need different things fill three GPUs to the last half."""
+    by = {"width": {512: {"gpus_per_trial": wide, "memory": 0.01}}}
+    needs = {"cpus_per_trial": 0.5, "gpus_per_trial": 0.5, "by": by}
+    seen = ran_on(tmp_path, needs, grid={"width": [256, 512]}, company=company)
+    found = met(tmp_path)
+    assert len(set(found["256"])) == 1  # the halves share one
+    whole = [gpu for gpus in found["512"] for gpu in gpus.split(",")]
+    assert sorted([*whole, found["256"][0]]) == ["0", "1", "2"]
+    assert all(len(one["gpus"].split(",")) == wide for one in seen if one["cell"]["width"] == 512)
+    assert_no_gpu_has_more_than_one(seen, {256: 0.5, 512: float(wide)})
+
+
+@pytest.mark.faults
+@pytest.mark.ray
+@pytest.mark.parametrize("bound", ["custom", "memory"])
+def test_custom_resources_and_memory_bound_how_many_run(
+    three_gpus: None, tmp_path: Path, bound: str
+) -> None:
+    from raysweep.runners import ray_cluster
+
+    share = 0.4 * ray_cluster.ray.cluster_resources()["memory"] / 1e9
+    needs = {"custom": {"custom": {"licence": 1}}, "memory": {"memory": share}}[bound]
+    seen = ran_on(tmp_path, {"cpus_per_trial": 0.25, **needs}, trials=5, company={"": 2})
+    assert len(met(tmp_path)[""]) == 2
+    assert most_at_a_time(seen) <= 2
 
 
 @pytest.mark.ray

@@ -1,5 +1,6 @@
 """Studies of trials of a user's own: their files, their runs, and verdicts whose truth is known."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from tiny_runs import assert_same_table, opened, parts, table
 from trial_runs import KNOWN, SUPPORT, ran, study
 
@@ -282,14 +284,12 @@ def test_a_metric_that_is_no_number_is_a_row_with_its_reason(tmp_path: Path) -> 
     assert set(forced["reason"]) == {"f1_validation is nan"}
     assert forced["f1_test"].isna().all()
     [cause] = raysweep.open_run(tmp_path / "out").verdicts["reason"]
-    assert "all 2 forced trials of the search diverged" in cause
+    assert cause.endswith("all 2 forced trials of the search diverged: f1_validation is nan")
 
 
 def test_trials_leave_the_process_as_they_found_it(tmp_path: Path) -> None:
     import os
     import random
-
-    import torch
 
     random.seed(5)
     np.random.seed(5)
@@ -310,3 +310,35 @@ def test_trials_leave_the_process_as_they_found_it(tmp_path: Path) -> None:
     assert (os.getcwd(), torch.get_num_threads(), dict(os.environ)) == before
     assert torch.get_default_dtype() is torch.float32
     assert (random.random(), np.random.random(), torch.rand(()).item()) == expected
+
+
+def test_what_a_trial_prints_is_kept_and_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = {"search": {"trials": 1, "generation": 1, "seeds": 1}, "confirm": {"seeds": 2}}
+    wanted = study(trial="own_trials:talking", grid=None, **few)
+    ran(wanted, tmp_path)
+    try:
+        kept = [path.read_text() for path in tmp_path.glob("trials/*/files/output.txt")]
+        assert sorted(kept) == ["seed 0\narm forced\n", "seed 0\narm none\n"]
+        shown = capsys.readouterr()
+        assert shown.out == "seed 0\n" * 2
+        assert {"arm none", "arm forced"} == set(shown.err.splitlines())
+        logging.getLogger("talking").warning("over")  # to the handlers of both, which stops nothing
+    finally:
+        logging.getLogger("talking").handlers.clear()
+    assert all("over" not in path.read_text() for path in tmp_path.glob("trials/*/files/*.txt"))
+    silent = study(grid={"genre": "helps"}, **few)
+    ran(silent, tmp_path / "silent")
+    assert not list(tmp_path.glob("silent/trials/*/files/output.txt"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_trial_leaves_nothing_on_its_device(tmp_path: Path) -> None:
+    few = {"search": {"trials": 1, "generation": 1, "seeds": 1}, "confirm": {"seeds": 2}}
+    wanted = study(trial="own_trials:cyclic", grid=None, resources={"gpus_per_trial": 1}, **few)
+    before = torch.cuda.memory_allocated()
+    assert not ran(wanted, tmp_path).failures
+    assert set(table(tmp_path)["device"]) == {"cuda"}
+    assert torch.cuda.memory_allocated() == before

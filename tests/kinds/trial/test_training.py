@@ -9,7 +9,9 @@ from tiny_runs import table
 from trial_runs import SUPPORT, ran, study
 
 import raysweep
+from raysweep.kinds.kind import kind_of
 from raysweep.kinds.trial.tried import try_out
+from raysweep.study.cells import expand
 from raysweep.study.reader import StudyFileError, dump_study, parse_study
 from raysweep_analysis import forcing_effects, load_trials
 
@@ -73,8 +75,11 @@ def test_a_range_is_searched_with_an_equal_budget() -> None:
         "drop": [0, 0.5],
     }
     wanted = study(**{**TUNED, "search": {"trials": 4, "training": {"options": options}}})
-    assert proposals_of(wanted, Phase.NONE) == 4 + 12
-    assert proposals_of(wanted, Phase.BOTH) + proposals_of(wanted, Phase.STRENGTH) == 12 + 4
+    [cell, *_] = expand(wanted)
+    none, both, strength = (
+        proposals_of(wanted, cell, phase) for phase in (Phase.NONE, Phase.BOTH, Phase.STRENGTH)
+    )
+    assert none == both + strength == 12 + 4
     found = propose_for_none(wanted.search, 1, (), 8)
     found += propose_with_strength(wanted.search, 1, (), 8)
     for proposal in found:
@@ -85,6 +90,29 @@ def test_a_range_is_searched_with_an_equal_budget() -> None:
         assert isinstance(settings["layers"], int)
         assert settings["drop"] in (0, 0.5)
     assert parse_study(dump_study(wanted), "again", SUPPORT) == wanted
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"learning_rate": [0.01, 0.1, 1]}, "learning_rate 0.01 (the least) in 1 of 1 cell."),
+        (
+            {"learning_rate": {"low": 1e-4, "high": 0.011, "scale": "log"}},
+            "learning_rate near 0.011 (the most) in 1 of 1 cell.",
+        ),
+        ({"learning_rate": {"low": 0.001, "high": 0.1, "scale": "log"}}, ""),
+        ({"learning_rate": [0.001, 0.01], "net": ["a", "b", "c"], "deep": [True, False, 2]}, ""),
+    ],
+)
+def test_a_setting_that_is_best_at_an_end_of_its_range_is_told(
+    tmp_path: Path, options: dict[str, Any], told: str
+) -> None:
+    search = {**TUNED["search"], "training": {"options": options, "trials": 24}}
+    wanted = study(**{**TUNED, "grid": None, "search": search, "confirm": {"seeds": 1}})
+    remarks = kind_of(wanted).remarks(ran(wanted, tmp_path))
+    found = [line for line in remarks if "search.training" in line]
+    best = "Best without forcing is what lies at an end of search.training: "
+    assert found == ([best + told] if told else [])
 
 
 def test_a_command_is_told_too(tmp_path: Path) -> None:
