@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
@@ -32,6 +33,7 @@ class Cell:
         contents: path -> digest of the files; what they hold is in the id in place of the path.
         names: path -> as much of its end as tells it from the study's other files.
         options: that the study gives of an encoder that is built in, sorted by name.
+        fusion: of the fused head, where that is an axis; else empty.
     """
 
     dataset: str
@@ -45,6 +47,7 @@ class Cell:
     contents: tuple[tuple[str, str], ...] = ()
     names: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, Scalar], ...] = ()
+    fusion: str = ""
 
     @property
     def file(self) -> str:
@@ -86,6 +89,8 @@ class Cell:
         }
         if self.options:
             identity["options"] = dict(self.options)
+        if self.fusion:
+            identity["fusion"] = self.fusion
         return f"{self.dataset}-{content_key(identity, 10)}"
 
 
@@ -94,7 +99,7 @@ class FreeCell(Cell):
     """One point of axes that are the user's own, whose code trains: there are no data or encoders.
 
     Attributes:
-        parameters: the value of each axis, sorted by name.
+        parameters: the value of each axis, sorted by name; paths of ``contents`` among them.
     """
 
     encoder: str = ""
@@ -116,12 +121,17 @@ class FreeCell(Cell):
 
 def expand(study: StudyBase) -> list[Cell]:
     """All cells of a study: data blocks in file order, axes in file order, the last one fastest."""
-    axes = study.free_axes()
-    if axes is not None:
+    points = study.free_points()
+    if points is not None:
         return [
-            FreeCell(study.kind, tuple(sorted(zip(axes, values, strict=True))), block.draws)
+            FreeCell(
+                study.kind,
+                tuple(sorted(point.items())),
+                block.draws,
+                contents=_contents(study, point),
+            )
             for block in study.blocks()
-            for values in itertools.product(*axes.values())
+            for point in points
         ]
     cells: dict[str, Cell] = {}
     called = _names_of_files(study)
@@ -131,10 +141,11 @@ def expand(study: StudyBase) -> list[Cell]:
             # None asks for what leaving the characteristic out asks for.
             given = zip(names, values, strict=True)
             parameters = {name: value for name, value in given if value is not None}
-            for encoder, depths, widths in itertools.product(
+            for encoder, depths, widths, fusion in itertools.product(
                 study.model.encoder,
                 study.pairs("depth", DEFAULT_DEPTH),
                 study.pairs("width", DEFAULT_WIDTH),
+                study.fused_heads,
             ):
                 used = {v for v in parameters.values() if isinstance(v, str)}
                 cell = Cell(
@@ -146,15 +157,22 @@ def expand(study: StudyBase) -> list[Cell]:
                     depth_2=depths[1],
                     width_1=widths[0],
                     width_2=widths[1],
-                    contents=tuple(sorted((p, d) for p, d in study.files.items() if p in used)),
+                    contents=_contents(study, parameters),
                     names=tuple(sorted((p, name) for p, name in called.items() if p in used)),
                     options=tuple(sorted(built_in_options(study.model, encoder).items())),
+                    fusion=fusion,
                 )
                 before = cells.get(cell.id, cell)
                 # Two blocks may name the same cell with other draws: it gets them all.
                 draws = dict.fromkeys((*before.draws, *cell.draws))
                 cells[cell.id] = replace(before, draws=tuple(draws))
     return list(cells.values())
+
+
+def _contents(study: StudyBase, point: Mapping[str, Scalar]) -> tuple[tuple[str, str], ...]:
+    """The files of a study among the values of a cell, sorted: path -> digest."""
+    used = {value for value in point.values() if isinstance(value, str)}
+    return tuple(sorted((path, study.files[path]) for path in used if path in study.files))
 
 
 def varying(cells: list[Cell]) -> dict[str, str]:
@@ -202,7 +220,8 @@ def _ends(path: str) -> list[str]:
 
 def _facts(cell: Cell) -> dict[str, Scalar]:
     if not cell.scale:
-        return dict(cell.parameters)
+        files = dict(cell.contents)
+        return {name: value for name, value in cell.parameters if value not in files}
     depth: dict[str, Scalar] = (
         {"depth": cell.depth_1}
         if cell.depth_1 == cell.depth_2
@@ -220,4 +239,5 @@ def _facts(cell: Cell) -> dict[str, Scalar]:
         FILE if v in files else "target" if name == "label" else name: files.get(str(v), v)
         for name, v in cell.parameters
     }
-    return {**given, **encoder, **depth, **width}
+    fusion: dict[str, Scalar] = {"fusion": cell.fusion} if cell.fusion else {}
+    return {**given, **encoder, **depth, **width, **fusion}
