@@ -244,6 +244,10 @@ class Features:
         )
 
 
+_SQUARES_VANISH = 1e-140
+"""Below it the square of what still varies may be 0 in float64."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scaling:
     """x -> (x - mean) / sd, feature by feature; a feature that is constant becomes 0."""
@@ -264,8 +268,12 @@ def z_scaling(train: Floats) -> Scaling:
     """
     mean = train.mean(axis=0)
     sd = train.std(axis=0)
-    rounding = 1e-12 * np.abs(train).max(axis=0)
-    return Scaling(mean, np.where(sd > rounding, sd, 0.0))
+    largest = np.abs(train).max(axis=0)
+    tiny = (largest > 0) & (largest < _SQUARES_VANISH)
+    if tiny.any():
+        exponent = np.frexp(largest[tiny])[1]
+        sd[tiny] = np.ldexp(np.ldexp(train[:, tiny], -exponent).std(axis=0), exponent)
+    return Scaling(mean, np.where(sd > 1e-12 * largest, sd, 0.0))
 
 
 def robust_scaling(train: Floats) -> Scaling:

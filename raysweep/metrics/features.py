@@ -110,7 +110,7 @@ def _from_array(value: object, place: str) -> Tensor:
             lost = (np.isfinite(array) & ~np.isfinite(rounded)) | ((array != 0) & (rounded == 0))
         if lost.any():
             raise InputError(
-                f"{place}: {array[lost][0]} ({array.dtype}) is beyond the range of float64; "
+                f"{place}: {array[lost][0]!s} ({array.dtype}) is beyond the range of float64; "
                 "scale the features first"
             )
         array = rounded

@@ -47,3 +47,16 @@ def test_what_varies_outside_the_training_split_alone_becomes_0(tmp_path: Path) 
     for scale in ("standard", "robust"):
         views = load("arrays", {"path": str(tmp_path / "mine.npz"), "scale": scale})
         np.testing.assert_array_equal(views.inputs[0][:, 3], 0.0)
+
+
+@pytest.mark.parametrize("size", [1e-160, 1e-200, 1e-300, 1e-310])
+def test_features_of_any_small_size_vary(tmp_path: Path, size: float) -> None:
+    x1 = np.random.default_rng(4).normal(size=(120, 3))
+    for name, factors in (("plain", [1, 1, 1]), ("small", [size, 1, size])):
+        np.savez(tmp_path / f"{name}.npz", **arrays(x1=x1 * factors))
+    plain, small = (
+        load("arrays", {"path": str(tmp_path / f"{name}.npz")}).inputs[0]
+        for name in ("plain", "small")
+    )
+    # 1e-310 is a denormal number, of 13 digits.
+    np.testing.assert_allclose(small, plain, rtol=0, atol=1e-10)
