@@ -121,14 +121,14 @@ def validate(
     _tell_data(resolved, closely=True)
     if try_out:
         for line in kind_of(resolved).try_out(resolved):
-            stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+            stdout.say(line)
 
 
 def _tell_data(study: StudyBase, closely: bool = False) -> None:
     from raysweep.data.own_notes import own_notes
 
     for line in own_notes(study, closely):
-        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+        stdout.say(line)
 
 
 def _tell_code(line: str) -> None:
@@ -271,7 +271,7 @@ def analyze(
         else:
             terminal.concluded(conclusion)
             for sentence in choices:
-                stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
+                stdout.say(sentence)
         if browser:
             printed = print_report(place.output, REPORT_NAME, browser)
             terminal.say(f"PDF: {printed}")
@@ -326,7 +326,7 @@ class Terminal:
             return
         first, *further = conclusion.sentences or ("",)
         if first:
-            stdout.print(Text(visible(first), "bold"), soft_wrap=True)
+            stdout.say(first, "bold")
         unknown = len(conclusion.unknown)
         self._say_all(further[:unknown])
         for table in kind_of(self.study).tables(self.study, conclusion):
@@ -336,4 +336,4 @@ class Terminal:
 
     def _say_all(self, sentences: "Sequence[str]") -> None:
         for sentence in sentences:
-            stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
+            stdout.say(sentence)

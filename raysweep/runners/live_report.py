@@ -12,7 +12,7 @@ from raysweep.folder.conclusion import REPORT_NAME
 from raysweep.folder.running import Epoch
 from raysweep.folder.stored_progress import forget_progress, store_seconds_left
 from raysweep.kinds.kind import kind_of
-from raysweep.kinds.outlook import Outlook
+from raysweep.kinds.outlook import Outlook, time_left
 from raysweep.kinds.sweep import CellState, Sweep
 from raysweep.text import counted
 from raysweep.trials.packing import Pack
@@ -113,7 +113,7 @@ class LiveReport:
             done=sum(key in sweep.results for key in sweep.order()),
             planned=sweep.trials_planned(),
             failures=tuple(failures[:_MOST_FAILURES]),
-            seconds_left=None if ended else self._outlook.seconds_left(sweep),
+            time_left="" if ended else time_left(sweep, self._outlook.seconds_left(sweep)),
             written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
             every_s=0 if ended else max(round(self._every), 1),
             go_on=f"Go on with: raysweep resume {self._output.argument}" if ended else "",

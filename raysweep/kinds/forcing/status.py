@@ -60,5 +60,5 @@ def _confirmed(sweep: ForcingSweep, cell: Cell) -> str:
     confirmed = sum(t.key in sweep.results for t in plan.trials if t.stage is Stage.CONFIRM)
     if sweep.study.confirm.sequential and plan.state is CellState.DONE:
         return f"{confirmed}/{confirmed}"
-    arms = 1 + 2 * max(len(set(plan.chosen.values())), 1)
+    arms = 1 + 2 * (len(set(plan.chosen.values())) or len(sweep.study.criteria))
     return f"{confirmed}/{arms * len(sweep.study.confirm.seeds) * len(cell.draws)}"
