@@ -216,18 +216,19 @@ def plan(
     if size.seconds is not None:
         lines.append(
             f"estimated time    {duration(size.seconds / count)} of training with "
-            f"{counted(count, 'worker')} like this machine's cores,\n"
-            "                  and about half a minute to start"
+            f"{counted(count, 'worker')} like this machine's cores, and about half a minute to "
+            "start"
         )
     lines += [f"doubt             {doubt}" for doubt in size.doubts]
-    stdout.print("\n".join(lines), highlight=False)
+    for line in lines:
+        stdout.say(line, indent=18)
 
 
 def _in_its_unit(smallest: float, spread: "PilotSpread") -> str:
     found, sd = (amount(v, spread.performance, 2) for v in (smallest * spread.sd_high, spread.sd))
     return (
-        f"                  that is {found} where units spread as in the pilot\n"
-        f"                  (standard deviation {sd}; {counted(spread.cells, 'cell')}, "
+        f"in its unit       {found} where units spread as in the pilot (standard deviation {sd}; "
+        f"{counted(spread.cells, 'cell')}, "
         f"{counted(spread.units, spread.unit)}; sized by its upper 80 % limit)"
     )
 

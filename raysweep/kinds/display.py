@@ -22,7 +22,7 @@ from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row
 
 _PAGE_WIDTH = 124
-_PRE = '<pre style="font-family: monospace; line-height: 1.2">{code}</pre>'
+_PRE = '<pre style="font: 12px/1.3 monospace; overflow-x: auto">{code}</pre>'
 _REFRESH_S = 0.5
 _PLAIN_EVERY_S = 10.0
 _MOST_RUNNING = 8
@@ -38,18 +38,17 @@ class Screen(Console):
         """A text, of control characters their escapes."""
         return super().render_str(visible(text), **settings)
 
-    def say(self, sentence: str, style: str = "") -> None:
+    def say(self, sentence: str, style: str = "", indent: int = 0) -> None:
         """Print a sentence: on a terminal broken between words, elsewhere as one line.
 
         What is to be copied, a path or a command, is printed with ``soft_wrap`` instead.
         """
         shown = visible(sentence)
         if self.is_terminal:
-            indent = "  " if shown.startswith("- ") else ""
             shown = textwrap.fill(
                 shown,
                 self.width,
-                subsequent_indent=indent,
+                subsequent_indent=" " * (indent or 2 * shown.startswith("- ")),
                 break_long_words=False,
                 break_on_hyphens=False,
             )
@@ -219,7 +218,14 @@ def status_table(sweep: Sweep, so_far: SoFar | None = None) -> ConsoleRenderable
 
 def as_text(*shown: RenderableType) -> str:
     """What a screen would show, as a text."""
-    screen = Screen(file=io.StringIO(), width=_PAGE_WIDTH, force_jupyter=False)
+    screen = Screen(
+        file=io.StringIO(),
+        width=_PAGE_WIDTH,
+        force_jupyter=False,
+        force_terminal=False,
+        color_system=None,
+        no_color=True,
+    )
     with screen.capture() as captured:
         for part in shown:
             screen.print(part)
