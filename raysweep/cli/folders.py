@@ -156,20 +156,25 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 5000,
 ) -> None:
-    """Start the MLflow UI on this machine."""
+    """Open a run in MLflow: start its UI on this machine, or name the server that has it."""
     from raysweep import tracking
     from raysweep.folder.conclusion import REPORT_NAME
 
     place = RunFolder(Output(folder)) if folder is not None else None
     if place is not None:
         adopted_study(place)
-    # Faults are told before an address is announced.
-    tracking.ui_command(place, tracking_uri, host, port)
-    tracking.check_free(host, port)
-    page = tracking.ui_page(place, host, port)
+    served = tracking.server_page(place, tracking_uri)
+    if not served:
+        # Faults are told before an address is announced.
+        tracking.ui_command(place, tracking_uri, host, port)
+        tracking.check_free(host, port)
+    page = served or tracking.ui_page(place, host, port)
     if place is not None and place.output.read(REPORT_NAME) is not None:
         report = place.output.place(REPORT_NAME)
         stdout.print(f"Report at {report}", highlight=False, soft_wrap=True)
+    if served:
+        stdout.print(f"MLflow at {served}", highlight=False, soft_wrap=True)
+        return
     stdout.print(
         f"MLflow UI at {page} in a few seconds (stop it with Ctrl-C)",
         highlight=False,

@@ -23,7 +23,9 @@ EVERY_S = 10.0
 FAR_AWAY_S = 60.0
 """How often a page is written that goes over a network."""
 _SHARE = 50
-"""The page may take one part in so many of the run's time."""
+"""The page may take one part in so many of the run's time,"""
+_OLDEST_S = 60.0
+"""unless it would be older than this."""
 _MOST_FAILURES = 10
 
 
@@ -87,7 +89,7 @@ class LiveReport:
                 store_seconds_left(self._output, left)
             self._output.write(REPORT_NAME, self._page(sweep))
         now = time.monotonic()
-        self._due = now + max(self._every, _SHARE * (now - began))
+        self._due = now + max(self._every, min(_SHARE * (now - began), _OLDEST_S))
 
     def stopping(self, sweep: Sweep) -> None:
         """The page is written at the end."""
