@@ -15,6 +15,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Before numpy and torch are imported: tests share the machine's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Each of the many programs that the tests start would compile the package for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +32,8 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from tiny_runs import SUPPORT
 from tiny_two_cells import TINY, StudyFactory, tiny
+
+sys.dont_write_bytecode = False
 
 hypothesis.settings.register_profile("raysweep", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("raysweep")

@@ -165,7 +165,11 @@ def _search_draws(looked: Looked) -> tuple[int, ...]:
 
 
 def _at(study: ForcingStudy, best: Tried) -> ForcingStudy:
-    given = {name: getattr(best, name) for name in ("learning_rate", "weight_decay", "fusion")}
+    given = {
+        "learning_rate": best.learning_rate,
+        "weight_decay": best.weight_decay,
+        "fusion": (best.fusion,),
+    }
     return study.model_copy(update={"training": study.training.model_copy(update=given)})
 
 
@@ -176,7 +180,7 @@ def _study(looked: Looked, plain: ForcingStudy, tuned: Tuned) -> ForcingStudy:
     own = TrainingSearch(
         learning_rate=tuple(float(f"{r:.6g}") for r in (rate / _FASTER, rate, rate * _FASTER)),
         weight_decay=(study.training.weight_decay,),
-        fusion=(study.training.fusion,),
+        fusion=study.training.fusion,
         trials=_OWN_TRIALS,
     )
     search: dict[str, object] = {"trials": 8, "seeds": (0,), "training": own}
@@ -199,7 +203,8 @@ def _sized(
     looked: Looked, study: ForcingStudy, tuned: Tuned, seconds: float, workers: int
 ) -> tuple[ForcingStudy, Tuned]:
     """The study as large as fits into the time, and never smaller than it was."""
-    tried = sum(proposals_of(study, phase) for phase in phases(study))
+    [cell] = expand(study)
+    tried = sum(proposals_of(study, cell, phase) for phase in phases(study))
     spent = len(_search_draws(looked)) * (1 + tried) * tuned.member_seconds
     left = seconds - (0.0 if tuned.draws else spent * _OVERHEAD / workers)
     fits = max(0, int(left * workers / _seconds_per_draw(tuned))) + tuned.draws * tuned.seeds

@@ -93,10 +93,9 @@ def try_losses(
         losses: names of `raysweep.losses.LOSSES`.
     """
     training = study.training
+    [fusion] = training.fusion
     wanted = [
-        Tried(
-            training.learning_rate, training.weight_decay, training.fusion, loss, strength, np.nan
-        )
+        Tried(training.learning_rate, training.weight_decay, fusion, loss, strength, np.nan)
         for loss in losses
         for strength in STRENGTHS
     ]
@@ -107,7 +106,7 @@ def _try(study: ForcingStudy, cell: Cell, draws: Sequence[int], wanted: Sequence
     began = time.perf_counter()
     tried: list[Tried] = []
     for (fusion, loss), group in itertools.groupby(wanted, lambda one: (one.fusion, one.loss)):
-        training = study.training.model_copy(update={"fusion": fusion})
+        training = study.training.model_copy(update={"fusion": (fusion,)})
         aligned = study.alignment.model_copy(update={"loss": loss, "options": {}})
         given: dict[str, object] = {"training": training}
         of_study = study.model_copy(update={**given, **({"alignment": aligned} if loss else {})})

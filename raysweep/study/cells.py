@@ -32,6 +32,7 @@ class Cell:
         contents: path -> digest of the files; what they hold is in the id in place of the path.
         names: path -> as much of its end as tells it from the study's other files.
         options: that the study gives of an encoder that is built in, sorted by name.
+        fusion: of the fused head, where that is an axis; else empty.
     """
 
     dataset: str
@@ -45,6 +46,7 @@ class Cell:
     contents: tuple[tuple[str, str], ...] = ()
     names: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, Scalar], ...] = ()
+    fusion: str = ""
 
     @property
     def file(self) -> str:
@@ -86,6 +88,8 @@ class Cell:
         }
         if self.options:
             identity["options"] = dict(self.options)
+        if self.fusion:
+            identity["fusion"] = self.fusion
         return f"{self.dataset}-{content_key(identity, 10)}"
 
 
@@ -131,10 +135,11 @@ def expand(study: StudyBase) -> list[Cell]:
             # None asks for what leaving the characteristic out asks for.
             given = zip(names, values, strict=True)
             parameters = {name: value for name, value in given if value is not None}
-            for encoder, depths, widths in itertools.product(
+            for encoder, depths, widths, fusion in itertools.product(
                 study.model.encoder,
                 study.pairs("depth", DEFAULT_DEPTH),
                 study.pairs("width", DEFAULT_WIDTH),
+                study.fused_heads,
             ):
                 used = {v for v in parameters.values() if isinstance(v, str)}
                 cell = Cell(
@@ -149,6 +154,7 @@ def expand(study: StudyBase) -> list[Cell]:
                     contents=tuple(sorted((p, d) for p, d in study.files.items() if p in used)),
                     names=tuple(sorted((p, name) for p, name in called.items() if p in used)),
                     options=tuple(sorted(built_in_options(study.model, encoder).items())),
+                    fusion=fusion,
                 )
                 before = cells.get(cell.id, cell)
                 # Two blocks may name the same cell with other draws: it gets them all.
@@ -220,4 +226,5 @@ def _facts(cell: Cell) -> dict[str, Scalar]:
         FILE if v in files else "target" if name == "label" else name: files.get(str(v), v)
         for name, v in cell.parameters
     }
-    return {**given, **encoder, **depth, **width}
+    fusion: dict[str, Scalar] = {"fusion": cell.fusion} if cell.fusion else {}
+    return {**given, **encoder, **depth, **width, **fusion}

@@ -94,6 +94,7 @@ def test_emergence(folder: Path, large: pd.DataFrame) -> None:
     assert exact["holds"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pearson", "spearman"])
 @pytest.mark.parametrize(("name", "table"), [("figure_7", "large"), ("figure_7_draws", "small")])
 def test_figure_7(
@@ -109,6 +110,7 @@ def test_figure_7(
         np.testing.assert_allclose(found["given depth: pearson"], middle["given"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_summary_of_draws(folder: Path, small: pd.DataFrame) -> None:
     found = pd.read_csv(folder / "summary_draws.csv").set_index("U")
     for name, column in (
@@ -121,6 +123,7 @@ def test_the_summary_of_draws(folder: Path, small: pd.DataFrame) -> None:
     assert set(found["draws"]) == {3}
 
 
+@pytest.mark.slow
 def test_tables_of_the_results(folder: Path, large: pd.DataFrame, small: pd.DataFrame) -> None:
     text = (folder / "tables.md").read_text()
     trend = parsed(text, "Spearman's rho of the highest CKA")
@@ -158,6 +161,7 @@ def test_tables_of_the_results(folder: Path, large: pd.DataFrame, small: pd.Data
     assert draws["draw 1"].tolist() == [f"{v:.3f}" for v in one.groupby("U").mean()]
 
 
+@pytest.mark.slow
 def test_above_chance_is_tested_over_draws(folder: Path, small: pd.DataFrame) -> None:
     text = (folder / "tables.md").read_text()
     found = parsed(text, "only draws are independent")

@@ -76,6 +76,7 @@ def test_looks_that_do_not_rise_are_refused(looks: tuple[int, ...]) -> None:
         look_levels(looks, 0.025)
 
 
+@pytest.mark.slow
 def test_no_effect_is_found_and_none_at_the_margin_is_called_none() -> None:
     studies = 800
     rng = np.random.default_rng(5)

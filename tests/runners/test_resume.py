@@ -158,6 +158,7 @@ def test_a_signal_to_the_local_runner(slow: Slow, tmp_path: Path, number: signal
     assert_same_table(table(out), table(slow.undisturbed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_where_nothing_is_begun(tmp_path: Path, number: signal.Signals) -> None:
     write_study(tmp_path / "tiny.yaml", training__epochs=10**6)

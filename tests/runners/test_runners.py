@@ -41,6 +41,7 @@ def processes(folder: Path) -> set[str]:
     return set((folder / "processes").read_text().split())
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_both_runners_give_the_same_rows_and_workers_are_reused(
     ray_here: None, tmp_path: Path

@@ -266,6 +266,7 @@ def test_another_science_of_the_same_name_gets_runs_of_its_own(tmp_path: Path, u
     assert len(runs_of(uri)) == a.runs_written + b.runs_written
 
 
+@pytest.mark.slow
 def test_killed_copy_is_completed_without_duplicates(
     tmp_path: Path, folder: RunFolder, uri: str, empty_database: Path
 ) -> None:

@@ -167,6 +167,7 @@ def test_an_address_that_cannot_be_used(tmp_path: Path, uri: str) -> None:
         sync(folder, uri)
 
 
+@pytest.mark.slow
 def test_a_run_fills_mlflow_where_the_environment_says(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,9 +57,18 @@ def state(phase: Phase) -> CellState:
     return CellState.SEARCHING if phase is Phase.STRENGTH else CellState.TUNING
 
 
-def proposals_of(study: SearchedStudy, phase: Phase) -> int:
-    """How many proposals a phase makes."""
+def search_in(study: SearchedStudy, cell: Cell) -> Search:
+    """The search of a cell: where the fused head is an axis, each searches with its own."""
     search = study.search
+    if search.training is None or not cell.fusion:
+        return search
+    training = search.training.model_copy(update={"fusion": (cell.fusion,)})
+    return search.model_copy(update={"training": training})
+
+
+def proposals_of(study: SearchedStudy, cell: Cell, phase: Phase) -> int:
+    """How many proposals a phase makes in a cell."""
+    search = search_in(study, cell)
     if phase is Phase.STRENGTH or search.training is None:
         return search.trials
     if phase is Phase.BOTH:
@@ -113,7 +122,7 @@ class CellSearch:
 
     def left(self, phase: Phase) -> bool:
         """Whether a phase has proposals still to be made."""
-        return len(self.told[phase]) < proposals_of(self.study, phase)
+        return len(self.told[phase]) < proposals_of(self.study, self.cell, phase)
 
     def ask(self, phase: Phase) -> None:
         """Begin the next generation of a phase, that of strengths with the baseline beside it.
@@ -148,8 +157,8 @@ class CellSearch:
         self.asked = asked
 
     def _proposed(self, phase: Phase) -> tuple[Proposal, ...]:
-        search, done = self.study.search, len(self.told[phase])
-        count = min(search.generation, proposals_of(self.study, phase) - done)
+        search, done = search_in(self.study, self.cell), len(self.told[phase])
+        count = min(search.generation, proposals_of(self.study, self.cell, phase) - done)
         seed = derive_seed(self.study.seed, "search", self.cell.id)
         if phase is Phase.STRENGTH:
             proposed = self.earlier[done : done + search.generation]

@@ -85,15 +85,16 @@ def _group(
     dataset = [number.setdefault((t.cell.id, t.draw), len(number)) for t in trials]
     views, cell = [views_of[draw] for draw in number], trials[0].cell
     shape = named_architecture(study.model, cell, views[0].features, views[0].outputs)
-    together = study.model_copy(
-        update={"training": study.training.model_copy(update=_shared(study, trials[0]))}
-    )
+    shared = _shared(study, trials[0])
+    training = study.training.model_copy(update={**shared, "fusion": (shared["fusion"],)})
+    together = study.model_copy(update={"training": training})
     return Group(together, places, trials, views, np.array(dataset), shape)
 
 
 def trained(study: ForcingStudy, trial: Trial) -> dict[str, Any]:
     """How a trial is trained, as far as that may be searched: setting -> value."""
     given = {name: getattr(study.training, name) for name in SETTINGS}
+    given["fusion"] = trial.cell.fusion or study.training.fusion[0]
     return {**given, **dict(trial.training)}
 
 
@@ -108,7 +109,7 @@ def train_settings(
     """What the study says of training, in the trainer's terms.
 
     Args:
-        study: the study.
+        study: the study, of one fused head.
         device: a torch device.
         options: searched options of the loss, beside those that the study fixes.
     """
@@ -116,7 +117,7 @@ def train_settings(
         study.training,
         device,
         epochs=study.training.epochs,
-        fusion=study.training.fusion,
+        fusion=study.training.fusion[0],
         class_weight=study.training.class_weight,
         loss=study.alignment.loss,
         loss_options={**study.alignment.options, **dict(options)},

@@ -154,7 +154,7 @@ def trials_by_stage(study: SearchedStudy, cell: Cell) -> Counter[Stage]:
     found = Counter({Stage.SEARCH: searched})
     for phase in phases(study):
         stage = Stage.SEARCH if phase is Phase.STRENGTH else Stage.TUNE
-        found[stage] += proposals_of(study, phase) * searched
+        found[stage] += proposals_of(study, cell, phase) * searched
     found[Stage.CONFIRM] = (1 + 2 * len(study.criteria)) * confirmed
     return found
 
@@ -251,8 +251,8 @@ class ForcingSweep(Sweep[SearchedStudy]):
         for phase in phases(study):
             stage = Stage.SEARCH if phase is Phase.STRENGTH else Stage.TUNE
             done = len(plan.told.get(phase, ()))
-            while done < proposals_of(study, phase):
-                count = min(study.search.generation, proposals_of(study, phase) - done)
+            while done < proposals_of(study, cell, phase):
+                count = min(study.search.generation, proposals_of(study, cell, phase) - done)
                 none = phase is Phase.STRENGTH and not done
                 if not asked:
                     later.append(in_packs(cell, stage, (count + none) * pairs, limit))

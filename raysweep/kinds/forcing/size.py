@@ -65,7 +65,7 @@ def _packs_of_cohort(study: ForcingStudy, cohort: Sequence[Trial]) -> int:
     members = sum(len(search_draws(study, t.cell)) for t in cohort) * len(study.search.seeds)
     packs = 0
     for phase in phases(study):
-        asked, wanted = 0, proposals_of(study, phase)
+        asked, wanted = 0, proposals_of(study, cohort[0].cell, phase)
         # Searched options differ between proposals, and a pack has one loss.
         options = bool(study.search.options) and phase is not Phase.NONE
         while asked < wanted:

@@ -9,7 +9,7 @@ from raysweep.data.registry import find_dataset
 from raysweep.data.resplits import CROSSED
 from raysweep.study.encoders import own_options
 from raysweep.study.spec.base import GridStudy
-from raysweep.study.spec.fields import Clash, as_list, distinct
+from raysweep.study.spec.fields import Clash, as_list, distinct, listed
 from raysweep.study.spec.parts import (
     Alignment,
     CellResources,
@@ -59,6 +59,11 @@ class ForcingStudy(SearchedStudy, GridStudy):
     files: dict[str, str] = Field(default_factory=dict)
 
     @property
+    def fused_heads(self) -> tuple[str, ...]:
+        """See `StudyBase.fused_heads`."""
+        return self.training.fusion if len(self.training.fusion) > 1 else ("",)
+
+    @property
     def aligned_layer(self) -> int | None:
         """The hidden layer that the loss compares, counted from 1; None: the representation."""
         return None if self.alignment.layer == "last" else self.alignment.layer
@@ -82,8 +87,17 @@ class ForcingStudy(SearchedStudy, GridStudy):
         return (*super().own_code, *([loss] if ":" in loss else []))
 
     def clashes(self) -> Iterator[Clash]:
-        """What all searches mind, and layers that cannot be aligned."""
+        """What all searches mind, and layers and fused heads that cannot be."""
         yield from super().clashes()
+        searched = self.search.training
+        left_out = set(self.training.fusion) - set(searched.fusion if searched is not None else ())
+        if len(self.training.fusion) > 1 and searched is not None and left_out:
+            yield Clash(
+                f"search.training.fusion lacks {listed(sorted(left_out))} of training.fusion: as "
+                "that is an axis each cell searches with its own; leave it out of search.training",
+                ("search", "training", "fusion"),
+                ("training", "fusion"),
+            )
         layer, depths = self.alignment.layer, self.model.pairs("depth", 1)
         shallowest = min(min(pair) for pair in depths)
         if layer != "last" and layer > shallowest:
@@ -117,6 +131,8 @@ class ForcingStudy(SearchedStudy, GridStudy):
         alignment = self.alignment.model_dump(mode="json")
         evaluation = self.evaluation.model_dump(mode="json")
         training = self.training.model_dump(mode="json")
+        if len(self.training.fusion) > 1:
+            del training["fusion"]  # it is in the cell
         # Results from before there was a choice keep their keys.
         if training["class_weight"] == "none":
             del training["class_weight"]

@@ -70,6 +70,11 @@ class StudyBase(Part):
         return self.model.pairs(name, default, self.every_pair)
 
     @property
+    def fused_heads(self) -> tuple[str, ...]:
+        """The kinds of fused head that are an axis of the grid; one empty word where none is."""
+        return ("",)
+
+    @property
     def metric(self) -> str:
         """The alignment metric that stands first: what is said of alignment is said by it."""
         return next(iter(self.evaluation.metrics))
@@ -176,7 +181,7 @@ class GridStudy(StudyBase):
         """Cells of one data block."""
         points = math.prod(len(values) for values in block.axes.values())
         scales = len(self.pairs("depth", 1)) * len(self.pairs("width", 1))
-        return points * scales * len(self.model.encoder)
+        return points * scales * len(self.model.encoder) * len(self.fused_heads)
 
     def blocks(self) -> list[Block]:
         """See `StudyBase.blocks`."""

@@ -32,7 +32,7 @@ from raysweep.study.spec.fields import (
     distinct,
 )
 from raysweep.study.spec.ranges import OptionRange, SearchedOption, StrengthRange
-from raysweep.study.spec.training_search import TrainingSearch
+from raysweep.study.spec.training_search import Heads, TrainingSearch
 from raysweep.trials.columns import MEASURED_SPLITS, PERFORMANCE, SPLITS, named
 from raysweep.trials.criteria import criteria_of
 from raysweep.trials.outcome_families import OUTCOME_FAMILIES, REGRESSION_FAMILIES
@@ -64,14 +64,17 @@ else:
 
 
 class Training(Part):
-    """How every pair of encoders is trained (AdamW; values are the same for all arms)."""
+    """How every pair of encoders is trained (AdamW; values are the same for all arms).
+
+    Several fused heads are an axis of the grid.
+    """
 
     epochs: Whole = Field(100, ge=1, le=MOST_EPOCHS)
     batch_size: Whole = Field(128, ge=4, le=MOST_BATCH)
     learning_rate: Number = Field(1e-3, gt=0)
     weight_decay: Number = Field(1e-2, ge=0)
     clip_norm: Number = Field(8.0, gt=0)
-    fusion: Literal["probe", "joint"] = "probe"
+    fusion: Heads = ("probe",)
     class_weight: Literal["none", "balanced"] = "none"
     checkpoint: Literal["best", "last"] = "best"
     evaluate_every: Whole = Field(1, ge=1, le=MOST_EPOCHS)

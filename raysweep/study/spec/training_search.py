@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from raysweep.study.spec.fields import (
     MOST_EPOCHS,
@@ -19,6 +19,10 @@ from raysweep.study.spec.ranges import Decays, LogRange, Rates
 _EachOnce = (BeforeValidator(as_list), Field(min_length=1), AfterValidator(distinct))
 Epochs = Annotated[tuple[Annotated[Whole, Field(ge=1, le=MOST_EPOCHS)], ...], *_EachOnce]
 Fusions = Annotated[tuple[Literal["probe", "joint"], ...], *_EachOnce]
+Heads = Annotated[
+    Fusions, PlainSerializer(lambda heads: heads[0] if len(heads) == 1 else list(heads))
+]
+"""Fused heads of a grid; one alone is written as a word, in keys of results, too."""
 
 
 class TrainingSearch(Part):
@@ -28,7 +32,7 @@ class TrainingSearch(Part):
     ``trials`` proposals, or all combinations where these are fewer. Forced searches strength and
     training together over ``trials`` proposals, the best of which is tried for none, too; then the
     strength alone over ``search.trials``, at what is best for none. ``epochs`` are by default those
-    of `Training`.
+    of `Training`; where that has several fused heads each cell searches with its own.
     """
 
     learning_rate: Rates = (1e-3, 3e-3, 1e-2)

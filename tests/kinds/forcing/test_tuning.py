@@ -14,6 +14,7 @@ from raysweep.kinds.forcing.remarks import remarks, steps_planned
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.kinds.forcing.tuning import propose_for_none
 from raysweep.seeds import derive_seed
+from raysweep.study.cells import expand
 from raysweep.study.spec import Search, StrengthRange, TrainingSearch
 from raysweep.trials.packing import Pack
 from raysweep.trials.trial import Arm, Stage, Status, Trial, TrialResult
@@ -103,6 +104,33 @@ def test_every_arm_is_confirmed_as_its_search_found_best() -> None:
         assert pairs == {(t.draw, t.seed) for t in none}
 
 
+def test_each_cell_searches_with_its_own_fused_head_where_that_is_an_axis() -> None:
+    given = {**study().model_dump(), "training": {"fusion": ["probe", "joint"]}}
+    sweep = finished(ForcingStudy.model_validate(given))
+    assert Counter(cell.fusion for cell in sweep.cells) == {"probe": 2, "joint": 2}
+    for cell in sweep.cells:
+        tried = trained(sweep, cell.id, Stage.TUNE, Arm.NONE)
+        assert len({t.training for t in tried}) == 2 * 2
+        every = [settings(t)["fusion"] for t in sweep.order().values() if t.cell.id == cell.id]
+        assert set(every) == {cell.fusion}
+
+
+@pytest.mark.parametrize("fusion", ["probe", "joint"])
+def test_one_fused_head_is_no_axis_and_changes_no_key(fusion: str) -> None:
+    alone = ForcingStudy.model_validate(
+        {**study().model_dump(), "training": {"fusion": fusion}, "search": {}}
+    )
+    assert alone.science()["training"]["fusion"] == fusion
+    assert {cell.fusion for cell in expand(alone)} == {""}
+    assert {c.id for c in expand(alone)} == {c.id for c in expand(study())}
+
+
+def test_an_axis_of_fused_heads_that_the_search_lacks_is_told() -> None:
+    given = {**study(fusion=["joint"]).model_dump(), "training": {"fusion": ["probe", "joint"]}}
+    with pytest.raises(ValueError, match=r"search\.training\.fusion lacks .?probe"):
+        ForcingStudy.model_validate(given)
+
+
 def test_both_arms_have_the_same_number_of_proposals() -> None:
     sweep = finished(study(weight_decay={"low": 1e-4, "high": 1.0}, learning_rate=[0.001, 0.01]))
     for cell in sweep.cells:
@@ -177,7 +205,6 @@ def test_proposals_of_none_are_those_of_the_grid_in_order() -> None:
 
 def test_a_trial_is_trained_as_its_row_says(tmp_path: object) -> None:
     from raysweep.kinds.forcing.run_pack import run_pack
-    from raysweep.study.cells import expand
 
     small = ForcingStudy.model_validate(
         {
@@ -195,7 +222,9 @@ def test_a_trial_is_trained_as_its_row_says(tmp_path: object) -> None:
         Trial(cell, 0, 1000, 0.1, Arm.FORCED, Stage.CONFIRM, "", training=of) for of in ((), given)
     )
     together = run_pack(small, Pack((plain, other)))
-    changed = small.model_copy(update={"training": small.training.model_copy(update=dict(given))})
+    changed = small.model_copy(
+        update={"training": small.training.model_copy(update={**dict(given), "fusion": ("joint",)})}
+    )
     [alone] = run_pack(changed, Pack((plain,)))
     for name in ("performance_fused_test", "loss_1_test", "alignment_unbiased_cka_test"):
         np.testing.assert_allclose(together[1][name], alone[name], rtol=1e-10)

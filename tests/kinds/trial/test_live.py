@@ -73,6 +73,7 @@ def test_the_live_display_shows_them_below_its_table(tmp_path: Path) -> None:
     assert not LINE.search(words(shown[shown.rindex("5 of 5 trials") - 200 :]))  # of ended ones
 
 
+@pytest.mark.slow
 def test_a_command_is_followed_in_the_file_that_it_writes(tmp_path: Path) -> None:
     program = (
         "import json, os, sys, time\n"
