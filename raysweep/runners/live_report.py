@@ -80,9 +80,12 @@ class LiveReport:
 
     def tick(self, sweep: Sweep) -> None:
         """Write a page if the last one is old."""
-        began = time.monotonic()
-        if self._sweep is None or began < self._due:
+        if self._sweep is None or time.monotonic() < self._due:
             return
+        # Takes seconds the first time, which say nothing of the next page.
+        import raysweep_analysis.report.so_far  # noqa: F401
+
+        began = time.monotonic()
         with contextlib.suppress(OSError):
             left = self._outlook.seconds_left(sweep)
             if left is not None:
