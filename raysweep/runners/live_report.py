@@ -24,7 +24,7 @@ FAR_AWAY_S = 60.0
 """How often a page is written that goes over a network."""
 _SHARE = 50
 """The page may take one part in so many of the run's time,"""
-_OLDEST_S = 60.0
+_OLDEST_S = 30.0
 """unless it would be older than this."""
 _MOST_FAILURES = 10
 
