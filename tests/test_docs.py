@@ -10,6 +10,7 @@ from study_fields import fields
 from raysweep.cli import app
 from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.kinds.forcing.study import ForcingStudy as Study
+from raysweep.kinds.models.study import ModelsStudy
 from raysweep.study.bundled import bundled_studies
 from raysweep.study.reader import parse_study
 
@@ -44,7 +45,9 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    dict.fromkeys(f for kind in (Study, EmergenceStudy) for f in fields(kind) if f != "files"),
+    dict.fromkeys(
+        f for kind in (Study, EmergenceStudy, ModelsStudy) for f in fields(kind) if f != "files"
+    ),
 )
 def test_every_field_of_a_study_is_in_the_guide(field: str) -> None:
     assert documented(field)

@@ -26,6 +26,7 @@ from raysweep_analysis.draws import draw_effects
 from raysweep_analysis.emergence import alignment_performance, emergence_trends
 from raysweep_analysis.emergence_summary import emergence_summary
 from raysweep_analysis.load import load_trials
+from raysweep_analysis.models import axis_trends, model_correlations, model_pairs
 from raysweep_analysis.moderation import moderators
 from raysweep_analysis.multiverse import multiverse, robustness
 from raysweep_analysis.pilot import pilot_spread
@@ -34,6 +35,7 @@ from raysweep_analysis.sample_size import power
 
 __all__ = [
     "alignment_performance",
+    "axis_trends",
     "boundary",
     "dose_response",
     "dose_shapes",
@@ -43,6 +45,8 @@ __all__ = [
     "forcing_effects",
     "lines_by",
     "load_trials",
+    "model_correlations",
+    "model_pairs",
     "moderators",
     "multiverse",
     "pilot_spread",

@@ -22,7 +22,19 @@ CHOICES = {
 FILE = "file"
 # The order in which a reader looks for what a cell is.
 _LABEL_ORDER = (
-    *("data", FILE, "modalities", "U", "R", "overlap", "D_phi", "loss", "encoder"),
+    *(
+        "data",
+        FILE,
+        "model_1",
+        "model_2",
+        "modalities",
+        "U",
+        "R",
+        "overlap",
+        "D_phi",
+        "loss",
+        "encoder",
+    ),
     *("width_1", "width_2", "depth_1", "depth_2", "n_train"),
 )
 
@@ -346,4 +358,8 @@ def _part(name: str, value: object) -> str:
         return ""
     if isinstance(value, float | np.floating):
         value = f"{value:g}"
-    return str(value) if name in ("data", "loss", "encoder") else f"{name}={value}"
+    return (
+        str(value)
+        if name in ("data", "loss", "encoder", "model_1", "model_2")
+        else f"{name}={value}"
+    )

@@ -149,10 +149,13 @@ class Run:
     def effects(self, **options: Any) -> "pd.DataFrame":
         """What forcing did in every cell, tested; of an emergence study, trends of alignment.
 
+        Of a study of models, how performance goes with alignment.
+
         Args:
             **options: of `raysweep.analysis.forcing_effects` (``performance``, ``alpha``,
                 ``margin``, ``unit``, ``alignment``), by default as the study says; of an emergence
-                study those of `raysweep.analysis.emergence_trends`.
+                study those of `raysweep.analysis.emergence_trends`, of one of models those of
+                `raysweep.analysis.model_correlations`.
 
         Example:
             >>> import raysweep
@@ -168,6 +171,8 @@ class Run:
     @property
     def verdicts(self) -> "pd.DataFrame":
         """The verdicts, a row per cell and criterion; of an emergence study emergent alignment.
+
+        Of a study of models, its pairs of models.
 
         Example:
             >>> import raysweep

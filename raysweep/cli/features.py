@@ -1,12 +1,13 @@
 """Features of pretrained models."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from raysweep.cli.runs import AddressOption, WorkersOption
 from raysweep.cli.terminal import app, fail, stderr, stdout
+from raysweep.errors import InputError
 from raysweep.text import counted
 
 
@@ -15,13 +16,14 @@ def features(
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...", help="Folders of models, .gguf files, or names on a hub."
+            metavar="MODEL...",
+            help="Folders of models, .gguf files, or names on a hub; or a study file of models.",
         ),
     ],
     data: Annotated[
-        Path, typer.Option(metavar="TABLE", help="A .csv, .tsv, .parquet or .jsonl table.")
-    ],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")],
+        Path | None, typer.Option(metavar="TABLE", help="A .csv, .tsv, .parquet or .jsonl table.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the files go.")] = None,
     text: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="A column of texts; repeat.")
     ] = None,
@@ -56,28 +58,35 @@ def features(
 ) -> None:
     """Take the features of all layers of pretrained models; models that are done are skipped."""
     from raysweep.features.extract import extract_features
+    from raysweep.features.of_study import features_of_study, is_study
 
     def tell(line: str) -> None:
         stderr.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    made = extract_features(
-        models,
-        data,
-        out,
-        text=text or (),
-        image=image or (),
-        pooling=pooling,
-        final_norm=final_norm,
-        dtype=dtype,
-        device=device,
-        batch_size=batch_size,
-        max_tokens=max_tokens,
-        runner=runner,
-        address=address,
-        workers=workers,
-        gpus_per_model=gpus_per_model,
-        tell=tell,
-    )
+    manner: dict[str, Any] = {
+        "pooling": pooling,
+        "final_norm": final_norm,
+        "dtype": dtype,
+        "device": device,
+        "batch_size": batch_size,
+        "max_tokens": max_tokens,
+        "runner": runner,
+        "address": address,
+        "workers": workers,
+        "gpus_per_model": gpus_per_model,
+        "tell": tell,
+    }
+    if len(models) == 1 and is_study(models[0]):
+        if data or out or text or image:
+            raise InputError(
+                f"{models[0]}: says itself which table, columns and files; leave out --data, "
+                "--out, --text and --image"
+            )
+        made = features_of_study(models[0], **manner)
+    elif data is None or out is None:
+        raise InputError("give --data TABLE and --out FOLDER, or a study file of models alone")
+    else:
+        made = extract_features(models, data, out, text=text or (), image=image or (), **manner)
     failed = [one for one in made if one.failure]
     for one in failed:
         stderr.print(one.failure, highlight=False, markup=False, soft_wrap=True)

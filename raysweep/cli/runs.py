@@ -214,8 +214,9 @@ def plan(
     if smallest is not None and spread is not None:
         lines.append(_in_its_unit(smallest, spread))
     if size.seconds is not None:
+        work = "training" if size.encoders else "measuring"
         lines.append(
-            f"estimated time    {duration(size.seconds / count)} of training with "
+            f"estimated time    {duration(size.seconds / count)} of {work} with "
             f"{counted(count, 'worker')} like this machine's cores, and about half a minute to "
             "start"
         )

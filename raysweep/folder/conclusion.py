@@ -43,8 +43,8 @@ class Conclusion:
 
     Attributes:
         effects: the verdicts, one row per cell and criterion; empty without a confirm stage.
-        emergence: emergent alignment in one row per value of a characteristic; empty in a forcing
-            study.
+        emergence: emergent alignment in one row per value of a characteristic, or per pair of
+            models; empty in a forcing study.
         sentences: the answer in plain words, most important first.
         report: where the page is.
         tested: of a forcing study, how many of its cells have a test; of an emergence study, how
@@ -225,7 +225,7 @@ def judge(folder: RunFolder, study: StudyBase, sweep: Sweep | None = None) -> Co
         effects = effects.assign(label=labels.fillna(effects["label"]))
     return Conclusion(
         effects,
-        found.summary,
+        found.emergent,
         (*lines, *notes),
         folder.output.place(REPORT_NAME),
         Tested(kind.answered(found, sweep), len(sweep.cells)),

@@ -137,7 +137,7 @@ class StoredStudy:
 
     def _parsed(self, text: str, name: str) -> StudyBase:
         try:
-            return parse_study(text, self._output.place(name), Path.cwd())
+            return parse_study(text, self._output.place(name), Path.cwd()).as_stored()
         except StudyFileError as error:
             way = (
                 "remove the file: the adopted study is then restored"

@@ -41,6 +41,7 @@ _TABLE = {
     "forcing": "raysweep.kinds.forcing.kind",
     "emergence": "raysweep.kinds.emergence.kind",
     "trial": "raysweep.kinds.trial.kind",
+    "models": "raysweep.kinds.models.kind",
 }
 
 S = TypeVar("S", bound=StudyBase)

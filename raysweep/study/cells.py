@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
@@ -98,7 +99,7 @@ class FreeCell(Cell):
     """One point of axes that are the user's own, whose code trains: there are no data or encoders.
 
     Attributes:
-        parameters: the value of each axis, sorted by name.
+        parameters: the value of each axis, sorted by name; paths of ``contents`` among them.
     """
 
     encoder: str = ""
@@ -120,12 +121,17 @@ class FreeCell(Cell):
 
 def expand(study: StudyBase) -> list[Cell]:
     """All cells of a study: data blocks in file order, axes in file order, the last one fastest."""
-    axes = study.free_axes()
-    if axes is not None:
+    points = study.free_points()
+    if points is not None:
         return [
-            FreeCell(study.kind, tuple(sorted(zip(axes, values, strict=True))), block.draws)
+            FreeCell(
+                study.kind,
+                tuple(sorted(point.items())),
+                block.draws,
+                contents=_contents(study, point),
+            )
             for block in study.blocks()
-            for values in itertools.product(*axes.values())
+            for point in points
         ]
     cells: dict[str, Cell] = {}
     called = _names_of_files(study)
@@ -151,7 +157,7 @@ def expand(study: StudyBase) -> list[Cell]:
                     depth_2=depths[1],
                     width_1=widths[0],
                     width_2=widths[1],
-                    contents=tuple(sorted((p, d) for p, d in study.files.items() if p in used)),
+                    contents=_contents(study, parameters),
                     names=tuple(sorted((p, name) for p, name in called.items() if p in used)),
                     options=tuple(sorted(built_in_options(study.model, encoder).items())),
                     fusion=fusion,
@@ -161,6 +167,12 @@ def expand(study: StudyBase) -> list[Cell]:
                 draws = dict.fromkeys((*before.draws, *cell.draws))
                 cells[cell.id] = replace(before, draws=tuple(draws))
     return list(cells.values())
+
+
+def _contents(study: StudyBase, point: Mapping[str, Scalar]) -> tuple[tuple[str, str], ...]:
+    """The files of a study among the values of a cell, sorted: path -> digest."""
+    used = {value for value in point.values() if isinstance(value, str)}
+    return tuple(sorted((path, study.files[path]) for path in used if path in study.files))
 
 
 def varying(cells: list[Cell]) -> dict[str, str]:
@@ -208,7 +220,8 @@ def _ends(path: str) -> list[str]:
 
 def _facts(cell: Cell) -> dict[str, Scalar]:
     if not cell.scale:
-        return dict(cell.parameters)
+        files = dict(cell.contents)
+        return {name: value for name, value in cell.parameters if value not in files}
     depth: dict[str, Scalar] = (
         {"depth": cell.depth_1}
         if cell.depth_1 == cell.depth_2

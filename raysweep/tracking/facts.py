@@ -10,7 +10,7 @@ from raysweep.trials.columns import named
 from raysweep.trials.rows import modelled
 from raysweep.trials.trial import Arm
 
-_ALWAYS = ("R", "U", "D_phi", "overlap")
+_ALWAYS = ("R", "U", "D_phi", "overlap", named("model", 1), named("model", 2))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ _MEAN_ONLY = (
     *("gradient_ratio", "best_epoch", named("best_epoch", 1), named("best_epoch", 2)),
     *TIMING_COLUMNS,
 )
-_WITHOUT_SD = ("loss", "chance", "chance_p")
+_OF_CHANCE = ("chance", "chance_high", "chance_p")
+_WITHOUT_SD = ("loss", *_OF_CHANCE)
 
 
 class _Rows:
@@ -288,7 +289,7 @@ def _paired_differences(
 def _importance(column: Column) -> tuple[bool, bool, bool, bool]:
     return (
         column.family == "loss",
-        column.family in ("chance", "chance_p"),
+        column.family in _OF_CHANCE,
         column.family == "performance",
         column.split != "test",
     )

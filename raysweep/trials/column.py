@@ -63,7 +63,7 @@ class Column:
     @property
     def is_number(self) -> bool:
         """Whether it is an outcome with a mean over seeds, as far as its kind tells."""
-        return self.role is Role.OUTCOME and self.kind not in ("string", "int64")
+        return self.role is Role.OUTCOME and self.kind not in ("string", "int64", "list")
 
     @property
     def better_is_less(self) -> bool:

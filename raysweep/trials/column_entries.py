@@ -22,7 +22,7 @@ COLUMNS: tuple[Column, ...] = (
             "string",
             "tune, search, confirm; measure",
             "tune: how to train was searched; search: the strength was; confirm: the rows that are "
-            "tested; measure: of an emergence study",
+            "tested; measure: of an emergence study, or of models",
         ),
     ),
     *columns(
@@ -42,6 +42,7 @@ COLUMNS: tuple[Column, ...] = (
         ("generation", "int64", "", "generation of the search; -1 for strength 0 and confirm"),
         ("number", "int64", "", "number of the proposal in its cell; -1 as above"),
         ("modality", "int64", "1, 2", "tune: whose encoder is trained; 0: both"),
+        ("layer_<1|2>", "int64", "", "models: the layer that a row is about, where each has one"),
         ("objective", "string", "alignment, performance, both", "what the search maximized"),
     ),
     *columns(
@@ -74,9 +75,13 @@ COLUMNS: tuple[Column, ...] = (
             "the user's own data without a split of its own: draws are splits of the same rows, "
             "and share them; empty of other data",
         ),
+        ("side_<1|2>", "string", "", "models: the side of the first or second model of the pair"),
+        ("model_<1|2>", "string", "", "models: its name"),
+        ("family_<1|2>", "string", "", "models: its family, where a study says it"),
+        ("features_<1|2>", "string", "", "models: the file of its features"),
         ("n_train", "int64", "rows", "training rows"),
         ("n_validation", "int64", "rows", "validation rows"),
-        ("n_test", "int64", "rows", "test rows"),
+        ("n_test", "int64", "rows", "test rows; models: all rows of the features"),
         ("classes", "int64", "", "number of classes; empty of a label that is a number"),
         ("task", "string", "regression", "what the label is; empty where a study leaves it out"),
         (
@@ -135,6 +140,8 @@ COLUMNS: tuple[Column, ...] = (
         ("width_1", "int64", "units", "width of encoder 1"),
         ("width_2", "int64", "units", "width of encoder 2 and of every further one"),
         ("parameters", "int64", "", "trained numbers: all encoders and their heads"),
+        ("size_<1|2>", "float64", "as given", "models: its size, where a study says it"),
+        ("layers_<1|2>", "int64", "", "models: how many layers its features have"),
     ),
     *columns(
         Role.SETTING,
@@ -242,7 +249,14 @@ COLUMNS: tuple[Column, ...] = (
             "string",
             "",
             "the pair of layers (1-based, modality 1-modality 2) that was measured; of more "
-            "modalities one for each of their pairs, in the order 1-2, 1-3, ..., 2-3, ...",
+            "modalities one for each of their pairs, in the order 1-2, 1-3, ..., 2-3, ...; models: "
+            "counted from 0, which is the embedding, all: all layers side by side",
+        ),
+        (
+            "layer_map_<metric>_<split>",
+            "list",
+            "see metric",
+            "models: alignment of every pair of layers, those of the second model fastest",
         ),
         (
             "pair_<a>-<b>_<metric>_<split>",
@@ -256,6 +270,12 @@ COLUMNS: tuple[Column, ...] = (
             "see metric",
             "mean alignment of shuffled pairs, the best over layers taken in each shuffle too; of "
             "more modalities each is shuffled by itself",
+        ),
+        (
+            "chance_high_<metric>_<split>",
+            "float64",
+            "see metric",
+            "models: what 95 % of the shuffles stay below",
         ),
         (
             "corrected_<metric>_<split>",
@@ -291,6 +311,12 @@ COLUMNS: tuple[Column, ...] = (
             "together empty with four modalities, whose joint inputs are too many",
         ),
         ("loss_<1|2|3|4|fused>_<split>", "float64", "nats", "cross-entropy"),
+        (
+            "model_performance_<1|2>",
+            "float64",
+            "as given",
+            "models: performance that the study gives of a model; more is better",
+        ),
         *(
             (f"{family}_<1|2|3|4|fused>_<split>", "float64", "0..1", meaning)
             for family, meaning in OUTCOME_FAMILIES.items()

@@ -358,7 +358,7 @@ def _array(name: str, values: Sequence[object]) -> pa.Array:
     types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
     if kind in types:
         return pa.array(values, types[kind])
-    if _is_curve(name):
+    if kind == "list":
         of = pa.int32() if name == CURVE_EPOCHS else pa.float32()
         return pa.array(values, pa.list_(of))
     if len({type(v) for v in values if v is not None}) > 1 and any(

@@ -11,6 +11,8 @@ from tiny_runs import raysweep
 
 from raysweep.data.dtypes import Role
 from raysweep.data.files.safetensors import Safetensors
+from raysweep.errors import InputError
+from raysweep.features.of_study import features_of_study
 
 PAGE = (Path(__file__).parents[2] / "docs" / "features.md").read_text()
 
@@ -60,3 +62,47 @@ def test_mistakes_and_failures_have_codes_of_their_own(folder: Path) -> None:
     assert "1 model of 1 failed" in failed.stderr
     for done in (mistake, failed):
         assert "Traceback" not in done.stderr
+
+
+STUDY = """
+name: own
+kind: models
+samples: {table: pairs.csv, image: picture}
+models:
+  - side: a
+    model: mine
+    features: made/mine.model.picture.safetensors
+    weights: "mine:model"
+    column: picture
+  - {side: b, model: known, features: known.npy}
+evaluation: {metrics: {mutual_knn: {topk: 2}}}
+"""
+
+
+def test_a_study_of_models_has_its_features_made(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(folder / "known.npy", np.random.default_rng(0).normal(size=(5, 2, 3)))
+    study = folder / "study.yaml"
+    study.write_text(STUDY)
+    refused = raysweep(folder, "validate", "study.yaml")
+    assert refused.returncode == 2
+    assert "raysweep features with this study file makes it" in refused.stderr
+    made = raysweep(folder, "features", "study.yaml")
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.split() == [str(folder / "made" / "mine.model.picture.safetensors")]
+    run = raysweep(folder, "run", "study.yaml", "--out", "o", "--runner", "local", "--no-mlflow")
+    assert run.returncode == 0, run.stderr
+    assert "0 of 1 pair of models align beyond chance" in run.stdout  # five rows show nothing
+    both = raysweep(folder, "features", "study.yaml", "--out", "x")
+    assert both.returncode == 2
+    assert "leave out --data" in both.stderr
+    monkeypatch.chdir(folder)
+    (again,) = features_of_study(study)
+    assert again.skipped == 1
+    study.write_text(STUDY.replace("made/mine.model", "made/other"))
+    with pytest.raises(InputError, match="the files are mine"):
+        features_of_study(study)
+    study.write_text(STUDY.replace("    column: picture\n", ""))
+    with pytest.raises(InputError, match="weights without column"):
+        features_of_study(study)

@@ -40,7 +40,7 @@ def test_a_third_kind_costs_a_folder_and_a_line(
     (folder / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(kind._TABLE, "third", "third_kind.kind")
-    with pytest.raises(raysweep.InputError, match="choose from forcing, emergence, trial, third"):
+    with pytest.raises(raysweep.InputError, match="trial, models, third"):
         raysweep.Study(**tiny(kind="fourth"))
     wanted = raysweep.Study(**tiny(kind="third", search__trials=2))
     assert type(wanted.resolved).__name__ == "ThirdStudy"

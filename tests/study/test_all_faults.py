@@ -118,7 +118,10 @@ def test_what_cannot_be_read_is_told_once() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("{kind: [forcing]}", "expected one of forcing, emergence, trial, found ['forcing']"),
+        (
+            "{kind: [forcing]}",
+            "expected one of forcing, emergence, trial, models, found ['forcing']",
+        ),
         (
             "{search: {objective: null}}",
             "expected one of alignment, performance, both, found None",

@@ -11,6 +11,9 @@ from raysweep_analysis.figures.emergence import correlation_boxes_figure as corr
 from raysweep_analysis.figures.emergence import depth_map_figure as depth_map_figure
 from raysweep_analysis.figures.forest import effect_forest as effect_forest
 from raysweep_analysis.figures.headline import headline as headline
+from raysweep_analysis.figures.models import axis_figure as axis_figure
+from raysweep_analysis.figures.models import layer_map_figure as layer_map_figure
+from raysweep_analysis.figures.models import performance_figure as performance_figure
 from raysweep_analysis.figures.search import search_figure as search_figure
 from raysweep_analysis.figures.specifications import specification_curve as specification_curve
 from raysweep_analysis.figures.style import Rendered as Rendered

@@ -26,10 +26,12 @@ from raysweep_analysis.load import (
     load_trials,
 )
 from raysweep_analysis.looks import reached
+from raysweep_analysis.models import of_models
 from raysweep_analysis.moderation import moderators
 from raysweep_analysis.pairs import confirm_rows, paired, units
 from raysweep_analysis.pooling import pooled_effects
 from raysweep_analysis.preregistration import PlanCheck, check
+from raysweep_analysis.report.model_findings import ModelFindings
 from raysweep_analysis.sample_size import power
 from raysweep_analysis.settings import Beside, Settings, beside, measured_alignment
 from raysweep_analysis.trained import training_limits
@@ -60,6 +62,7 @@ class Findings:
         summary: emergent alignment in one row per value of the characteristic.
         along: the characteristic that emergence is followed along; empty if none.
         notes: sentences on what the table cannot tell.
+        models: of a study of models, what it says of them.
     """
 
     trials: pd.DataFrame
@@ -82,6 +85,12 @@ class Findings:
     summary: pd.DataFrame
     along: str
     notes: tuple[str, ...] = ()
+    models: ModelFindings | None = None
+
+    @property
+    def emergent(self) -> pd.DataFrame:
+        """Alignment that nothing forced: of each pair of models, or along a characteristic."""
+        return self.summary if self.models is None else self.models.pairs
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -98,6 +107,7 @@ class Findings:
             "alignment_performance": self.correlations,
             "emergence_trends": self.trends,
             "emergence": self.summary,
+            **({} if self.models is None else self.models.tables),
             "counts": self.counts,
         }
         return {name: table for name, table in named.items() if len(table)}
@@ -156,7 +166,8 @@ def find(
             training=tuple(training_limits(trials)),
         )
     correlations = middle = trends = none
-    along = followed_along(trials)
+    models = ModelFindings.of(trials, alignment) if of_models(trials) else None
+    along = followed_along(trials) if models is None else ""
     if _emergence(trials):
         correlations = alignment_performance(trials, permutations=_PERMUTATIONS)
         if along in correlations and len(correlations):
@@ -192,10 +203,15 @@ def find(
         correlation_medians=middle,
         trends=trends,
         answer=said,
-        emergence=tuple(emergence_answer(trends, middle)) if len(trends) else (),
+        emergence=models.sentences
+        if models is not None
+        else tuple(emergence_answer(trends, middle))
+        if len(trends)
+        else (),
         summary=emergence_summary(trials, correlations, along) if len(trends) else none,
         along=along,
         notes=tuple(notes),
+        models=models,
     )
 
 

@@ -50,7 +50,9 @@ def page(found: Findings, drawn: Iterable[Picture]) -> str:
         inline=lambda p: Markup(p.rendered.inline(f"{p.title}. {p.caption}")),
         lead=said.headline
         if said is not None
-        else "Nothing was forced in this study: it shows what alignment emerges by itself.",
+        else "Nothing was forced in this study: it shows what alignment emerges by itself."
+        if found.models is None
+        else "Models that were trained by others, and how much their representations align.",
         margin=amount(settings.margin, settings.performance),
         methods=methods(found) if said is not None else "",
         plan=found.plan,
@@ -158,11 +160,41 @@ def _tables(found: Findings) -> Iterator[_Part]:
                 "and permutation p-values are in the CSV.",
             ),
         )
+    yield from _of_models(found)
     own = _own_data(found.trials)
     if len(own):
         yield _Part("Your own data", tables.plain_table(own, list(own.columns)))
     counts = tables.plain_table(found.counts, list(found.counts.columns), 2)
     yield _Part("What was run", counts)
+
+
+def _of_models(found: Findings) -> Iterator[_Part]:
+    """Pairs of models, correlations over them and along axes."""
+    if found.models is None:
+        return
+    titles = {
+        "pairs": (
+            "Pairs of models",
+            "Chance: the mean of the same maximum over layers under permuted rows. p_bh: after "
+            "Benjamini and Hochberg over all pairs of a metric.",
+        ),
+        "model_correlations": (
+            "Performance and alignment",
+            "Spearman over models. Interval: models drawn again within families, on both sides. "
+            "p_within: performance permuted within families, of the ranks without the means of "
+            "families. p permutes over all models: too small where families share both.",
+        ),
+        "axis_trends": (
+            "Along the axes",
+            "Spearman of the mean over pairs; p: the values of the axis permuted for all pairs "
+            "together.",
+        ),
+    }
+    for name, table in found.models.tables.items():
+        if len(table):
+            known = [str(c) for c in table if table[c].notna().any()]
+            title, note = titles[name]
+            yield _Part(title, tables.plain_table(table, known, 4), (note,))
 
 
 def _own_data(trials: pd.DataFrame) -> pd.DataFrame:

@@ -45,7 +45,7 @@ class Picture:
 def pictures(found: Findings) -> list[Picture]:
     """Draw every figure that the findings have something for."""
     drawn = _of_forcing(found) if len(found.effects) else []
-    return drawn + _of_emergence(found)
+    return drawn + _of_emergence(found) + _of_models(found)
 
 
 def _of_forcing(found: Findings) -> list[Picture]:
@@ -192,4 +192,46 @@ def _of_emergence(found: Findings) -> list[Picture]:
                 figures.alignment_performance_figure(found.trials, along=along),
             ),
         ]
+    return drawn
+
+
+def _of_models(found: Findings) -> list[Picture]:
+    """Of the metric that stands first: performance, layers, axes."""
+    said = found.models
+    if said is None:
+        return []
+    alignment = said.alignments[0]
+    drawn = []
+    if len(said.correlations):
+        drawn.append(
+            Picture(
+                "model_performance",
+                "Do models that perform better align more?",
+                "One point per model: its mean alignment over the models of the other side. Band: "
+                "from the mean of permuted rows to what 95 % of them stay below.",
+                figures.performance_figure(found.trials, alignment),
+                said.correlations,
+            )
+        )
+    drawn.append(
+        Picture(
+            "layer_maps",
+            "Which layers are alike?",
+            "Every pair of layers of the pairs of models that are most alike, in one scale; the "
+            "frame is the best pair. Layer 0 is the embedding.",
+            figures.layer_map_figure(found.trials, alignment),
+            said.pairs,
+        )
+    )
+    drawn += [
+        Picture(
+            f"along_{along}",
+            f"Alignment along {along}",
+            "One line per model, its mean over the models of the other side. Band: from the mean "
+            "of permuted rows to what 95 % of them stay below.",
+            figures.axis_figure(found.trials, along, alignment),
+            said.trends,
+        )
+        for along in dict.fromkeys(said.trends["along"] if len(said.trends) else ())
+    ]
     return drawn

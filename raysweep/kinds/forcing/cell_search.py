@@ -83,7 +83,7 @@ def rungs(study: SearchedStudy, phase: Phase) -> tuple[int, ...]:
 
 def search_draws(study: SearchedStudy, cell: Cell) -> tuple[int, ...]:
     """The dataset draws that a cell's search runs on."""
-    return cell.draws if study.search.draws is None else study.search.draws
+    return study.search.draws_for(cell.draws)
 
 
 @dataclass

@@ -65,7 +65,7 @@ def extends(before: SearchedStudy, after: SearchedStudy) -> bool:
         return False
     if not set(before.search.seeds) <= set(after.search.seeds):
         return False
-    if not _search_draws_kept(before.search.draws, after.search.draws):
+    if not _search_draws_kept(before, after):
         return False
     if before.confirm.sequential or after.confirm.sequential:
         # What is spent at a look hangs on all looks; a budget may grow.
@@ -73,10 +73,12 @@ def extends(before: SearchedStudy, after: SearchedStudy) -> bool:
     return set(before.confirm.seeds) <= set(after.confirm.seeds)
 
 
-def _search_draws_kept(before: tuple[int, ...] | None, after: tuple[int, ...] | None) -> bool:
-    if before is None or after is None:
-        return before == after
-    return set(before) <= set(after)
+def _search_draws_kept(before: SearchedStudy, after: SearchedStudy) -> bool:
+    draws = {cell.id: set(after.search.draws_for(cell.draws)) for cell in expand(after)}
+    return all(
+        set(before.search.draws_for(cell.draws)) <= draws.get(cell.id, set())
+        for cell in expand(before)
+    )
 
 
 def _goes_on_wider(before: SearchedStudy, after: SearchedStudy) -> bool:

@@ -66,7 +66,7 @@ class Searching(Kind[S, "ForcingSweep"], Generic[S]):
         from raysweep.study.spec import Search
 
         searched = read_partial(Search, raw.get("search") or {}).part
-        return () if searched is None else searched.draws or ()
+        return () if searched is None else searched.listed_draws
 
     def resolved(self, study: S, folder: Path) -> dict[str, Any]:
         """The loss and the search with the defaults of the loss's options, in their own types."""

@@ -1,5 +1,6 @@
 """A study of trials of the user's own: a function or a command that trains, on axes of its own."""
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from raysweep.study.spec.fields import (
     OptionValue,
     Part,
     Scalar,
+    SearchDraws,
     Seeds,
     Whole,
     as_list,
@@ -147,9 +149,13 @@ class OwnTraining(Part):
 
 
 class TrialSearch(Search):
-    """The search of the strength; ``performance`` is by default the verdict's, on validation."""
+    """The search of the strength; ``performance`` is by default the verdict's, on validation.
+
+    What a draw is only the user's code knows, which may know of no others than those it is told.
+    """
 
     objective: Objective = "performance"
+    draws: SearchDraws = "confirmed"
     performance: str | None = None  # type: ignore[assignment]
     halving: Halving | None = None
     training: OwnTraining | None = None  # type: ignore[assignment]
@@ -262,9 +268,10 @@ class TrialStudy(SearchedStudy):
         """See `StudyBase.own_files`."""
         return tuple(name for name in self.files if name not in self.own_code)
 
-    def free_axes(self) -> Mapping[str, tuple[Scalar, ...]]:
-        """See `StudyBase.free_axes`."""
-        return self.grid
+    def free_points(self) -> Sequence[Mapping[str, Scalar]]:
+        """See `StudyBase.free_points`."""
+        points = itertools.product(*self.grid.values())
+        return [dict(zip(self.grid, values, strict=True)) for values in points]
 
     def clashes(self) -> Iterator[Clash]:
         """What all searches mind, and axes that are none."""

@@ -18,8 +18,9 @@ from raysweep.metrics.between_models.form import Form
 from raysweep.metrics.between_models.given import Model
 from raysweep.metrics.features import is_constant, is_finite, normalize_rows
 from raysweep.metrics.preprocessing import Preprocessing, rows_at_once
+from raysweep.study.files import file_digest
 
-_VERSION = 1
+_VERSION = 2
 _TENSORS = 4
 
 
@@ -105,8 +106,7 @@ def _path(
             f"{model.place}: is in memory, and only what is known of a file can be stored; "
             "save the features, or leave out store=True"
         )
-    with model.path.open("rb") as file:
-        described["features"] = hashlib.file_digest(file, "sha256").hexdigest()
+    described["features"] = file_digest(model.path)
     text = json.dumps(described, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     name = f"{model.path.name}.{request.metric}.{key}.prepared.safetensors"

@@ -80,7 +80,7 @@ def _by_draws(study: StudyBase, block: DataGrid, plain: dict[str, Any]) -> list[
     paths = plain[path] if isinstance(plain[path], list) else [plain[path]]
     parameters = {name: v for name, v in plain.items() if name not in ("dataset", "draws")}
     first = {name: v[0] if isinstance(v, list) else v for name, v in parameters.items()}
-    taken = study.search.draws or ()
+    taken = study.search.listed_draws
     found = [default_draws(block.dataset, {**first, path: one}, taken) for one in paths]
     blocks = []
     for draws, run in itertools.groupby(zip(found, paths, strict=True), key=lambda of: of[0]):

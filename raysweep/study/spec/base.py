@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -122,8 +122,11 @@ class StudyBase(Part):
             )
         return value
 
-    def free_axes(self) -> Mapping[str, tuple[Scalar, ...]] | None:
-        """The axes of cells that are no points of data grid x model grid; None where they are."""
+    def free_points(self) -> Sequence[Mapping[str, Scalar]] | None:
+        """The cells where they are no points of data grid x model grid; None where they are.
+
+        Each by the values of its axes; one that is a file of ``files`` is known by what it holds.
+        """
         return None
 
     def every_resources(self) -> Sequence[Resources]:
@@ -137,6 +140,10 @@ class StudyBase(Part):
     def trials_at_least(self) -> int:
         """A lower bound of the study's trials, by arithmetic alone."""
         raise NotImplementedError
+
+    def as_stored(self) -> Self:
+        """The study that a folder was made with, where what it left out has another default now."""
+        return self
 
     def clashes(self) -> Iterator[Clash]:
         """More cells or trials than can be handled."""

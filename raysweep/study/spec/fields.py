@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationInfo,
     model_validator,
 )
@@ -130,6 +132,11 @@ Widths = Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], *_LISTE
 _Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)]
 Seeds = Annotated[_Seeds, BeforeValidator(partial(count_to_seeds, first=0))]
 FreshSeeds = Annotated[_Seeds, BeforeValidator(partial(count_to_seeds, first=CONFIRM_SEEDS_FROM))]
+# The tags stand in brackets, so that messages leave them out of the place.
+SearchDraws = Annotated[
+    Annotated[FreshSeeds, Tag("[list]")] | Annotated[Literal["own", "confirmed"], Tag("[word]")],
+    Discriminator(lambda value: "[word]" if isinstance(value, str) else "[list]"),
+]
 
 
 class Part(BaseModel):

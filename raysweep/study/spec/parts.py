@@ -26,6 +26,7 @@ from raysweep.study.spec.fields import (
     Number,
     OptionValue,
     Part,
+    SearchDraws,
     Seeds,
     Truth,
     Whole,
@@ -151,12 +152,16 @@ def metric_names(evaluation: object) -> list[str]:
     return list(dict.fromkeys(name for name in given if isinstance(name, str)))
 
 
+_MOST_OWN_DRAWS = 4
+"""More say little of how to force: a search is for what is best on the whole."""
+
+
 class Search(Part):
     """The search in every cell: of the strength and, if wanted, of options of the loss.
 
     ``seeds`` is a count (0, 1, ...) or a list. ``draws`` are dataset draws that only search: a
-    count n means 1000 .. 1000 + n - 1; None searches on the draws that are confirmed. ``training``
-    searches how to train, too; None trains all arms as `Training` says.
+    count n means 1000 .. 1000 + n - 1; see `draws_for`. ``training`` searches how to train, too;
+    None trains all arms as `Training` says.
     """
 
     strength: StrengthRange = StrengthRange()
@@ -168,7 +173,7 @@ class Search(Part):
     metric: str | None = None
     performance: SearchedPerformance = named("performance", "fused")
     seeds: Seeds = (0, 1)
-    draws: FreshSeeds | None = None
+    draws: SearchDraws = "own"
     training: TrainingSearch | None = None
 
     def clashes(self) -> Iterator[Clash]:
@@ -196,6 +201,29 @@ class Search(Part):
                 ("trials",),
                 ("options",),
             )
+
+    @property
+    def listed_draws(self) -> tuple[int, ...]:
+        """The draws that the study lists for the search; none where it gives a word."""
+        return self.draws if isinstance(self.draws, tuple) else ()
+
+    def draws_for(self, confirmed: tuple[int, ...]) -> tuple[int, ...]:
+        """The dataset draws that a cell's search runs on.
+
+        Args:
+            confirmed: the draws of the cell, which are tested.
+
+        Returns:
+            Those of ``draws``, where they are listed. ``own``: of several draws as many others, at
+            most 4, as a strength that was chosen on the draws that are tested is a little too good
+            for them; one draw is the dataset itself. ``confirmed``: those that are tested.
+        """
+        if self.listed_draws:
+            return self.listed_draws
+        if self.draws == "confirmed" or len(confirmed) == 1:
+            return confirmed
+        first = max(CONFIRM_SEEDS_FROM, max(confirmed) + 1)
+        return tuple(range(first, first + min(len(confirmed), _MOST_OWN_DRAWS)))
 
     @property
     def criteria(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What studies have in common that search a strength and confirm it."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from raysweep.study.spec.base import Block, StudyBase
 from raysweep.study.spec.fields import Clash, listed, mapping_in
@@ -26,6 +26,13 @@ class SearchedStudy(StudyBase):
         confirm: Confirm = Confirm()
         verdict: Verdict = Verdict()
         resources: CellResources = CellResources()
+
+    def as_stored(self) -> Self:
+        """See `StudyBase.as_stored`: the draws of a search are written out since they are own."""
+        if "draws" in self.search.model_fields_set:
+            return self
+        search = self.search.model_copy(update={"draws": "confirmed"})
+        return self.model_copy(update={"search": search})
 
     @property
     def metric(self) -> str:
@@ -75,7 +82,7 @@ class SearchedStudy(StudyBase):
         """Trials of the search with its baseline, and of the three arms that confirm it."""
         trials = 0
         for block in self.blocks():
-            searched = len(self.search.draws or block.draws) * len(self.search.seeds)
+            searched = len(self.search.draws_for(block.draws)) * len(self.search.seeds)
             confirmed = len(block.draws) * len(self.confirm.seeds)
             training = self.search.training
             proposed = 1 + self.search.trials + (training.trials if training is not None else 0)
@@ -120,12 +127,12 @@ class SearchedStudy(StudyBase):
             )
         yield from self._looks_clash()
         for block in self.blocks():
-            shared = sorted(set(self.search.draws or ()) & set(block.draws))
+            shared = sorted(set(self.search.listed_draws) & set(block.draws))
             if shared:
                 yield Clash(
                     f"draws used twice: {listed(shared)} in both search.draws and the draws of the "
-                    "data; give the search draws of its own, or leave search.draws out to search "
-                    "on those that are confirmed",
+                    "data; leave search.draws out for draws of its own, or give confirmed to "
+                    "search on those that are tested",
                     ("search", "draws"),
                     block.at,
                 )
