@@ -61,6 +61,25 @@ def test_the_first_study_runs_as_its_page_says(tmp_path: Path) -> None:
         done = raysweep(tmp_path, *arguments)
         assert done.returncode == 0, f"{line}: {done.stderr}"
     assert (tmp_path / "results" / "first" / "report.html").is_file()
+    [further] = re.findall(
+        r"^raysweep analyze results/my (.*)$", (DOCS / "verdicts.md").read_text(), re.M
+    )
+    done = raysweep(tmp_path, "analyze", "results/first", *shlex.split(further))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_page_on_python_runs_as_it_stands(tmp_path: Path) -> None:
+    [document] = re.findall(r"```yaml\n(.*?)```", (DOCS / "first_study.md").read_text(), re.DOTALL)
+    (tmp_path / "first.yaml").write_text(document)
+    [block] = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(), re.DOTALL)
+    command = [sys.executable, "-c", block]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env=environment(), check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search("force|known", done.stdout), done.stdout
+    assert (tmp_path / "results" / "mine" / "report.html").is_file()
 
 
 @pytest.mark.slow

@@ -1,10 +1,13 @@
 """What forcing has done in the runs that are there: the numbers of a study that still goes on."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from raysweep.trials.columns import PERFORMANCE
 from raysweep_analysis.inference import paired_t
 from raysweep_analysis.load import plain
+from raysweep_analysis.looks import reached
 from raysweep_analysis.pairs import GROUP, Unit, confirm_rows, paired, units
 
 
@@ -14,6 +17,7 @@ def effects_so_far(
     alpha: float = 0.05,
     *,
     unit: Unit = "auto",
+    looks: Sequence[int] = (),
 ) -> pd.DataFrame:
     """The effect of forcing in every cell that has a pair of runs, without any verdict.
 
@@ -26,6 +30,8 @@ def effects_so_far(
         performance: the outcome.
         alpha: of the intervals, which have the level 1 - alpha.
         unit: as `forcing_effects`.
+        looks: as `forcing_effects`: the intervals of a sequential study allow for all looks. What
+            lies between two looks has the level of the first of them.
 
     Returns:
         One row per (study, cell, chosen_by), in the order of the rows: `strength` (median over
@@ -49,7 +55,8 @@ def effects_so_far(
     pairs = paired(rows, "forced", "none")
     pairs["d"] = pairs["y"] - pairs["y_reference"]
     found = units(pairs, groups, "d", unit)
-    test = paired_t(found.values, alpha, found.shared)
+    _, seen = reached(pairs, groups, looks, unit)
+    test = paired_t(found.values, seen.levels(alpha), found.shared)
     strength = forced.groupby(GROUP, sort=False)["strength"].median().reset_index()
     table = groups.merge(strength, on=GROUP, how="left").assign(
         n=test.n, unit=found.kind, effect=test.mean, ci_low=test.ci_low, ci_high=test.ci_high

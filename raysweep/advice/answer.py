@@ -124,7 +124,7 @@ def _effect(
 ) -> str:
     factor, unit = scale_of(row["performance"])
     digits = digits_of(row["performance"], *(float(row[name]) for name in names))
-    effect, low, high = (f"{row[name] * factor:+.{digits}f}" for name in names)
+    effect, low, high = (f"{row[name] * factor:+z.{digits}f}" for name in names)
     return f"{effect} {unit} ({low} to {high}) of {outcome_words(row['performance'])}"
 
 

@@ -2,36 +2,56 @@
 
 import base64
 import html
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from raysweep.errors import InputError
 from raysweep.text import visible
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from raysweep.api.run import Run
-
-_COLUMNS = (
-    *("label", "chosen_by", "strength", "n", "effect", "ci_low", "ci_high"),
-    *("effect_vs_placebo", "p_adjusted", "verdict"),
-)
-_MOST_ROWS = 60
 
 
 def run_page(run: "Run") -> str:
     """A run as HTML; nothing of a user's is taken for markup."""
+    from raysweep.kinds.display import as_html
+    from raysweep.kinds.kind import kind_of
+
     status = run.status()
     head = f"<p><b>{_escaped(run.study.name)}</b> in <code>{_escaped(run.folder)}</code></p>"
     if not status.done:
         return head + status._repr_html_()
     try:
-        answer, verdicts = run.answer, run.verdicts
+        conclusion = run._conclusion()
     except InputError as error:
         return f"{head}{status._repr_html_()}<p>{_escaped(str(error))}</p>"
-    sentences = "".join(f"<li>{_escaped(line.removeprefix('- '))}</li>" for line in answer)
-    unfinished = "" if status.finished else f"<p>{_escaped(repr(status))}</p>"
-    return f"{head}{unfinished}<ul>{sentences}</ul>{_picture(run)}{_table(verdicts)}"
+    first, *further = conclusion.sentences or ("",)
+    unknown = len(conclusion.unknown)
+    tables = kind_of(run.study.resolved).tables(run.study.resolved, conclusion)
+    return "".join(
+        [
+            head,
+            "" if status.finished else f"<p>{_escaped(repr(status))}</p>",
+            f"<p><b>{_escaped(first)}</b></p>",
+            _sentences(further[:unknown]),
+            _picture(run),
+            as_html(*tables) if tables else "",
+            "<details><summary>What else it says</summary>",
+            _sentences(further[unknown:]),
+            "</details>",
+        ]
+    )
+
+
+def _sentences(said: Sequence[str]) -> str:
+    """Points of lists, and what stands above them."""
+    found = "".join(
+        f"<li>{_escaped(line[2:])}</li>"
+        if line.startswith("- ")
+        else f"</ul><p>{_escaped(line)}</p><ul>"
+        for line in said
+    )
+    return f"<ul>{found}</ul>".replace("<ul></ul>", "")
 
 
 def _picture(run: "Run") -> str:
@@ -40,22 +60,13 @@ def _picture(run: "Run") -> str:
 
     for picture in pictures(run._conclusion().findings):
         if picture.name == "verdict_map":
-            content = base64.b64encode(picture.rendered.png).decode()
-            words = _escaped(picture.title)
+            png, size = picture._repr_png_()
+            words, content = _escaped(picture.title), base64.b64encode(png).decode()
             return (
-                f'<img alt="{words}" style="max-width: 100%" src="data:image/png;base64,{content}">'
+                f'<img alt="{words}" width="{size["width"]}" style="max-width: 100%" '
+                f'src="data:image/png;base64,{content}">'
             )
     return ""
-
-
-def _table(verdicts: "pd.DataFrame") -> str:
-    columns = [name for name in _COLUMNS if name in verdicts] or list(verdicts.columns)
-    shown = verdicts[columns].head(_MOST_ROWS)
-    texts = shown.select_dtypes(exclude="number").columns
-    shown = shown.assign(**{name: shown[name].astype(str).map(visible) for name in texts})
-    more = len(verdicts) - len(shown)
-    rest = f"<p>and {more} more rows in <code>Run.verdicts</code></p>" if more > 0 else ""
-    return shown.to_html(index=False, escape=True, na_rep="", float_format="{:.4g}".format) + rest
 
 
 def _escaped(text: str) -> str:

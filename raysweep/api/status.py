@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from raysweep.folder.run_folder import RunFolder
 from raysweep.kinds.display import as_html, as_text, status_table
+from raysweep.kinds.outlook import time_left
 from raysweep.kinds.so_far import SoFar
 from raysweep.kinds.sweep import Sweep
 from raysweep.runners.watch import outlook_of
 from raysweep.study.spec import StudyBase
-from raysweep.text import counted, duration
+from raysweep.text import counted
 from raysweep.trials.effect_so_far import EffectSoFar
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class Status:
         finished: whether nothing is left to run; what failed is tried again by `Run.resume`.
         driver: who runs it now; empty where nobody does.
         failures: key of each pack that was given up -> why.
-        seconds_left: until a run that goes on has ended, s; None where that is not known.
+        seconds_left: until a run that goes on has ended, s; None where that is not known. Of a
+            sequential study at most so many.
     """
 
     done: int
@@ -84,7 +86,7 @@ class Status:
         if self.driver:
             parts.append(f"a run goes on ({self.driver})")
         if self.seconds_left is not None:
-            parts.append(f"about {duration(self.seconds_left)} left")
+            parts.append(time_left(self._sweep, self.seconds_left))
         return "; ".join(parts)
 
     def _repr_html_(self) -> str:

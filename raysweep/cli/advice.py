@@ -96,7 +96,7 @@ def advise(
     manner = Manner(runner, workers=workers, mlflow=mlflow, tracking_uri=tracking_uri)
     advice = advised(looked, folder, seconds, manner, Terminal(None))
     for sentence in advice.sentences:
-        stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        stdout.say(sentence)
     stdout.print(f"Report: {advice.report}", highlight=False, soft_wrap=True)
 
 
@@ -117,5 +117,5 @@ def _looked(
     given.update({name: column for name, column in columns.items() if column is not None})
     looked = look_at(data, given, folder)
     for line in (f"{looked.seen.rows} rows", *sights(looked.seen)):
-        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+        stdout.say(line)
     return looked

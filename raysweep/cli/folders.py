@@ -16,7 +16,7 @@ from raysweep.cli.terminal import (
 from raysweep.errors import InputError
 from raysweep.folder.causes import sentences
 from raysweep.folder.run_folder import RunFolder
-from raysweep.text import counted, duration
+from raysweep.text import counted
 from raysweep.trials.storage import Output
 
 _LAST_LINES = 4
@@ -33,6 +33,7 @@ def status(
 ) -> None:
     """Show how far a run is; the exit code is 0 also where it is not finished."""
     from raysweep.kinds.display import RunDisplay, status_table
+    from raysweep.kinds.outlook import time_left
     from raysweep.runners import watch as watching
 
     if watch and as_json:
@@ -60,7 +61,7 @@ def status(
     stdout.print(f"{done} of {counted(sweep.trials_planned(), 'trial')} are there", highlight=False)
     driver, left = place.driver(), outlook.seconds_left(sweep)
     if driver is not None:
-        about = "" if left is None else f", about {duration(left)} left"
+        about = "" if left is None else f", {time_left(sweep, left)}"
         stdout.print(f"a run goes on ({driver.name}){about}", highlight=False)
     elif not sweep.finished:
         stdout.print(
@@ -70,7 +71,7 @@ def status(
             soft_wrap=True,
         )
     for sentence in sentences(place.causes(sweep), sweep.labels):
-        stdout.print(f"no verdict on {sentence}", highlight=False, soft_wrap=True)
+        stdout.say(f"no verdict on {sentence}")
     if sweep.failures:
         stdout.print(
             f"{counted(len(sweep.failures), 'pack')} failed; see why with: "
@@ -93,7 +94,7 @@ def failures(
     if not sweep.failures:
         stdout.print("no pack of this study has failed", highlight=False)
     for sentence in sentences(place.causes(sweep), sweep.labels, _MOST_CELLS):
-        stdout.print(f"no verdict on {sentence}", highlight=False, soft_wrap=True)
+        stdout.say(f"no verdict on {sentence}")
     packs = {pack.key: pack for plan in sweep.plans.values() for pack in plan.packs}
     for key, reason in sweep.failures.items():
         cells = [cell.id for cell in packs[key].cells]
@@ -155,20 +156,25 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 5000,
 ) -> None:
-    """Start the MLflow UI on this machine."""
+    """Open a run in MLflow: start its UI on this machine, or name the server that has it."""
     from raysweep import tracking
     from raysweep.folder.conclusion import REPORT_NAME
 
     place = RunFolder(Output(folder)) if folder is not None else None
     if place is not None:
         adopted_study(place)
-    # Faults are told before an address is announced.
-    tracking.ui_command(place, tracking_uri, host, port)
-    tracking.check_free(host, port)
-    page = tracking.ui_page(place, host, port)
+    served = tracking.server_page(place, tracking_uri)
+    if not served:
+        # Faults are told before an address is announced.
+        tracking.ui_command(place, tracking_uri, host, port)
+        tracking.check_free(host, port)
+    page = served or tracking.ui_page(place, host, port)
     if place is not None and place.output.read(REPORT_NAME) is not None:
         report = place.output.place(REPORT_NAME)
         stdout.print(f"Report at {report}", highlight=False, soft_wrap=True)
+    if served:
+        stdout.print(f"MLflow at {served}", highlight=False, soft_wrap=True)
+        return
     stdout.print(
         f"MLflow UI at {page} in a few seconds (stop it with Ctrl-C)",
         highlight=False,

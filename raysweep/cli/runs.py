@@ -121,14 +121,14 @@ def validate(
     _tell_data(resolved, closely=True)
     if try_out:
         for line in kind_of(resolved).try_out(resolved):
-            stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+            stdout.say(line)
 
 
 def _tell_data(study: StudyBase, closely: bool = False) -> None:
     from raysweep.data.own_notes import own_notes
 
     for line in own_notes(study, closely):
-        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+        stdout.say(line)
 
 
 def _tell_code(line: str) -> None:
@@ -217,18 +217,19 @@ def plan(
         work = "training" if size.encoders else "measuring"
         lines.append(
             f"estimated time    {duration(size.seconds / count)} of {work} with "
-            f"{counted(count, 'worker')} like this machine's cores,\n"
-            "                  and about half a minute to start"
+            f"{counted(count, 'worker')} like this machine's cores, and about half a minute to "
+            "start"
         )
     lines += [f"doubt             {doubt}" for doubt in size.doubts]
-    stdout.print("\n".join(lines), highlight=False)
+    for line in lines:
+        stdout.say(line, indent=18)
 
 
 def _in_its_unit(smallest: float, spread: "PilotSpread") -> str:
     found, sd = (amount(v, spread.performance, 2) for v in (smallest * spread.sd_high, spread.sd))
     return (
-        f"                  that is {found} where units spread as in the pilot\n"
-        f"                  (standard deviation {sd}; {counted(spread.cells, 'cell')}, "
+        f"in its unit       {found} where units spread as in the pilot (standard deviation {sd}; "
+        f"{counted(spread.cells, 'cell')}, "
         f"{counted(spread.units, spread.unit)}; sized by its upper 80 % limit)"
     )
 
@@ -272,7 +273,7 @@ def analyze(
         else:
             terminal.concluded(conclusion)
             for sentence in choices:
-                stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
+                stdout.say(sentence)
         if browser:
             printed = print_report(place.output, REPORT_NAME, browser)
             terminal.say(f"PDF: {printed}")
@@ -327,7 +328,7 @@ class Terminal:
             return
         first, *further = conclusion.sentences or ("",)
         if first:
-            stdout.print(Text(visible(first), "bold"), soft_wrap=True)
+            stdout.say(first, "bold")
         unknown = len(conclusion.unknown)
         self._say_all(further[:unknown])
         for table in kind_of(self.study).tables(self.study, conclusion):
@@ -337,4 +338,4 @@ class Terminal:
 
     def _say_all(self, sentences: "Sequence[str]") -> None:
         for sentence in sentences:
-            stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
+            stdout.say(sentence)

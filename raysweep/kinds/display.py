@@ -2,6 +2,7 @@
 
 import io
 import math
+import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from raysweep.folder.running import Epoch
 from raysweep.kinds.kind import kind_of
-from raysweep.kinds.outlook import Outlook
+from raysweep.kinds.outlook import Outlook, time_left
 from raysweep.kinds.so_far import SoFar
 from raysweep.kinds.sweep import CellState, Sweep
 from raysweep.text import counted, duration, raised, visible
@@ -21,7 +22,7 @@ from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row
 
 _PAGE_WIDTH = 124
-_PRE = '<pre style="font-family: monospace; line-height: 1.2">{code}</pre>'
+_PRE = '<pre style="font: 12px/1.3 monospace; overflow-x: auto">{code}</pre>'
 _REFRESH_S = 0.5
 _UNCHANGED_S = 2.0
 """How often what goes on is drawn where only the time has changed."""
@@ -40,6 +41,22 @@ class Screen(Console):
     def render_str(self, text: str, **settings: Any) -> Text:
         """A text, of control characters their escapes."""
         return super().render_str(visible(text), **settings)
+
+    def say(self, sentence: str, style: str = "", indent: int = 0) -> None:
+        """Print a sentence: on a terminal broken between words, elsewhere as one line.
+
+        What is to be copied, a path or a command, is printed with ``soft_wrap`` instead.
+        """
+        shown = visible(sentence)
+        if self.is_terminal:
+            shown = textwrap.fill(
+                shown,
+                self.width,
+                subsequent_indent=" " * (indent or 2 * shown.startswith("- ")),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        self.print(Text(shown, style), soft_wrap=True)
 
 
 class Lines(Protocol):
@@ -182,17 +199,18 @@ class RunDisplay:
         elapsed = time.monotonic() - self._started
         done, planned = _done(sweep), sweep.trials_planned()
         finished = sum(sweep.state(c) in _ENDED for c in sweep.cells)
+        left = ""
+        if self._outlook is not None and self._fresh and done < planned:
+            left = time_left(sweep, self._outlook.seconds_left(sweep))
         parts = [
             f"{finished} of {counted(len(sweep.cells), 'cell')}",
             f"{done} of {counted(planned, 'trial')}",
+            *([left] if left else []),
+            f"{duration(elapsed)} gone",
             f"{counted(sweep.finished_packs, 'pack')} done",
             *([f"{len(sweep.failures)} failed"] if sweep.failures else []),
-            f"{duration(elapsed)} gone",
         ]
         if self._fresh and done < planned:
-            left = None if self._outlook is None else self._outlook.seconds_left(sweep)
-            if left is not None:
-                parts.append(f"about {duration(left)} left")
             rate = self._fresh / elapsed
             encoders = sweep.encoders_per_trial
             parts.append(
@@ -211,7 +229,14 @@ def status_table(sweep: Sweep, so_far: SoFar | None = None) -> ConsoleRenderable
 
 def as_text(*shown: RenderableType) -> str:
     """What a screen would show, as a text."""
-    screen = Screen(file=io.StringIO(), width=_PAGE_WIDTH, force_jupyter=False)
+    screen = Screen(
+        file=io.StringIO(),
+        width=_PAGE_WIDTH,
+        force_jupyter=False,
+        force_terminal=False,
+        color_system=None,
+        no_color=True,
+    )
     with screen.capture() as captured:
         for part in shown:
             screen.print(part)

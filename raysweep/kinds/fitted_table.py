@@ -42,10 +42,16 @@ class FittedTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         flat = self._table([[column] for stack in self.stacks for column in stack], narrow=False)
         boundless = options.update(width=sys.maxsize)
-        fits = console.measure(flat, options=boundless).maximum <= options.max_width
-        yield flat if fits else self._table(self.stacks, narrow=True)
+        if console.measure(flat, options=boundless).maximum <= options.max_width:
+            yield flat
+            return
+        narrow = self._table(self.stacks, narrow=True)
+        fits = console.measure(narrow, options=boundless).minimum <= options.max_width
+        yield narrow if fits else self._table(self.stacks, narrow=True, whole=False)
 
-    def _table(self, stacks: Sequence[Sequence[Column]], narrow: bool) -> RichTable:
+    def _table(
+        self, stacks: Sequence[Sequence[Column]], narrow: bool, whole: bool = True
+    ) -> RichTable:
         table = RichTable(
             title=as_it_is(self.title, "table.title"),
             title_justify="left",
@@ -58,11 +64,12 @@ class FittedTable:
         )
         for number, stack in enumerate(stacks):
             title = "\n".join(column.title for column in stack)
-            # The first column gives way, in whole words where it can: no number is ever cut.
+            # The first column gives way, in whole words where it can; where that is not enough all
+            # do: numbers may be broken, and are never cut.
             table.add_column(
                 as_it_is(title if narrow else title.replace("\n", " ")),
                 justify=stack[-1].justify,
-                no_wrap=number > 0,
+                no_wrap=whole and number > 0,
                 overflow="fold",
             )
         for row in range(len(stacks[0][0].values)):

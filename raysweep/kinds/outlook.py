@@ -7,8 +7,16 @@ from raysweep.folder.running import Epoch
 from raysweep.kinds.pace import Pace
 from raysweep.kinds.so_far import SoFar
 from raysweep.kinds.sweep import Sweep
+from raysweep.text import duration
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row
+
+
+def time_left(sweep: Sweep, seconds: float | None) -> str:
+    """The time left in words: ``about 3 min left``; empty where it is not known."""
+    if seconds is None:
+        return ""
+    return f"{'at most' if sweep.may_end_early else 'about'} {duration(seconds)} left"
 
 
 @dataclass
@@ -26,7 +34,10 @@ class Outlook:
     told: Callable[[], float | None] | None = None
 
     def seconds_left(self, sweep: Sweep) -> float | None:
-        """Seconds until the run has ended; None while that is not known."""
+        """Seconds until the run has ended; None while that is not known.
+
+        At most so many where the sweep may end early.
+        """
         return self.pace.seconds_left(sweep) if self.told is None else self.told()
 
     def started(self, sweep: Sweep, runner: str) -> None:

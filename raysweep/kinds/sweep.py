@@ -240,6 +240,11 @@ class Sweep(ABC, Generic[S]):
         """
 
     @property
+    def may_end_early(self) -> bool:
+        """Whether cells may end with fewer trials than are planned."""
+        return False
+
+    @property
     def encoders_per_trial(self) -> float | None:
         """Encoders that a trial trains; None where trials share them."""
         return None

@@ -12,7 +12,7 @@ from raysweep.folder.conclusion import REPORT_NAME
 from raysweep.folder.running import Epoch
 from raysweep.folder.stored_progress import forget_progress, store_seconds_left
 from raysweep.kinds.kind import kind_of
-from raysweep.kinds.outlook import Outlook
+from raysweep.kinds.outlook import Outlook, time_left
 from raysweep.kinds.sweep import CellState, Sweep
 from raysweep.text import counted
 from raysweep.trials.packing import Pack
@@ -23,7 +23,9 @@ EVERY_S = 10.0
 FAR_AWAY_S = 60.0
 """How often a page is written that goes over a network."""
 _SHARE = 100
-"""The page may take one part in so many of the run's time."""
+"""The page may take one part in so many of the run's time,"""
+_OLDEST_S = 30.0
+"""unless it would be older than this."""
 _MOST_FAILURES = 10
 
 
@@ -78,16 +80,19 @@ class LiveReport:
 
     def tick(self, sweep: Sweep) -> None:
         """Write a page if the last one is old."""
-        began = time.monotonic()
-        if self._sweep is None or began < self._due:
+        if self._sweep is None or time.monotonic() < self._due:
             return
+        # Takes seconds the first time, which say nothing of the next page.
+        import raysweep_analysis.report.so_far  # noqa: F401
+
+        began = time.monotonic()
         with contextlib.suppress(OSError):
             left = self._outlook.seconds_left(sweep)
             if left is not None:
                 store_seconds_left(self._output, left)
             self._output.write(REPORT_NAME, self._page(sweep))
         now = time.monotonic()
-        self._due = now + max(self._every, _SHARE * (now - began))
+        self._due = now + max(self._every, min(_SHARE * (now - began), _OLDEST_S))
 
     def stopping(self, sweep: Sweep) -> None:
         """The page is written at the end."""
@@ -113,7 +118,7 @@ class LiveReport:
             done=sum(key in sweep.results for key in sweep.order()),
             planned=sweep.trials_planned(),
             failures=tuple(failures[:_MOST_FAILURES]),
-            seconds_left=None if ended else self._outlook.seconds_left(sweep),
+            time_left="" if ended else time_left(sweep, self._outlook.seconds_left(sweep)),
             written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
             every_s=0 if ended else max(round(self._every), 1),
             go_on=f"Go on with: raysweep resume {self._output.argument}" if ended else "",

@@ -14,7 +14,7 @@ from raysweep.tracking.address import (
 from raysweep.tracking.follow import follow, follow_until_input_ends
 from raysweep.tracking.mirror import SyncReport, sync
 from raysweep.tracking.sidecar import Sidecar, start_sidecar
-from raysweep.tracking.ui import check_free, serve_ui, ui_command, ui_page
+from raysweep.tracking.ui import check_free, serve_ui, server_page, ui_command, ui_page
 
 __all__ = [
     "Address",
@@ -27,6 +27,7 @@ __all__ = [
     "remembered_address",
     "resolve_address",
     "serve_ui",
+    "server_page",
     "start_sidecar",
     "sync",
     "ui_command",

@@ -10,7 +10,12 @@ import sys
 from raysweep.errors import InputError
 from raysweep.folder.run_folder import RunFolder
 from raysweep.plugins import import_path
-from raysweep.tracking.address import Address, remembered_page, resolve_address
+from raysweep.tracking.address import (
+    Address,
+    remembered_experiment,
+    remembered_page,
+    resolve_address,
+)
 
 _SETTINGS = {
     # 400 MB in two processes rather than 1.8 GB in ten.
@@ -70,6 +75,15 @@ def ui_page(folder: RunFolder | None, host: str = "127.0.0.1", port: int = 5000)
     """The address to open in a browser: the run's experiment where it is known."""
     server = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
     return server if folder is None else remembered_page(folder, server)
+
+
+def server_page(folder: RunFolder | None, tracking_uri: str | None = None) -> str:
+    """As `ui_page`, where MLflow is a server already; else empty."""
+    address = resolve_address(folder, tracking_uri)
+    if address.kind != "http":
+        return ""
+    known = folder is not None and remembered_experiment(folder, address)
+    return remembered_page(folder, address.shown) if folder and known else address.shown
 
 
 def _command(address: Address, host: str, port: int) -> list[str]:

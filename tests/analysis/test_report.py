@@ -17,6 +17,7 @@ from raysweep_analysis.__main__ import main
 from raysweep_analysis.preregistration import AnalysisPlan, register
 from raysweep_analysis.report import find, write_report
 from raysweep_analysis.report.page import page
+from raysweep_analysis.report.tables import verdict_table
 from raysweep_analysis.settings import Settings
 
 U = [0, 4, 8]
@@ -72,6 +73,23 @@ def test_the_report_opens_with_the_answer(report):
     assert text.index(lead) < text.index("<figure") < text.index("<table>")
     for sentence in ("It helps in 1 of 3 cells: simulated U=0", "It hurts in 1 of 3 cells"):
         assert sentence in text
+
+
+def test_what_limits_all_verdicts_is_said_once():
+    effects = find(study()).effects
+    words = [
+        "odd; the rates were not tuned",
+        "the rates were not tuned",
+        "the rates were not tuned",
+    ]
+    table = verdict_table(effects.assign(reason=words))
+    assert table.note == "Of all rows: the rates were not tuned."
+    assert ["odd" in row[-1] for row in table.rows] == [True, False, False]
+    assert not any("tuned" in row[-1] for row in table.rows)
+    assert table.head.index("strength") < table.head.index("effect (points)")
+    alone = verdict_table(effects.assign(reason=words[1]))
+    assert "remark" not in alone.head
+    assert {len(row) for row in alone.rows} == {len(alone.head)}
 
 
 def test_the_page_fetches_nothing(report):
@@ -284,22 +302,26 @@ def browse(file: Path, folder: Path, *options: str) -> subprocess.CompletedProce
 
 
 @needs_browser
-def test_a_browser_lays_the_page_out_on_a_phone(report, tmp_path):
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_cuts_no_figure_and_no_column(width, report, tmp_path):
     # The page itself allows no script; a copy measures how wide it gets.
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", report.html.read_text())
     probe = (
         "<script>const d=document.documentElement,f=document.querySelector('figure svg');"
         "document.title=['width',d.scrollWidth,d.clientWidth,f.getBoundingClientRect().height,"
-        "document.querySelectorAll('figure svg path').length].join(' ')</script>"
+        "document.querySelectorAll('figure svg path').length,"
+        "[...document.querySelectorAll('.scroll')].filter(e=>e.scrollWidth>e.clientWidth).length]"
+        ".join(' ')</script>"
     )
     copy = tmp_path / "copy.html"
     copy.write_text(text.replace("</body>", f"{probe}</body>"))
-    seen = browse(copy, tmp_path, "--window-size=390,800", "--dump-dom").stdout
-    found = re.search(r"<title>width (\d+) (\d+) ([\d.]+) (\d+)</title>", seen)
-    wide, screen, height, shapes = (float(v) for v in found.groups())
+    seen = browse(copy, tmp_path, f"--window-size={width},800", "--dump-dom").stdout
+    found = re.search(r"<title>width (\d+) (\d+) ([\d.]+) (\d+) (\d+)</title>", seen)
+    wide, screen, height, shapes, cut = (float(v) for v in found.groups())
     assert wide <= screen
     assert height > 100
     assert shapes > 100
+    assert cut == 0
 
 
 @needs_browser

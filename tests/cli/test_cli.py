@@ -135,7 +135,7 @@ def test_plan_tells_what_a_pilot_lets_expect(finished: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads(raysweep(finished, *sized, "--json").stdout)
     assert told["finds_effect"] == pytest.approx(told["finds"] * told["pilot"]["sd_high"])
-    assert f"that is {100 * told['finds_effect']:.2g} point" in done.stdout
+    assert f"in its unit       {100 * told['finds_effect']:.2g} point" in done.stdout
     missing = raysweep(finished, "plan", "tiny.yaml", "--pilot", "nowhere")
     assert missing.returncode == 2
     assert "nowhere: no trial table" in missing.stderr

@@ -1,6 +1,7 @@
 """Tables on screens of any usual width: every number and verdict is whole."""
 
 import io
+import re
 from collections import Counter
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console, ConsoleRenderable
 from simulate_trials import simulate_forcing
 
 from raysweep.kinds.answer_tables import emergence_table, verdict_table
+from raysweep.kinds.fitted_table import Column, FittedTable
 from raysweep.study.cells import expand, varying
 from raysweep_analysis import forcing_effects
 
@@ -111,3 +113,11 @@ def test_emergent_alignment_is_whole(width: int) -> None:
     numbers = ["12", "5", "20", *(f"{value:.2f}" for value in measured.values())]
     wanted = Counter([*" ".join(names).split(), *numbers, *numbers])
     assert wanted <= Counter(text.split())
+
+
+def test_what_has_no_room_is_broken_and_never_cut() -> None:
+    columns = [Column(f"c{k}", "right", [f"learning_rate=0.0031{k}"]) for k in range(5)]
+    text = shown(FittedTable("t", "", [[column] for column in columns]), 60)
+    rows = [re.split(r" +", line.strip()) for line in text.splitlines()[4:] if line.strip()]
+    whole = ["".join(parts) for parts in zip(*rows, strict=True)]
+    assert whole == [column.values[0] for column in columns]

@@ -10,6 +10,7 @@ from simulate_trials import simulate_forcing
 
 from raysweep.cli.terminal import Screen
 from raysweep.kinds.answer_tables import verdict_table
+from raysweep.kinds.display import as_it_is, as_text
 from raysweep_analysis import forcing_effects
 
 MARKED = ["[bold]x[/bold]", "[/]", "[red", ":smile:", "\\[b]", "{x} %s %(y)s", "`a` | *b*", "$x$"]
@@ -35,6 +36,22 @@ def printed(screen: Console, shown: object) -> str:
 def test_a_line_is_printed_as_it_is(text: str) -> None:
     screen = Screen(width=100, file=io.StringIO(), force_terminal=True, color_system=None)
     assert printed(screen, f"<{text}>") == f"<{OBEYED.get(text, text)}>\n"
+
+
+@pytest.mark.parametrize(
+    ("terminal", "said"), [(True, "- one two\n  three\n  /a/long-path\n"), (False, None)]
+)
+def test_a_sentence_breaks_between_words_on_a_terminal_only(
+    terminal: bool, said: str | None
+) -> None:
+    screen = Screen(width=10, file=io.StringIO(), force_terminal=terminal, color_system=None)
+    screen.say("- one two three /a/long-path")
+    assert screen.file.getvalue() == (said or "- one two three /a/long-path\n")  # type: ignore[attr-defined]
+
+
+def test_a_text_has_no_colours_wherever_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in every kernel of a notebook
+    assert as_text(as_it_is("x", "bold red")) == "x"
 
 
 @pytest.fixture(scope="module")

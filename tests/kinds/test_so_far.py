@@ -109,3 +109,22 @@ def test_rows_that_cannot_be_read_end_no_run(tmp_path: Path) -> None:
 )
 def test_effects_are_told_in_the_unit_of_the_outcome(effect: EffectSoFar, shown: str) -> None:
     assert str(effect) == shown
+
+
+@pytest.mark.parametrize("draws", [1, 12])
+def test_intervals_of_a_sequential_study_are_never_surer_than_its_verdicts(draws: int) -> None:
+    rng = np.random.default_rng(3)
+    seeds = 12 if draws == 1 else 2
+    trials = simulate_forcing(effects=[-0.02, 0.0], draws=draws, seeds=seeds, rng=rng)
+    looks = (4, 6, 12)
+    unit = trials["seed" if draws == 1 else "draw"].rank(method="dense")
+    for there in range(3, 13):
+        seen = trials[unit <= there]
+        found = effects_so_far(seen, OUTCOME, looks=looks)
+        once = effects_so_far(seen, OUTCOME)
+        assert (found["ci_low"] < once["ci_low"]).all()
+        assert (found["ci_high"] > once["ci_high"]).all()
+        if there in looks:
+            final = forcing_effects(seen, OUTCOME, looks=looks).reset_index(drop=True)
+            numbers = ["effect", "ci_low", "ci_high"]
+            pd.testing.assert_frame_equal(found[numbers], final[numbers], rtol=1e-12)

@@ -1,6 +1,7 @@
 """Which MLflow is used, and what is said where none answers."""
 
 import contextlib
+import re
 import socket
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ from raysweep.tracking import (
     check_free,
     resolve_address,
     serve_ui,
+    server_page,
     sync,
     ui_command,
     ui_page,
@@ -156,6 +158,15 @@ def test_ui_needs_a_database(folder: RunFolder) -> None:
         ui_command(folder)
     with pytest.raises(InputError, match="is a server at http://host:5000"):
         ui_command(folder, "http://host:5000")
+
+
+def test_a_server_is_named_with_the_view_of_the_run(folder: RunFolder) -> None:
+    assert server_page(folder) == ""
+    server = "http://host:5000"
+    assert server_page(None, server) == server_page(folder, server) == server
+    remember(folder, resolve_address(folder, server), "7")
+    assert re.match(f"{server}/#/experiments/7/runs.*raysweep-cells$", server_page(folder, server))
+    assert server_page(folder, "http://other:5000") == "http://other:5000"
 
 
 def test_a_driver_does_not_load_mlflow() -> None:

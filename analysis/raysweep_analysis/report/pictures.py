@@ -23,9 +23,9 @@ class Picture:
 
     name: str
     title: str
-    caption: str
-    figure: Figure
-    data: pd.DataFrame = field(default_factory=pd.DataFrame)
+    caption: str = field(repr=False)
+    figure: Figure = field(repr=False)
+    data: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
 
     @property
     def csv(self) -> str:
@@ -37,8 +37,9 @@ class Picture:
         """The figure as SVG and PNG."""
         return render(self.figure, self.name)
 
-    def _repr_png_(self) -> bytes:
-        return self.rendered.png
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        # As wide as the SVG, at the resolution of the PNG.
+        return self.rendered.png, {"width": round(self.figure.get_figwidth() * 100)}
 
 
 def pictures(found: Findings) -> list[Picture]:

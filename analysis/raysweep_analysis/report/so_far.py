@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raysweep.folder.stored_progress import SO_FAR
-from raysweep.text import counted, duration
+from raysweep.text import counted
 from raysweep.trials.effect_so_far import EffectSoFar
 from raysweep.trials.outcomes import scale_of
 from raysweep_analysis.report.rendering import rendered
@@ -45,7 +45,7 @@ class RunSoFar:
         finished: cells of which all runs are there.
         done, planned: trials.
         failures: what failed, a sentence each.
-        seconds_left: until the run has ended; None where that is not known.
+        time_left: until the run has ended, in words; empty where that is not known.
         written: when this was true, in words.
         every_s: the page loads itself anew after so many seconds; 0 once the run has ended.
         go_on: how to go on with a run that ended early; empty while it goes on.
@@ -57,7 +57,7 @@ class RunSoFar:
     done: int
     planned: int
     failures: tuple[str, ...]
-    seconds_left: float | None
+    time_left: str
     written: str
     every_s: int
     go_on: str = ""
@@ -99,7 +99,7 @@ def _lead(run: RunSoFar) -> str:
     cells = f"{run.finished} of {counted(len(run.cells), 'cell')}"
     if run.go_on:
         return f"Stopped before its end: {cells} finished"
-    left = "" if run.seconds_left is None else f"; about {duration(run.seconds_left)} left"
+    left = f"; {run.time_left}" if run.time_left else ""
     return f"No answer yet: {cells} finished{left}"
 
 

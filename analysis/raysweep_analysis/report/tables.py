@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from raysweep.text import visible
+from raysweep.text import counted, visible
 from raysweep.trials.columns import column_of
 from raysweep.trials.outcomes import digits_of, outcome_words, scale_of
 from raysweep_analysis.figures.style import DASH, MINUS, signed
@@ -35,12 +35,14 @@ class Table:
         rows: their cells.
         left: so many columns from the left are words, the others numbers.
         more: rows that are only in the CSV.
+        note: what holds of all rows.
     """
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     left: int = 1
     more: int = 0
+    note: str = ""
 
 
 def verdict_table(effects: pd.DataFrame) -> Table:
@@ -50,43 +52,57 @@ def verdict_table(effects: pd.DataFrame) -> Table:
     digits = digits_of(outcome, *map(float, effects["effect"]))
     several = effects["chosen_by"].nunique() > 1
     searched = (effects["options"] != "").any()
+    units = effects["unit"].unique()
+    of_all, remarks = _in_common([str(why) for why in effects["reason"]])
     head = [
         "cell",
         *(["strength that"] if several else []),
         "verdict",
+        "strength",
+        *(["options"] if searched else []),
         f"effect ({unit})",
         "interval",
         "p (Holm)",
-        "not forced",
-        "forced",
         "net of placebo",
-        "strength",
-        *(["options"] if searched else []),
-        "n",
+        f"{units[0]}s" if len(units) == 1 else "n",
+        "not forced → forced",
         "alignment",
-        "remark",
+        *(["remark"] if any(remarks) else []),
     ]
     rows = [
         [
             str(row["label"]),
             *([_CRITERIA.get(row["chosen_by"], row["chosen_by"])] if several else []),
             badge(row["verdict"]),
+            number(row["strength"], digits=3, general=True),
+            *([row["options"]] if searched else []),
             number(row["effect"], factor, sign=True, digits=digits),
             interval(row["ci_low"], row["ci_high"], factor, digits),
             p_value(row["p_adjusted"]),
-            number(row["performance_none"], factor, digits=digits),
-            number(row["performance_forced"], factor, digits=digits),
             _placebo(row, factor, digits),
-            number(row["strength"], digits=3, general=True),
-            *([row["options"]] if searched else []),
-            f"{row['n']} {row['unit']}s" if row["n"] != 1 else f"1 {row['unit']}",
-            f"{number(row['alignment_none'], digits=2)} → "
-            f"{number(row['alignment_forced'], digits=2)}",
-            _remark(row["reason"]),
+            str(row["n"]) if len(units) == 1 else counted(row["n"], row["unit"]),
+            _change(row, "performance", factor, digits),
+            _change(row, "alignment", 1.0, 2),
+            *([_remark(why)] if any(remarks) else []),
         ]
-        for row in effects.head(_MOST_ROWS).to_dict("records")
+        for row, why in zip(effects.head(_MOST_ROWS).to_dict("records"), remarks, strict=False)
     ]
-    return Table(head, rows, 3 if several else 2, _more(len(effects)))
+    note = f"Of all rows: {'; '.join(of_all)}." if of_all else ""
+    return Table(head, rows, 3 if several else 2, _more(len(effects)), note)
+
+
+def _in_common(reasons: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What limits the verdict in all of several rows, and what else does in each."""
+    parts = [reason.split("; ") if reason else [] for reason in reasons]
+    common = [part for part in parts[0] if all(part in of for of in parts)] if parts[1:] else []
+    return common, ["; ".join(part for part in of if part not in common) for of in parts]
+
+
+def _change(row: dict[object, object], name: str, factor: float, digits: int) -> str:
+    none, forced = (
+        number(row[f"{name}_{arm}"], factor, digits=digits) for arm in ("none", "forced")
+    )
+    return f"{none} → {forced}"
 
 
 def outcomes_table(outcomes: pd.DataFrame, primary: str) -> Table:

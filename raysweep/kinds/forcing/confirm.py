@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from raysweep.folder.causes import forces_nothing
 from raysweep.kinds.forcing.cell_search import CellSearch, Results
+from raysweep.study.cells import Cell
 from raysweep.study.spec import SearchedStudy
 from raysweep.trials.criteria import chosen_by, joined
 from raysweep.trials.trial import Arm, Proposal, Stage, Status, Trial
@@ -97,15 +98,16 @@ class Confirmation:
         forced = len({self.chosen[of] for of in self.p_values})
         return fresh * (1 + forced) + so_far * forced
 
+    def still(self) -> list[int]:
+        """Trials of the steps after the one that was asked for: see `steps_at_most`."""
+        if not self._looks or not self.p_values or self.looked >= self._steps:
+            return []
+        first = self.looked + (0 if self._owed else 1)
+        forced = len({self.chosen[of] for of in self.p_values})
+        return steps_at_most(self.search.study, self.search.cell, first, forced)
+
     def _places(self, first: int, end: int) -> list[Place]:
-        """Draws and seeds between two looks; units come in the order of their numbers."""
-        seeds, draws = self.search.study.confirm.seeds, self.search.cell.draws
-        if not self._looks:
-            return list(itertools.product(draws, seeds))
-        low, high = (self._looks[at - 1] if at else 0 for at in (first, end))
-        if len(draws) > 1:
-            return list(itertools.product(sorted(draws)[low:high], seeds))
-        return list(itertools.product(draws, sorted(seeds)[low:high]))
+        return _places(self.search.study, self.search.cell, first, end)
 
     def _group(self, place: Place, criteria: Sequence[str], arms: Sequence[Arm]) -> list[Trial]:
         proposals: dict[Proposal, list[str]] = {}
@@ -159,6 +161,33 @@ class Confirmation:
         )
         found = standing(paired, rule_of(study))
         return found.verdict, found.p_value
+
+
+def _places(study: SearchedStudy, cell: Cell, first: int, end: int) -> list[Place]:
+    """Draws and seeds between two looks; units come in the order of their numbers."""
+    seeds, draws, looks = study.confirm.seeds, cell.draws, study.confirm.sequential
+    if not looks:
+        return list(itertools.product(draws, seeds))
+    low, high = (looks[at - 1] if at else 0 for at in (first, end))
+    if len(draws) > 1:
+        return list(itertools.product(sorted(draws)[low:high], seeds))
+    return list(itertools.product(draws, sorted(seeds)[low:high]))
+
+
+def steps_at_most(study: SearchedStudy, cell: Cell, first: int, forced: int) -> list[int]:
+    """Trials of a cell's confirm stage, step by step, if it is decided at the last look or never.
+
+    Args:
+        study: the study.
+        cell: one of its cells.
+        first: the look that is the next one, from 0.
+        forced: strengths that are confirmed.
+    """
+    looks = range(first, len(study.confirm.sequential))
+    if not study.confirm.sequential:
+        return [len(_places(study, cell, 0, 0)) * (1 + 2 * forced)]
+    fresh = [len(_places(study, cell, look, look + 1)) * (1 + forced) for look in looks]
+    return [*fresh, len(_places(study, cell, 0, looks.stop)) * forced]
 
 
 def rule_of(study: SearchedStudy) -> "Rule":

@@ -221,7 +221,7 @@ class Searching(Kind[S, "ForcingSweep"], Generic[S]):
         outcome, trials = study.verdict.performance, pd.DataFrame(list(rows))
         if not has_outcome(trials, outcome):
             return []
-        found = effects_so_far(trials, outcome, study.verdict.alpha)
+        found = effects_so_far(trials, outcome, study.verdict.alpha, looks=study.confirm.sequential)
         return [
             EffectSoFar(
                 chosen_by=str(row["chosen_by"]),

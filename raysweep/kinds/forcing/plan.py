@@ -16,7 +16,7 @@ from raysweep.kinds.forcing.cell_search import (
     search_draws,
     state,
 )
-from raysweep.kinds.forcing.confirm import Confirmation, granted
+from raysweep.kinds.forcing.confirm import Confirmation, granted, steps_at_most
 from raysweep.kinds.forcing.search import Outcome
 from raysweep.kinds.sweep import NONE, CellPlan, CellState, Chain, Earlier, Sweep, in_packs
 from raysweep.study.cells import Cell
@@ -240,9 +240,12 @@ class ForcingSweep(Sweep[SearchedStudy]):
 
     def _left_of(self, plan: SearchedCell) -> Chain:
         now = self._waits_for(plan.cell, plan.packs)
-        if plan.state not in _BEFORE or self.state(plan.cell) is CellState.FAILED:
+        if self.state(plan.cell) is CellState.FAILED:
             return [now]
         study, cell, limit = self.study, plan.cell, self.study.resources.members_per_pack
+        if plan.state not in _BEFORE:
+            still = plan.stage.still() if plan.stage is not None else []
+            return [now, *(in_packs(cell, Stage.CONFIRM, trials, limit) for trials in still)]
         pairs = len(search_draws(study, cell)) * len(study.search.seeds)
         later, asked = [], bool(now)
         for phase in phases(study):
@@ -254,13 +257,19 @@ class ForcingSweep(Sweep[SearchedStudy]):
                 if not asked:
                     later.append(in_packs(cell, stage, (count + none) * pairs, limit))
                 asked, done = False, done + count
-        confirmed = trials_by_stage(study, cell)[Stage.CONFIRM]
-        return [now, *later, in_packs(cell, Stage.CONFIRM, confirmed, limit)]
+        confirmed = steps_at_most(study, cell, 0, len(study.criteria))
+        return [now, *later, *(in_packs(cell, Stage.CONFIRM, n, limit) for n in confirmed)]
 
     @property
     def plans(self) -> Mapping[str, SearchedCell]:
         """Cell id -> its plan."""
         return dict(self._plans)
+
+    @property
+    def may_end_early(self) -> bool:
+        """Whether cells that look at what they have are still open."""
+        looks = self.study.confirm.sequential
+        return bool(looks) and any(plan.state in self._deciding for plan in self._plans.values())
 
     @property
     def encoders_per_trial(self) -> float | None:

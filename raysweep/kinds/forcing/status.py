@@ -1,5 +1,7 @@
 """How far a forcing study is, as a table for the screen: one row per cell."""
 
+from dataclasses import replace
+
 from rich.console import ConsoleRenderable
 
 from raysweep.kinds.fitted_table import Column, FittedTable
@@ -27,11 +29,13 @@ def cell_table(sweep: ForcingSweep, so_far: SoFar | None = None) -> ConsoleRende
             Column("confirm", "right", [_confirmed(sweep, cell) for cell in cells]),
         ],
     ]
-    for criterion in study.criteria:
-        chosen = [str(found.get(criterion, "")).replace(" ", "\n") for found in best]
-        stack = [Column(f"strength by\n{criterion}", "right", chosen)]
-        if any(criterion in found for found in effects):
-            shown = [str(found.get(criterion, "")) for found in effects]
+    for by in study.criteria:
+        # How to train is no answer to how hard to force, and three criteria have no room for it.
+        strengths = [replace(found[by], training=()) if by in found else "" for found in best]
+        chosen = [str(found).replace(" ", "\n") for found in strengths]
+        stack = [Column(f"strength by\n{by}", "right", chosen)]
+        if any(by in found for found in effects):
+            shown = [str(found.get(by, "")) for found in effects]
             stack.append(Column("effect so far", "right", [e.replace(" ", "\n", 1) for e in shown]))
         stacks.append(stack)
     return FittedTable(study.name, _caption(sweep) if any(effects) else "", stacks)
@@ -60,5 +64,5 @@ def _confirmed(sweep: ForcingSweep, cell: Cell) -> str:
     confirmed = sum(t.key in sweep.results for t in plan.trials if t.stage is Stage.CONFIRM)
     if sweep.study.confirm.sequential and plan.state is CellState.DONE:
         return f"{confirmed}/{confirmed}"
-    arms = 1 + 2 * max(len(set(plan.chosen.values())), 1)
+    arms = 1 + 2 * (len(set(plan.chosen.values())) or len(sweep.study.criteria))
     return f"{confirmed}/{arms * len(sweep.study.confirm.seeds) * len(cell.draws)}"

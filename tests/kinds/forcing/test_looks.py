@@ -223,3 +223,25 @@ def test_a_cell_that_stopped_deviates_from_no_plan() -> None:
 
     assert said(runs) == ()
     assert said(runs[runs["draw"] != 3]) != ()
+
+
+@pytest.mark.parametrize("cells", [1, 2])
+def test_what_is_left_is_at_least_what_is_run(cells: int) -> None:
+    sweep = Sweep(study(cells))
+    left = [expected(sweep)]
+    assert left[0] == sweep.trials_planned()
+    gone = [0]
+    while (pack := sweep.next_pack()) is not None:
+        assert sweep.may_end_early
+        sweep.complete(pack, [outcome(trial) for trial in pack.trials])
+        gone.append(gone[-1] + len(pack.trials))
+        left.append(expected(sweep))
+    assert left[-1] == 0
+    assert not sweep.may_end_early
+    assert all(more >= gone[-1] - so_far for more, so_far in zip(left, gone, strict=True))
+    assert left == sorted(left, reverse=True)
+
+
+def expected(sweep: Sweep) -> int:
+    """Trials that are expected yet; a pack of several cells has its own share in each."""
+    return sum(pack.trials for chain in sweep.work_left() for step in chain for pack in step)
