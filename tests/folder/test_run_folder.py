@@ -30,7 +30,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"search__seeds": 3},
         {"confirm__seeds": 6},
         {"data__U": [0, 4]},
-        {"data__draws": 2},
+        {"data__draws": 2, "search__draws": "confirmed"},
         {"model__width": [8, 16]},
         {"verdict": {"margin": 0.01}},
         {"description": "more words"},

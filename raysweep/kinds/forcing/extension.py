@@ -14,6 +14,7 @@ from raysweep.kinds.forcing.widening import (
 from raysweep.kinds.sweep import Earlier
 from raysweep.study.cells import expand
 from raysweep.study.spec import Search, SearchedStudy
+from raysweep.study.spec.fields import listed
 from raysweep.trials.storage import Output
 from raysweep.trials.table import read_parts
 from raysweep.trials.trial import TrialResult
@@ -65,20 +66,24 @@ def extends(before: SearchedStudy, after: SearchedStudy) -> bool:
         return False
     if not set(before.search.seeds) <= set(after.search.seeds):
         return False
-    if not _search_draws_kept(before, after):
-        return False
     if before.confirm.sequential or after.confirm.sequential:
         # What is spent at a look hangs on all looks; a budget may grow.
         return _without(before.confirm, {"budget"}) == _without(after.confirm, {"budget"})
     return set(before.confirm.seeds) <= set(after.confirm.seeds)
 
 
-def _search_draws_kept(before: SearchedStudy, after: SearchedStudy) -> bool:
-    draws = {cell.id: set(after.search.draws_for(cell.draws)) for cell in expand(after)}
-    return all(
-        set(before.search.draws_for(cell.draws)) <= draws.get(cell.id, set())
-        for cell in expand(before)
-    )
+def search_moved(before: SearchedStudy, after: SearchedStudy) -> str:
+    """Why strengths that were found would be searched on other draws; empty where they are not."""
+    draws = {cell.id: after.search.draws_for(cell.draws) for cell in expand(after)}
+    for cell in expand(before):
+        searched, now = before.search.draws_for(cell.draws), draws.get(cell.id, ())
+        if not set(searched) <= set(now):
+            return (
+                f"Strengths were searched on the draws {listed(searched)}, and would be on "
+                f"{listed(now)}; search.draws: confirmed keeps the draws of the data for the "
+                "search, too. For anything else give another --out"
+            )
+    return ""
 
 
 def _goes_on_wider(before: SearchedStudy, after: SearchedStudy) -> bool:

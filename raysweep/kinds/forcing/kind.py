@@ -131,6 +131,12 @@ class Searching(Kind[S, "ForcingSweep"], Generic[S]):
 
         return extends(before, after)
 
+    def moved(self, before: S, after: S) -> str:
+        """Why strengths would be searched on other draws."""
+        from raysweep.kinds.forcing.extension import search_moved
+
+        return search_moved(before, after)
+
     def earlier(
         self,
         output: "Output",

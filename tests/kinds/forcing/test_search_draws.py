@@ -9,6 +9,7 @@ from raysweep.folder.stored_study import extends
 from raysweep.kinds.forcing.cell_search import search_draws
 from raysweep.kinds.forcing.plan import ForcingSweep
 from raysweep.kinds.forcing.study import ForcingStudy
+from raysweep.kinds.kind import kind_of
 from raysweep.study.cells import expand
 from raysweep.trials.trial import Stage
 from raysweep_analysis.inference.paired import paired_t
@@ -66,6 +67,8 @@ def test_more_draws_are_an_extension_where_those_of_the_search_stay() -> None:
     assert extends(study(3), study(5))
     assert extends(study(5), study(9))
     assert not extends(study(1), study(2))
+    assert "confirmed keeps the draws" in kind_of(study(1)).moved(study(1), study(2))
+    assert extends(study(1), study(2, draws="confirmed"))
 
 
 def test_a_strength_that_is_chosen_on_the_tested_draws_is_too_good_for_them() -> None:
