@@ -90,7 +90,7 @@ def test_interrupted_after_every_single_pack(undisturbed: Path, tmp_path: Path) 
     [
         ({"confirm__seeds": 6}, True),
         ({"data__U": [0, 8, 4]}, True),
-        ({"data__draws": 2}, False),
+        ({"data__draws": 2, "search__draws": "confirmed"}, False),
         ({"search__trials": 7}, False),
         ({"search__seeds": 3}, False),
     ],
