@@ -43,6 +43,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python tests/benchmarks/bench_models.py
 	$(BIN)/python tests/benchmarks/bench_sweep.py
 	$(BIN)/python tests/benchmarks/bench_cells.py
+	$(BIN)/python tests/benchmarks/bench_plain_pytorch.py
 	$(BIN)/python tests/benchmarks/bench_tracking.py
 	$(BIN)/python tests/benchmarks/bench_busy.py
 	$(BIN)/python tests/benchmarks/bench_trials.py

@@ -48,6 +48,12 @@ HEAD = "HEAD_OF_THE_TESTS"
 """The variable with the head's own address, for drivers."""
 
 
+def listens(port: int) -> bool:
+    """Whether something takes connections there."""
+    with socket.socket() as knocking:
+        return knocking.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """The address of a job server that asks for a token, which the environment then has."""
@@ -75,10 +81,12 @@ def cluster() -> Iterator[str]:
         )
     try:
         end = time.monotonic() + 240
-        while raysweep(folder, "jobs").returncode != 0:
+        # The job server may answer before the cluster does.
+        while raysweep(folder, "jobs").returncode != 0 or not listens(head_port):
             assert head.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < end
+            assert time.monotonic() < end, (folder / "log").read_text()
         yield given["RAY_API_SERVER_ADDRESS"]
+        assert head.poll() is None, (folder / "log").read_text()
     finally:
         head.terminate()
         head.wait(60)
