@@ -51,6 +51,7 @@ def test_choices_are_crossed_and_each_is_the_analysis_that_was_chosen() -> None:
     assert (np.sign(less["gain"]) == -np.sign(less["effect"])).all()
 
 
+@pytest.mark.slow
 def test_a_study_may_ask_for_more() -> None:
     judged = analysis.multiverse(table((0.006,)), alphas=[0.05, 0.2], margins=[0.2, 2.0])
     own = judged[judged["performance"].eq(OUTCOME) & judged["scale"].eq(AS_MEASURED)]

@@ -183,14 +183,17 @@ def wheel_of_another_version(path: Path) -> Path:
     root = Path(__file__).parents[2]
     version = "0.1.0+another"
     with zipfile.ZipFile(path, "w") as archive:
-        sources = [(root, file) for file in root.glob("raysweep/**/*.py")]
-        sources += [(root / "analysis", file) for file in root.glob("analysis/**/*.py")]
+        sources = [(root, file) for file in root.glob("raysweep/**/*")]
+        sources += [(root / "analysis", file) for file in root.glob("analysis/**/*")]
         for base, source in sorted(sources):
-            name, text = source.relative_to(base).as_posix(), source.read_text()
+            if source.is_dir() or source.suffix in (".pyc", ".parquet"):
+                continue
+            name, content = source.relative_to(base).as_posix(), source.read_bytes()
             if name == "raysweep/__init__.py":
-                assert text.count(f'"{__version__}"') == 1
-                text = text.replace(f'"{__version__}"', f'"{version}"')
-            archive.writestr(name, text)
+                own, other = f'"{__version__}"'.encode(), f'"{version}"'.encode()
+                assert content.count(own) == 1
+                content = content.replace(own, other)
+            archive.writestr(name, content)
         archive.writestr("raysweep-9.dist-info/METADATA", f"Name: raysweep\nVersion: {version}\n")
     return path
 

@@ -94,6 +94,7 @@ def test_a_pair_of_transformers_is_what_two_trained_alone_are(
     assert row["alignment_unbiased_cka_test"] == pytest.approx(float(expected), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_size_counts_and_times_both(both: tuple[EmergenceStudy, pd.DataFrame]) -> None:
     wanted, found = both
     size, one = emergence_size(wanted), emergence_size(study(tuning=TUNING, data__U=[0]))
