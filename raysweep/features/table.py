@@ -1,20 +1,11 @@
 """A table of texts and of paths of images."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
-
+from raysweep.data.files.row_table import read_row_table
 from raysweep.errors import InputError
 from raysweep.study.spec.fields import listed
-
-_CSV = (".csv", ".tsv")
-_JSON = (".jsonl", ".ndjson", ".json")
-_PARQUET = (".parquet", ".pq")
 
 
 class Table:
@@ -24,21 +15,12 @@ class Table:
         path: CSV, Parquet or JSON lines, by its suffix.
 
     Raises:
-        InputError: it cannot be read as what its suffix says.
+        InputError: as `read_row_table`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._table = _read(path)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            words = " ".join(str(error).split())
-            raise InputError(
-                f"{path}: cannot be read ({words}); expected a table with names of columns, as "
-                ".csv, .tsv, .parquet or .jsonl"
-            ) from error
-        if self._table.num_rows == 0:
-            raise InputError(f"{path}: has no rows")
+        self._table = read_row_table(path, "names of columns")
 
     @property
     def rows(self) -> int:
@@ -76,24 +58,3 @@ class Table:
                 "the table's folder"
             )
         return paths
-
-
-def _read(path: Path) -> Any:
-    if path.suffix in _PARQUET:
-        return pa.parquet.read_table(path)
-    if path.suffix in _JSON:
-        return pa.json.read_json(path)
-    if path.suffix in _CSV:
-        delimiter = "\t" if path.suffix == ".tsv" else ","
-        with pa.input_stream(path) as stream:
-            names: Sequence[str] = pa.csv.open_csv(
-                stream, parse_options=_lines(delimiter)
-            ).schema.names
-        # Text as it stands: a caption of `None` or `NA` is one, and `007` no number.
-        types = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
-        return pa.csv.read_csv(path, parse_options=_lines(delimiter), convert_options=types)
-    raise ValueError(f"a file that ends with {path.suffix or 'nothing'}")
-
-
-def _lines(delimiter: str) -> Any:
-    return pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)

@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from another_wheel import ANOTHER, wheel_of_another_version
 from tiny_runs import (
     SUPPORT,
     assert_same_table,
@@ -31,7 +31,6 @@ from tiny_runs import (
     write_study,
 )
 
-from raysweep import __version__
 from raysweep.errors import InputError
 from raysweep.runners import jobs, local
 
@@ -178,26 +177,6 @@ def loss(h1, h2, folder):
 """
 
 
-def wheel_of_another_version(path: Path) -> Path:
-    """The package as it is here, with another version."""
-    root = Path(__file__).parents[2]
-    version = "0.1.0+another"
-    with zipfile.ZipFile(path, "w") as archive:
-        sources = [(root, file) for file in root.glob("raysweep/**/*")]
-        sources += [(root / "analysis", file) for file in root.glob("analysis/**/*")]
-        for base, source in sorted(sources):
-            if source.is_dir() or source.suffix in (".pyc", ".parquet"):
-                continue
-            name, content = source.relative_to(base).as_posix(), source.read_bytes()
-            if name == "raysweep/__init__.py":
-                own, other = f'"{__version__}"'.encode(), f'"{version}"'.encode()
-                assert content.count(own) == 1
-                content = content.replace(own, other)
-            archive.writestr(name, content)
-        archive.writestr("raysweep-9.dist-info/METADATA", f"Name: raysweep\nVersion: {version}\n")
-    return path
-
-
 @pytest.mark.faults
 def test_a_job_runs_the_wheel_that_it_is_given(
     cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -209,7 +188,7 @@ def test_a_job_runs_the_wheel_that_it_is_given(
     options = {"folder": str(tmp_path), "packed": True}
     changes = {"alignment": {"loss": "own_loss:loss", "options": options}}
     write_study(tmp_path / "tiny.yaml", **changes)
-    wheel = wheel_of_another_version(tmp_path / "raysweep-9-py3-none-any.whl")
+    wheel = wheel_of_another_version(tmp_path)
     out = tmp_path / "out"
     sent = ("submit", "tiny.yaml", "--out", out, "--wheel", wheel)
     # A file of the working folder that the study does not name stays there.
@@ -217,7 +196,7 @@ def test_a_job_runs_the_wheel_that_it_is_given(
     done = raysweep(tmp_path, *sent, "--module", own / "own_loss.py", timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     ran = [line.split() for line in (tmp_path / "versions").read_text().splitlines()]
-    assert {version for _, version, _ in ran} == {"0.1.0+another"}
+    assert {version for _, version, _ in ran} == {ANOTHER}
     assert not any(Path(file).is_relative_to(Path(__file__).parents[2]) for _, _, file in ran)
     wanted = study(**changes)
     local.run(wanted, opened(tmp_path / "here", wanted))

@@ -25,14 +25,7 @@ PLANNED = study(tuning={**TUNING, "trials": 4, "seeds": 2}, evaluation__calibrat
 
 
 @pytest.fixture(scope="module")
-def uri(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    shutil.copyfile(empty_database, path)
-    return f"sqlite:///{path}"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, uri: str) -> RunFolder:
+def folder(tmp_path_factory: pytest.TempPathFactory, module_uri: str) -> RunFolder:
     """A run folder that was copied while it was tuned, and again when it was done."""
     folder = opened(tmp_path_factory.mktemp("out"), PLANNED)
     sweep = folder.open_sweep(PLANNED)
@@ -43,10 +36,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, uri: str) -> RunFolder:
         write_part(folder.output, pack.key, rows)
         sweep.complete(pack, results_of(rows))
     with folder.driver_lock():
-        sync(folder, uri)
-    assert {r.info.status for r in runs_of(uri, "tags.level = 'cell'")} == {"RUNNING"}
+        sync(folder, module_uri)
+    assert {r.info.status for r in runs_of(module_uri, "tags.level = 'cell'")} == {"RUNNING"}
     local.run(PLANNED, folder)
-    sync(folder, uri)
+    sync(folder, module_uri)
     return folder
 
 
@@ -68,12 +61,12 @@ def cell_of(uri: str, run: Run) -> str:
     return cell
 
 
-def test_every_proposal_and_modality_has_a_run(uri: str, rows: pd.DataFrame) -> None:
+def test_every_proposal_and_modality_has_a_run(module_uri: str, rows: pd.DataFrame) -> None:
     tuned = rows[rows["stage"] == "tune"].copy()
     for name in ("learning_rate", "weight_decay"):
         tuned[name] = tuned[f"{name}_1"].fillna(tuned[f"{name}_2"]).map("{:.6g}".format)
     groups = dict(iter(tuned.groupby(["cell", "modality", "learning_rate", "weight_decay"])))
-    runs = runs_of(uri, "tags.stage = 'tune'")
+    runs = runs_of(module_uri, "tags.stage = 'tune'")
     # Both modalities are tuned on a cell of their own and on one that they share.
     assert tuned.groupby("cell")["modality"].nunique().max() == 2
     assert len(runs) == len(groups) > 12
@@ -81,7 +74,7 @@ def test_every_proposal_and_modality_has_a_run(uri: str, rows: pd.DataFrame) -> 
     for run in runs:
         p, metrics = run.data.params, run.data.metrics
         m = int(p["modality"])
-        group = groups.pop((cell_of(uri, run), m, p["learning_rate"], p["weight_decay"]))
+        group = groups.pop((cell_of(module_uri, run), m, p["learning_rate"], p["weight_decay"]))
         assert run.info.status == "FINISHED"
         assert metrics["seeds"] == len(group) == 2
         column = f"performance_{m}_validation"
@@ -93,13 +86,15 @@ def test_every_proposal_and_modality_has_a_run(uri: str, rows: pd.DataFrame) -> 
     assert not groups
 
 
-def test_a_measured_pair_shows_its_rates_layers_and_chance(uri: str, rows: pd.DataFrame) -> None:
+def test_a_measured_pair_shows_its_rates_layers_and_chance(
+    module_uri: str, rows: pd.DataFrame
+) -> None:
     measured = rows[rows["stage"] == "measure"]
-    runs = runs_of(uri, "tags.stage = 'measure'")
+    runs = runs_of(module_uri, "tags.stage = 'measure'")
     assert len(runs) == measured["cell"].nunique()
     mixed = 0
     for run in runs:
-        group = measured[measured["cell"] == cell_of(uri, run)]
+        group = measured[measured["cell"] == cell_of(module_uri, run)]
         for name in ("learning_rate_1", "weight_decay_1", "learning_rate_2", "weight_decay_2"):
             assert float(run.data.params[name]) == pytest.approx(group[name].iloc[0], rel=1e-5)
         assert "modality" not in run.data.params
@@ -118,22 +113,22 @@ def test_a_measured_pair_shows_its_rates_layers_and_chance(uri: str, rows: pd.Da
     assert mixed
 
 
-def test_a_second_copy_writes_nothing(folder: RunFolder, uri: str) -> None:
+def test_a_second_copy_writes_nothing(folder: RunFolder, module_uri: str) -> None:
     def content() -> list[str]:
-        with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
+        with sqlite3.connect(module_uri.removeprefix("sqlite:///")) as connection:
             dump = list(connection.iterdump())
         connection.close()
         return dump
 
     before = content()
-    report = sync(folder, uri)
+    report = sync(folder, module_uri)
     assert report.runs_written == 0
-    assert report.runs_unchanged == len(runs_of(uri, ""))
+    assert report.runs_unchanged == len(runs_of(module_uri, ""))
     assert content() == before
 
 
-def test_views_ask_for_what_is_there(folder: RunFolder, uri: str) -> None:
-    client = MlflowClient(uri)
+def test_views_ask_for_what_is_there(folder: RunFolder, module_uri: str) -> None:
+    client = MlflowClient(module_uri)
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
     tags = experiment.tags

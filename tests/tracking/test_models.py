@@ -1,8 +1,6 @@
 """The copy of a study of models in MLflow, in a real database, while it runs and afterwards."""
 
 import json
-import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -22,14 +20,7 @@ pytestmark = pytest.mark.mlflow
 
 
 @pytest.fixture(scope="module")
-def uri(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    shutil.copyfile(empty_database, path)
-    return f"sqlite:///{path}"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, uri: str) -> RunFolder:
+def folder(tmp_path_factory: pytest.TempPathFactory, module_uri: str) -> RunFolder:
     """A run folder that was copied after its first pack, and again when it was done."""
     rows = tiny_features.write(tmp_path_factory.mktemp("features"))
     planned = raysweep.Study(**tiny_features.given(rows[:3] + rows[-2:])).resolved
@@ -41,10 +32,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, uri: str) -> RunFolder:
     write_part(folder.output, pack.key, found)
     sweep.complete(pack, results_of(found))
     with folder.driver_lock():
-        sync(folder, uri)
-    assert len(runs_of(uri, "tags.level = 'cell'")) == 3
+        sync(folder, module_uri)
+    assert len(runs_of(module_uri, "tags.level = 'cell'")) == 3
     local.run(planned, folder)
-    sync(folder, uri)
+    sync(folder, module_uri)
     return folder
 
 
@@ -54,10 +45,10 @@ def runs_of(uri: str, where: str) -> list[Run]:
     return list(client.search_runs([experiment.experiment_id], where))
 
 
-def test_every_pair_is_a_run_with_its_numbers(folder: RunFolder, uri: str) -> None:
+def test_every_pair_is_a_run_with_its_numbers(folder: RunFolder, module_uri: str) -> None:
     assert folder.output.local is not None
     rows = table(folder.output.local).set_index(["model_1", "model_2", "caption"])
-    runs = runs_of(uri, "tags.stage = 'measure'")
+    runs = runs_of(module_uri, "tags.stage = 'measure'")
     assert len(runs) == len(rows) == 6
     for run in runs:
         params = run.data.params
@@ -73,21 +64,25 @@ def test_every_pair_is_a_run_with_its_numbers(folder: RunFolder, uri: str) -> No
         assert run.info.status == "FINISHED"
 
 
-def test_the_study_is_done_and_a_second_copy_writes_nothing(folder: RunFolder, uri: str) -> None:
-    (summary,) = runs_of(uri, "tags.level = 'study'")
+def test_the_study_is_done_and_a_second_copy_writes_nothing(
+    folder: RunFolder, module_uri: str
+) -> None:
+    (summary,) = runs_of(module_uri, "tags.level = 'study'")
     assert summary.info.status == "FINISHED"
     assert summary.data.metrics["trials"] == summary.data.metrics["trials_planned"] == 6
-    assert {run.info.status for run in runs_of(uri, "tags.level = 'cell'")} == {"FINISHED"}
-    assert sync(folder, uri).runs_written == 0
+    assert {run.info.status for run in runs_of(module_uri, "tags.level = 'cell'")} == {"FINISHED"}
+    assert sync(folder, module_uri).runs_written == 0
 
 
-def test_a_view_lists_the_pairs_by_their_alignment(folder: RunFolder, uri: str) -> None:
-    (experiment,) = MlflowClient(uri).search_experiments(filter_string="name = 'tiny_models'")
+def test_a_view_lists_the_pairs_by_their_alignment(folder: RunFolder, module_uri: str) -> None:
+    (experiment,) = MlflowClient(module_uri).search_experiments(
+        filter_string="name = 'tiny_models'"
+    )
     state = json.loads(
         json.loads(experiment.tags["mlflow.sharedViewState.raysweep-pairs"])["state"]
     )
     assert state["orderByKey"] == "metrics.`alignment_mutual_knn_test`"
     assert "params.`caption`" in state["selectedColumns"]
-    known = {key for run in runs_of(uri, state["searchFilter"]) for key in run.data.metrics}
+    known = {key for run in runs_of(module_uri, state["searchFilter"]) for key in run.data.metrics}
     wanted = [c.split("`")[1] for c in state["selectedColumns"] if c.startswith("metrics.")]
     assert set(wanted) <= known

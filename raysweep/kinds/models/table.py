@@ -3,17 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
+from raysweep.data.files.row_table import read_row_table
 
-from raysweep.errors import InputError
-
-_CSV = {".csv": ",", ".tsv": "\t"}
-_JSON = (".jsonl", ".ndjson")
-_PARQUET = (".parquet", ".pq")
 _TEXTS = ("side", "model", "features", "weights", "column", "family")
+"""A model that is called 7 has a name, and no number."""
 
 
 def rows_of_table(path: Path) -> list[dict[str, Any]]:
@@ -23,18 +16,9 @@ def rows_of_table(path: Path) -> list[dict[str, Any]]:
         path: CSV, Parquet or JSON lines, by its suffix.
 
     Raises:
-        InputError: it cannot be read as what its suffix says, or has no rows.
+        InputError: as `read_row_table`.
     """
-    try:
-        rows = _read(path).to_pylist()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        words = " ".join(str(error).split())
-        raise InputError(
-            f"{path}: cannot be read ({words}); expected a table with the columns side, model and "
-            "features, as .csv, .tsv, .parquet or .jsonl"
-        ) from error
-    if not rows:
-        raise InputError(f"{path}: has no rows")
+    rows = read_row_table(path, "the columns side, model and features", _TEXTS).to_pylist()
     found = [{name: _value(v) for name, v in row.items() if v not in (None, "")} for row in rows]
     for row in found:
         features = row.get("features")
@@ -46,17 +30,3 @@ def rows_of_table(path: Path) -> list[dict[str, Any]]:
 def _value(value: object) -> object:
     """Whole numbers of a column that lacks some are stored as floating ones."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _read(path: Path) -> Any:
-    suffix = path.suffix.lower()
-    if suffix in _PARQUET:
-        return pa.parquet.read_table(path)
-    if suffix in _JSON:
-        return pa.json.read_json(path)
-    if suffix in _CSV:
-        lines = pa.csv.ParseOptions(delimiter=_CSV[suffix])
-        # A model that is called 7 has a name, and no number.
-        types = pa.csv.ConvertOptions(column_types=dict.fromkeys(_TEXTS, pa.string()))
-        return pa.csv.read_csv(path, parse_options=lines, convert_options=types)
-    raise ValueError(f"a file that ends with {suffix or 'nothing'}")
