@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Event, Thread
 
+from raysweep.trials.storage import Output
+
 _EVERY_S = 1.0
 _TAIL_BYTES = 4096
 # As C's printf writes it, and with it most languages; texts are passed over.
@@ -43,7 +45,7 @@ def forget_ended(results: Path, epochs: int | None) -> None:
             epoch = point.get("epoch") if isinstance(point, dict) else None
             if isinstance(epoch, int) and (epochs is None or epoch <= epochs):
                 kept.append(f"{line}\n")
-    results.write_text("".join(kept))
+    Output(results.parent).write(results.name, "".join(kept).encode())
 
 
 @contextlib.contextmanager
