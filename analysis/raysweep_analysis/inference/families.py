@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from raysweep_analysis.inference.trends import correlation
+
 Floats = NDArray[np.float64]
 _EXACT = 6
 """Values of an axis of which all orders are gone through."""
@@ -69,12 +71,7 @@ def correlation_within(
 
 def rank_correlation(values: Floats, other: Floats) -> Floats:
     """Spearman's correlation of rows, NaN where one is constant."""
-    left, right = (stats.rankdata(np.atleast_2d(v), axis=1) for v in (values, other))
-    left = left - left.mean(axis=1, keepdims=True)
-    right = right - right.mean(axis=1, keepdims=True)
-    size = np.sqrt((left**2).sum(axis=1) * (right**2).sum(axis=1))
-    above = (left * right).sum(axis=1)
-    return np.divide(above, size, out=np.full(len(left), np.nan), where=size > 0)
+    return correlation(*(stats.rankdata(np.atleast_2d(v), axis=1) for v in (values, other)))
 
 
 def percentiles(found: Floats, alpha: float) -> tuple[float, float]:
