@@ -35,6 +35,7 @@ def rows_of(n: int, features: int, seed: int = 0) -> Estimable:
     return Estimable(x1, x2, rng.integers(0, 2, n))
 
 
+@pytest.mark.slow
 def test_a_planted_label_is_found_where_it_can_be():
     few = planted_synergy(rows_of(1000, 1))
     assert few is not None

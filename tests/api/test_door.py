@@ -55,6 +55,7 @@ def test_public_names_are_there_and_say_what_they_are() -> None:
         _ = raysweep.nothing
 
 
+@pytest.mark.slow
 def test_examples_run_and_every_public_name_has_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def page(folder: RunFolder) -> str:
     return (folder.output.read(REPORT_NAME) or b"").decode()
 
 
+@pytest.mark.slow
 def test_a_page_shows_the_run_until_the_report_takes_its_place(tmp_path: Path) -> None:
     planned = study()
     folder = opened(tmp_path / "out", planned)

@@ -292,6 +292,7 @@ def test_an_address_where_nothing_answers(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()  # nothing is begun that cannot go on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0", b"", None])
 def test_an_address_where_another_server_listens(answer: bytes | None) -> None:
     """Ray itself would wait for ever at the job server's port, which is the likeliest slip."""

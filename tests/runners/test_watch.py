@@ -27,6 +27,7 @@ def until(log: Path, text: str) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_run_is_watched_until_its_driver_ends(tmp_path: Path) -> None:
     folder = opened(tmp_path / "out", study())
     earlier = draw_packs(folder, study(), most=2)

@@ -45,6 +45,7 @@ class Seen(Silent):
         self.epochs_seen += [one for one in running if one not in self.epochs_seen]
 
 
+@pytest.mark.slow
 def test_epochs_are_told_while_this_process_trains(tmp_path: Path) -> None:
     wanted, seen = study(**SLOW), Seen()
     sweep = local.run(wanted, opened(tmp_path / "out", wanted), seen)

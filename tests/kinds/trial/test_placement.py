@@ -136,6 +136,7 @@ def test_custom_resources_and_memory_bound_how_many_run(
     assert most_at_a_time(seen) <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize(
     ("needs", "message"),
