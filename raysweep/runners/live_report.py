@@ -14,6 +14,8 @@ from raysweep.folder.stored_progress import forget_progress, store_seconds_left
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.outlook import Outlook, time_left
 from raysweep.kinds.sweep import CellState, Sweep
+from raysweep.runners.observer import Silent
+from raysweep.runners.signals import held_back
 from raysweep.text import counted
 from raysweep.trials.packing import Pack
 from raysweep.trials.storage import Output
@@ -27,6 +29,23 @@ _SHARE = 100
 _OLDEST_S = 30.0
 """unless it would be older than this."""
 _MOST_FAILURES = 10
+
+
+class Loader(Silent):
+    """An observer that loads what shows results before the first is shown.
+
+    Told before those who show them: an interruption does not leave it half loaded, and the seconds
+    that it takes are no page's.
+    """
+
+    def pack_finished(self, sweep: Sweep, pack: Pack, rows: Sequence[Row]) -> None:
+        """Load it."""
+        with held_back():
+            import raysweep_analysis.report.so_far  # noqa: F401
+
+    def pack_failed(self, sweep: Sweep, pack: Pack, reason: str) -> None:
+        """Load it, too: failures are shown on a page."""
+        self.pack_finished(sweep, pack, ())
 
 
 class LiveReport:
@@ -82,9 +101,6 @@ class LiveReport:
         """Write a page if the last one is old."""
         if self._sweep is None or time.monotonic() < self._due:
             return
-        # Takes seconds the first time, which say nothing of the next page.
-        import raysweep_analysis.report.so_far  # noqa: F401
-
         began = time.monotonic()
         with contextlib.suppress(OSError):
             left = self._outlook.seconds_left(sweep)

@@ -18,7 +18,7 @@ from raysweep.folder.run_folder import STUDY_NAME, RunFolder
 from raysweep.kinds.outlook import Outlook
 from raysweep.kinds.so_far import of_folder
 from raysweep.runners.ahead import estimates_ahead
-from raysweep.runners.live_report import LiveReport
+from raysweep.runners.live_report import LiveReport, Loader
 from raysweep.runners.observer import Observer, Several
 from raysweep.study.spec import StudyBase
 from raysweep.text import counted, go_on
@@ -200,7 +200,7 @@ class _Course:
             self._listener.watching(outlook) as listener,
             LiveReport(self._folder.output, outlook) as report,
         ):
-            yield Several((outlook, listener, report))
+            yield Several((Loader(), outlook, listener, report))
 
     @contextlib.contextmanager
     def _room(self) -> Iterator[contextlib.ExitStack]:
@@ -265,14 +265,19 @@ class _Course:
             yield sidecar
             most_s = math.inf
         except KeyboardInterrupt:
+            # One more that comes before the copy is waited for leaves the rest out, too.
+            most_s = 0.0
             say(
-                f"stopping: copying to MLflow, for {most_s:g} s at most; Ctrl-C leaves the rest out"
+                f"stopping: copying to MLflow, for {_INTERRUPTED_COPY_S:g} s at most; "
+                "Ctrl-C leaves the rest out"
             )
+            most_s = _INTERRUPTED_COPY_S
             raise
         finally:
             outcome = sidecar.finish(60.0, most_s, say)
-            self.copying = False
-            say(outcome)
+            if most_s:
+                self.copying = False
+                say(outcome)
 
 
 @contextlib.contextmanager
