@@ -32,6 +32,7 @@ from raysweep_analysis.multiverse import multiverse, robustness
 from raysweep_analysis.pilot import pilot_spread
 from raysweep_analysis.pooling import pooled_effects
 from raysweep_analysis.sample_size import power
+from raysweep_analysis.told import information
 
 __all__ = [
     "alignment_performance",
@@ -43,6 +44,7 @@ __all__ = [
     "emergence_summary",
     "emergence_trends",
     "forcing_effects",
+    "information",
     "lines_by",
     "load_trials",
     "model_correlations",
