@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from raysweep_analysis.choices import CHOICES
 from raysweep_analysis.figures import style
 from raysweep_analysis.figures.words import CRITERION_WORDS
-from raysweep_analysis.multiverse import CHOICES
 from raysweep_analysis.verdicts import VERDICTS
 
 _TITLES = {

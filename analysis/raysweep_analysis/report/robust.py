@@ -3,7 +3,7 @@
 import pandas as pd
 
 from raysweep_analysis import figures
-from raysweep_analysis.multiverse import CHOICES, multiverse, robustness
+from raysweep_analysis.choices import CHOICES, multiverse, robustness
 from raysweep_analysis.report.findings import Findings
 
 
