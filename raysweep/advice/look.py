@@ -129,8 +129,10 @@ def look(views: Views) -> Seen:
     splits = views.splits
     names = views.names or ("",) * len(views.inputs)
     modalities = tuple(
-        replace(_modality(name, x, splits.train), tokens=of.tokens)
-        for name, x, of in zip(names, views.summaries, views.features, strict=True)
+        replace(_modality(name, x, views.having(splits.train, k)), tokens=of.tokens)
+        for k, (name, x, of) in enumerate(
+            zip(names, views.summaries, views.features, strict=True), start=1
+        )
     )
     return Seen(
         modalities=modalities,
@@ -172,18 +174,20 @@ def _leaks(views: Views) -> Iterator[Leak]:
     if np.mean(y[test] == guess) >= SUSPICIOUS:
         return  # of so rare classes every feature would be suspected
     for number, x in enumerate(views.summaries, start=1):
+        fitted, held = views.having(train, number), views.having(test, number)
         for feature, column in enumerate(x.T):
-            accuracy = _alone(column[train], y[train], column[test], y[test], views.classes)
+            accuracy = _alone(column[fitted], y[fitted], column[held], y[held], views.classes)
             if accuracy >= SUSPICIOUS:
                 yield Leak(number, feature, accuracy)
 
 
 def _explaining(views: Views, y: Floats, train: Integers, test: Integers) -> Iterator[Leak]:
     """Features whose ranges alone explain a label that is a number."""
-    spread = np.square(y[test] - y[test].mean()).sum()
     for number, x in enumerate(views.summaries, start=1):
+        fitted, held = views.having(train, number), views.having(test, number)
+        spread = np.square(y[held] - y[held].mean()).sum()
         for feature, column in enumerate(x.T):
-            off = np.square(_by_lines(column[train], y[train], column[test]) - y[test]).sum()
+            off = np.square(_by_lines(column[fitted], y[fitted], column[held]) - y[held]).sum()
             if spread > 0 and 1 - off / spread >= SUSPICIOUS:
                 yield Leak(number, feature, float(1 - off / spread))
 

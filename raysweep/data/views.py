@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from raysweep.data.tokens import Bools as Bools
 from raysweep.data.tokens import Floats as Floats
 from raysweep.data.tokens import Integers as Integers
 from raysweep.data.tokens import Tokens
@@ -149,6 +150,8 @@ class Views:
         values: [n] float64, the label where it is a number, in its own unit; None otherwise.
         tokens: of each modality that is a sequence how its rows lie, None of the others; empty
             where none is.
+        present: [n, modalities], which of them a row has; None where every row has all. What a row
+            lacks is 0 in its inputs.
     """
 
     inputs: tuple[Floats, ...]
@@ -165,6 +168,14 @@ class Views:
     task: Task = Task.CLASSIFICATION
     values: Floats | None = None
     tokens: tuple[Tokens | None, ...] = ()
+    present: Bools | None = None
+
+    def having(self, rows: Integers, modality: int | None = None) -> Integers:
+        """Those of the rows that have a modality (1, 2, ...), or all of them."""
+        if self.present is None:
+            return rows
+        of = self.present if modality is None else self.present[:, modality - 1 : modality]
+        return rows[of[rows].all(axis=1)]
 
     @property
     def features(self) -> tuple["Features", ...]:
@@ -216,6 +227,7 @@ class Views:
             population=population,
             names=self.names[at : at + 1],
             tokens=self.tokens[at : at + 1],
+            present=None if self.present is None else self.present[:, at : at + 1],
         )
 
 

@@ -111,6 +111,8 @@ class PackData:
         groups_train: int64 [k, n], equal for training rows that belong together; None where every
             row of every dataset stands alone.
         task: what the labels are.
+        present_train, present_validation: bool [k, n, modalities], which of them a row has; None
+            where every row of every dataset has all.
     """
 
     x_train: tuple[np.ndarray, ...]
@@ -120,6 +122,8 @@ class PackData:
     dataset: np.ndarray
     groups_train: np.ndarray | None = None
     task: Task = Task.CLASSIFICATION
+    present_train: np.ndarray | None = None
+    present_validation: np.ndarray | None = None
 
     @classmethod
     def of_views(cls, views: Sequence[Views], dataset: np.ndarray) -> "PackData":
@@ -149,7 +153,14 @@ class PackData:
             dataset=dataset,
             groups_train=groups,
             task=views[0].task,
+            present_train=stacked_presence(views, "train"),
+            present_validation=stacked_presence(views, "validation"),
         )
+
+    @property
+    def lacking(self) -> bool:
+        """Whether rows lack a modality."""
+        return self.present_train is not None or self.present_validation is not None
 
     def sides(self, split: str) -> tuple[np.ndarray, ...]:
         """The inputs of all modalities in a split (train or validation)."""
@@ -176,6 +187,12 @@ class PackData:
                 raise InputError(
                     f"data: y_{split} runs from {y.min()} to {y.max()}; labels must be "
                     f"0..{shape.classes - 1}"
+                )
+            present, modalities = getattr(self, f"present_{split}"), len(shape.inputs)
+            if present is not None and np.shape(present) != (*y.shape, modalities):
+                raise InputError(
+                    f"data: present_{split} has shape {np.shape(present)}; it must be "
+                    f"{(*y.shape, modalities)}"
                 )
             sides = self.sides(split)
             if len(sides) != len(shape.inputs):
@@ -272,6 +289,20 @@ class TrainSettings:
                 raise InputError(
                     f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(choices)}"
                 )
+
+
+def stacked_presence(views: Sequence[Views], split: str) -> np.ndarray | None:
+    """Which modalities the rows of a split have, bool [k, n, modalities]; None where all."""
+    if all(view.present is None for view in views):
+        return None
+    return np.stack(
+        [
+            np.ones((len(rows), len(view.inputs)), dtype=bool)
+            if view.present is None
+            else view.present[rows]
+            for view, rows in ((view, getattr(view.splits, split)) for view in views)
+        ]
+    )
 
 
 def _labels(view: Views) -> np.ndarray:

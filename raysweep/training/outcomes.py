@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from raysweep.data.views import Views
 from raysweep.models.trained import TrainedPack
-from raysweep.training.evaluate import logits_of
+from raysweep.training.evaluate import logits_of, told_rows
 from raysweep.training.regression import OUTCOMES as REGRESSION
 from raysweep.training.regression import why_none
 from raysweep.trials.tasks import Task
@@ -43,14 +43,15 @@ def outcomes(
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in names}
     regression = views[0].task is Task.REGRESSION
     known = REGRESSION if regression else OUTCOMES
+    told = told_rows(trained, views, split)
     for head in trained.shape.heads:
         logits = np.concatenate([of_head[head].double().numpy() for _, of_head in parts], axis=2)
         outputs = _in_own_unit(trained, views, logits) if regression else logits.swapaxes(1, 2)
         for name, by_head in found.items():
             by_head[head] = np.array(
                 [
-                    known[name](y, one) if np.isfinite(one).all() else np.nan
-                    for y, one in zip(labels, outputs, strict=True)
+                    known[name](y[rows], one[rows]) if np.isfinite(one).all() else np.nan
+                    for y, one, rows in zip(labels, outputs, told[head], strict=True)
                 ]
             )
     return found
@@ -68,9 +69,19 @@ def why_undefined(views: Views, split: str, names: Collection[str]) -> str:
 
     Correlations are also undefined where a prediction is constant, which hangs on the member.
     """
+    rows = getattr(views.splits, split)
+    why = [_why_on(views, rows, split, names)]
+    for k in range(1, len(views.inputs) + 1) if views.present is not None else ():
+        of_rows = _why_on(views, views.having(rows, k), split, names)
+        why += [f"of modality {k}, {of_rows}"] if of_rows and not why[0] else []
+    return "; ".join(filter(None, why))
+
+
+def _why_on(views: Views, rows: np.ndarray, split: str, names: Collection[str]) -> str:
+    """`why_undefined` of some rows of a split."""
     if views.values is not None:
-        return why_none(views.values[getattr(views.splits, split)], split, names)
-    there = set(views.y[getattr(views.splits, split)].tolist())
+        return why_none(views.values[rows], split, names)
+    there = set(views.y[rows].tolist())
     missing = [str(c) for c in range(views.classes) if c not in there]
     if not missing or "auroc" not in names:
         return ""

@@ -10,34 +10,51 @@ from raysweep.trials.tasks import Task
 TaskLoss = Callable[
     [torch.Tensor, torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor]
 ]
-"""Outputs [heads, m, outputs, b], labels [m, 1, b] and weights of the classes [m, c] if there are
-any -> mean loss [heads, m] and its gradient at the outputs."""
+"""Outputs [heads, m, outputs, b], labels [m, 1, b] and, where rows do not count alike, their shares
+[heads or 1, m, b] of the mean (`row_shares`) -> mean loss [heads, m] and its gradient at the
+outputs."""
+
+
+def row_shares(
+    labels: torch.Tensor, weights: torch.Tensor | None, present: torch.Tensor | None
+) -> torch.Tensor | None:
+    """What each row of a batch counts for in the mean of a head; None where all count alike.
+
+    Those of a head sum to 1: class weights as torch's, and rows that a head is not told of as
+    torch's ``ignore_index``. They are 0 where a head is told of no row.
+
+    Args:
+        labels: [m, 1, b].
+        weights: of the classes, [m, c]; None without.
+        present: [heads, m, b], 1 for the rows that a head is told of, else 0; None for all.
+    """
+    if weights is None and present is None:
+        return None
+    share = labels.new_ones(()) if weights is None else weights.gather(1, labels[:, 0])[None]
+    if present is not None:
+        share = share * present
+    total = share.sum(dim=2, keepdim=True)
+    return share / torch.where(total > 0, total, 1.0)
 
 
 def cross_entropy(
-    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None
+    logits: torch.Tensor, labels: torch.Tensor, shares: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of classes, in nats; int64 labels (`TaskLoss`).
-
-    With weights the mean is weighted by those of the rows' classes, as torch's.
-    """
+    """Of classes, in nats; int64 labels (`TaskLoss`)."""
     log_p = torch.log_softmax(logits.detach(), dim=2)
     rows = labels.shape[2]
     chosen = labels.expand(len(logits), -1, -1, -1)
     of_chosen = log_p.gather(2, chosen)[:, :, 0]
-    share = None
-    if weights is not None:
-        share = weights.gather(1, labels[:, 0])
-        share = share / share.sum(dim=1, keepdim=True)
-        entropy = (of_chosen * share).sum(dim=2).neg_()
+    if shares is not None:
+        entropy = (of_chosen * shares).sum(dim=2).neg_()
     else:
         entropy = of_chosen.mean(dim=2).neg_()
     slopes = log_p.exp_()
     slopes.scatter_add_(2, chosen, slopes.new_full((), -1.0).expand(chosen.shape))
-    if share is None:
+    if shares is None:
         slopes *= 1 / rows
     else:
-        slopes *= share[:, None]
+        slopes *= shares[:, :, None]
     return entropy, slopes
 
 
@@ -52,10 +69,13 @@ def balanced(y: torch.Tensor, classes: int) -> torch.Tensor:
 
 
 def squared_error(
-    predicted: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None
+    predicted: torch.Tensor, labels: torch.Tensor, shares: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of numbers; floating labels and no weights (`TaskLoss`)."""
+    """Of numbers; floating labels (`TaskLoss`)."""
     off = predicted.detach() - labels
+    if shares is not None:
+        error = (off.square()[:, :, 0] * shares).sum(dim=2)
+        return error, off.mul_(2 * shares[:, :, None])
     error = off.square()[:, :, 0].mean(dim=2)
     return error, off.mul_(2 / labels.shape[2])
 
@@ -70,12 +90,19 @@ class Accuracy:
 
     def __init__(self, heads: int, m: int, device: torch.device) -> None:
         self._right = torch.zeros(heads, m, dtype=torch.int64, device=device)
-        self._rows = 0
+        self._rows = torch.zeros(heads, m, dtype=torch.int64, device=device)
 
-    def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """Add rows: logits [heads, m, classes, b] at labels [m, b]."""
-        self._right += (logits.argmax(dim=2) == labels).sum(dim=2)
-        self._rows += labels.shape[1]
+    def add(
+        self, logits: torch.Tensor, labels: torch.Tensor, present: torch.Tensor | None = None
+    ) -> None:
+        """Add rows: logits [heads, m, classes, b] at labels [m, b].
+
+        Of them those that ``present`` [heads, m, b] says.
+        """
+        right = logits.argmax(dim=2) == labels
+        told = torch.ones_like(right) if present is None else present > 0
+        self._right += (right & told).sum(dim=2)
+        self._rows += told.sum(dim=2)
 
     def score(self) -> torch.Tensor:
         """[heads, m] float64."""
@@ -91,18 +118,24 @@ class Explained:
     def __init__(self, heads: int, m: int, device: torch.device) -> None:
         self._squares = torch.zeros(heads, m, dtype=torch.float64, device=device)
         self._labels: list[torch.Tensor] = []
+        self._told: list[torch.Tensor] = []
 
-    def add(self, predicted: torch.Tensor, labels: torch.Tensor) -> None:
-        """Add rows: predictions [heads, m, 1, b] of labels [m, b]."""
+    def add(
+        self, predicted: torch.Tensor, labels: torch.Tensor, present: torch.Tensor | None = None
+    ) -> None:
+        """Add rows: predictions [heads, m, 1, b] of labels [m, b]; `present` as of `Accuracy`."""
         off = predicted[:, :, 0].double() - labels.double()
-        self._squares += off.square().sum(dim=2)
+        told = torch.ones_like(off) if present is None else present.double()
+        self._squares += (off.square() * told).sum(dim=2)
         self._labels.append(labels.double())
+        self._told.append(told)
 
     def score(self) -> torch.Tensor:
         """[heads, m] float64."""
-        labels = torch.cat(self._labels, dim=1)
-        spread = (labels - labels.mean(dim=1, keepdim=True)).square().sum(dim=1)
-        rows = labels.shape[1]
+        labels, told = torch.cat(self._labels, dim=1), torch.cat(self._told, dim=2)
+        rows = told.sum(dim=2)
+        mean = (labels * told).sum(dim=2) / rows
+        spread = ((labels - mean[:, :, None]).square() * told).sum(dim=2)
         explained = 1 - self._squares / spread
         return torch.where(spread > 0, explained, -self._squares / rows).cpu()
 

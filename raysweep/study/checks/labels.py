@@ -27,7 +27,19 @@ def check_labels(raw: Mapping[str, Any], views: Sequence[Views]) -> list[Fault]:
         words = " and ".join(tasks)
         message = f"the labels are of {words}, whose outcomes differ; make a study of each"
         return [Fault(("data",), message)]
-    return [*_check_task(raw, tasks[0]), *_check_outcomes(raw, tasks[0])]
+    lacking = _check_lacking(raw) if any(view.present is not None for view in views) else ()
+    return [*_check_task(raw, tasks[0]), *_check_outcomes(raw, tasks[0]), *lacking]
+
+
+def _check_lacking(raw: Mapping[str, Any]) -> Iterator[Fault]:
+    """What does not go with rows that lack a modality."""
+    if not issubclass(kind_named(raw.get("kind")).study, SearchedStudy):
+        message = "rows lack a modality, and studies of this kind compare encoders on all rows; "
+        yield Fault(("data",), f"{message}take kind: forcing, or leave these rows out")
+    training = raw.get("training")
+    if isinstance(training, Mapping) and training.get("engine") == "kernel":
+        message = "engine kernel trains complete rows, and rows lack a modality; take auto"
+        yield Fault(("training", "engine"), message)
 
 
 def _check_task(raw: Mapping[str, Any], task: Task) -> Iterator[Fault]:
