@@ -10,7 +10,7 @@ from raysweep.data.chosen import MODALITIES, USUAL, Wanted
 from raysweep.data.content import Content, read_content, uneven
 from raysweep.data.dtypes import Array, as_text, check_dtype, noted
 from raysweep.data.groups import Belonging, belonging, parted, unsplittable
-from raysweep.data.labels import Label, is_ambiguous, read_label
+from raysweep.data.labels import Label, check_trained, is_ambiguous, read_label
 from raysweep.data.own_arrays import given_groups, unused, weights_refused
 from raysweep.data.presence import notes_on as notes_on_lacking
 from raysweep.data.presence import shares, strata, together, too_few
@@ -81,8 +81,8 @@ PARAMETERS = (
     Option(
         "task",
         None,
-        "what the label is: classification, or regression of a number; left out: regression of "
-        "floats that are not all whole, else classification",
+        "what the label is: classification, regression of a number, multilabel (0 and 1, several "
+        "a row) or ordinal (ranks); left out: as it looks, never ordinal",
         kind="choice",
         choices=tuple(task.value for task in Task),
         optional=True,
@@ -127,24 +127,6 @@ def _given_splits(split: Array, rows: int | None, faults: list[str]) -> Splits:
     return Splits(*members)
 
 
-def _check_trained(label: Label, name: str, train: Integers) -> None:
-    """Whether the training split has of the label what a model needs."""
-    if label.values is not None:
-        values = label.values[train]
-        if train.size and not z_scaling(values[:, None]).sd.any():
-            raise InputError(
-                f"{name} is {values[0]:g} in every row of the train split, expected numbers that "
-                "differ"
-            )
-        return
-    untrained = np.setdiff1d(label.y, label.y[train])
-    if train.size and untrained.size:
-        raise InputError(
-            f"class {label.names[untrained[0]]!s} has no row in the train split, "
-            "expected every class there"
-        )
-
-
 def _drawn_splits(
     label: Label, name: str, draw: int, groups: Integers | None, present: Bools | None
 ) -> Splits:
@@ -152,10 +134,10 @@ def _drawn_splits(
 
     Groups stay together.
     """
-    y, classes = label.y, label.names if label.values is None else ()
+    y, classes = label.y, label.names
     counts = np.bincount(y)
     rarest = int(counts.argmin())
-    if label.values is None and counts[rarest] < LEAST_ROWS_PER_CLASS:
+    if label.in_classes and counts[rarest] < LEAST_ROWS_PER_CLASS:
         number = label.names.dtype.kind in "iuf"
         raise InputError(
             f"class {classes[rarest]!s} has {counted(counts[rarest], 'row')}, expected at least "
@@ -179,7 +161,7 @@ def _drawn_splits(
                     f"groups of rows that belong together leave {len(getattr(splits, name))} rows "
                     f"for {name}, expected at least {LEAST_ROWS_PER_SPLIT}; or give an array split"
                 )
-    _check_trained(label, name, splits.train)
+    check_trained(label, name, splits.train)
     return splits
 
 
@@ -350,7 +332,7 @@ def _views(
             splits = _drawn_splits(label, content.label_name, draw, tied.groups, present)
     with noted(faults):
         if content.has_split and splits is not None and label is not None:
-            _check_trained(label, content.label_name, splits.train)
+            check_trained(label, content.label_name, splits.train)
     # Splits that a fault was found in may not fit the rows.
     if splits is not None and not faults:
         draws = () if content.has_split else (draw,)
@@ -379,6 +361,7 @@ def _views(
         ),
         task=label.task,
         values=label.values,
+        targets=label.targets,
         tokens=tuple(map(content.tokens.get, content.modalities)) if content.tokens else (),
         present=present,
     )

@@ -90,10 +90,10 @@ def logits_of(
     """The rows of a split in parts: labels [m, n], and of each head outputs [m, c, n] on the CPU.
 
     The outputs are logits; a label that is a number is in its own unit, of which they predict the
-    standardized value.
+    standardized value. Labels of which a row may have several, and ranks, are [m, n, c].
     """
     rows = [getattr(v.splits, split) for v in views]
-    of_views = [v.y if v.values is None else v.values for v in views]
+    of_views = [v.told for v in views]
     labels = torch.as_tensor(np.stack([y[r] for y, r in zip(of_views, rows, strict=True)]))
     present = stacked_presence(views, split)
     there = None if present is None else torch.from_numpy(present).to(trained.parameters)

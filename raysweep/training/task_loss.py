@@ -1,6 +1,6 @@
 """What heads minimise, by hand: the loss of every member and head, and its gradient."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 import torch
@@ -10,9 +10,9 @@ from raysweep.trials.tasks import Task
 TaskLoss = Callable[
     [torch.Tensor, torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor]
 ]
-"""Outputs [heads, m, outputs, b], labels [m, 1, b] and, where rows do not count alike, their shares
-[heads or 1, m, b] of the mean (`row_shares`) -> mean loss [heads, m] and its gradient at the
-outputs."""
+"""Outputs [heads, m, outputs, b], labels [m, 1 or outputs, b] and, where rows do not count alike,
+their shares [heads or 1, m, b] of the mean (`row_shares`) -> mean loss [heads, m] and its gradient
+at the outputs."""
 
 
 def row_shares(
@@ -80,8 +80,30 @@ def squared_error(
     return error, off.mul_(2 / labels.shape[2])
 
 
+def binary_cross_entropy(
+    logits: torch.Tensor, labels: torch.Tensor, shares: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of labels that a row has or not, in nats, the mean over labels (`TaskLoss`).
+
+    Labels are 0 and 1, [m, outputs, b]. Of ranks they say whether a row is above each of the lower
+    ones, and the logits are cumulative: of p(rank > 0), p(rank > 1), ... each (as Frank and Hall
+    2001; of networks Niu et al. 2016). Each of these entropies is proper, and so is their mean.
+    """
+    logits = logits.detach()
+    each = logits.clamp(min=0) - logits * labels + torch.log1p(torch.exp(-logits.abs()))
+    slopes = (torch.sigmoid(logits) - labels) / labels.shape[1]
+    if shares is None:
+        return each.mean(dim=(2, 3)), slopes / labels.shape[2]
+    return (each.mean(dim=2) * shares).sum(dim=2), slopes * shares[:, :, None]
+
+
 TASK_LOSSES: Mapping[Task, TaskLoss] = MappingProxyType(
-    {Task.CLASSIFICATION: cross_entropy, Task.REGRESSION: squared_error}
+    {
+        Task.CLASSIFICATION: cross_entropy,
+        Task.REGRESSION: squared_error,
+        Task.MULTILABEL: binary_cross_entropy,
+        Task.ORDINAL: binary_cross_entropy,
+    }
 )
 
 
@@ -140,7 +162,63 @@ class Explained:
         return torch.where(spread > 0, explained, -self._squares / rows).cpu()
 
 
-SCORES: Mapping[Task, type[Accuracy] | type[Explained]] = MappingProxyType(
-    {Task.CLASSIFICATION: Accuracy, Task.REGRESSION: Explained}
+class _Sums:
+    """Sums [heads, m] over the rows of a split in parts, from which a score is made."""
+
+    def __init__(self, heads: int, m: int, device: torch.device) -> None:
+        self._sums: list[torch.Tensor] = []
+
+    def add(
+        self, logits: torch.Tensor, labels: torch.Tensor, present: torch.Tensor | None = None
+    ) -> None:
+        """Add rows: logits [heads, m, outputs, b] at labels [m, b, outputs] of 0 and 1."""
+        said, is_so = (logits > 0).double(), labels.double().transpose(1, 2)
+        told = torch.ones_like(said[:, :, 0]) if present is None else present.double()
+        of_part = [(values * told).sum(dim=2) for values in self._of_rows(said, is_so)]
+        self._sums = of_part if not self._sums else [*map(torch.add, self._sums, of_part)]
+
+    def _of_rows(self, said: torch.Tensor, is_so: torch.Tensor) -> Iterable[torch.Tensor]:
+        """What is summed, [heads, m, b], of what is said and is so, [.., outputs, b]."""
+        raise NotImplementedError
+
+
+class MicroF1(_Sums):
+    """Micro F1 of every head on a split in parts; higher is better, 0 where nothing is found."""
+
+    def _of_rows(self, said: torch.Tensor, is_so: torch.Tensor) -> Iterable[torch.Tensor]:
+        return (said * is_so).sum(dim=2), said.sum(dim=2) + is_so.sum(dim=1)
+
+    def score(self) -> torch.Tensor:
+        """[heads, m] float64."""
+        found, there = self._sums
+        return (2 * found / there.clamp(min=1)).cpu()
+
+
+class WeightedKappa(_Sums):
+    """Quadratic weighted kappa of every head on a split in parts; higher is better.
+
+    Where all rows have one rank, and no other is predicted, so that there is none, 0.
+    """
+
+    def _of_rows(self, said: torch.Tensor, is_so: torch.Tensor) -> Iterable[torch.Tensor]:
+        predicted = said.sum(dim=2)
+        rank = is_so.sum(dim=1).expand_as(predicted)
+        squares = (predicted - rank).square(), predicted.square() + rank.square()
+        return (*squares, predicted, rank, torch.ones_like(predicted))
+
+    def score(self) -> torch.Tensor:
+        """[heads, m] float64."""
+        off, squares, predicted, rank, rows = self._sums
+        by_chance = squares - 2 * predicted * rank / rows
+        return torch.where(by_chance > 0, 1 - off / by_chance.clamp(min=1e-300), 0.0).cpu()
+
+
+SCORES: Mapping[Task, type[Accuracy | Explained | MicroF1 | WeightedKappa]] = MappingProxyType(
+    {
+        Task.CLASSIFICATION: Accuracy,
+        Task.REGRESSION: Explained,
+        Task.MULTILABEL: MicroF1,
+        Task.ORDINAL: WeightedKappa,
+    }
 )
 """What an engine sees of a validation split (`PackEngine.validate`)."""

@@ -41,7 +41,7 @@ class _Split:
         self._present = None if present is None else torch.as_tensor(present).to(like)
 
     def gather(self, where: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Inputs [m, b, d + 1] of each modality and labels [m, 1, b] of rows [m, b].
+        """Inputs [m, b, d + 1] of each modality and labels [m, 1 or outputs, b] of rows [m, b].
 
         Args:
             where: indices into the rows of all datasets, one dataset after another.
@@ -49,6 +49,9 @@ class _Split:
         m, rows = where.shape
         flat = where.reshape(-1)
         inputs = [x.view(-1, x.shape[2])[flat].view(m, rows, -1) for x in self.sides]
+        if self.y.ndim == 3:
+            labels = self.y.view(-1, self.y.shape[2])[flat].view(m, rows, -1)
+            return inputs, labels.transpose(1, 2)
         return inputs, self.y.view(-1)[flat].view(m, 1, rows)
 
     def groups(self, where: torch.Tensor) -> torch.Tensor | None:
@@ -63,7 +66,8 @@ class _Split:
 
     def bytes_a_row(self) -> int:
         """Bytes that a gathered row takes, its label included."""
-        return sum(x.shape[2] * x.itemsize for x in self.sides) + self.y.itemsize
+        labels = self.y[0, 0].numel() * self.y.itemsize
+        return sum(x.shape[2] * x.itemsize for x in self.sides) + labels
 
 
 class TorchEngine:

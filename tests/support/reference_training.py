@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
-from sklearn.metrics import r2_score
+from sklearn.metrics import cohen_kappa_score, f1_score, r2_score
 from torch import nn
 from torch.nn import functional
 
@@ -260,6 +260,8 @@ def task_loss(data: PackData, outputs: torch.Tensor, y: torch.Tensor) -> torch.T
     """What a head minimises on [b, outputs]."""
     if data.task is Task.REGRESSION:
         return functional.mse_loss(outputs[:, 0], y)
+    if data.task is not Task.CLASSIFICATION:
+        return functional.binary_cross_entropy_with_logits(outputs, y)
     return functional.cross_entropy(outputs, y)
 
 
@@ -275,5 +277,16 @@ def accuracy(pair: Pair, data: PackData, which: int) -> list[float]:
     logits = torch.stack((logits_1, logits_2, fused))
     if data.task is Task.REGRESSION:
         return [r2_score(y[of], p[of]) for p, of in zip(logits[:, :, 0], told, strict=True)]
+    if data.task is Task.MULTILABEL:
+        return [
+            f1_score(y[of], p[of] > 0, average="micro") for p, of in zip(logits, told, strict=True)
+        ]
+    if data.task is Task.ORDINAL:
+        return [
+            cohen_kappa_score(
+                y[of].sum(1), (p[of] > 0).sum(1), labels=range(4), weights="quadratic"
+            )
+            for p, of in zip(logits, told, strict=True)
+        ]
     right = (logits.argmax(2) == y).double()
     return [float(of_head[of].mean()) for of_head, of in zip(right, told, strict=True)]

@@ -46,11 +46,13 @@ def _check_task(raw: Mapping[str, Any], task: Task) -> Iterator[Fault]:
     if task is Task.CLASSIFICATION:
         return
     if not issubclass(kind_named(raw.get("kind")).study, SearchedStudy):
+        way = ""
+        if task is Task.REGRESSION:
+            way = ", such as numpy.digitize(y, numpy.quantile(y, [0.33, 0.67]))"
         yield Fault(
             ("data",),
             f"the label is of {task}, and studies of this kind train encoders on classes; take "
-            "kind: forcing, or save classes, such as numpy.digitize(y, numpy.quantile(y, [0.33, "
-            "0.67]))",
+            f"kind: forcing, or save classes{way}",
         )
     training = raw.get("training")
     if isinstance(training, Mapping) and training.get("class_weight", "none") != "none":
@@ -101,23 +103,23 @@ def fit_label(
         plain: its plain values, changed.
         blocks: the resolved data blocks.
     """
-    spreads = [
-        float(view.value_scaling.sd[0])
-        for block in blocks
-        for view in _own(block)
-        if view.values is not None
+    others = [
+        view for block in blocks for view in _own(block) if view.task is not Task.CLASSIFICATION
     ]
-    if not spreads:
+    if not others:
         return
+    spreads = [float(view.value_scaling.sd[0]) for view in others if view.values is not None]
     verdict = plain["verdict"]
     if "performance" not in study.verdict.model_fields_set:
-        verdict["performance"] = Task.REGRESSION.tested
+        verdict["performance"] = others[0].task.tested
     tested = verdict["performance"]
     if "margin" not in study.verdict.model_fields_set:
         verdict["margin"] = default_margin(tested)
         if in_label_units(tested):
             verdict["margin"] = float(f"{MARGIN_OF_SPREAD * min(spreads):.2g}")
-    if "performance" not in study.search.model_fields_set and task_of(tested) is Task.REGRESSION:
+    if "performance" not in study.search.model_fields_set and (
+        task_of(tested) is not Task.CLASSIFICATION
+    ):
         plain["search"]["performance"] = named(column_of(tested).family, "fused")
 
 
