@@ -14,7 +14,8 @@ from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.text import counted
 from raysweep.trials.columns import named
 from raysweep.trials.criteria import BEST
-from raysweep.trials.outcomes import amount, digits_of, outcome_words, scale_of
+from raysweep.trials.outcomes import amount, digits_of, kind_of, outcome_words, scale_of
+from raysweep.trials.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,7 +187,9 @@ def _baseline(trials: "pd.DataFrame", evidence: Evidence) -> Iterator[str]:
     ]
     fused = 100 * none[named(main, "fused", "test")].mean()
     told = f"{', '.join(alone)}, all fused {fused:.1f} %"
-    if seen.values is None:
+    if seen.task in (Task.MULTILABEL, Task.ORDINAL):
+        yield f"Without forcing, in {kind_of(named(main, 'fused', 'test'))}: {told}."
+    elif seen.values is None:
         yield f"Without forcing: {told}; the commonest class is {100 * seen.majority:.1f} %."
     else:
         yield f"Of the label's variance are explained (R2) without forcing: {told}."
@@ -231,6 +234,8 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
         if evidence.looked.seen.values is not None:
             parts_of = len(evidence.looked.seen.counts)
             of_what = f"which of {parts_of} equally large parts of its range the label lies in"
+        elif evidence.looked.seen.task is Task.MULTILABEL:
+            of_what = f"which of {len(evidence.looked.seen.counts)} common sets of labels a row has"
         yield f"What the data tell of {of_what}, estimated in nats: {told}."
         if evidence.planted is not None:
             yield _of_planted(evidence.planted)

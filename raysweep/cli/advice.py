@@ -27,7 +27,9 @@ ModalityOption = Annotated[
 LabelOption = Annotated[str | None, typer.Option(help="The column of the labels.")]
 SplitOption = Annotated[str | None, typer.Option(help="The column with train, validation, test.")]
 GroupsOption = Annotated[str | None, typer.Option(help="The column of rows that belong together.")]
-TaskOption = Annotated[str | None, typer.Option(help="classification, or regression.")]
+TaskOption = Annotated[
+    str | None, typer.Option(help="classification, regression, multilabel or ordinal.")
+]
 ScaleOption = Annotated[str | None, typer.Option(help="standard, robust or none.")]
 
 

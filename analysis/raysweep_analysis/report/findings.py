@@ -39,7 +39,7 @@ from raysweep_analysis.trained import training_limits
 # enough for p-values to two digits; every figure and table of a large study stays a matter of
 # seconds
 _PERMUTATIONS = 999
-_FAMILIES = ("performance", "regret", "loss", *Task.REGRESSION.always)
+_FAMILIES = ("regret", *(family for task in Task for family in task.always))
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def _searched(found: Findings) -> str:
     """The performance on validation that a search may have gone by."""
     tested = column_of(found.settings.performance)
     own, usual = tested.on("validation"), named("performance", "fused", "validation")
-    if task_of(tested.name) is Task.REGRESSION:
+    if task_of(tested.name) is not Task.CLASSIFICATION:
         usual = named(tested.family, "fused", "validation")
     return own if usual not in found.trials and own in found.trials else usual
 

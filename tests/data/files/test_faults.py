@@ -129,7 +129,7 @@ ROWS = range(120)
         ),
         (
             {"x1": pa.array([None] * 119 + [[1.0]])},
-            "x1 has 119 missing values in 120 rows, first in",
+            "all of x1, x2 are in only 1 of 84 rows of the train split, expected at least 8",
         ),
         (
             {"x1": pa.array([str(k) for k in ROWS])},
