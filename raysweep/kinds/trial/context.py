@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ from raysweep.kinds.trial.told import TrialError, number
 from raysweep.metrics.groups import group_numbers
 from raysweep.metrics.undefined import same_rows, words_of
 from raysweep.study.cells import expand
-from raysweep.study.spec.fields import Scalar
+from raysweep.study.spec.fields import Scalar, listed
 from raysweep.training.alignment_scores import layer_scores
 from raysweep.training.measured_rows import some_rows
 from raysweep.trials.columns import MEASURED_SPLITS
@@ -111,7 +112,7 @@ class TrialContext:
             training: settings as a search of the training would ask for.
 
         Raises:
-            ValueError: an unknown arm, or a value that no study takes.
+            ValueError: an unknown arm, a strength below 0, or a value that no study takes.
 
         Example:
             >>> import raysweep
@@ -129,7 +130,11 @@ class TrialContext:
                 "verdict": {"performance": "performance_test"},
             }
         )
+        if arm not in list(Arm):
+            raise ValueError(f"arm is {arm!r}; expected one of {listed(Arm)}")
         of_arm = Arm(arm)
+        if not 0 <= strength < math.inf:
+            raise ValueError(f"strength is {strength!r}; expected a number, 0 or more")
         given = 0.0 if of_arm is Arm.NONE else float(strength)
         trial = Trial(
             expand(study)[0],
@@ -217,8 +222,9 @@ class TrialContext:
             >>> raysweep.TrialContext.by_hand().log(1, loss=0.7, f1=0.4)
             True
         """
-        if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
+        if isinstance(epoch, bool) or not isinstance(epoch, Integral) or epoch < 0:
             raise TrialError(f"trial.log: epoch is {epoch!r}; expected a whole number, 0 or more")
+        epoch = int(epoch)
         halving = self._study.search.halving
         if halving is not None and epoch > halving.epochs[-1]:
             raise TrialError(
@@ -314,7 +320,7 @@ class TrialContext:
             "penalty": self._penalty.state(),
             "random": random_states(),
         }
-        self._place.keep(pack_state(kept))
+        self._place.keep(pack_state(kept, name=""))
 
     def load(self) -> Any:
         """The last state that was saved, with tensors on the CPU; None at a first start.
