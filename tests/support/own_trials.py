@@ -5,9 +5,11 @@ import json
 import logging
 import math
 import os
+import queue
 import random
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -118,12 +120,25 @@ def faulty(trial: raysweep.TrialContext) -> object:
         case "exits":
             raise SystemExit(3)
         case "hangs":
+            _broken_thread()
             time.sleep(600)
+        case "waits":
+            _broken_thread()
+            return {**metrics, "f1_test": queue.Queue[float]().get(timeout=0.01)}
         case "memory":
             raise MemoryError("cannot allocate 8 TB")
         case "dies":
             os.kill(os.getpid(), signal.SIGKILL)
     return metrics
+
+
+def _broken_thread() -> None:
+    def read() -> None:
+        raise KeyError("reel 5")
+
+    thread = threading.Thread(target=read, name="reader")
+    thread.start()
+    thread.join()
 
 
 def at(genre: str, strength: float, seed: int, epoch: int) -> float:
