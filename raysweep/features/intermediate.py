@@ -1,5 +1,6 @@
 """Vision models that give the states of their blocks by themselves: those of timm and open_clip."""
 
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,26 @@ from raysweep.features.images import opened_image
 from raysweep.features.pooling import pooled_patches, pooling_of_images
 from raysweep.features.recipe import FinalNorm, Pooling
 from raysweep.features.states import AFTER, BEFORE, NONE
+
+
+def with_torchvision(name: str, package: str) -> Any:
+    """A library that imports torchvision.
+
+    Args:
+        name: of the module.
+        package: what is installed.
+
+    Raises:
+        InputError: it is missing, or its torchvision was built for another torch.
+    """
+    try:
+        return importlib.import_module(name)
+    # torchvision raises a RuntimeError for operators that another build of torch does not have.
+    except (ImportError, RuntimeError) as error:
+        raise InputError(
+            f"models of {name} need {package} and a torchvision for this torch ({error}); install "
+            "them with: pip install 'raysweep[timm]'"
+        ) from error
 
 
 @dataclass(frozen=True)

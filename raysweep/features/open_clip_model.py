@@ -1,6 +1,5 @@
 """Both towers of a model of open_clip: a folder with an ``open_clip_config.json``."""
 
-import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from raysweep.errors import InputError
 from raysweep.features.encoder import Batch, Manner
-from raysweep.features.intermediate import Blocks, IntermediateImages
+from raysweep.features.intermediate import Blocks, IntermediateImages, with_torchvision
 from raysweep.features.pooling import pooled_tokens
 from raysweep.features.recipe import FinalNorm, Pooling
 from raysweep.features.source import Source
@@ -61,7 +60,9 @@ class OpenClipTexts:
         if manner.pooling is Pooling.CLASS:
             raise InputError(f"{source.given}: has no class token; give --pooling mean or last")
         self._model, _ = _loaded(source, manner)
-        self._tokenizer = _open_clip().get_tokenizer(_name(source))
+        self._tokenizer = with_torchvision("open_clip", "open_clip_torch").get_tokenizer(
+            _name(source)
+        )
         self._longest = int(self._model.context_length)
         if manner.max_tokens not in (None, self._longest):
             raise InputError(
@@ -120,7 +121,7 @@ class OpenClipTexts:
 
 def _loaded(source: Source, manner: Manner) -> tuple[Any, Any]:
     """The model with all of its weights, and how it prepares an image."""
-    library = _open_clip()
+    library = with_torchvision("open_clip", "open_clip_torch")
     try:
         model, prepare = library.create_model_from_pretrained(
             _name(source), device="cpu", precision="fp32"
@@ -133,14 +134,3 @@ def _loaded(source: Source, manner: Manner) -> tuple[Any, Any]:
 
 def _name(source: Source) -> str:
     return f"local-dir:{source.path}"
-
-
-def _open_clip() -> Any:
-    try:
-        return importlib.import_module("open_clip")
-    # Without an operator that another torch's torchvision lacks it raises a RuntimeError.
-    except (ImportError, RuntimeError) as error:
-        raise InputError(
-            f"models of open_clip need open_clip_torch and a torchvision for this torch ({error}); "
-            "install them with: pip install 'raysweep[timm]'"
-        ) from error

@@ -1,6 +1,5 @@
 """Vision models of timm: a folder that timm saved, or a name on the hub."""
 
-import importlib
 import inspect
 from typing import Any
 
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from raysweep.errors import InputError
 from raysweep.features.encoder import Manner
-from raysweep.features.intermediate import Blocks, IntermediateImages
+from raysweep.features.intermediate import Blocks, IntermediateImages, with_torchvision
 from raysweep.features.source import Source
 
 MODEL_TYPE = "timm_wrapper"
@@ -22,7 +21,7 @@ def timm_images(source: Source, manner: Manner) -> IntermediateImages:
     Raises:
         InputError: timm is missing, its files cannot be read, or it gives no states.
     """
-    timm = _timm()
+    timm = with_torchvision("timm", "timm")
     try:
         module = timm.create_model(_name(source), pretrained=True)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
@@ -67,14 +66,3 @@ def _name(source: Source) -> str:
     if source.path is not None:
         return f"local-dir:{source.path}"
     return f"hf-hub:{source.repository}@{source.revision}"
-
-
-def _timm() -> Any:
-    try:
-        return importlib.import_module("timm")
-    # Without an operator that another torch's torchvision lacks it raises a RuntimeError.
-    except (ImportError, RuntimeError) as error:
-        raise InputError(
-            f"models of timm need timm and a torchvision for this torch ({error}); install them "
-            "with: pip install 'raysweep[timm]'"
-        ) from error
