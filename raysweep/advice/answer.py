@@ -16,6 +16,7 @@ from raysweep.trials.columns import named
 from raysweep.trials.criteria import BEST
 from raysweep.trials.outcomes import amount, digits_of, kind_of, outcome_words, scale_of
 from raysweep.trials.tasks import Task
+from raysweep.trials.verdict_words import VERDICT_WORDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,7 +148,7 @@ def _same_rates(row: dict[str, Any], same: dict[str, Any] | None) -> Iterator[st
         return
     yield (
         f"Each arm trains as suits it. At the rates that are best without forcing, strength "
-        f"{same['strength']:.3g} changes {_effect(same)}; {same['verdict']}."
+        f"{same['strength']:.3g} changes {_effect(same)}; {VERDICT_WORDS[same['verdict']]}."
     )
 
 
@@ -162,7 +163,7 @@ def _beside(row: dict[str, Any], aligned: dict[str, Any] | None) -> Iterator[str
     else:
         yield (
             f"At the strength that aligns most, {aligned['strength']:.3g}: {_effect(aligned)}; "
-            f"{aligned['verdict']}."
+            f"{VERDICT_WORDS[aligned['verdict']]}."
         )
 
 
@@ -241,7 +242,9 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
             yield _of_planted(evidence.planted)
         yield _by_information(parts, decision)
     if evidence.known is not None:
-        came = ", ".join(f"{many} {verdict}" for verdict, many in evidence.known.verdicts.items())
+        came = ", ".join(
+            f"{many} {VERDICT_WORDS[verdict]}" for verdict, many in evidence.known.verdicts.items()
+        )
         count = sum(evidence.known.verdicts.values())
         yield (
             f"Of the {count} known cells whose information splits most alike (study forcing, best "

@@ -95,7 +95,20 @@ def read_label(
     told = ""
     if task is None and len(names) > FEW_CLASSES and flat.dtype.kind in "iuf" and flat.ndim == 1:
         told = f"{name} was read as {len(names)} classes; if it is an amount, say task: regression"
+    alike = _alike(names)
+    if alike:
+        told = f"{name}: the classes {alike} differ in spaces or capitals alone; are they one?"
     return Label(Task.CLASSIFICATION, y, names, told=told)
+
+
+def _alike(names: Array) -> str:
+    """The first names of classes that people may take for one; mostly none."""
+    if names.dtype.kind != "U":
+        return ""
+    by_look: dict[str, list[str]] = {}
+    for name in names.tolist():
+        by_look.setdefault(" ".join(name.casefold().split()), []).append(repr(name))
+    return next((" and ".join(same) for same in by_look.values() if len(same) > 1), "")
 
 
 def is_ambiguous(labels: Array) -> bool:

@@ -7,6 +7,7 @@ import torch
 
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
+from raysweep.models.layout import NEGATIVE_SLOPE
 from raysweep.models.shape import MultimodalShape
 from raysweep.training.engine import PackEngine
 from raysweep.training.inputs import TrainSettings
@@ -70,7 +71,9 @@ def kernel_refusal(
         task: what they learn.
         lacking: whether rows lack a modality.
     """
-    if not isinstance(shape, MultimodalShape):
+    if not isinstance(shape, MultimodalShape) or any(
+        encoder.slope != NEGATIVE_SLOPE for encoder in shape.encoders
+    ):
         return ", which trains mlp encoders only; take 'auto'"
     if task is not Task.CLASSIFICATION:
         why = f" and the task is {task}; the kernel trains classification"

@@ -132,7 +132,8 @@ class HandWritten:
         self._inputs = [x.transpose(1, 2) for x in inputs]
         self._space = space = self._workspaces[rows]
         for index, weights in enumerate(self._hidden_weights):
-            forward_tower(weights, self._inputs[index], space.hidden[index])
+            slope = self._shape.towers[index].slope
+            forward_tower(weights, self._inputs[index], space.hidden[index], slope)
             torch.bmm(self._heads[index], space.hidden[index][-1], out=space.by_head[index])
         for index, (columns, h) in enumerate(self._fused_terms()):
             if index == 0:
@@ -197,6 +198,7 @@ class HandWritten:
             gradient,
             self._shape.towers[index].hidden[part],
             self._gradients,
+            self._shape.towers[index].slope,
             onward=first > 0,
         )
 

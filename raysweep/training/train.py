@@ -51,8 +51,8 @@ def train_pack(
     (`torch.set_num_threads(1)`) is fastest for these sizes.
 
     Args:
-        shape: the members' architecture: a `MultimodalShape` of MLPs, `Transformers`, or an
-            `EncoderPair` of a user's own encoders; of one or more modalities.
+        shape: the members' architecture: a `MultimodalShape` of MLPs or linear layers,
+            `Transformers`, or an `EncoderPair` of a user's own encoders; of one or more modalities.
         members: seeds and hyperparameters, [m] each.
         data: the datasets, inputs already standardised.
         settings: the same for all members.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from raysweep.data.labels import check_labels
+from raysweep.data.labels import check_labels, read_label
 from raysweep.errors import InputError
 
 N = 60
@@ -98,3 +98,12 @@ def holed(value: float) -> np.ndarray:
 def test_what_is_no_label(labels: np.ndarray, said: str) -> None:
     with pytest.raises(InputError, match=said):
         check_labels(labels, N, "age", "img_*")
+
+
+def test_classes_that_look_alike_are_told() -> None:
+    label = read_label(np.array(["cat", "cat ", "dog", "bird"]), 4)
+    assert len(label.names) == 4
+    alike = "the classes 'cat' and 'cat ' differ in spaces or capitals alone; are they one?"
+    assert label.told == f"y: {alike}"
+    assert "'Dog' and 'dog'" in read_label(np.array(["dog", "Dog", "bird"]), 3).told
+    assert read_label(np.array(["cat", "dog", "cats"]), 3).told == ""

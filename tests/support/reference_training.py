@@ -50,10 +50,13 @@ LOSSES = {"infonce": infonce, "cka": cka, "unbiased_cka": unbiased_cka}
 
 
 class Tower(nn.Module):
-    """Leaky-ReLU layers and a linear head."""
+    """Leaky-ReLU layers, or linear ones, and a linear head."""
 
-    def __init__(self, inputs: int, depth: int, width: int, classes: int) -> None:
+    def __init__(
+        self, inputs: int, depth: int, width: int, classes: int, linear: bool = False
+    ) -> None:
         super().__init__()
+        self.linear = linear
         sizes = [inputs] + [width] * depth
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.head = nn.Linear(width, classes)
@@ -61,7 +64,7 @@ class Tower(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self.activations = []
         for layer in self.hidden:
-            x = functional.leaky_relu(layer(x), 0.1)
+            x = layer(x) if self.linear else functional.leaky_relu(layer(x), 0.1)
             self.activations.append(x)
         return x, self.head(x)
 
@@ -113,7 +116,8 @@ class Pair(nn.Module):
     def __init__(self, shape: MultimodalShape) -> None:
         super().__init__()
         sizes = zip(shape.inputs, shape.depths, shape.widths, strict=True)
-        self.tower_1, self.tower_2 = (Tower(*size, shape.classes) for size in sizes)
+        linear = shape.encoders[0].slope == 1
+        self.tower_1, self.tower_2 = (Tower(*size, shape.classes, linear) for size in sizes)
         self.fused = nn.Linear(sum(shape.widths), shape.classes)
         self.double()
 

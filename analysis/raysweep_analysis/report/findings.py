@@ -15,7 +15,7 @@ from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.doses import doses
 from raysweep_analysis.draws import MODEL_SCALE
 from raysweep_analysis.emergence import alignment_performance, emergence_trends, medians
-from raysweep_analysis.emergence_summary import emergence_summary
+from raysweep_analysis.emergence_table import emergence_summary
 from raysweep_analysis.inference import paired_t
 from raysweep_analysis.load import (
     Source,

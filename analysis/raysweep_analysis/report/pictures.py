@@ -95,7 +95,7 @@ def _of_forcing(found: Findings) -> list[Picture]:
                 "Effect in every cell",
                 "Forced minus not forced on the same seeds, 95 % t interval (not adjusted; the "
                 "verdict is). Below each, small: forced minus placebo, what is left once plain "
-                "regularisation is taken off. Grey band: margin of equivalence.",
+                "regularisation is taken off. Grey band: the margin of no difference.",
                 figures.effect_forest(effects, settings.margin),
                 effects,
             )
