@@ -68,6 +68,25 @@ def init(
     stdout.print(f"Study: {file}. Next: {shlex.join(command)}", soft_wrap=True)
 
 
+@app.command("decompose")
+def decompose_data(
+    data: DataArgument,
+    modality: ModalityOption = None,
+    label: LabelOption = None,
+    split: SplitOption = None,
+    groups: GroupsOption = None,
+    task: TaskOption = None,
+    scale: ScaleOption = None,
+) -> None:
+    """Estimate what each modality tells of the label: shared, unique, synergistic; in nats."""
+    from raysweep.advice.information import decomposition
+
+    columns = dict(label=label, split=split, groups=groups, task=task, scale=scale)
+    looked = _looked(data, modality, columns, Path())
+    for sentence in decomposition(looked.views).sentences:
+        stdout.say(sentence)
+
+
 @app.command()
 def advise(
     data: DataArgument,
