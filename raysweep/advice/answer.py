@@ -16,7 +16,9 @@ from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.text import counted
 from raysweep.trials.columns import named
 from raysweep.trials.criteria import BEST
-from raysweep.trials.outcomes import amount, digits_of, outcome_words, scale_of
+from raysweep.trials.outcomes import amount, digits_of, kind_of, outcome_words, scale_of
+from raysweep.trials.tasks import Task
+from raysweep.trials.verdict_words import VERDICT_WORDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,7 +150,7 @@ def _same_rates(row: dict[str, Any], same: dict[str, Any] | None) -> Iterator[st
         return
     yield (
         f"Each arm trains as suits it. At the rates that are best without forcing, strength "
-        f"{same['strength']:.3g} changes {_effect(same)}; {same['verdict']}."
+        f"{same['strength']:.3g} changes {_effect(same)}; {VERDICT_WORDS[same['verdict']]}."
     )
 
 
@@ -163,7 +165,7 @@ def _beside(row: dict[str, Any], aligned: dict[str, Any] | None) -> Iterator[str
     else:
         yield (
             f"At the strength that aligns most, {aligned['strength']:.3g}: {_effect(aligned)}; "
-            f"{aligned['verdict']}."
+            f"{VERDICT_WORDS[aligned['verdict']]}."
         )
 
 
@@ -188,7 +190,9 @@ def _baseline(trials: "pd.DataFrame", evidence: Evidence) -> Iterator[str]:
     ]
     fused = 100 * none[named(main, "fused", "test")].mean()
     told = f"{', '.join(alone)}, all fused {fused:.1f} %"
-    if seen.values is None:
+    if seen.task in (Task.MULTILABEL, Task.ORDINAL):
+        yield f"Without forcing, in {kind_of(named(main, 'fused', 'test'))}: {told}."
+    elif seen.values is None:
         yield f"Without forcing: {told}; the commonest class is {100 * seen.majority:.1f} %."
     else:
         yield f"Of the label's variance are explained (R2) without forcing: {told}."
@@ -224,7 +228,7 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
     if parts:
         told = in_nats(parts, PARTS)
         seen = evidence.looked.seen
-        of_what = label_words(None if seen.values is None else len(seen.counts))
+        of_what = label_words(seen.task, len(seen.counts))
         yield f"What the data tell of {of_what}, estimated in nats: {told}."
         most = max(modality.features for modality in seen.modalities)
         yield missed_at(min(seen.rows, MOST_ROWS), most).words
@@ -232,7 +236,9 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
             yield evidence.planted.words
         yield _by_information(parts, decision)
     if evidence.known is not None:
-        came = ", ".join(f"{many} {verdict}" for verdict, many in evidence.known.verdicts.items())
+        came = ", ".join(
+            f"{many} {VERDICT_WORDS[verdict]}" for verdict, many in evidence.known.verdicts.items()
+        )
         count = sum(evidence.known.verdicts.values())
         yield (
             f"Of the {count} known cells whose information splits most alike (study forcing, best "

@@ -17,6 +17,7 @@ from raysweep.data.estimable import Estimable, estimable
 from raysweep.data.kept_estimates import estimate_of
 from raysweep.data.missed import missed_at
 from raysweep.data.views import Floats, Integers, Views
+from raysweep.trials.tasks import Task
 
 TOTALS = {"I1": "modality 1", "I2": "modality 2", "I12": "both together"}
 """What each number is of, for people."""
@@ -114,15 +115,17 @@ def decomposition(views: Views, most_seconds: float = np.inf) -> Estimated:
     }
     check = planted_synergy(rows) if made.seconds < most_seconds else None
     features = max(rows.x1.shape[1], rows.x2.shape[1])
-    label = label_words(None if views.values is None else views.classes)
+    label = label_words(views.task, views.classes)
     return Estimated(parts, check, rows.units, features, label)
 
 
-def label_words(parts: int | None) -> str:
-    """What the information is of: of a label that is a number the part of its range, else it."""
-    if parts is None:
-        return "the label"
-    return f"which of {parts} equally large parts of its range the label lies in"
+def label_words(task: Task, parts: int) -> str:
+    """What the information is of: the label, or the part or set of labels that stands for it."""
+    if task is Task.REGRESSION:
+        return f"which of {parts} equally large parts of its range the label lies in"
+    if task is Task.MULTILABEL:
+        return f"which of {parts} common sets of labels a row has"
+    return "the label"
 
 
 def in_nats(parts: dict[str, Part], names: dict[str, str]) -> str:

@@ -2,9 +2,8 @@
 
 from raysweep.trials.column import Column, Role, columns
 from raysweep.trials.outcome_families import (
-    OUTCOME_FAMILIES,
-    REGRESSION_FAMILIES,
-    REGRESSION_UNITS,
+    ALL_FAMILIES,
+    UNITS,
 )
 
 COLUMNS: tuple[Column, ...] = (
@@ -327,17 +326,8 @@ COLUMNS: tuple[Column, ...] = (
             "models: performance that the study gives of a model; more is better",
         ),
         *(
-            (f"{family}_<1|2|3|4|fused>_<split>", "float64", "0..1", meaning)
-            for family, meaning in OUTCOME_FAMILIES.items()
-        ),
-        *(
-            (
-                f"{family}_<1|2|3|4|fused>_<split>",
-                "float64",
-                REGRESSION_UNITS.get(family, "0..1"),
-                meaning,
-            )
-            for family, meaning in REGRESSION_FAMILIES.items()
+            (f"{name}_<1|2|3|4|fused>_<split>", "float64", UNITS.get(name, "0..1"), meaning)
+            for name, meaning in ALL_FAMILIES.items()
         ),
     ),
 )

@@ -15,7 +15,7 @@ from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.doses import doses
 from raysweep_analysis.draws import MODEL_SCALE
 from raysweep_analysis.emergence import alignment_performance, emergence_trends, medians
-from raysweep_analysis.emergence_summary import emergence_summary
+from raysweep_analysis.emergence_table import emergence_summary
 from raysweep_analysis.inference import paired_t
 from raysweep_analysis.load import (
     Source,
@@ -40,7 +40,7 @@ from raysweep_analysis.trained import training_limits
 # enough for p-values to two digits; every figure and table of a large study stays a matter of
 # seconds
 _PERMUTATIONS = 999
-_FAMILIES = ("performance", "regret", "loss", *Task.REGRESSION.always)
+_FAMILIES = ("regret", *(family for task in Task for family in task.always))
 
 
 @dataclass(frozen=True)
