@@ -27,8 +27,8 @@ def save_data(
 
     Args:
         path: where to, ending with ``.npz``.
-        modalities: name -> [n, d], or [n, T, d] of sequences; two to four, row i of all the same
-            sample.
+        modalities: name -> [n, d], or [n, T, d] of sequences, or [n, c, h, w] of images, floats or
+            integers; two to four, row i of all the same sample.
         y: [n] labels in any usual form, or one-hot [n, c].
         split: [n] of the words train, validation and test; None lets raysweep split the rows.
         groups: [n] ids, equal for rows that belong together; None: every row is alone.
@@ -60,8 +60,9 @@ def save_data(
     from raysweep.data.arrays import unusable
     from raysweep.data.content import Content
     from raysweep.data.dtypes import Role, check_modality, noted
+    from raysweep.data.pixels import read_images
     from raysweep.data.sequences import LENGTH, read_sequence
-    from raysweep.data.tokens import Tokens
+    from raysweep.data.views import Layout
     from raysweep.errors import InputError
     from raysweep.trials.storage import Output
 
@@ -93,13 +94,15 @@ def save_data(
         if name not in sequences
     ]
     checked: dict[str, Any] = {}
-    tokens: dict[str, Tokens] = {}
+    layouts: dict[str, Layout] = {}
     for name in names:
         if name in arrays:
             with noted(faults):
                 if name in sequences:
                     told = {k: arrays[k] for k, of in beside.items() if of == name and k in arrays}
-                    checked[name], tokens[name] = read_sequence(name, arrays[name], told)
+                    checked[name], layouts[name] = read_sequence(name, arrays[name], told)
+                elif arrays[name].ndim == 4:
+                    checked[name], layouts[name] = read_images(name, arrays[name])
                 else:
                     checked[name] = check_modality(name, arrays[name])
     if not faults:
@@ -111,7 +114,7 @@ def save_data(
             split=arrays.get("split"),
             groups=arrays.get("groups"),
             has_split="split" in arrays,
-            tokens=tokens,
+            layouts=layouts,
         )
         faults += unusable(content)
     if faults:

@@ -12,10 +12,11 @@ from raysweep.data.dtypes import Array, as_text, check_dtype, noted
 from raysweep.data.groups import Belonging, belonging, parted, unsplittable
 from raysweep.data.labels import Label, is_ambiguous, read_label
 from raysweep.data.own_arrays import given_groups, unused, weights_refused
+from raysweep.data.pixels import scaled_images
 from raysweep.data.resplits import CROSSED, crossed_splits, held_out_rows
 from raysweep.data.sequences import notes_on, scaled_tokens
 from raysweep.data.tokens import Tokens
-from raysweep.data.views import SCALINGS, Floats, Integers, Splits, Views, z_scaling
+from raysweep.data.views import SCALINGS, Floats, Integers, Layout, Splits, Views, z_scaling
 from raysweep.errors import InputError
 from raysweep.plugins.options import Option
 from raysweep.study.spec.fields import listed
@@ -37,8 +38,8 @@ PARAMETERS = (
     Option(
         "path",
         None,
-        "a file with x1 [n, d1] or [n, T, d1], x2 alike, y [n], or any other names; see "
-        "docs/own_data.md",
+        "a file with x1 [n, d1], [n, T, d1] or [n, c, h, w], x2 alike, y [n], or any other names; "
+        "see docs/own_data.md",
         kind="path",
         required=True,
     ),
@@ -88,8 +89,8 @@ PARAMETERS = (
     Option(
         "scale",
         None,
-        "of every feature, fitted on the training split: standard by mean and sd, robust by median "
-        "and quartiles; left out: standard",
+        "of every feature, of images every channel, fitted on the training split: standard by mean "
+        "and sd, robust by median and quartiles; left out: standard",
         kind="choice",
         choices=tuple(SCALINGS),
         optional=True,
@@ -194,7 +195,7 @@ def arrays(
     """Read a file with two to four modalities, labels [n] and, if wanted, splits [n].
 
     A modality is [n, d], or sequences [n, T, d] beside which lengths [n] or a mask [n, T] may stand
-    (`raysweep.data.sequences`).
+    (`raysweep.data.sequences`), or images [n, c, h, w] (`raysweep.data.pixels`).
 
     Labels may have any usual form (`raysweep.data.labels`); classes are numbered in sorted order.
     ``split`` holds the words train, validation and test; without it every draw splits the same rows
@@ -344,7 +345,7 @@ def _views(
     cut = parted(tied.groups, splits) if content.has_split and tied.groups is not None else []
     return Views(
         inputs=tuple(
-            _scaled(x, content.tokens.get(name), splits.train, scale) for name, x in sides
+            _scaled(x, content.layouts.get(name), splits.train, scale) for name, x in sides
         ),
         y=label.y,
         classes=len(label.names),
@@ -354,23 +355,26 @@ def _views(
         resplit=not content.has_split,
         notes=(
             *filter(None, (label.told, tied.found)),
-            *(note for name, x in sides for note in _on_tokens(name, x, content.tokens)),
+            *(note for name, x in sides for note in _on_tokens(name, x, content.layouts)),
             *cut,
             *tied.told,
             *unused(content.unused),
         ),
         task=label.task,
         values=label.values,
-        tokens=tuple(map(content.tokens.get, content.modalities)) if content.tokens else (),
+        layouts=tuple(map(content.layouts.get, content.modalities)) if content.layouts else (),
     )
 
 
-def _scaled(x: Floats, tokens: Tokens | None, train: Integers, scale: str | None) -> Floats:
+def _scaled(x: Floats, layout: Layout | None, train: Integers, scale: str | None) -> Floats:
     scaling = SCALINGS[scale or "standard"]
-    if tokens is not None:
-        return scaled_tokens(x, tokens, train, scaling)
+    if isinstance(layout, Tokens):
+        return scaled_tokens(x, layout, train, scaling)
+    if layout is not None:
+        return scaled_images(x, layout, train, scaling)
     return scaling(x[train])(x)
 
 
-def _on_tokens(name: str, x: Floats, tokens: Mapping[str, Tokens]) -> list[str]:
-    return notes_on(name, x, tokens[name]) if name in tokens else []
+def _on_tokens(name: str, x: Floats, layouts: Mapping[str, Layout]) -> list[str]:
+    layout = layouts.get(name)
+    return notes_on(name, x, layout) if isinstance(layout, Tokens) else []

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from raysweep.data.images import Images
 from raysweep.data.tokens import Floats as Floats
 from raysweep.data.tokens import Integers as Integers
 from raysweep.data.tokens import Tokens
 from raysweep.text import counted
 from raysweep.trials.columns import named
 from raysweep.trials.tasks import Task
+
+Layout = Tokens | Images
+"""How rows lie that are no rows of features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +151,8 @@ class Views:
         notes: what people should know of the rows and how they were split, a sentence each.
         task: what the label is.
         values: [n] float64, the label where it is a number, in its own unit; None otherwise.
-        tokens: of each modality that is a sequence how its rows lie, None of the others; empty
-            where none is.
+        layouts: of each modality that is sequences or images how its rows lie, None of the others;
+            empty where none is.
     """
 
     inputs: tuple[Floats, ...]
@@ -164,19 +168,19 @@ class Views:
     notes: tuple[str, ...] = ()
     task: Task = Task.CLASSIFICATION
     values: Floats | None = None
-    tokens: tuple[Tokens | None, ...] = ()
+    layouts: tuple[Layout | None, ...] = ()
 
     @property
     def features(self) -> tuple["Features", ...]:
         """What the rows of each modality are."""
-        of = self.tokens or (None,) * len(self.inputs)
+        of = self.layouts or (None,) * len(self.inputs)
         return tuple(Features(x.shape[1], t) for x, t in zip(self.inputs, of, strict=True))
 
     @property
     def summaries(self) -> tuple[Floats, ...]:
-        """The inputs, and of a sequence its mean token and their number, where rows are short."""
+        """The inputs, of sequences and images what says their gist in a short row."""
         sides = zip(self.inputs, self.features, strict=True)
-        return tuple(x if of.tokens is None else of.tokens.summary(x) for x, of in sides)
+        return tuple(x if of.layout is None else of.layout.summary(x) for x, of in sides)
 
     @property
     def outputs(self) -> int:
@@ -215,7 +219,7 @@ class Views:
             information=None,
             population=population,
             names=self.names[at : at + 1],
-            tokens=self.tokens[at : at + 1],
+            layouts=self.layouts[at : at + 1],
         )
 
 
@@ -225,21 +229,31 @@ class Features:
 
     Attributes:
         columns: of its inputs.
-        tokens: of a sequence how they lie in these columns; None where they are features.
+        layout: of sequences and images how they lie in these columns; None where they are features.
     """
 
     columns: int
-    tokens: Tokens | None = None
+    layout: Layout | None = None
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """Of sequences how they lie; None of anything else."""
+        return self.layout if isinstance(self.layout, Tokens) else None
+
+    @property
+    def images(self) -> Images | None:
+        """Of images how they lie; None of anything else."""
+        return self.layout if isinstance(self.layout, Images) else None
 
     @property
     def words(self) -> str:
         """For people."""
-        return counted(self.columns, "feature") if self.tokens is None else self.tokens.words
+        return counted(self.columns, "feature") if self.layout is None else self.layout.words
 
-    def refused(self, encoder: str, modality: str) -> str:
-        """Why an encoder of rows of features does not take a sequence."""
+    def refused(self, encoder: str, modality: str, what: str = "a row of features") -> str:
+        """Why an encoder of rows of features, or of something else, does not take a sequence."""
         return (
-            f"{encoder} takes a row of features, and {modality} has {self.words}; take encoder "
+            f"{encoder} takes {what}, and {modality} has {self.words}; take encoder "
             f"transformer, or make them one row, {modality}.reshape(len({modality}), -1)"
         )
 

@@ -16,11 +16,8 @@ from torch.nn.functional import layer_norm, scaled_dot_product_attention
 from raysweep.data.views import Features
 from raysweep.errors import InputError
 from raysweep.models.dropout import Dropout
-from raysweep.models.held import numbers_of_a_row
+from raysweep.models.held import in_parts, numbers_of_a_row
 from raysweep.models.trimmed import GROUPS, Batch, Group, joined, parted
-
-_PART_BYTES = 2**26
-"""What is computed at once where no graph is kept."""
 
 _ATTENTION, _ATTENDED, _FED, _FORWARDED = range(4)
 _PLACES = 4
@@ -72,10 +69,11 @@ class Transformer:
             found["heads"] = f"heads is {heads}, which does not divide the width {width}"
         if features.tokens is None:
             columns = features.columns
+            of_images = "; or take encoder cnn" if features.images else ""
             if patches is None:
                 found["patches"] = (
                     f"a modality has {features.words} and no tokens; patches says into how many "
-                    "tokens a row is cut, in order"
+                    f"tokens a row is cut, in order{of_images}"
                 )
             elif columns % patches:
                 divisors = [str(p) for p in range(1, columns + 1) if not columns % p]
@@ -190,16 +188,7 @@ class Transformer:
         return stream.uniform(-bound, bound, size)
 
     def forward(self, parameters: Tensor, x: Tensor, keys: Tensor | None = None) -> list[Tensor]:
-        """The blocks' pooled outputs, the representation last.
-
-        Args:
-            parameters: [m, parameter_count].
-            x: [m, n, inputs].
-            keys: [m] of `raysweep.models.dropout`, of this step; None where nothing is dropped.
-
-        Returns:
-            Each [m, width, n], differentiable by the parameters.
-        """
+        """See `StackedEncoder.forward`: the blocks' pooled outputs."""
         blocks = parameters.split([int(np.prod(size)) for size in self.sizes.values()], dim=1)
         weights = {
             name: block.unflatten(1, size)
@@ -207,10 +196,13 @@ class Transformer:
         }
         if parameters.requires_grad and torch.is_grad_enabled():
             return [layer.mT for layer in self._layers(weights, x, keys)]
-        numbers = len(parameters) * max(self.activations // self.depth, 1) * x.element_size()
-        parts = x.split(max(_PART_BYTES // numbers, GROUPS), dim=1)
-        found = [self._layers(weights, part, keys) for part in parts]
-        return [torch.cat(of_parts, dim=1).mT for of_parts in zip(*found, strict=True)]
+        layers = in_parts(
+            lambda part: self._layers(weights, part, keys),
+            x,
+            self.activations // self.depth,
+            GROUPS,
+        )
+        return [layer.mT for layer in layers]
 
     def _layers(
         self, weights: Mapping[str, Tensor], x: Tensor, keys: Tensor | None

@@ -5,6 +5,7 @@ from raysweep.study.spec.fields import Scalar
 from raysweep.study.spec.grids import MLP, ModelGrid
 
 LINEAR = "linear"
+CNN = "cnn"
 TRANSFORMER = "transformer"
 POOLINGS = ("mean", "class", "mean_padded")
 NORMS = ("post", "pre")
@@ -57,9 +58,27 @@ TRANSFORMER_OPTIONS = (
         optional=True,
     ),
 )
+CNN_OPTIONS = (
+    Option(
+        "kernel_size",
+        3,
+        "pixels along a side of a convolution, an odd number",
+        low=1,
+        high=15,
+    ),
+    Option(
+        "pool",
+        "max",
+        "what halves an image behind every block, as long as both sides have 2 pixels: the largest "
+        "or the mean of 2 x 2 pixels, or nothing",
+        choices=("max", "mean", "none"),
+    ),
+    Option("dropout", 0.0, "probability in training, behind every block", low=0.0, high=0.9),
+)
 BUILT_IN: dict[str, tuple[Option, ...]] = {
     MLP: (),
     LINEAR: (),
+    CNN: CNN_OPTIONS,
     TRANSFORMER: TRANSFORMER_OPTIONS,
 }
 """Name -> options of the encoders that a study may name."""

@@ -27,8 +27,8 @@ from reference_transformers import TorchTransformer
 
 from raysweep.data.tokens import Tokens
 from raysweep.data.views import Features
+from raysweep.models.stacked import StackedEncoders
 from raysweep.models.transformer import Transformer
-from raysweep.models.transformers import Transformers
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.train import train_pack
 
@@ -70,7 +70,7 @@ CASES = {
 }
 
 
-def made(case: Case, rows: int) -> tuple[Transformers, np.ndarray, np.ndarray]:
+def made(case: Case, rows: int) -> tuple[StackedEncoders, np.ndarray, np.ndarray]:
     """The encoder, rows and labels."""
     draw = np.random.default_rng(0)
     tokens = Tokens(case.tokens, case.width)
@@ -81,13 +81,13 @@ def made(case: Case, rows: int) -> tuple[Transformers, np.ndarray, np.ndarray]:
     x = draw.normal(size=(rows, case.tokens, case.width)) + 0.1 * y[:, None, None]
     features = Features(tokens.columns, tokens)
     encoder = Transformer(features, case.depth, case.width, **case.options)
-    return Transformers((encoder,), CLASSES), tokens.rows(x, lengths), y
+    return StackedEncoders((encoder,), CLASSES), tokens.rows(x, lengths), y
 
 
 class Loop:
     """One model after another."""
 
-    def __init__(self, shape: Transformers, initial: torch.Tensor, dtype: torch.dtype) -> None:
+    def __init__(self, shape: StackedEncoders, initial: torch.Tensor, dtype: torch.dtype) -> None:
         (encoder,) = shape.encoders
         self.models = []
         for row in initial:
@@ -119,7 +119,7 @@ def members(count: int) -> Members:
     return Members(seeds, seeds + 100, **spread, placebo=np.zeros(count, dtype=bool))
 
 
-def ours(shape: Transformers, x: np.ndarray, y: np.ndarray, count: int, epochs: int, dtype: str):
+def ours(shape: StackedEncoders, x: np.ndarray, y: np.ndarray, count: int, epochs: int, dtype: str):
     data = PackData((x[None],), y[None], (x[None, :BATCH],), y[None, :BATCH], np.zeros(count, int))
     settings = TrainSettings(
         epochs=epochs, batch_size=BATCH, dtype=dtype, evaluate_every=epochs, checkpoint="last"

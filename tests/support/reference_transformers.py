@@ -1,16 +1,17 @@
 """Transformers as torch has them, one model at a time, trained by the plain loop."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch_tower import TorchTower
 
+from raysweep.models.stacked import StackedEncoders
 from raysweep.models.transformer import Transformer
-from raysweep.models.transformers import Transformers
 
 
-class TorchTransformer(nn.Module):
+class TorchTransformer(TorchTower):
     """An encoder with its head, around `torch.nn.TransformerEncoder`."""
 
     def __init__(self, encoder: Transformer, classes: int, dropout: float = 0.0) -> None:
@@ -78,23 +79,11 @@ class TorchTransformer(nn.Module):
         return torch.stack(own)
 
     def load(self, flat: Tensor) -> None:
-        """Take the weights of a member's encoder and head, [parameters]."""
-        named = dict(zip(self.encoder.sizes, self._weights(), strict=True))
+        named = dict(zip(self.encoder.sizes, self.weights(), strict=True))
         assert {k: tuple(v.shape) for k, v in named.items()} == self.encoder.sizes
-        nn.utils.vector_to_parameters(flat[: -self.head_size].clone(), list(named.values()))
-        block = flat[-self.head_size :].view(len(self.head.bias), -1)
-        self.head.weight.data, self.head.bias.data = block[:, :-1].clone(), block[:, -1].clone()
+        super().load(flat)
 
-    def flat(self) -> Tensor:
-        """The weights as `load` takes them."""
-        head = torch.cat((self.head.weight, self.head.bias[:, None]), dim=1)
-        return torch.cat([w.detach().flatten() for w in (*self._weights(), head)])
-
-    @property
-    def head_size(self) -> int:
-        return self.head.weight.numel() + self.head.bias.numel()
-
-    def _weights(self) -> list[Tensor]:
+    def weights(self) -> list[Tensor]:
         first = [self.first] if self.encoder.pooling == "class" else []
         found = [self.project.weight, self.project.bias, *first, self.positions]
         for block in self.blocks.layers:
@@ -108,7 +97,7 @@ class TorchTransformer(nn.Module):
 
 
 def train_apart(
-    shape: Transformers,
+    shape: StackedEncoders,
     initial: Tensor,
     inputs: Sequence[Tensor],
     y: Tensor,
@@ -120,6 +109,7 @@ def train_apart(
     batch_size: int,
     order_seed: int,
     pull: object = None,
+    tower: Callable[..., TorchTower] = TorchTransformer,
 ) -> list[Tensor]:
     """Train one member's towers from its row of the packed buffer; each tower's weights.
 
@@ -135,10 +125,11 @@ def train_apart(
         batch_size: rows of a step.
         order_seed: of the batches.
         pull: (layers of each modality) -> what is added to the loss; None for nothing.
+        tower: (encoder, classes) -> torch's own.
     """
     models, at = [], 0
     for encoder, head in zip(shape.encoders, shape.head_layers, strict=False):
-        model = TorchTransformer(encoder, shape.classes).double().train()
+        model = tower(encoder, shape.classes).double().train()
         model.load(initial[at : head.end])
         models.append(model)
         at = head.end
