@@ -7,7 +7,7 @@ from raysweep.data.registry import DATASETS
 from raysweep.losses import COMMON_OPTIONS, LOSSES
 from raysweep.metrics import REGISTRY
 from raysweep.plugins.options import Option
-from raysweep.study.encoders import BUILT_IN, CNN, TRANSFORMER
+from raysweep.study.encoders import BUILT_IN, CNN, TRANSFORMER, VIT
 from raysweep.trials.column_entries import columns_markdown
 
 
@@ -74,6 +74,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "losses": losses_markdown,
     TRANSFORMER: partial(encoder_markdown, TRANSFORMER),
     CNN: partial(encoder_markdown, CNN),
+    VIT: partial(encoder_markdown, VIT),
     "columns": columns_markdown,
 }
 

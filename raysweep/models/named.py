@@ -15,7 +15,7 @@ from raysweep.models.stacked import StackedEncoder, StackedEncoders
 from raysweep.models.transformer import Transformer
 from raysweep.plugins.options import resolve
 from raysweep.study.cells import Cell
-from raysweep.study.encoders import BUILT_IN, CNN, LINEAR, TRANSFORMER, options_of
+from raysweep.study.encoders import BUILT_IN, CNN, LINEAR, TRANSFORMER, VIT, options_of
 from raysweep.study.spec import ModelGrid
 from raysweep.study.spec.fields import listed
 
@@ -79,8 +79,9 @@ def built_in(
     stacked: tuple[StackedEncoder, ...] = ()
     if encoder == TRANSFORMER:
         stacked = tuple(Transformer(*scale, **given) for scale in scales)
-    elif encoder == CNN and any(of.images for of in features):
-        stacked = tuple(_cnn(*scale, given) for scale in scales)
+    elif any(of.images or (of.tokens and encoder == VIT) for of in features):
+        of_images = {CNN: _cnn, VIT: _vit}.get(encoder)
+        stacked = tuple(of_images(*scale, given) for scale in scales) if of_images else ()
     if stacked:
         return StackedEncoders(stacked, classes, first=first)
     slope = 1.0 if encoder == LINEAR else NEGATIVE_SLOPE
@@ -93,6 +94,15 @@ def _cnn(of: Features, depth: int, width: int, given: dict[str, Any]) -> Stacked
         (columns,) = _rows(CNN, [of])
         return MLP(columns, depth, width)
     return Cnn(of.images, depth, width, **given)
+
+
+def _vit(of: Features, depth: int, width: int, given: dict[str, Any]) -> StackedEncoder:
+    """The encoder of images, or of sequences or rows of features beside them."""
+    if of.layout is None:
+        return MLP(of.columns, depth, width)
+    return Transformer(
+        of, depth, width, **given | {"feedforward": given["feedforward"] or 4 * width}
+    )
 
 
 def _rows(encoder: str, features: Sequence[Features]) -> list[int]:

@@ -6,6 +6,7 @@ from raysweep.study.spec.grids import MLP, ModelGrid
 
 LINEAR = "linear"
 CNN = "cnn"
+VIT = "vit"
 TRANSFORMER = "transformer"
 POOLINGS = ("mean", "class", "mean_padded")
 NORMS = ("post", "pre")
@@ -58,6 +59,46 @@ TRANSFORMER_OPTIONS = (
         optional=True,
     ),
 )
+VIT_OPTIONS = (
+    Option(
+        "patch_size",
+        4,
+        "pixels along a side of the squares that an image is cut into; it divides both sides",
+        low=1,
+        high=1024,
+    ),
+    Option("heads", 1, "attention heads; they divide the width", low=1, high=1024),
+    Option(
+        "feedforward",
+        None,
+        "units of the feed-forward layer of a block; left out: four times the width",
+        kind="int",
+        low=1,
+        high=65_536,
+        optional=True,
+    ),
+    Option(
+        "pooling",
+        "class",
+        "what a layer is of an image: a class token, or the mean of its patches",
+        choices=("class", "mean"),
+    ),
+    Option(
+        "norm",
+        "pre",
+        "LayerNorm before attention and feed-forward (pre) or behind them (post); none at the end",
+        choices=("pre", "post"),
+    ),
+    Option("activation", "gelu", "of the feed-forward layer", choices=("gelu", "relu")),
+    Option(
+        "dropout",
+        0.0,
+        "probability in training, at attention weights, behind attention, in and behind the "
+        "feed-forward",
+        low=0.0,
+        high=0.9,
+    ),
+)
 CNN_OPTIONS = (
     Option(
         "kernel_size",
@@ -79,6 +120,7 @@ BUILT_IN: dict[str, tuple[Option, ...]] = {
     MLP: (),
     LINEAR: (),
     CNN: CNN_OPTIONS,
+    VIT: VIT_OPTIONS,
     TRANSFORMER: TRANSFORMER_OPTIONS,
 }
 """Name -> options of the encoders that a study may name."""

@@ -170,9 +170,14 @@ def test_who_takes_images(tmp_path: Path) -> None:
         (
             "model.encoder=transformer",
             "has images of 3 x 9 x 11 and no tokens; patches says into how many tokens a row is "
-            "cut, in order; or take encoder cnn",
+            "cut, in order; or take encoder vit or cnn",
         ),
         ("model.options.kernel_size=2", "kernel_size is 2; expected an odd number, 3, say"),
+        (
+            "model.encoder=[mlp, vit]",
+            "model.encoder.1: patch_size is 4, which does not divide both sides of images of "
+            "3 x 9 x 11; expected one of 1",
+        ),
         ("model.options.pool=median", "expected one of max, mean, none, found 'median'"),
     ):
         with pytest.raises(StudyFileError) as caught:
@@ -180,16 +185,17 @@ def test_who_takes_images(tmp_path: Path) -> None:
         assert words in str(caught.value)
 
 
-def test_a_cnn_needs_images(tmp_path: Path) -> None:
+def test_encoders_of_images_need_images(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(STUDY.replace("[mlp, linear, cnn]", "cnn"))
     flat = np.random.default_rng(0).normal(size=(N, 12))
-    for x1, words in (
-        (flat, "cnn takes images, arrays [n, channels, height, width], and x1 has 12 features"),
-        (flat.reshape(N, 3, 4), "cnn takes images and rows of features, and x1 has 3 tokens of 4"),
+    for encoder, x1, words in (
+        ("cnn", flat, "cnn takes images, arrays [n, channels, height, width], and x1 has 12 feat"),
+        ("vit", flat, "vit takes images, arrays [n, channels, height, width], and x1 has 12 feat"),
+        ("cnn", flat.reshape(N, 3, 4), "cnn takes images and rows of features, and x1 has 3 tok"),
     ):
         saved(tmp_path, x1=x1)
         with pytest.raises(StudyFileError) as caught:
-            load_study_file(path)
+            load_study_file(path, f"model.encoder={encoder}")
         assert words in str(caught.value)
         assert "model.encoder" in str(caught.value)

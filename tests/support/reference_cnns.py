@@ -1,5 +1,6 @@
 """Convolutional encoders as torch has them, one model at a time."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -25,36 +26,44 @@ class TorchCnn(TorchTower):
         self.head = nn.Linear(encoder.width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The head's logits [n, classes]."""
-        return self.head(self.layers(x)[-1])
+        """The head's logits [n, classes], by the shortest way."""
+        *_, h = self.maps(x)
+        return self.head(h.mean(dim=(2, 3)))
 
     def layers(self, x: Tensor) -> list[Tensor]:
-        images, found = self.encoder.images, []
+        return [h.mean(dim=(2, 3)) for h in self.maps(x)]
+
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        """What each block gives, [n, width, h, w]."""
+        images = self.encoder.images
         h = x.view(-1, images.channels, images.height, images.width)
         for block in self.blocks:
             h = functional.leaky_relu(block(h), 0.1)
             if min(h.shape[2:]) > 1 and self.encoder.pool in _POOLS:
                 h = _POOLS[self.encoder.pool](h)
-            found.append(h.mean(dim=(2, 3)))
-        return found
+            yield h
 
     def weights(self) -> list[nn.Parameter]:
         return list(self.blocks.parameters())
 
 
 class TorchRows(TorchTower):
-    """Leaky-ReLU layers on a row of features, with a head."""
+    """Leaky-ReLU layers on a row of features, or linear ones, with a head."""
 
     def __init__(self, encoder: MLP, classes: int) -> None:
         super().__init__()
-        sizes = [encoder.inputs] + [encoder.width] * encoder.layers
+        self.slope, sizes = encoder.slope, [encoder.inputs] + [encoder.width] * encoder.layers
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.head = nn.Linear(encoder.width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The head's logits [n, classes]."""
+        return self.head(self.layers(x)[-1])
 
     def layers(self, x: Tensor) -> list[Tensor]:
         found = []
         for layer in self.hidden:
-            x = functional.leaky_relu(layer(x), 0.1)
+            x = layer(x) if self.slope == 1 else functional.leaky_relu(layer(x), self.slope)
             found.append(x)
         return found
 

@@ -17,7 +17,10 @@ class TorchTransformer(TorchTower):
     def __init__(self, encoder: Transformer, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.encoder, d = encoder, encoder.width
+        images, side = encoder.features.images, encoder.patch_size
         self.project = nn.Linear(encoder.token_features, d)
+        if side is not None:
+            self.project = nn.Conv2d(images.channels, d, side, stride=side)
         leading = encoder.pooling == "class"
         if leading:
             self.first = nn.Parameter(torch.randn(d))
@@ -27,7 +30,7 @@ class TorchTransformer(TorchTower):
             encoder.heads,
             encoder.feedforward or d,
             dropout=dropout,
-            activation="relu",
+            activation=encoder.activation,
             batch_first=True,
             norm_first=encoder.norm == "pre",
         )
@@ -63,7 +66,11 @@ class TorchTransformer(TorchTower):
         if encoder.pooling != "class":
             # torch has no number for a sample that may attend to nothing; it is set to 0 later.
             padding = padding & (lengths > 0)[:, None]
-        h = self.project(x.unflatten(1, (count, -1)))
+        if encoder.patch_size is None:
+            h = self.project(x.unflatten(1, (count, -1)))
+        else:
+            of = encoder.features.images
+            h = self.project(x.view(-1, of.channels, of.height, of.width)).flatten(2).mT
         if encoder.pooling == "class":
             h = torch.cat((self.first.expand(len(h), 1, -1), h), dim=1)
             padding = functional.pad(padding, (1, 0), value=False)
@@ -80,7 +87,8 @@ class TorchTransformer(TorchTower):
 
     def load(self, flat: Tensor) -> None:
         named = dict(zip(self.encoder.sizes, self.weights(), strict=True))
-        assert {k: tuple(v.shape) for k, v in named.items()} == self.encoder.sizes
+        shapes = {k: tuple(v.flatten(min(1, v.ndim - 1)).shape) for k, v in named.items()}
+        assert shapes == self.encoder.sizes
         super().load(flat)
 
     def weights(self) -> list[Tensor]:

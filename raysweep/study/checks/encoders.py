@@ -24,6 +24,8 @@ from raysweep.study.encoders import (
     LINEAR,
     TRANSFORMER,
     TRANSFORMER_OPTIONS,
+    VIT,
+    VIT_OPTIONS,
     options_of,
     own_options,
 )
@@ -54,6 +56,8 @@ def check_encoder(raw: Mapping[str, Any], views: Sequence[Views]) -> list[Fault]
         at: Location = ("model", "encoder", index) if several else ("model", "encoder")
         if name == TRANSFORMER:
             faults += _check_transformer(raw, model, views, at)
+        elif name == VIT:
+            faults += _check_vit(raw, model, views, at)
         elif name == CNN:
             faults += _check_cnn(model, views, at)
         elif name in (MLP, LINEAR):
@@ -115,6 +119,26 @@ def _check_cnn(model: ModelGrid, views: Sequence[Views], at: Location) -> list[F
     if isinstance(size, int) and not faults and size % 2 == 0:
         faults.append(Fault((*place, "kernel_size"), even(size)))
     return faults + (_on_sequences(CNN, views, at) or _without_images(CNN, views, at))
+
+
+def _check_vit(
+    raw: Mapping[str, Any], model: ModelGrid, views: Sequence[Views], at: Location
+) -> list[Fault]:
+    """The faults of a vit's options, of sizes, and of data without images."""
+    place: Location = ("model", "options")
+    given = options_of(model, VIT)
+    faults = check_options(given, place, f"option of {VIT}", VIT_OPTIONS)
+    if faults:
+        return faults
+    options: dict[str, Any] = resolve(VIT_OPTIONS, given, VIT)
+    features = dict.fromkeys(of for view in views for of in view.features if of.layout)
+    widths = dict.fromkeys(width for pair in pairs_of(raw, "width") for width in pair)
+    found: dict[Fault, None] = {}
+    for of, width in itertools.product(features, widths):
+        sizes = width, options["heads"], None, options["patch_size"]
+        for name, message in Transformer.faults(of, *sizes).items():
+            found[Fault((*place, name) if name in given else at, message)] = None
+    return [*found, *_without_images(VIT, views, at)]
 
 
 def _without_images(name: str, views: Sequence[Views], at: Location) -> list[Fault]:
