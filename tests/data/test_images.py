@@ -59,6 +59,18 @@ def test_pixels_are_scaled_channel_by_channel_by_the_training_rows(
     np.testing.assert_allclose(views.inputs[0], expected, atol=1e-12)
 
 
+def test_rows_without_an_image_count_for_nothing(tmp_path: Path) -> None:
+    x = contents()["x1"].astype(float)
+    x[::6] = np.nan
+    views = load("arrays", saved(tmp_path, x1=x))
+    assert views.present is not None
+    np.testing.assert_array_equal(np.flatnonzero(~views.present[:, 0]), np.arange(0, N, 6))
+    train = views.splits.train[views.splits.train % 6 != 0]
+    expected = StandardScaler().fit(by_channel(x[train])).transform(by_channel(x))
+    expected = np.moveaxis(expected.reshape(N, H, W, C), -1, 1).reshape(N, -1)
+    np.testing.assert_allclose(views.inputs[0], np.nan_to_num(expected), atol=1e-12)
+
+
 def test_every_format_and_dtype_gives_the_same(tmp_path: Path) -> None:
     expected = load("arrays", saved(tmp_path))
     arrays = contents()
@@ -113,7 +125,7 @@ def test_channels_last_are_told_apart(tmp_path: Path, shape: tuple[int, ...], go
     ("changes", "words"),
     [
         ({"x1": np.zeros((N, 0, 4, 4))}, "expected [rows, channels, height, width], no 0"),
-        ({"x1": np.full((N, 1, 5, 5), np.nan)}, "x1 has NaN or infinity in 120 of 120 rows"),
+        ({"x1": np.full((N, 1, 5, 5), np.inf)}, "x1 has NaN or infinity in 120 of 120 rows"),
         ({"x1": np.zeros((N, 1, 5, 5), dtype="U3")}, "x1 has dtype <U3, expected real numbers"),
         ({"x1": np.zeros((N, 1, 2, 5, 5))}, "or 4-D [rows, channels, height, width] for images"),
         ({"x1": np.zeros((N, 1, 5, 5))}, "x1 does not vary in the training split"),

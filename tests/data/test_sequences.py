@@ -136,7 +136,7 @@ def test_what_cannot_be_right(tmp_path: Path, changes: dict[str, Any], message: 
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
-    wrong = {"x1_length": LENGTHS + 9, "x2": np.full((N, 4), np.nan), "y": np.zeros(N, int)}
+    wrong = {"x1_length": LENGTHS + 9, "x2": np.full((N, 4), np.inf), "y": np.zeros(N, int)}
     with pytest.raises(InputError) as caught:
         load("arrays", saved(tmp_path, **wrong))
     assert all(word in str(caught.value) for word in ("x1_length is 9", "x2 has NaN", "y has one"))

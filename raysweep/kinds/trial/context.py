@@ -18,11 +18,11 @@ from raysweep.kinds.trial.place import Place
 from raysweep.kinds.trial.seeding import random_states, restore_random_states
 from raysweep.kinds.trial.state import pack_state, unpack_state
 from raysweep.kinds.trial.study import TrialStudy
-from raysweep.kinds.trial.told import TrialError, number
+from raysweep.kinds.trial.told import TrialError, epochs_trained, number
 from raysweep.metrics.groups import group_numbers
 from raysweep.metrics.undefined import same_rows, words_of
 from raysweep.study.cells import expand
-from raysweep.study.spec.fields import Scalar
+from raysweep.study.spec.fields import Scalar, listed
 from raysweep.training.alignment_scores import layer_scores
 from raysweep.training.measured_rows import some_rows
 from raysweep.trials.columns import MEASURED_SPLITS
@@ -111,7 +111,7 @@ class TrialContext:
             training: settings as a search of the training would ask for.
 
         Raises:
-            ValueError: an unknown arm, or a value that no study takes.
+            ValueError: an unknown arm, a strength below 0, or a value that no study takes.
 
         Example:
             >>> import raysweep
@@ -129,7 +129,11 @@ class TrialContext:
                 "verdict": {"performance": "performance_test"},
             }
         )
+        if arm not in list(Arm):
+            raise ValueError(f"arm is {arm!r}; expected one of {listed(Arm)}")
         of_arm = Arm(arm)
+        if not 0 <= strength < math.inf:
+            raise ValueError(f"strength is {strength!r}; expected a number, 0 or more")
         given = 0.0 if of_arm is Arm.NONE else float(strength)
         trial = Trial(
             expand(study)[0],
@@ -217,8 +221,7 @@ class TrialContext:
             >>> raysweep.TrialContext.by_hand().log(1, loss=0.7, f1=0.4)
             True
         """
-        if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
-            raise TrialError(f"trial.log: epoch is {epoch!r}; expected a whole number, 0 or more")
+        epoch = epochs_trained(epoch)
         halving = self._study.search.halving
         if halving is not None and epoch > halving.epochs[-1]:
             raise TrialError(
@@ -314,7 +317,7 @@ class TrialContext:
             "penalty": self._penalty.state(),
             "random": random_states(),
         }
-        self._place.keep(pack_state(kept))
+        self._place.keep(pack_state(kept, name=""))
 
     def load(self) -> Any:
         """The last state that was saved, with tensors on the CPU; None at a first start.
