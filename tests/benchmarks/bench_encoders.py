@@ -30,6 +30,7 @@ from reference_transformers import TorchTransformer
 from raysweep.data.images import Images
 from raysweep.data.tokens import Tokens
 from raysweep.data.views import Features
+from raysweep.models import cnn
 from raysweep.models.architecture import Architecture
 from raysweep.models.named import built_in
 from raysweep.models.shape import MultimodalShape
@@ -236,7 +237,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--members", type=int, default=8)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument(
+        "--unfolded", choices=["all", "none"], help="images of a cnn; left out: by their size"
+    )
     given = parser.parse_args()
+    if given.unfolded is not None:
+        cnn._FEW_PIXELS = cnn._FEW_NUMBERS = sys.maxsize if given.unfolded == "all" else 0
     torch.set_num_threads(1)
     write(
         f"{given.members} models, batch {BATCH}; ms of CPU a model and step\n\n"
