@@ -118,16 +118,16 @@ def validate(
     """Check a study file and try the code that it names; list all its faults at once."""
     resolved = load(study, overrides, _tell_code)
     stdout.print(f"{study}: a valid study ({resolved.name})", highlight=False)
-    _tell_data(resolved, closely=True)
+    _tell_notes(resolved, closely=True)
     if try_out:
         for line in kind_of(resolved).try_out(resolved):
             stdout.say(line)
 
 
-def _tell_data(study: StudyBase, closely: bool = False) -> None:
+def _tell_notes(study: StudyBase, closely: bool = False) -> None:
     from raysweep.data.own_notes import own_notes
 
-    for line in own_notes(study, closely):
+    for line in (*own_notes(study, closely), *kind_of(study).doubts(study)):
         stdout.say(line)
 
 
@@ -193,7 +193,7 @@ def plan(
         return
     if full:
         stdout.print(dump_study(resolved), highlight=False, markup=False)
-    _tell_data(resolved)
+    _tell_notes(resolved)
     size = study_size(resolved, measure_time=timing)
     lines = [
         f"cells             {size.cells}",

@@ -119,6 +119,10 @@ class Kind(ABC, Generic[S, W]):
         """
         return {}
 
+    def doubts(self, study: S) -> list[str]:
+        """What may come to nothing in the user's own code, as trying it tells: a line each."""
+        return []
+
     def try_out(self, study: S) -> list[str]:
         """Run a short trial of each arm, and say how they compare, a line each.
 

@@ -11,6 +11,7 @@ Example:
 from raysweep.losses.base import AlignmentLoss as AlignmentLoss
 from raysweep.losses.base import LossEntry as LossEntry
 from raysweep.losses.base import LossOutput as LossOutput
+from raysweep.losses.never_defined import never_defined as never_defined
 from raysweep.losses.over_pairs import OverPairs as OverPairs
 from raysweep.losses.over_pairs import PairsOutput as PairsOutput
 from raysweep.losses.registry import COMMON_OPTIONS as COMMON_OPTIONS

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import linecache
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -201,18 +202,33 @@ def said(error: BaseException, path: str) -> str:
     """
     message = " ".join(str(error).split())
     words = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return f"{words}{raised_at(error, path)}"
+
+
+def raised_at(error: BaseException, path: str) -> str:
+    """The innermost line of a user's own code in a traceback: `line_of`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return line_of([(frame.filename, frame.lineno or 0) for frame in frames], path)
+
+
+def line_of(lines: Sequence[tuple[str, int]], path: str) -> str:
+    """The last of these lines that lies beside a user's own code, in words to be put behind others.
+
+    Args:
+        lines: files with the numbers of their lines, from 1.
+        path: the dotted path of that code.
+
+    Returns:
+        Such as ``"; mine.py, line 3: return h.log()"``; empty where there is none.
+    """
     found = find(path)
     root = None if found is None or found.folder is None else found.folder
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if root is not None and Path(frame.filename).is_relative_to(root)
-    ]
-    if not frames:
-        return words
-    last = frames[-1]
-    line = f": {last.line}" if last.line else ""
-    return f"{words}; {Path(last.filename).name}, line {last.lineno}{line}"
+    own = [line for line in lines if root is not None and Path(line[0]).is_relative_to(root)]
+    if not own:
+        return ""
+    file, number = own[-1]
+    text = linecache.getline(file, number).strip()
+    return f"; {Path(file).name}, line {number}{f': {text}' if text else ''}"
 
 
 def source_of(path: str) -> Path:

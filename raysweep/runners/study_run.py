@@ -15,6 +15,7 @@ from raysweep.data.own_notes import own_notes
 from raysweep.errors import InputError, RunnerLost
 from raysweep.folder.conclusion import Conclusion, conclude, register_plan
 from raysweep.folder.run_folder import STUDY_NAME, RunFolder
+from raysweep.kinds.kind import kind_of
 from raysweep.kinds.outlook import Outlook
 from raysweep.kinds.so_far import of_folder
 from raysweep.runners.ahead import estimates_ahead
@@ -220,7 +221,10 @@ class _Course:
             yield ray_here
 
     def _adopt(self) -> None:
-        for note in own_notes(self._study):
+        notes = own_notes(self._study)
+        if self._folder.output.read(STUDY_NAME) is None:
+            notes += kind_of(self._study).doubts(self._study)
+        for note in notes:
             self._listener.say(note)
         for step in (
             self._folder.restore_study,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from raysweep.data.labels import check_labels
+from raysweep.data.labels import check_labels, read_label
 from raysweep.errors import InputError
 
 N = 60
@@ -67,7 +67,10 @@ def holed(value: float) -> np.ndarray:
         ),
         (holed(-np.inf), r"age has NaN or infinity in 2 of 60 rows, first in row 4"),
         (holed(2.0**60), r"age has floats above 2\*\*53, .*; save age\.astype\(str\)"),
-        (np.ones((N, 3)), r"age has 3 to 3 ones in a row: multi-label is not supported yet"),
+        (
+            np.ones((N, 3)),
+            r"age has 3 to 3 ones in a row, and the task is of one class for each row",
+        ),
         (
             np.eye(3)[CLASSES] + np.eye(3)[0],
             r"age has shape \(60, 3\) and other values than 0 and 1",
@@ -80,7 +83,7 @@ def holed(value: float) -> np.ndarray:
         ),
         (
             np.maximum(np.eye(3)[CLASSES], np.eye(3)[0]),
-            r"age has 1 to 2 ones in a row: multi-label",
+            r"age has 1 to 2 ones in a row, .*; say task: multilabel, or save one",
         ),
         (np.full((N, 2), "a"), r"age has shape \(60, 2\), 2 texts a row, expected one label; save"),
         (
@@ -95,3 +98,12 @@ def holed(value: float) -> np.ndarray:
 def test_what_is_no_label(labels: np.ndarray, said: str) -> None:
     with pytest.raises(InputError, match=said):
         check_labels(labels, N, "age", "img_*")
+
+
+def test_classes_that_look_alike_are_told() -> None:
+    label = read_label(np.array(["cat", "cat ", "dog", "bird"]), 4)
+    assert len(label.names) == 4
+    alike = "the classes 'cat' and 'cat ' differ in spaces or capitals alone; are they one?"
+    assert label.told == f"y: {alike}"
+    assert "'Dog' and 'dog'" in read_label(np.array(["dog", "Dog", "bird"]), 3).told
+    assert read_label(np.array(["cat", "dog", "cats"]), 3).told == ""

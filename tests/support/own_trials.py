@@ -221,8 +221,8 @@ def cyclic(trial: raysweep.TrialContext) -> dict[str, float]:
 
 
 def slow(trial: raysweep.TrialContext) -> dict[str, float]:
-    """An epoch every tenth of a second, for a second and a half in arm forced."""
-    for epoch in range(1, 16 if trial.arm == "forced" else 2):
+    """An epoch every tenth of a second, for three seconds in arm forced."""
+    for epoch in range(1, 31 if trial.arm == "forced" else 2):
         time.sleep(0.1)
         trial.log(epoch, loss=1 / epoch, f1=0.5)
     return {"f1_validation": 0.5, "f1_test": 0.5 + trial.seed / 1e6}

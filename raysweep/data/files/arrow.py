@@ -1,5 +1,6 @@
 """Columns of Arrow as arrays: of CSV, Parquet and the folders of Hugging Face's datasets alike."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from raysweep.text import counted, visible
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+_EMPTY = "has no rows, expected one for each sample"
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
 
 
@@ -28,6 +31,10 @@ def read_columns(
         faults: where to note them, each with its name.
         missing: what a missing value is called, in messages.
     """
+    if not table.num_rows:
+        if _EMPTY not in faults:  # of another role
+            faults.append(_EMPTY)
+        return {}
     found: dict[str, Array] = {}
     for name in names:
         with noted(faults):
@@ -53,6 +60,15 @@ def _as_array(name: str, column: pa.ChunkedArray, role: Role, missing: str) -> A
     if isinstance(column.type, pa.BaseExtensionType):
         chunks = [chunk.storage for chunk in column.chunks]
         column = pa.chunked_array(chunks, column.type.storage_type)
+    if pa.types.is_dictionary(column.type):
+        if role in (Role.FEATURES, Role.GAPS) and not _is(column.type.value_type, _NUMBERS):
+            raise InputError(
+                f"{name} is categorical ({_shown(column[0])} in row 0), expected {role.expected}; "
+                f"save pandas.get_dummies(table[{name!r}], dtype=float)"
+            )
+        column = column.cast(column.type.value_type)
+    if column.null_count and role is Role.GAPS:
+        return _with_gaps(name, column, missing)
     if column.null_count:
         gone = np.flatnonzero(column.is_null().to_numpy())
         what = "a label" if role is Role.LABEL else "a value"
@@ -61,13 +77,6 @@ def _as_array(name: str, column: pa.ChunkedArray, role: Role, missing: str) -> A
             f" first in row {gone[0]}; expected {what} in every row; save "
             f"table.dropna(subset=[{name!r}])"
         )
-    if pa.types.is_dictionary(column.type):
-        if role is Role.FEATURES and not _is(column.type.value_type, _NUMBERS):
-            raise InputError(
-                f"{name} is categorical ({_shown(column[0])} in row 0), expected {role.expected}; "
-                f"save pandas.get_dummies(table[{name!r}], dtype=float)"
-            )
-        column = column.cast(column.type.value_type)
     kind = column.type
     if _is(kind, _LISTS):
         return _stacked(name, column.combine_chunks(), role)
@@ -82,6 +91,15 @@ def _as_array(name: str, column: pa.ChunkedArray, role: Role, missing: str) -> A
             raise _not_numbers(name, texts)
         return np.array(texts, dtype=str if _is(kind, _TEXTS) else bytes)
     raise InputError(f"{name} has type {kind}, expected {role.expected}")
+
+
+def _with_gaps(name: str, column: pa.ChunkedArray, missing: str) -> Array:
+    """Numbers of which some are missing: floats, NaN in their place."""
+    there = column.is_valid()
+    known = _as_array(name, column.filter(there), Role.FEATURES, missing)
+    found = np.full((len(column), *known.shape[1:]), np.nan)
+    found[there.to_numpy()] = known
+    return found
 
 
 def _stacked(name: str, rows: Any, role: Role) -> Array:
@@ -119,6 +137,9 @@ def _not_numbers(name: str, texts: Sequence[str | bytes]) -> InputError:
     first = texts[faulty[0]]
     of = f"{name} is text in {len(faulty)} of {counted(len(texts), 'row')}, first {_cut(first)} in "
     of += f"row {faulty[0]}; expected real numbers"
+    if all(isinstance(text, str) and _THOUSANDS.fullmatch(text) for text in texts):
+        way = "thousands=',') or, where these are decimals, with decimal=','"
+        return InputError(f"{of}; read it with pandas.read_csv(..., {way}, and save that")
     if isinstance(first, str) and _is_number(first.replace(",", ".")):
         return InputError(f"{of}; read it with pandas.read_csv(..., decimal=',') and save that")
     if len(faulty) == len(texts):

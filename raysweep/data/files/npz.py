@@ -5,6 +5,7 @@ import pickle
 import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,11 @@ class Npz:
                 archive = None
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InputError("not an .npz file, expected one written by numpy.savez")
+            twice = [name for name, count in Counter(archive.files).items() if count > 1]
+            if twice:
+                raise InputError(
+                    f"has more than one array of the name {twice[0]}, expected each name once"
+                )
             return cls(path, tuple(archive.files))
 
     def dimensions(self, name: str) -> int | None:

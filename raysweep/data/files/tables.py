@@ -1,5 +1,6 @@
 """Tables with named columns: CSV, as text that may be compressed, and Parquet."""
 
+import codecs
 import csv
 import re
 from collections import Counter
@@ -24,6 +25,7 @@ MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NaT", "NULL", 
 """What stands for a missing value in a CSV, unless it is quoted."""
 
 _MOST_HEADER = 2**24
+_UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,12 @@ class Csv:
         """
         try:
             with pa.input_stream(path) as stream:
-                start = stream.read(_MOST_HEADER).decode("utf-8-sig", errors="replace")
+                content = stream.read(_MOST_HEADER)
         except (OSError, ValueError) as error:
             raise InputError(f"cannot be read ({error}), expected a CSV file") from error
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise InputError("is text in UTF-16, expected UTF-8; save it as CSV UTF-8")
+        start = content.decode("utf-8-sig", errors="replace")
         if not start.strip():
             raise InputError("is empty, expected a CSV file whose first line names the columns")
         first = start.splitlines()[0]
@@ -104,9 +109,8 @@ class Parquet:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """See `Source.names`; the index of a DataFrame is none."""
-        index = (self.schema.pandas_metadata or {}).get("index_columns", [])
-        return tuple(name for name in self.schema.names if name not in index)
+        """See `Source.names`; the index of a DataFrame is none, unless it has a name."""
+        return tuple(name for name in self.schema.names if not _UNNAMED_INDEX.fullmatch(name))
 
     def dimensions(self, name: str) -> int | None:
         """See `Source.dimensions`."""

@@ -282,6 +282,18 @@ class Forcing(Searching[ForcingStudy]):
 
         return forcing_size(study, measure_time)
 
+    def doubts(self, study: ForcingStudy) -> list[str]:
+        """That a loss of the user's own is undefined on all that it is tried on."""
+        alignment = study.alignment
+        if ":" not in alignment.loss:
+            return []
+        from raysweep.study.cells import expand
+        from raysweep.study.checks.losses import loss_doubts
+
+        widths = list(dict.fromkeys((cell.width_1, cell.width_2) for cell in expand(study)))
+        searched = study.search.options
+        return loss_doubts(alignment.loss, alignment.options, searched, widths, study.training)
+
     def prepare(self) -> None:
         """See `Kind.prepare`."""
         import raysweep.kinds.forcing.run_pack  # noqa: F401

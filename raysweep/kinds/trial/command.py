@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysweep.kinds.trial.followed import followed, forget_ended, parsed
+from raysweep.kinds.trial.followed import followed, forget_ended, lines_of, parsed
 from raysweep.kinds.trial.study import TrialCode
 from raysweep.kinds.trial.told import TrialError, is_metric
 from raysweep.trials.columns import named
@@ -144,7 +144,7 @@ def is_python(word: str) -> bool:
 def _told(context: "TrialContext", results: Path) -> dict[str, object]:
     """Take in what the command wrote: points of the curves, then its metrics."""
     try:
-        lines = results.read_text(errors="replace").splitlines()
+        lines = lines_of(results)
     except OSError as error:
         raise TrialError(
             f"{results}: the command wrote no results there ({error.strerror}); it is told the "

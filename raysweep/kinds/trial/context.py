@@ -5,7 +5,6 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
-from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +18,7 @@ from raysweep.kinds.trial.place import Place
 from raysweep.kinds.trial.seeding import random_states, restore_random_states
 from raysweep.kinds.trial.state import pack_state, unpack_state
 from raysweep.kinds.trial.study import TrialStudy
-from raysweep.kinds.trial.told import TrialError, number
+from raysweep.kinds.trial.told import TrialError, epochs_trained, number
 from raysweep.metrics.groups import group_numbers
 from raysweep.metrics.undefined import same_rows, words_of
 from raysweep.study.cells import expand
@@ -223,9 +222,7 @@ class TrialContext:
             >>> raysweep.TrialContext.by_hand().log(1, loss=0.7, f1=0.4)
             True
         """
-        if isinstance(epoch, bool) or not isinstance(epoch, Integral) or epoch < 0:
-            raise TrialError(f"trial.log: epoch is {epoch!r}; expected a whole number, 0 or more")
-        epoch = int(epoch)
+        epoch = epochs_trained(epoch)
         halving = self._study.search.halving
         if halving is not None and epoch > halving.epochs[-1]:
             raise TrialError(

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Event, Thread
@@ -15,11 +16,18 @@ _TAIL_BYTES = 4096
 _NO_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|([+-]?)\b(?:(nan)|inf(?:inity)?)\b', re.IGNORECASE)
 
 
+def lines_of(results: Path) -> list[str]:
+    """The lines of a file of JSON lines, whose texts may hold what else ends a line in Unicode."""
+    return results.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+
+
 def parsed(line: str) -> object:
     """What a line of JSON holds, which may have ``nan`` and ``inf`` as most languages write them.
 
+    JSON has one kind of number: an ``epoch`` of 1.0 is the first one.
+
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or gives a name twice.
     """
 
     def as_json(found: re.Match[str]) -> str:
@@ -27,7 +35,22 @@ def parsed(line: str) -> object:
             return found[0]
         return "NaN" if found[2] else f"{found[1].replace('+', '')}Infinity"
 
-    return json.loads(_NO_NUMBER.sub(as_json, line))
+    try:
+        found = json.loads(_NO_NUMBER.sub(as_json, line), object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    epoch = found.get("epoch") if isinstance(found, dict) else None
+    if isinstance(epoch, float) and epoch.is_integer():
+        found["epoch"] = int(epoch)
+    return found
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        [[name, _], *_] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{name} stands there twice")
+    return found
 
 
 def forget_ended(results: Path, epochs: int | None) -> None:
@@ -39,7 +62,7 @@ def forget_ended(results: Path, epochs: int | None) -> None:
     if not results.exists():
         return
     kept = []
-    for line in results.read_text(errors="replace").splitlines():
+    for line in lines_of(results):
         with contextlib.suppress(ValueError):
             point = parsed(line)
             epoch = point.get("epoch") if isinstance(point, dict) else None

@@ -1,6 +1,8 @@
 """What a trial of the user's own has told: its metrics, and what is wrong with them."""
 
+import contextlib
 import math
+import operator
 from collections.abc import Mapping
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -20,6 +22,8 @@ METRIC_NAMES = (
     "name it with the split it is of, such as f1_validation or f1_test, and not as raysweep's own "
     "columns are (alignment_..., chance_..., n_test and so on)"
 )
+
+_MOST_EPOCHS = int(np.iinfo(np.int64).max)
 
 
 def is_metric(name: str) -> bool:
@@ -117,6 +121,15 @@ class Told:
         return ""
 
 
+def epochs_trained(given: object) -> int:
+    """A whole number of Python, NumPy or torch, 0 or more, as the trial table can hold it."""
+    with contextlib.suppress(TypeError):
+        epoch = operator.index(given)  # type: ignore[arg-type]
+        if not isinstance(given, bool | np.bool_) and 0 <= epoch <= _MOST_EPOCHS:
+            return epoch
+    raise TrialError(f"trial.log: epoch is {given!r}; expected a whole number, 0 or more")
+
+
 def number(value: object, place: str) -> float:
     """A number of Python, NumPy or torch as a float; NaN and infinities, too."""
     plain = value
@@ -126,4 +139,7 @@ def number(value: object, place: str) -> float:
         shown = str(value)
         shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
         raise TrialError(f"{place} is {shown} ({type(value).__name__}); expected a number")
-    return float(plain)
+    try:
+        return float(plain)
+    except OverflowError:
+        raise TrialError(f"{place} is beyond 1e308; expected a number of float64") from None

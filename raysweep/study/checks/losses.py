@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from raysweep.errors import InputError
-from raysweep.losses import COMMON_OPTIONS, LOSSES, build_loss, check_usable
+from raysweep.losses import COMMON_OPTIONS, LOSSES, build_loss, check_usable, never_defined
 from raysweep.losses.registry import CUSTOM_OPTIONS
 from raysweep.plugins.options import Option
 from raysweep.plugins.user_code import said, source_of
@@ -79,6 +79,41 @@ def check_loss(
         return faults  # a range without two ends has none to build with
     settings = read_partial(Training, training).part or Training()
     return _check_building(name, options, searched, list(dict.fromkeys(widths)), settings)
+
+
+def loss_doubts(
+    name: str,
+    options: Mapping[str, object],
+    searched: Mapping[str, OptionRange | tuple[Any, ...]],
+    widths: Sequence[tuple[int, int]],
+    training: Training,
+) -> list[str]:
+    """Why a user's own loss may force nothing, a sentence for the first widths and options of each.
+
+    Args:
+        name: of the loss, a dotted path.
+        options: its fixed options.
+        searched: options that are searched.
+        widths: as `check_loss`.
+        training: in whose batches it is tried.
+    """
+    told: dict[str, str] = {}
+    combinations = itertools.islice(_combinations(searched), _MOST_CALLED)
+    for (number, tried), pair in itertools.product(enumerate(combinations), widths):
+        if number and pair != widths[0]:
+            continue
+        rows = _rows_tried(pair, training)
+        with _quietly():
+            loss = build_loss(name, {**options, **tried})
+            try:
+                why = never_defined(loss, name, pair, rows, getattr(torch, training.dtype))
+            except Exception:  # of groups, say, which the user's data need not have
+                continue
+        words = "".join(f", {key}: {value}" for key, value in tried.items())
+        on = f"{rows} rows of {pair[0]} and {pair[1]} features{words}"
+        if why:
+            told.setdefault(why, f"alignment.loss: loss {name}, tried on {on}: {why}")
+    return list(told.values())
 
 
 def _check_searched(loss: str, search: object) -> list[Fault]:
@@ -153,11 +188,9 @@ def _fault_in_building(
         for pair in widths:
             loss.parameter_count(*pair)
             if ":" in name:
-                rows = min(training.batch_size, max(_MOST_ROWS, 2 * sum(pair)))
+                rows = _rows_tried(pair, training)
                 tried = f"tried on {rows} random rows of {pair[0]} and {pair[1]} features"
-                # One message, and no features.
-                with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
+                with _quietly():
                     check_usable(loss, place, pair, rows, getattr(torch, training.dtype))
         if ":" in name:
             file_digest(source_of(name))
@@ -167,3 +200,15 @@ def _fault_in_building(
         # A user's own code may raise anything.
         return f"{place}, {tried}: {said(error, name)}"
     return ""
+
+
+def _rows_tried(widths: tuple[int, int], training: Training) -> int:
+    return min(training.batch_size, max(_MOST_ROWS, 2 * sum(widths)))
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """One message, and no features."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -3,6 +3,7 @@
 import json
 import struct
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -72,19 +73,40 @@ def test_decimal_commas_are_told(tmp_path: Path) -> None:
     assert "read it with pandas.read_csv(..., decimal=',')" in told(tmp_path / "mine.csv", **WHICH)
 
 
+def test_thousands_are_not_taken_for_decimals(tmp_path: Path) -> None:
+    frame = table()
+    frame["img_0"] = [f"{1000 + 7 * row:,}" for row in range(len(frame))]
+    frame.to_csv(tmp_path / "mine.csv", index=False)
+    said = told(tmp_path / "mine.csv", **WHICH)
+    assert "img_0 is text in 120 of 120 rows, first '1,000' in row 0" in said
+    assert "thousands=',') or, where these are decimals, with decimal=','" in said
+
+
+def test_an_archive_with_a_name_twice_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", x1=np.ones((4, 2)), x2=np.ones((4, 2)), y=np.arange(4) % 2)
+    with (
+        pytest.warns(UserWarning, match="Duplicate name"),
+        zipfile.ZipFile(tmp_path / "mine.npz", "a") as archive,
+        archive.open("x1.npy", "w") as member,
+    ):
+        np.save(member, np.zeros((4, 2)))
+    assert "has more than one array of the name x1" in told(tmp_path / "mine.npz")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"", "is empty, expected a CSV file whose first line names the columns"),
         (b"1.5,2,0\n2,3,1\n", "its first line holds numbers (1.5, 2, 0), expected the names"),
         (b"a,a,y\n1,2,0\n", "has more than one column of the name a"),
+        ("a,b,y\n1,2,0\n".encode("utf-16"), "is text in UTF-16, expected UTF-8"),
         (
             b"a,b,y\n1,2,0\n3,4\n",
             "is no CSV table (CSV parse error: Expected 3 columns, got 2: 3,4)",
         ),
         ("a,b,y\n1,2,é\n3,4,f\n".encode("latin-1"), "y has bytes that are no text in UTF-8"),
         (b"\x89PNG\r\n\x1a\n", "no column x1, x2, y"),
-        (b"a,b,y\n", "a has"),
+        (b"a,b,y\n", "mine.csv: has no rows, expected one for each sample"),
     ],
 )
 def test_what_is_no_table(tmp_path: Path, content: bytes, said: str) -> None:
@@ -129,7 +151,7 @@ ROWS = range(120)
         ),
         (
             {"x1": pa.array([None] * 119 + [[1.0]])},
-            "x1 has 119 missing values in 120 rows, first in",
+            "all of x1, x2 are in only 1 of 84 rows of the train split, expected at least 8",
         ),
         (
             {"x1": pa.array([str(k) for k in ROWS])},
@@ -160,7 +182,7 @@ ROWS = range(120)
         ),
         (
             {"y": pa.array([[k % 2, 1] for k in ROWS])},
-            "y has 1 to 2 ones in a row: multi-label is not supported yet",
+            "y: label 1 (from 0) is 1 in every row, expected rows with and without it; leave",
         ),
         (
             {"y": None},

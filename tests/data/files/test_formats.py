@@ -12,6 +12,7 @@ import pytest
 from own_files import WHICH, arrays, as_lists, save_dataset, save_safetensors, table
 
 from raysweep.data.dtypes import Role
+from raysweep.data.files.arrow import read_columns
 from raysweep.data.files.opened import open_source
 from raysweep.data.registry import load
 from raysweep.data.views import Views
@@ -102,6 +103,28 @@ def test_parquet_of_a_data_frame(tmp_path: Path, indexed: bool) -> None:
     views = load("arrays", {"path": str(tmp_path / "mine.parquet"), **WHICH})
     assert_same(views, npz(tmp_path))
     assert len(open_source(str(tmp_path / "mine.parquet")).names) == 9
+
+
+def test_an_index_with_a_name_is_a_column(tmp_path: Path) -> None:
+    """It was left out without a word, though a pattern of the study took it in."""
+    table().set_index("img_0").to_parquet(tmp_path / "mine.parquet")
+    views = load("arrays", {"path": str(tmp_path / "mine.parquet"), **WHICH})
+    assert views.inputs[0].shape == npz(tmp_path).inputs[0].shape
+    frame = table()
+    frame.index = [f"p{row}" for row in range(len(frame))]
+    frame.index.name = "person"
+    frame.to_parquet(tmp_path / "mine.parquet")
+    views = load("arrays", {"path": str(tmp_path / "mine.parquet"), **WHICH})
+    assert views.notes == ("not used: person",)
+
+
+def test_a_missing_value_among_categories_is_no_class(tmp_path: Path) -> None:
+    """Arrow may keep it in the dictionary, where it does not count as null."""
+    kind = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2]), pa.array(["cat", "dog", None]))
+    faults: list[str] = []
+    assert read_columns(pa.table({"y": kind}), ["y"], Role.LABEL, faults) == {}
+    [fault] = faults
+    assert fault.startswith("y has 1 missing value in 3 rows, first in row 2")
 
 
 def test_fixed_lists_tensors_and_names_with_dots(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from waiting import alive
 
 import raysweep as package
 from raysweep.errors import InputError
+from raysweep.kinds.trial.followed import lines_of, parsed
 from raysweep.kinds.trial.study import TrialStudy
 from raysweep.study import checks
 from raysweep.study.fingerprint import science_digest
@@ -147,6 +148,10 @@ AWK = 'BEGIN { print "before"; %s }'
         ('print "[1]" > results', "line 1: expected an object of metrics"),
         ('print "{\\"f1_test\\": \\"good\\"}" > results', "metric f1_test is good (str)"),
         ('print "{\\"f1_validation\\": 1}" > results', "returned no f1_test"),
+        (
+            'print "{\\"f1_test\\": 1" sprintf("%0400d", 0) "}" > results',
+            "metric f1_test is beyond 1e308",
+        ),
         ('system("kill -9 $PPID")', "ended by SIGKILL (which the system sends where memory is"),
     ],
 )
@@ -174,6 +179,37 @@ def test_what_is_no_finite_number_may_be_as_printf_has_it(tmp_path: Path, word: 
     assert set(rows["status"]) == {"diverged"}
     value = "nan" if "nan" in word.lower() else "-inf" if word.startswith("-") else "inf"
     assert set(rows["reason"]) == {f"f1_test is {value}"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('\ufeff{"epoch": 1.0, "loss": 2}\r\n', [{"epoch": 1, "loss": 2}]),
+        ('{"what": "a\u2028b\x85c"}\n', [{"what": "a\u2028b\x85c"}]),
+        ('{"f1": nan, "what": "nan"}', [{"f1": None, "what": "nan"}]),
+    ],
+)
+def test_lines_are_json_whoever_has_written_them(
+    tmp_path: Path, text: str, told: list[dict[str, Any]]
+) -> None:
+    """With a byte order mark, a whole number as a float, and what ends a line in Unicode alone."""
+    place = tmp_path / "results.jsonl"
+    place.write_bytes(text.encode())
+    found = [parsed(line) for line in lines_of(place) if line.strip()]
+    plain = [{n: None if v != v else v for n, v in point.items()} for point in found]
+    assert plain == told
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('{"f1_test": 0.1, "f1_test": 0.9}', "f1_test stands there twice"),
+        ("[" * 10**5 + "]" * 10**5, "nested too deep"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_or_in_none_is_no_line(line: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parsed(line)
 
 
 def test_an_attempt_that_was_cut_short_spoils_no_later_one(tmp_path: Path) -> None:

@@ -260,7 +260,11 @@ def test_log_says_when_to_stop_and_refuses_what_is_no_number(make: Make) -> None
     assert not trial.log(np.int64(2), f1=1)
     assert make().epochs is None
     assert make().log(10**6)
-    for epoch in (-1, 1.0, True, "1"):
+    for whole in (np.int64(3), np.array(3), torch.tensor(3)):
+        again = make()
+        assert again.log(whole, f1=1)  # type: ignore[arg-type]
+        assert list(again._logged) == [3]
+    for epoch in (-1, 1.0, True, "1", 2**63):
         with pytest.raises(TrialError, match="expected a whole number"):
             trial.log(epoch, f1=1)  # type: ignore[arg-type]
     for value in ("good", None, True, [1.0, 2.0], 1j):
