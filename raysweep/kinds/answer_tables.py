@@ -40,6 +40,10 @@ def verdict_table(effects: Any, performance: str, so_far: str = "") -> ConsoleRe
     def effect(value: Any) -> str:
         return _number(factor * value, form)
 
+    def interval(low: float, high: float) -> str:
+        # Equal differences are tested by their signs, and have no spread to make one of.
+        return f"({effect(low)}, {effect(high)})" if math.isfinite(low + high) else "(no spread)"
+
     def column(
         name: str,
         justify: Justify,
@@ -68,9 +72,7 @@ def verdict_table(effects: Any, performance: str, so_far: str = "") -> ConsoleRe
                 column(
                     "effect\n(interval)",
                     "right",
-                    lambda r: (
-                        f"{effect(r['effect'])}\n({effect(r['ci_low'])}, {effect(r['ci_high'])})"
-                    ),
+                    lambda r: f"{effect(r['effect'])}\n{interval(r['ci_low'], r['ci_high'])}",
                 )
             ],
             [

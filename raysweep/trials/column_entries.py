@@ -224,6 +224,13 @@ COLUMNS: tuple[Column, ...] = (
             "epochs",
             "trial: where a search that halves stopped it; empty of a whole one",
         ),
+        (
+            "began_after",
+            "int64",
+            "epochs",
+            "trial: those it had trained when the search had it go on; 0 where it began anew, "
+            "empty of a command",
+        ),
         ("diverged_step", "int64", "steps", "step of the first NaN or infinity; -1 if none"),
         ("steps", "int64", "steps", "optimizer steps taken"),
         (

@@ -283,9 +283,9 @@ def _reader(content: bytes) -> pa.BufferReader:
 
 
 def _is_searched(name: str) -> bool:
-    """Whether a search may go by the column."""
+    """Whether a search may go by the column, or says what it has saved by it."""
     column = column_of(name)
-    return column.is_number and column.split in ("", "validation")
+    return name == "began_after" or (column.is_number and column.split in ("", "validation"))
 
 
 def _is_curve(name: str) -> bool:

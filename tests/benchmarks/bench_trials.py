@@ -1,9 +1,10 @@
 """What a trial of one's own costs beyond its function: python tests/benchmarks/bench_trials.py.
 
-Through Ray, and in this process; of trials that take no time, and with a checkpoint of 10 MB each.
-With ``--epochs 600`` of trials of so many epochs of a tenth of a second, each logged and shown:
-what they take beyond their own work, which they time themselves, so that other load counts for
-little.
+Through Ray with one worker, and in this process: medians over trials of the time from the end of
+one to the end of the next. Of trials that take no time, and with a checkpoint of 10 MB each; with
+``--seconds 60 --trials 5`` of trials that work for about so long in epochs of a tenth of a second,
+each logged and shown. They time their own work, which is taken off. ``--sleep`` has them sleep
+instead, so that what else runs on the machine counts for little.
 """
 
 import argparse
@@ -14,9 +15,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 import torch
 
 import raysweep
@@ -29,13 +31,13 @@ from raysweep.study import checks
 from raysweep.study.reader import parse_study
 from raysweep.trials.packing import Pack
 from raysweep.trials.storage import Output
-from raysweep.trials.table import Row, read_table
+from raysweep.trials.table import Row
 
 # What the workers of Ray import the functions from.
 sys.path.insert(0, str(Path(__file__).parent))
 
 CHECKPOINT_NUMBERS = 2_500_000
-EPOCH_PRODUCTS = 150
+EPOCH_S = 0.1
 
 
 def instant(trial: raysweep.TrialContext) -> dict[str, float]:
@@ -50,33 +52,48 @@ def saving(trial: raysweep.TrialContext) -> dict[str, float]:
     return instant(trial)
 
 
-def work(epoch: int) -> float:
-    """What an epoch computes, for about a tenth of a second."""
-    matrix = torch.full((256, 256), 1.0 / (256 + epoch))
-    for _ in range(EPOCH_PRODUCTS):
-        matrix = matrix @ matrix
-    return float(matrix.sum())
+def product(size: int = 256) -> float:
+    """A fixed amount of work, of a few tenths of a millisecond."""
+    matrix = torch.full((size, size), 1.0 / size)
+    return float((matrix @ matrix).sum())
 
 
-def logged(trial: raysweep.TrialContext) -> dict[str, float]:
+@cache
+def products_per_epoch() -> int:
+    """How many take about as long as an epoch; found once in a process, and fixed from then on."""
+    for _ in range(100):
+        product()
+    began = time.thread_time()
+    for _ in range(500):
+        product()
+    return max(1, round(EPOCH_S * 500 / (time.thread_time() - began)))
+
+
+def working(trial: raysweep.TrialContext) -> dict[str, float]:
     """So many epochs as its axis says, each logged; a small checkpoint every tenth."""
+    products = products_per_epoch()
     wall = cpu = 0.0
     for epoch in range(1, trial.cell["length"] + 1):
         began, began_cpu = time.monotonic(), time.thread_time()
-        found = work(epoch)
+        if trial.cell["sleeps"]:
+            time.sleep(EPOCH_S)
+        else:
+            for _ in range(products):
+                product()
         wall, cpu = wall + time.monotonic() - began, cpu + time.thread_time() - began_cpu
-        trial.log(epoch, loss=found, f1=0.5)
+        trial.log(epoch, loss=1 / epoch, f1=0.5)
         if epoch % 10 == 0:
             trial.save({"epoch": epoch, "weights": torch.zeros(1000)})
     return {"f1_validation": 0.5, "f1_test": 0.5, "wall_s_test": wall, "cpu_s_test": cpu}
 
 
-def study(function: str, trials: int, length: int) -> TrialStudy:
-    """A study of so many trials or a few more."""
+def study(function: str, trials: int, length: int = 1, sleeps: bool = False) -> TrialStudy:
+    """A study of so many trials, 5 or more, or up to two more."""
     text = (
         f"name: cost\nkind: trial\ntrial: bench_trials:{function}\n"
-        f"grid: {{length: {length}}}\nverdict: {{performance: f1_test}}\n"
-        f"search: {{trials: 4, seeds: 1}}\nconfirm: {{seeds: {-(-(trials - 5) // 3)}}}\n"
+        f"grid: {{length: {length}, sleeps: {str(sleeps).lower()}}}\n"
+        "verdict: {performance: f1_test}\nsearch: {trials: 1, generation: 1, seeds: 1}\n"
+        f"confirm: {{seeds: {max(1, -(-(trials - 2) // 3))}}}\n"
     )
     place = Path(__file__).parent
     found = parse_study(text, "cost", place, (), checks.check, checks.resolve_files)
@@ -89,81 +106,84 @@ class Marked(RunDisplay):
 
     def __init__(self) -> None:
         super().__init__(Screen(file=io.StringIO(), force_terminal=True))
-        self.ends: list[tuple[float, float]] = []
+        self.ends: list[tuple[float, float, float, float]] = []
 
     def pack_finished(self, sweep: Sweep, pack: Pack, rows: Sequence[Row]) -> None:
         """As for a display."""
         super().pack_finished(sweep, pack, rows)
-        self.ends.append((time.monotonic(), time.process_time()))
+        [row] = rows
+        own = (float(row.get(name) or 0.0) for name in ("wall_s_test", "cpu_s_test"))
+        self.ends.append((time.monotonic(), time.process_time(), *own))
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds a trial, those with what a run does at its start and end, and CPU seconds here."""
+    """Of each trial but the first, [n]: seconds from the end of the one before, and of its work.
 
-    whole: float
-    wall: float
-    cpu: float
-    rows: pd.DataFrame
+    Attributes:
+        wall: from end to end.
+        cpu: of this process, from end to end.
+        work: wall time of the function's own work.
+        work_cpu: its CPU time.
+    """
+
+    wall: np.ndarray
+    cpu: np.ndarray
+    work: np.ndarray
+    work_cpu: np.ndarray
 
 
-def cost_of_trials(runner: str, function: str, trials: int, length: int = 1) -> Cost:
-    """Of a run in a Ray that has run one already, shown on a screen."""
+def cost_of(runner: str, wanted: TrialStudy) -> Cost:
+    """Run a study, shown on a screen."""
     from raysweep.runners import tune
 
-    found = Cost(0.0, 0.0, 0.0, pd.DataFrame())
-    for count, epochs in ((8, 1), (trials, length)):
-        wanted = study(function, count, epochs)
-        with tempfile.TemporaryDirectory() as folder, Marked() as display:
-            place = RunFolder(Output(folder))
-            place.adopt(wanted)
-            began = time.monotonic()
-            run = local.run if runner == "local" else tune.run
-            sweep = run(wanted, place, display)
-            whole = time.monotonic() - began
-            assert not sweep.failures, next(iter(sweep.failures.values()))
-            rows = read_table(folder)
-        (first, first_cpu), *_, (last, last_cpu) = display.ends
-        further = len(display.ends) - 1
-        found = Cost(
-            whole / len(rows), (last - first) / further, (last_cpu - first_cpu) / further, rows
-        )
-    return found
+    with tempfile.TemporaryDirectory() as folder, Marked() as display:
+        place = RunFolder(Output(folder))
+        place.adopt(wanted)
+        sweep = (local.run if runner == "local" else tune.run)(wanted, place, display)
+        assert not sweep.failures, next(iter(sweep.failures.values()))
+    ends = np.array(display.ends)
+    between = np.diff(ends[:, :2], axis=0)
+    return Cost(between[:, 0], between[:, 1], ends[1:, 2], ends[1:, 3])
 
 
-def tell_of_whole_trials(runner: str, epochs: int) -> None:
-    """What trials that work for a while take beyond their work, as shares of it."""
-    cost = cost_of_trials(runner, "logged", 8, epochs)
-    work, work_cpu = cost.rows["wall_s_test"].mean(), cost.rows["cpu_s_test"].mean()
-    beyond = 100 * (cost.wall - work) / work
-    # This process has done the work, too, or it is the driver alone.
-    more = 100 * (cost.cpu - work_cpu * (runner == "local")) / work_cpu
+def tell_of_work(runner: str, trials: int, seconds: float, sleeps: bool) -> None:
+    """What trials that work for a while take beyond their work, in ms and as shares of it."""
+    cost = cost_of(runner, study("working", trials, max(1, round(seconds / EPOCH_S)), sleeps))
+    beyond = cost.wall - cost.work
+    here = cost.cpu - cost.work_cpu * (runner == "local")  # which has done the work, too
     sys.stdout.write(
-        f"{runner:6} {work:5.1f} s of work a trial; beyond it {beyond:.2f} % of wall time, "
-        f"{more:.2f} % of CPU time in {'this process' if runner == 'local' else 'the driver'}\n"
+        f"{runner:6} {np.median(cost.work):6.2f} s of work in {len(beyond)} trials; beyond it "
+        f"{1000 * np.median(beyond):.0f} ms ({1000 * beyond.min():.0f} to "
+        f"{1000 * beyond.max():.0f}), {100 * np.median(beyond / cost.work):.2f} % of its time; "
+        f"CPU time of this process beyond it {1000 * np.median(here):.0f} ms\n"
     )
 
 
 def main() -> None:
     """Print a row for each runner and function."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=200)
-    parser.add_argument("--epochs", type=int, default=0)
+    parser.add_argument("--trials", type=int, default=200, help="5 or more, of each runner")
+    parser.add_argument("--seconds", type=float, default=0.0, help="that a trial works for")
+    parser.add_argument("--sleep", action="store_true", help="sleep instead of working")
     asked = parser.parse_args()
-    trials = asked.trials
     logging.disable(logging.WARNING)
     from raysweep.runners import ray_cluster
 
     torch.set_num_threads(1)
-    sys.stdout.write(f"{trials} trials, ms a trial\n" if not asked.epochs else "")
+    if not asked.seconds:
+        sys.stdout.write("ms from the end of a trial to the end of the next, median (mean)\n")
     for runner in ("local", "ray"):
         started_here = runner == "ray" and ray_cluster.connect("local", 1)
-        if asked.epochs:
-            tell_of_whole_trials(runner, asked.epochs)
+        cost_of(runner, study("instant", 5))  # what only a first run has to load
+        if asked.seconds:
+            tell_of_work(runner, asked.trials, asked.seconds, asked.sleep)
         else:
             for function in ("instant", "saving"):
-                cost = 1000 * cost_of_trials(runner, function, trials).whole
-                sys.stdout.write(f"{runner:6} {function:8} {cost:6.1f}\n")
+                wall = 1000 * cost_of(runner, study(function, asked.trials)).wall
+                sys.stdout.write(
+                    f"{runner:6} {function:8} {np.median(wall):6.1f} ({wall.mean():.1f})\n"
+                )
         if started_here:
             ray_cluster.stop()
 

@@ -1,6 +1,7 @@
 """Tables on screens of any usual width: every number and verdict is whole."""
 
 import io
+import math
 import re
 from collections import Counter
 from typing import Any
@@ -92,6 +93,13 @@ def test_verdicts_of_long_numbers_are_whole(effects: pd.DataFrame, width: int) -
     text = shown(verdict_table(long, OUTCOME), width)
     wanted = Counter(word for _, row in long.iterrows() for word in words_of(row))
     assert wanted <= Counter(text.split())
+
+
+def test_differences_that_are_equal_have_no_interval(effects: pd.DataFrame) -> None:
+    equal = effects.assign(ci_low=math.nan, ci_high=math.nan)
+    text = shown(verdict_table(equal, OUTCOME), 200)
+    assert text.count("(no spread)") == len(equal)
+    assert "(, )" not in text
 
 
 def test_a_verdict_takes_one_line_where_there_is_room(effects: pd.DataFrame) -> None:

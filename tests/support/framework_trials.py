@@ -86,6 +86,48 @@ def by_transformers(trial: raysweep.TrialContext) -> dict[str, float]:
     return finished(trial, model)
 
 
+class ByItems(Both):
+    """Its loss is by all items of a batch that comes in parts, as language models have it."""
+
+    def forward(self, x1: Any, x2: Any, labels: Any = None, **asked: Any) -> dict[str, Any]:
+        outputs = super().forward(x1, x2, labels)
+        asked.setdefault("num_items_in_batch", len(labels))
+        return {**outputs, "loss": outputs["loss"] * len(labels) / asked["num_items_in_batch"]}
+
+
+def one_step(trial: raysweep.TrialContext, model: Both, parts: int) -> torch.Tensor:
+    """What a step of SGD on 32 samples, in so many parts, makes of the model."""
+    from transformers import Trainer, TrainingArguments
+
+    from raysweep.kinds.trial import huggingface
+
+    data = views(trial.draw)
+    samples = [
+        {"x1": a, "x2": b, "labels": int(c)}
+        for a, b, c in zip(*(torch.cat([part[:16]] * 2) for part in data), strict=True)
+    ]
+    arguments = TrainingArguments(
+        output_dir=str(trial.folder),
+        max_steps=1,
+        per_device_train_batch_size=32 // parts,
+        gradient_accumulation_steps=parts,
+        learning_rate=0.1,
+        lr_scheduler_type="constant",
+        max_grad_norm=0.0,
+        optim="sgd",
+        save_strategy="no",
+        use_cpu=True,
+        report_to=[],
+        disable_tqdm=True,
+    )
+    trainer = huggingface.forced(Trainer, trial, lambda out: (out["h1"], out["h2"]))(
+        model=model, args=arguments, train_dataset=samples
+    )
+    trainer._get_train_sampler = lambda *_: None
+    trainer.train()
+    return torch.cat([weight.detach().flatten() for weight in model.parameters()])
+
+
 def by_lightning(trial: raysweep.TrialContext) -> dict[str, float]:
     import lightning.pytorch as lightning
     from torch.utils.data import DataLoader, TensorDataset

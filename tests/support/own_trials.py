@@ -242,3 +242,24 @@ def stepwise(trial: raysweep.TrialContext) -> dict[str, float]:
             time.sleep(0.3)
     found = total.norm().item() + trial.strength
     return {"f1_validation": found, "f1_test": found}
+
+
+def endless(trial: raysweep.TrialContext) -> dict[str, float]:
+    """Four epochs, whatever it is told."""
+    for epoch in range(1, 5):
+        trial.log(epoch, f1=0.5)
+    return {"f1_validation": 0.5, "f1_test": 0.5}
+
+
+def unlogged(trial: raysweep.TrialContext) -> dict[str, float]:
+    """No epochs at all."""
+    return {"f1_validation": 0.5, "f1_test": 0.5}
+
+
+def forgetful(trial: raysweep.TrialContext) -> dict[str, float]:
+    """Trains all its epochs, each time that it is to go on; saves nothing."""
+    for epoch in range(1, (trial.epochs or trial.cell["whole"]) + 1):
+        with open(trial.folder / f"{trial.stage}_{trial.arm}.txt", "a") as log:
+            log.write(f"{epoch}\n")
+        trial.log(epoch, f1_validation=trial.strength)
+    return {"f1_validation": trial.strength, "f1_test": 0.5 + trial.seed / 1e6}

@@ -82,6 +82,7 @@ class TrialContext:
         self._logged: dict[int, dict[str, float]] = {}
         self._measured: Values = {}
         self._followed: float | None = None
+        self._began_after = 0
 
     @classmethod
     def by_hand(
@@ -316,6 +317,8 @@ class TrialContext:
             "measured": self._measured,
             "penalty": self._penalty.state(),
             "random": random_states(),
+            "until": self.epochs,
+            "began_after": self._began_after,
         }
         self._place.keep(pack_state(kept, name=""))
 
@@ -345,6 +348,9 @@ class TrialContext:
         self._logged, self._measured = {**logged, **wanted}, kept["measured"]
         self._penalty.restore(kept["penalty"])
         restore_random_states(kept["random"])
+        # Of a trial that was only lost on its way, as if it had not been.
+        same = kept.get("until") == self.epochs
+        self._began_after = kept.get("began_after", 0) if same else max(self._logged, default=0)
         return kept["state"]
 
     def _leave(self) -> None:

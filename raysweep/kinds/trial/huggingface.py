@@ -97,8 +97,19 @@ def forced(
         ) -> Any:
             loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **keywords)
             if model.training:
-                loss = loss + trial.penalty(*representations(outputs)).to(loss)
+                parts = self._parts_that_add_up(keywords.get("num_items_in_batch"))
+                loss = loss + trial.penalty(*representations(outputs)).to(loss) / parts
             return (loss, outputs) if return_outputs else loss
+
+        def _parts_that_add_up(self, counted: Any) -> int:
+            # Of a batch in parts Trainer takes the mean, save of losses by all items of the batch.
+            scaled = getattr(self, "loss_is_scaled_for_ga", None)
+            if scaled is None:
+                by_items = self.model_accepts_loss_kwargs and counted is not None
+                scaled = by_items or self.compute_loss_func is not None
+            whole = self.args.gradient_accumulation_steps
+            parts: int = getattr(self, "current_gradient_accumulation_steps", whole)
+            return parts if scaled else 1
 
         def create_optimizer(self, *arguments: Any, **keywords: Any) -> Any:
             optimizer = super().create_optimizer(*arguments, **keywords)

@@ -70,9 +70,9 @@ def run_trial(
             _free_device_memory()
     seconds = time.monotonic() - started
     told = Told(context, returned, source)
-    missing = told.missing(study, trial) if whole else ""
-    if missing:
-        raise TrialError(missing)
+    wrong = (told.out_of_step(trial) or told.missing(study, trial)) if whole else ""
+    if wrong:
+        raise TrialError(wrong)
     return _row(study, trial, told, device, seconds), told
 
 
@@ -114,6 +114,7 @@ def _row(study: TrialStudy, trial: Trial, told: Told, device: str, seconds: floa
         **{named("training", name): value for name, value in trial.training},
         "stopped_after": trial.epochs or None,
         "trained_epochs": max(told.logged) if told.logged else None,
+        "began_after": told.began_after if study.trial.command is None else None,
         "status": (Status.DIVERGED if diverged else Status.OK).value,
         "reason": diverged,
         "diverged_step": penalty.nonfinite if diverged and penalty.nonfinite >= 0 else None,

@@ -50,6 +50,7 @@ class Told:
         self._context, self._source = context, source
         self.logged = dict(sorted(context._logged.items()))
         self.measured = dict(context._measured)
+        self.began_after = context._began_after
         self.penalty = context._penalty
         self.metrics = self._metrics(returned)
 
@@ -92,6 +93,22 @@ class Told:
                     f"{self._source} measured no alignment on the {split} split, which {by} asks "
                     f"for; call trial.measure({split!r}, h1, h2)"
                 )
+        return ""
+
+    def out_of_step(self, trial: Trial) -> str:
+        """Whether a trial did not stop where a search that halves looks; empty where it did."""
+        if not trial.epochs:
+            return ""
+        if not self.logged:
+            return (
+                f"{self._source} logged no epochs, and search.halving looks after some of them; "
+                "call trial.log(epoch, ...) after each"
+            )
+        if sum(epoch >= trial.epochs for epoch in self.logged) > 1:
+            return (
+                f"{self._source} was to stop after epoch {trial.epochs} (search.halving) and went "
+                f"on to {max(self.logged)}; stop where trial.log says so, or after trial.epochs"
+            )
         return ""
 
     def diverged(self, study: TrialStudy, trial: Trial) -> str:

@@ -30,7 +30,7 @@ def try_out(study: TrialStudy) -> list[str]:
         What was found, a line each.
 
     Raises:
-        InputError: a trial raised, or did not give what the study needs.
+        InputError: a trial raised, gave no numbers, or does not stop where the search looks.
     """
     cell = expand(study)[0]
     strength, options = _middle(study.search.strength), _first_options(study)
@@ -72,6 +72,9 @@ def _numbers(study: TrialStudy, trial: Trial) -> Numbers:
                 f"--try: arm {trial.arm}: {raised(traceback.format_exc())}\n"
                 f"{traceback.format_exc()}"
             ) from error
+    odd = "" if study.search.halving is None else told.out_of_step(trial)
+    if odd:
+        raise InputError(f"--try: arm {trial.arm}: {odd}")
     measured = {n: v for n, v in told.measured.items() if isinstance(v, float)}
     last = told.logged[max(told.logged)] if told.logged else {}
     found = {**last, **measured, **told.metrics}

@@ -1,5 +1,6 @@
 """Searches that halve: who goes on, what that hangs on, and what it saved."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from tiny_runs import assert_same_table, table
 from trial_runs import ran, study
 
 import raysweep
+from raysweep.errors import InputError
 from raysweep.kinds.forcing.search import Outcome, choose, told
 from raysweep.kinds.kind import kind_of
 from raysweep.kinds.sweep import Sweep
@@ -105,7 +107,38 @@ def test_what_was_saved_is_said(raced: tuple[Path, Sweep]) -> None:
     # Of 40 trials, 10 a generation: 4 stopped at 2 epochs, 2 at 5; whole are 4 of 9.
     trained = 4 * (4 * 2 + 2 * 5 + 4 * 9)
     sentence = f"Halving stopped 24 of 40 trials of the search early: {trained} epochs instead of"
-    assert any(line.startswith(f"{sentence} 360") for line in raysweep.open_run(raced[0]).answer)
+    assert f"{sentence} 360." in raysweep.open_run(raced[0]).answer
+
+
+@pytest.mark.parametrize("epochs", [[1, 3], [2, 3, 4]])
+def test_epochs_that_were_trained_again_were_not_saved(tmp_path: Path, epochs: list[int]) -> None:
+    few = {"trials": 4, "generation": 4, "seeds": 1, "halving": {"epochs": epochs}}
+    changes = {"trial": "own_trials:forgetful", "confirm": {"seeds": 2}}
+    ran(wanted(search=few, grid={"whole": epochs[-1]}, **changes), tmp_path / "out")
+    logs = (tmp_path / "out/trials").glob("*/files/search_forced.txt")
+    trained = sum(len(log.read_text().split()) for log in logs)
+    said = " ".join(raysweep.open_run(tmp_path / "out").answer)
+    assert f"early: {trained} epochs instead of {4 * epochs[-1]}." in said
+    least = {3: 2 * 1 + 2 * 3, 4: 2 * 2 + 1 * 3 + 1 * 4}[epochs[-1]]
+    assert f"began anew; where they do so from trial.save, it is {least} epochs." in said
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("endless", r"was to stop after epoch 2 \(search\.halving\) and went on to 4; stop where"),
+        ("unlogged", r"logged no epochs, and search\.halving looks after some of them"),
+    ],
+)
+def test_a_trial_that_does_not_stop_where_the_search_looks_is_told(
+    tmp_path: Path, name: str, why: str
+) -> None:
+    few = {"trials": 2, "generation": 2, "seeds": 1, "halving": {"epochs": [2, 4]}}
+    deaf = wanted(search=few, trial=f"own_trials:{name}", grid=None, confirm={"seeds": 2})
+    assert all(re.search(why, reason) for reason in ran(deaf, tmp_path / "out").failures.values())
+    assert ran(deaf, tmp_path / "out").failures
+    with pytest.raises(InputError, match=r"--try: arm none: .*search\.halving"):
+        kind_of(deaf).try_out(deaf)
 
 
 def test_a_stopped_proposal_is_pruned_and_never_chosen() -> None:

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_runs import table
 from trial_runs import ran, study
 
+import raysweep
 from raysweep.kinds.trial.study import TrialStudy
 
 CONCLUDED: dict[str, Any] = {
@@ -55,6 +57,21 @@ def test_a_framework_trains_with_penalty_curves_halving_and_checkpoints(
     assert (confirm["accuracy_test"] > 0.5).all()
     curves = [c for c in _curves(tmp_path / "out") if "accuracy_validation" in c]
     assert curves == ["curve_accuracy_validation"]
+
+
+@pytest.mark.parametrize("model", ["Both", "ByItems"])
+def test_a_batch_in_parts_is_forced_as_one(model: str) -> None:
+    """Of two equal halves the mean is what one of them gives: by a loss of pairs within a row."""
+    pytest.importorskip("transformers")
+    import framework_trials
+
+    found = []
+    for parts in (1, 2):
+        torch.manual_seed(0)
+        trial = raysweep.TrialContext.by_hand(arm="forced", strength=5.0, loss="mse")
+        made = getattr(framework_trials, model)()
+        found.append(framework_trials.one_step(trial, made, parts))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
 
 
 def _curves(folder: Path) -> list[str]:
