@@ -182,7 +182,7 @@ ROWS = range(120)
         ),
         (
             {"y": pa.array([[k % 2, 1] for k in ROWS])},
-            "y: label 1 (from 0) is 1 in every row, expected rows with and without it; leave it out",
+            "y: label 1 (from 0) is 1 in every row, expected rows with and without it; leave",
         ),
         (
             {"y": None},
