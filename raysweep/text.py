@@ -40,6 +40,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def in_a_line(text: str) -> str:
+    """A text as it can be shown in one line, as a comment: of newlines and tabs escapes, too."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def as_markdown(text: str) -> str:
     """Markdown that shows a text as it is, lines included."""
     escaped = _MARKED.sub(r"\\\g<0>", visible(text))

@@ -30,6 +30,7 @@ __all__ = [
     "emergence_summary",
     "emergence_trends",
     "forcing_effects",
+    "information",
     "lines_by",
     "load_trials",
     "model_correlations",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from raysweep_analysis.pilot import pilot_spread
     from raysweep_analysis.pooling import pooled_effects
     from raysweep_analysis.sample_size import power
+    from raysweep_analysis.told import information
 
 _MEMBERS = {
     "alignment_performance": "emergence",
@@ -68,6 +70,7 @@ _MEMBERS = {
     "emergence_summary": "emergence_table",
     "emergence_trends": "emergence",
     "forcing_effects": "contrasts",
+    "information": "told",
     "lines_by": "boundaries",
     "load_trials": "load",
     "model_correlations": "models",

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raysweep.advice.information import Part, Planted
+from raysweep.advice.information import PARTS, Part, Planted, in_nats
 from raysweep.advice.known_cells import Neighbourhood
 from raysweep.advice.linear_theory import Regime
 from raysweep.advice.subject import Looked
 from raysweep.advice.tuning import Tried
+from raysweep.data.estimable import MOST_ROWS
+from raysweep.data.missed import missed_at
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.text import counted
 from raysweep.trials.columns import named
@@ -224,13 +226,7 @@ def _surer(row: dict[str, Any], conclusion: "Conclusion", evidence: Evidence) ->
 def _data(evidence: Evidence, decision: str) -> Iterator[str]:
     parts = evidence.information
     if parts:
-        words = {
-            "pid_R": "shared by both",
-            "pid_U1": "only in modality 1",
-            "pid_U2": "only in modality 2",
-            "pid_S": "only in both together",
-        }
-        told = ", ".join(f"{words[name]} {_nats(part)}" for name, part in parts.items())
+        told = in_nats(parts, PARTS)
         of_what = "the label"
         if evidence.looked.seen.values is not None:
             parts_of = len(evidence.looked.seen.counts)
@@ -238,8 +234,11 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
         elif evidence.looked.seen.task is Task.MULTILABEL:
             of_what = f"which of {len(evidence.looked.seen.counts)} common sets of labels a row has"
         yield f"What the data tell of {of_what}, estimated in nats: {told}."
+        seen = evidence.looked.seen
+        most = max(modality.features for modality in seen.modalities)
+        yield missed_at(min(seen.rows, MOST_ROWS), most).words
         if evidence.planted is not None:
-            yield _of_planted(evidence.planted)
+            yield evidence.planted.words
         yield _by_information(parts, decision)
     if evidence.known is not None:
         came = ", ".join(
@@ -261,21 +260,6 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
             f"across the modalities, nuisance {place.aligned_nuisance:.2f})"
             f"{_agrees(aligns, decision)}."
         )
-
-
-def _of_planted(planted: Planted) -> str:
-    share = min(max(planted.found / planted.exact, 0.0), 1.0) if planted.exact > 0 else 0.0
-    return (
-        f"Of a label planted on these rows, with {planted.exact:.2f} nats only in both together, "
-        f"the same estimate finds {planted.found:.2f} ({100 * share:.0f} %): what is only in both "
-        "together is the hardest to find, and may be more than is said here."
-    )
-
-
-def _nats(part: Part) -> str:
-    if not math.isfinite(part.low):
-        return f"{part.estimate:.2f}"
-    return f"{part.estimate:.2f} ({part.low:.2f} to {part.high:.2f})"
 
 
 def _by_information(parts: dict[str, Part], decision: str) -> str:

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from raysweep.advice.look import Seen
 from raysweep.advice.proposal import Proposal
 from raysweep.study.spec.fields import Scalar
-from raysweep.text import counted, visible
+from raysweep.text import counted, in_a_line
 from raysweep.trials.tasks import Task
 
 _MOST_NAMED = 8
@@ -58,10 +58,10 @@ def study_file(
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # YAML: every value of a user's goes through one of these
+        autoescape=False,  # YAML: every text of a user's goes through one of these
     )
     environment.filters["yaml"] = _yaml
-    environment.filters["words"] = visible
+    environment.filters["words"] = in_a_line
     return environment.get_template("study.yaml.j2").render(
         name=subject.name,
         source=subject.source,

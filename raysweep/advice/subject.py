@@ -21,6 +21,7 @@ from raysweep.study.yaml_lines import read_document
 
 _DATASET = "arrays"
 DEFAULT_RATES = Rates(Training().learning_rate, Training().weight_decay)
+_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ def look_at(path: str | Path, given: Mapping[str, Scalar], folder: Path | None =
 
 def _name(path: Path) -> str:
     """A name that a study may have, as like the file's as can be."""
-    made = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.name.split(".")[0]).strip("-.")
-    return made or "study"
+    made = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.name.split(".")[0])
+    return made.strip("-._")[:_LONGEST_NAME].rstrip("-._") or "study"
 
 
 def study_of(text: str, folder: Path) -> ForcingStudy:

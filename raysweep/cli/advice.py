@@ -1,5 +1,6 @@
 """From a data file to a study, and to advice."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,7 +64,27 @@ def init(
         looked.subject, looked.seen, looked.chosen, DEFAULT_RATES, "the default, not tuned"
     )
     Output(str(file.parent)).write(file.name, text.encode())
-    stdout.print(f"Study: {file}. Next: raysweep run {file} --out results/{looked.subject.name}")
+    command = ["raysweep", "run", str(file), "--out", f"results/{looked.subject.name}"]
+    stdout.print(f"Study: {file}. Next: {shlex.join(command)}", soft_wrap=True)
+
+
+@app.command("decompose")
+def decompose_data(
+    data: DataArgument,
+    modality: ModalityOption = None,
+    label: LabelOption = None,
+    split: SplitOption = None,
+    groups: GroupsOption = None,
+    task: TaskOption = None,
+    scale: ScaleOption = None,
+) -> None:
+    """Estimate what each modality tells of the label: shared, unique, synergistic; in nats."""
+    from raysweep.advice.information import decomposition
+
+    columns = dict(label=label, split=split, groups=groups, task=task, scale=scale)
+    looked = _looked(data, modality, columns, Path())
+    for sentence in decomposition(looked.views).sentences:
+        stdout.say(sentence)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """The user's own data: a file with two to four modalities, labels and optionally the splits."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -354,6 +355,7 @@ def _views(
         notes=(
             *filter(None, (label.told, tied.found)),
             *([] if present is None else notes_on_lacking(tuple(content.modalities), present)),
+            *_twins(content.modalities),
             *(note for name, x in sides for note in _on_tokens(name, x, content.tokens)),
             *cut,
             *tied.told,
@@ -365,6 +367,15 @@ def _views(
         tokens=tuple(map(content.tokens.get, content.modalities)) if content.tokens else (),
         present=present,
     )
+
+
+def _twins(modalities: Mapping[str, Floats]) -> list[str]:
+    """Modalities that are one and the same, as where a file was given twice."""
+    return [
+        f"{one} and {other} hold the same numbers: as one modality they have nothing to align"
+        for (one, x1), (other, x2) in itertools.combinations(modalities.items(), 2)
+        if np.array_equal(x1, x2)
+    ]
 
 
 def _scaled(content: Content, name: str, train: Integers, scale: str | None) -> Floats:

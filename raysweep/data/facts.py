@@ -44,4 +44,8 @@ def _information(cell: Cell, draw: int, view: Views) -> dict[str, float]:
         # Too few rows to estimate from, or more than two modalities; nothing else depends on it.
         return {}
     found = estimate.columns()
-    return {named("estimated", name): value for name, value in found.items() if np.isfinite(value)}
+    facts = {named("estimated", name): v for name, v in found.items() if np.isfinite(v)}
+    for name, interval in estimate.intervals.items():
+        facts[named("estimated_low", name)] = interval.low
+        facts[named("estimated_high", name)] = interval.high
+    return facts

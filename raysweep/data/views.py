@@ -82,6 +82,14 @@ class Population:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A 95 % interval of an estimated number, in nats, never below 0."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Information:
     """What the modalities tell about the label Y, in nats; accuracies in 0..1.
 
@@ -93,6 +101,7 @@ class Information:
     Attributes:
         I_all: I(all modalities; Y); None where two are all there is to it.
         I_further, bayes_further: of modality 3, 4, ...
+        intervals: of numbers that were estimated, by name; empty where they are exact.
     """
 
     I1: float
@@ -110,12 +119,15 @@ class Information:
     I_all: float | None = None
     I_further: tuple[float, ...] = ()
     bayes_further: tuple[float, ...] = ()
+    intervals: dict[str, Interval] = field(default_factory=dict)
 
     def columns(self) -> dict[str, float]:
         """The numbers there are, by column of the trial table."""
         found: dict[str, float] = {}
         for entry in fields(self):
             value = getattr(self, entry.name)
+            if entry.name == "intervals":
+                continue
             if isinstance(value, tuple):
                 for number, v in enumerate(value, start=3):
                     of_i = entry.name == "I_further"

@@ -72,6 +72,8 @@ class Pace:
     _warm: dict[Class, _Seen] = field(default_factory=lambda: defaultdict(_Seen))
     _cold: dict[Class, _Seen] = field(default_factory=lambda: defaultdict(_Seen))
     _ended: list[_Ended] = field(default_factory=list)
+    _lately: list[_Ended] = field(default_factory=list)
+    _slowness: float = 1.0
 
     def look(self, sweep: Sweep) -> None:
         """Note which packs run now; called a few times a second."""
@@ -92,13 +94,26 @@ class Pace:
         if not whole:
             return
         self._finished += 1
-        warming = pack.key in self._warming
-        seen = self._cold if warming else self._warm
         of_class = Counter(map(_class_of, pack.trials))
-        if not warming:
-            self._ended.append(_Ended(of_class, took))
+        seen, slowness = self._cold, 1.0
+        if pack.key not in self._warming:
+            seen, slowness = self._warm, self._slowness_at(_Ended(of_class, took))
         for kind, trials in of_class.items():
-            seen[kind].add(trials, took * trials / len(pack.trials))
+            seen[kind].add(trials, took / slowness * trials / len(pack.trials))
+
+    def _slowness_at(self, ended: _Ended) -> float:
+        """How slow the machine was as a pack ended, told by the last whose classes were known.
+
+        What a class costs is kept as if the machine had always been as fast, or classes that were
+        seen while it was slow would seem to cost more than others.
+        """
+        self._ended.append(ended)
+        if ended.of_class.keys() <= self._warm.keys():
+            self._lately = [*self._lately, ended][-_FEW * self._slots :]
+            costs = _Costs(self._warm)
+            expected = sum(costs.sum(one.of_class) for one in self._lately)
+            self._slowness = sum(one.seconds for one in self._lately) / expected
+        return self._slowness
 
     def seconds_left(self, sweep: Sweep) -> float | None:
         """Seconds until the run has ended; None while no pack is finished."""
@@ -107,7 +122,7 @@ class Pace:
             return None
         now = self.clock()
         chains = sweep.work_left()
-        costs.slowness = self._slowness(sweep, chains, costs)
+        costs.slowness = self._slowness_of_the_rest(sweep, chains, costs)
         running = {}
         for pack in sweep.running:
             expected = costs.sum(Counter(map(_class_of, pack.trials)))
@@ -115,8 +130,10 @@ class Pace:
             running[pack.key] = max(expected - gone, (1 - _NEARLY) * expected)
         return _until_the_end(chains, running, self._slots, costs)
 
-    def _slowness(self, sweep: Sweep, chains: Iterable[Chain], costs: "_Costs") -> float:
-        """What the last packs took, over what trials of their classes took in the whole run."""
+    def _slowness_of_the_rest(
+        self, sweep: Sweep, chains: Iterable[Chain], costs: "_Costs"
+    ) -> float:
+        """What the last packs took, over what their trials cost."""
         left = sum(
             pack.trials * costs.of((_shape_of(pack.cell), pack.stage))
             for chain in chains

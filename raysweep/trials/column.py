@@ -18,6 +18,7 @@ class Role(StrEnum):
     IDENTITY = "identity"  # which trial the row is, and why it was run
     CHARACTERISTIC = "characteristic"  # of the data
     INFORMATION = "information"  # what the modalities tell of the label
+    INTERVAL = "interval"  # what estimated information may be as well
     SCALE = "scale"  # of the models
     SETTING = "setting"  # how a trial was trained, the same in all of a cell
     RATE = "rate"  # how a trial was trained, the same in all of a cell unless it was searched

@@ -37,6 +37,10 @@ def text_for(path):
         "{{ 7*7 }}.npz",
         "'\"\\ &a.npz",
         "-.npz",
+        "a\nalignment: {loss: mine:f}\n#.npz",
+        "a\r\u2028b\tc.npz",
+        "_private.npz",
+        f"{'long-' * 48}.npz",
     ],
 )
 def test_the_study_is_valid_and_names_the_file(tmp_path, monkeypatch, name):

@@ -349,3 +349,11 @@ def test_every_draw_that_leaves_out_what_varies_is_found(tmp_path):
     assert f"x2 does not vary in the training split of draw{'s' if len(lost) > 1 else ''} " in said
     assert f" {', '.join(map(str, lost))}: " in said
     assert still_draws(parameters, kept) == []
+
+
+def test_a_modality_that_stands_there_twice_is_told(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(120, 3)), np.arange(120) % 2
+    np.savez(tmp_path / "twice.npz", x1=x, x2=-x, x3=x, y=y)
+    [told] = load("arrays", {"path": str(tmp_path / "twice.npz")}).notes
+    assert told.startswith("x1 and x3 hold the same numbers")

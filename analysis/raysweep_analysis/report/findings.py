@@ -34,6 +34,7 @@ from raysweep_analysis.preregistration import PlanCheck, check
 from raysweep_analysis.report.model_findings import ModelFindings
 from raysweep_analysis.sample_size import power
 from raysweep_analysis.settings import Beside, Settings, beside, measured_alignment
+from raysweep_analysis.told import information
 from raysweep_analysis.trained import training_limits
 
 # enough for p-values to two digits; every figure and table of a large study stays a matter of
@@ -88,6 +89,12 @@ class Findings:
     models: ModelFindings | None = None
 
     @property
+    def told(self) -> pd.DataFrame:
+        """What the data tell of the label, as from `information`, where any of it is estimated."""
+        told = information(self.trials)
+        return told if told["estimated"].any() else told.iloc[:0]
+
+    @property
     def emergent(self) -> pd.DataFrame:
         """Alignment that nothing forced: of each pair of models, or along a characteristic."""
         return self.summary if self.models is None else self.models.pairs
@@ -108,6 +115,7 @@ class Findings:
             "emergence_trends": self.trends,
             "emergence": self.summary,
             **({} if self.models is None else self.models.tables),
+            "information": self.told,
             "counts": self.counts,
         }
         return {name: table for name, table in named.items() if len(table)}
