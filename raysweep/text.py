@@ -9,13 +9,19 @@ _UNSEEN = re.compile(
 )
 
 _TRACEBACK = "Traceback (most recent call last):"
+# What torch puts into the message of an error that another process of a loader raised.
+_RELAYED = f"Original {_TRACEBACK}"
+_OF_GROUP = f"+ Exception Group {_TRACEBACK}"
+_GROUP_MARGIN = re.compile(r"^ *(?:[|+](?: |$))?")
+_GROUP_RULE = re.compile(r"^ *(?:\+-)?\+-{2,}")
+_OWN_MODULES = re.compile(r"^raysweep(?:\.\w+)*\.(?=\w+(?::|$))")
 _LONGEST = 300
 """Characters of what was raised."""
 
 # What begins or ends something in Markdown (CommonMark 0.31, and GitHub's tables): anywhere, and
 # at the start of a line.
 _MARKED = re.compile(r"[\\`*_\[\]<>&#|~$]")
-_AT_START = re.compile(r"^(\s*\d*)([-+=.)])")
+_AT_START = re.compile(r"^(\d*)([-+=.)])")
 
 
 def counted(count: int, noun: str) -> str:
@@ -42,7 +48,9 @@ def in_a_line(text: str) -> str:
 def as_markdown(text: str) -> str:
     """Markdown that shows a text as it is, lines included."""
     escaped = _MARKED.sub(r"\\\g<0>", visible(text))
-    return "  \n".join(_AT_START.sub(r"\1\\\2", line) for line in escaped.split("\n"))
+    # Indented, a line would be code; what it is shown as has no indents.
+    lines = (line.lstrip() for line in escaped.split("\n"))
+    return "  \n".join(_AT_START.sub(r"\1\\\2", line) for line in lines)
 
 
 def as_code(text: str) -> str:
@@ -74,15 +82,37 @@ def raised(reason: str) -> str:
         reason: a traceback as Python prints it, or any other text.
     """
     lines = reason.strip().splitlines()
+    grouped = [n for n, line in enumerate(lines) if line.lstrip().startswith(_OF_GROUP)]
     starts = [n for n, line in enumerate(lines) if line.startswith(_TRACEBACK)]
-    # The frames are indented, what was raised is not; of a chain the last was not caught.
-    after = lines[starts[-1] + 1 :] if starts else []
-    while after and (after[0].startswith(" ") or not after[0]):
-        after = after[1:]
-    words = " ".join(" ".join(after).split())
+    if grouped and grouped[-1] > max(starts, default=-1):
+        words = "; ".join(_of_group(lines[grouped[-1] + 1 :]))
+    else:
+        # The frames are indented, what was raised is not; of a chain the last was not caught.
+        after = lines[starts[-1] + 1 :] if starts else []
+        words = " ".join(" ".join(_without_frames(after)).split())
+    words = _OWN_MODULES.sub("", words)
     if not words:
         return last_line(reason)
     return words if len(words) <= _LONGEST else f"{words[:_LONGEST].rstrip()} ..."
+
+
+def _without_frames(lines: list[str]) -> list[str]:
+    """What was raised, of lines of a traceback below its first, also where it tells of another."""
+    said: list[str] = []
+    in_frames = True
+    for line in lines:
+        if line.startswith(_RELAYED):
+            in_frames = True
+        elif not in_frames or (line and not line.startswith(" ")):
+            in_frames = False
+            said.append(line)
+    return said
+
+
+def _of_group(lines: list[str]) -> list[str]:
+    """A group of exceptions and those in it, of lines of its traceback below the first."""
+    plain = [_GROUP_MARGIN.sub("", line) for line in lines if not _GROUP_RULE.match(line)]
+    return [line for line in plain if line[:1].strip() and not line.endswith(_TRACEBACK)]
 
 
 def visible(text: str) -> str:

@@ -29,7 +29,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_page_has_no_block_that_is_not_run() -> None:
     assert re.findall(r"^```(\w*)$", PAGE, re.MULTILINE) == [
-        *("python", "", "yaml", "", "", "", "python", "", "yaml", "")
+        *("python", "", "yaml", "", "", "", "python", "", "yaml", "", "yaml", "")
     ]
 
 
@@ -57,12 +57,18 @@ def test_the_study_names_columns_and_validate_says_them(tmp_path: Path) -> None:
     frame = frame.assign(**others, kind=np.array(["a", "b", "c"])[np.arange(300) % 3])
     frame["part"] = np.repeat(["train", "validation", "test"], [200, 50, 50])
     frame.to_csv(tmp_path / "mine.csv", index=False)
-    study, numbers = blocks("yaml")
+    study, numbers, tags = blocks("yaml")
     (tmp_path / "mine.yaml").write_text(study)
     resolved = parse_study(study, "mine.yaml", tmp_path, (), checks.check, checks.resolve_files)
     assert resolved.name == "mine"
     said = parse_study(numbers, "prices.yaml", tmp_path, (), checks.check, checks.resolve_files)
     assert (said.tested.performance, said.tested.margin) == ("mae_fused_test", 0.1)
+    frame.assign(tag_a=np.arange(300) % 2, tag_b=np.arange(300) // 2 % 2).to_csv(
+        tmp_path / "mine.csv", index=False
+    )
+    said = parse_study(tags, "tags.yaml", tmp_path, (), checks.check, checks.resolve_files)
+    assert said.tested.performance == "mean_average_precision_fused_test"
+    frame.to_csv(tmp_path / "mine.csv", index=False)
     [printed] = blocks("")
     command, *_ = re.findall(r"`(raysweep validate [^`]+)`", PAGE)
     done = subprocess.run(

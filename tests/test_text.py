@@ -8,7 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from torch._utils import ExceptionWrapper
 
+from raysweep.errors import InputError
 from raysweep.text import as_code, as_markdown, counted, raised, visible
 
 
@@ -38,6 +40,7 @@ MARKED = st.text(st.sampled_from("\\`*_{}[]()<>#+-=.!|~$&;:/ \n\t12ab\x1b\0图")
 
 @given(st.one_of(MARKED, st.text(max_size=40)))
 @example("<b>bold</b> _a_ `x` [l](http://u) | a | $x$ &amp; ~~s~~")
+@example("\t1\n\n    2")
 @example("# head\n- item\n1. one\n2) two\n> quote\n***\n---\na\n===\n    code\n```\nfence")
 def test_markdown_shows_a_text_as_it_is(text: str) -> None:
     assert seen(as_markdown(text)) == "".join(visible(text).split())
@@ -74,6 +77,35 @@ def raised_by(message: str, cause: Exception | None = None) -> str:
         return traceback.format_exc()
 
 
+def raised_by_loader() -> str:
+    """As torch's loader raises what one of its workers did."""
+    try:
+        try:
+            raise KeyError("five is broken")
+        except KeyError:
+            wrapper = ExceptionWrapper(where="in a worker")
+        wrapper.reraise()
+    except KeyError:
+        return traceback.format_exc()
+    return ""
+
+
+def raised_in_group() -> str:
+    """As tasks that were started together raise."""
+    try:
+        raise ExceptionGroup("all", [ValueError("a"), KeyError("b")])
+    except ExceptionGroup:
+        return traceback.format_exc()
+
+
+def raised_by_raysweep() -> str:
+    """An error whose class has a long name."""
+    try:
+        raise InputError("trial.measure: no rows")
+    except InputError:
+        return traceback.format_exc()
+
+
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
@@ -84,6 +116,9 @@ def raised_by(message: str, cause: Exception | None = None) -> str:
             "RuntimeError: CUDA error: device-side assert Compile with DSA.",
         ),
         (raised_by("second\nline", ValueError("first")), "RuntimeError: second line"),
+        (raised_by_loader(), "KeyError: Caught KeyError in a worker. KeyError: 'five is broken'"),
+        (raised_in_group(), "ExceptionGroup: all (2 sub-exceptions); ValueError: a; KeyError: 'b'"),
+        (raised_by_raysweep(), "InputError: trial.measure: no rows"),
         ("  File x\nTimeLimit: still running", "TimeLimit: still running"),
         ("the worker died", "the worker died"),
         ("", "no reason given"),

@@ -5,16 +5,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raysweep.advice.information import Part, Planted
+from raysweep.advice.information import PARTS, Part, Planted, in_nats
 from raysweep.advice.known_cells import Neighbourhood
 from raysweep.advice.linear_theory import Regime
 from raysweep.advice.subject import Looked
 from raysweep.advice.tuning import Tried
+from raysweep.data.estimable import MOST_ROWS
+from raysweep.data.missed import missed_at
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.text import counted
 from raysweep.trials.columns import named
 from raysweep.trials.criteria import BEST
-from raysweep.trials.outcomes import amount, digits_of, outcome_words, scale_of
+from raysweep.trials.outcomes import amount, digits_of, kind_of, outcome_words, scale_of
+from raysweep.trials.tasks import Task
+from raysweep.trials.verdict_words import VERDICT_WORDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +150,7 @@ def _same_rates(row: dict[str, Any], same: dict[str, Any] | None) -> Iterator[st
         return
     yield (
         f"Each arm trains as suits it. At the rates that are best without forcing, strength "
-        f"{same['strength']:.3g} changes {_effect(same)}; {same['verdict']}."
+        f"{same['strength']:.3g} changes {_effect(same)}; {VERDICT_WORDS[same['verdict']]}."
     )
 
 
@@ -161,7 +165,7 @@ def _beside(row: dict[str, Any], aligned: dict[str, Any] | None) -> Iterator[str
     else:
         yield (
             f"At the strength that aligns most, {aligned['strength']:.3g}: {_effect(aligned)}; "
-            f"{aligned['verdict']}."
+            f"{VERDICT_WORDS[aligned['verdict']]}."
         )
 
 
@@ -186,7 +190,9 @@ def _baseline(trials: "pd.DataFrame", evidence: Evidence) -> Iterator[str]:
     ]
     fused = 100 * none[named(main, "fused", "test")].mean()
     told = f"{', '.join(alone)}, all fused {fused:.1f} %"
-    if seen.values is None:
+    if seen.task in (Task.MULTILABEL, Task.ORDINAL):
+        yield f"Without forcing, in {kind_of(named(main, 'fused', 'test'))}: {told}."
+    elif seen.values is None:
         yield f"Without forcing: {told}; the commonest class is {100 * seen.majority:.1f} %."
     else:
         yield f"Of the label's variance are explained (R2) without forcing: {told}."
@@ -220,23 +226,24 @@ def _surer(row: dict[str, Any], conclusion: "Conclusion", evidence: Evidence) ->
 def _data(evidence: Evidence, decision: str) -> Iterator[str]:
     parts = evidence.information
     if parts:
-        words = {
-            "pid_R": "shared by both",
-            "pid_U1": "only in modality 1",
-            "pid_U2": "only in modality 2",
-            "pid_S": "only in both together",
-        }
-        told = ", ".join(f"{words[name]} {_nats(part)}" for name, part in parts.items())
+        told = in_nats(parts, PARTS)
         of_what = "the label"
         if evidence.looked.seen.values is not None:
             parts_of = len(evidence.looked.seen.counts)
             of_what = f"which of {parts_of} equally large parts of its range the label lies in"
+        elif evidence.looked.seen.task is Task.MULTILABEL:
+            of_what = f"which of {len(evidence.looked.seen.counts)} common sets of labels a row has"
         yield f"What the data tell of {of_what}, estimated in nats: {told}."
+        seen = evidence.looked.seen
+        most = max(modality.features for modality in seen.modalities)
+        yield missed_at(min(seen.rows, MOST_ROWS), most).words
         if evidence.planted is not None:
-            yield _of_planted(evidence.planted)
+            yield evidence.planted.words
         yield _by_information(parts, decision)
     if evidence.known is not None:
-        came = ", ".join(f"{many} {verdict}" for verdict, many in evidence.known.verdicts.items())
+        came = ", ".join(
+            f"{many} {VERDICT_WORDS[verdict]}" for verdict, many in evidence.known.verdicts.items()
+        )
         count = sum(evidence.known.verdicts.values())
         yield (
             f"Of the {count} known cells whose information splits most alike (study forcing, best "
@@ -253,21 +260,6 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
             f"across the modalities, nuisance {place.aligned_nuisance:.2f})"
             f"{_agrees(aligns, decision)}."
         )
-
-
-def _of_planted(planted: Planted) -> str:
-    share = min(max(planted.found / planted.exact, 0.0), 1.0) if planted.exact > 0 else 0.0
-    return (
-        f"Of a label planted on these rows, with {planted.exact:.2f} nats only in both together, "
-        f"the same estimate finds {planted.found:.2f} ({100 * share:.0f} %): what is only in both "
-        "together is the hardest to find, and may be more than is said here."
-    )
-
-
-def _nats(part: Part) -> str:
-    if not math.isfinite(part.low):
-        return f"{part.estimate:.2f}"
-    return f"{part.estimate:.2f} ({part.low:.2f} to {part.high:.2f})"
 
 
 def _by_information(parts: dict[str, Part], decision: str) -> str:

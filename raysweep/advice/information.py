@@ -1,31 +1,31 @@
-"""How the label's information splits between two modalities, with what a fifth less data changes.
-
-The interval is the grouped jackknife's: the estimate is made again without each fifth of the rows
-(or groups), and spreads as these do (Shao and Wu 1989, delete-d jackknife with disjoint blocks).
+"""How the label's information splits between two modalities, and what such an estimate would find.
 
 How much an estimate misses depends on the features and how many rows there are. So a label is
 planted whose information is known: the exclusive or of one bit of either modality, which is hardest
 to find. What is found of it says what would be found of the own label's.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from raysweep.data.decomposition import decompose, mutual_information
 from raysweep.data.estimable import Estimable, estimable
-from raysweep.data.estimate import estimate_from
-from raysweep.data.streams import stream
+from raysweep.data.kept_estimates import estimate_of
+from raysweep.data.missed import missed_at
 from raysweep.data.views import Floats, Integers, Views
 
-PARTS = ("pid_R", "pid_U1", "pid_U2", "pid_S")
-FIFTHS = 5
+TOTALS = {"I1": "modality 1", "I2": "modality 2", "I12": "both together"}
+"""What each number is of, for people."""
+PARTS = {
+    "pid_R": "shared by both",
+    "pid_U1": "only in modality 1",
+    "pid_U2": "only in modality 2",
+    "pid_S": "only in both together",
+}
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,45 @@ class Planted:
     exact: float
     found: float
 
+    @property
+    def share(self) -> float:
+        """What is found of it, 0..1."""
+        return min(max(self.found / self.exact, 0.0), 1.0) if self.exact > 0 else 0.0
+
+    @property
+    def words(self) -> str:
+        """A sentence for people."""
+        return (
+            f"Of a label planted on these rows, with {self.exact:.2f} nats only in both together, "
+            f"the same estimate finds {self.found:.2f} ({100 * self.share:.0f} %): what is only in "
+            "both together is the hardest to find, and may be more than is said here."
+        )
+
 
 @dataclass(frozen=True)
 class Estimated:
     """What was estimated of the label's information.
 
     Attributes:
-        parts: ``pid_R``, ``pid_U1``, ``pid_U2`` and ``pid_S``.
+        parts: those of TOTALS and of PARTS, by name.
         planted: what the same estimate finds of a planted label; None where it takes too long.
+        rows: that tell something of their own.
+        features: of the modality that has more.
     """
 
     parts: dict[str, Part]
     planted: Planted | None
+    rows: int = 0
+    features: int = 0
+
+    @property
+    def sentences(self) -> Iterator[str]:
+        """What is found, and what may be missed, for people."""
+        for names in (TOTALS, PARTS):
+            yield f"{in_nats(self.parts, names)}."
+        yield missed_at(self.rows, self.features).words
+        if self.planted is not None:
+            yield self.planted.words
 
 
 def decomposition(views: Views, most_seconds: float = np.inf) -> Estimated:
@@ -68,32 +95,32 @@ def decomposition(views: Views, most_seconds: float = np.inf) -> Estimated:
 
     Args:
         views: of two modalities.
-        most_seconds: what the intervals and the planted label may cost, judged by the estimate of
-            the whole; where intervals would cost more they are NaN.
+        most_seconds: what the planted label may cost, judged by the estimate of the own one.
 
     Raises:
         InputError: more than two modalities, or too few rows.
     """
-    began = time.perf_counter()
     rows = estimable(views)
-    # The same numbers on any machine: see `raysweep.data.kept_estimates`.
-    with threadpool_limits(1):
-        whole = estimate_from(rows)
-        one = time.perf_counter() - began
-        found = (
-            [estimate_from(r) for r in _without_fifths(rows)] if FIFTHS * one < most_seconds else []
-        )
-        check = planted_synergy(rows) if (FIFTHS + 1) * one < most_seconds else None
-    parts = {}
-    for name in PARTS:
-        value = float(getattr(whole, name))
-        without = np.array([getattr(part, name) for part in found])
-        half = np.nan
-        if len(without):
-            spread = np.sqrt((FIFTHS - 1) / FIFTHS * np.sum((without - without.mean()) ** 2))
-            half = float(stats.t.ppf(0.975, FIFTHS - 1) * spread)
-        parts[name] = Part(value, float(np.maximum(0.0, value - half)), value + half)
-    return Estimated(parts, check)
+    made = estimate_of(rows)
+    parts = {
+        name: Part(float(getattr(made.information, name)), interval.low, interval.high)
+        for name, interval in made.information.intervals.items()
+    }
+    check = planted_synergy(rows) if made.seconds < most_seconds else None
+    return Estimated(parts, check, rows.units, max(rows.x1.shape[1], rows.x2.shape[1]))
+
+
+def in_nats(parts: dict[str, Part], names: dict[str, str]) -> str:
+    """Some numbers in words, with their intervals where they are known."""
+    return ", ".join(
+        f"{words} {_nats(parts[name])}" for name, words in names.items() if name in parts
+    )
+
+
+def _nats(part: Part) -> str:
+    if not np.isfinite(part.low):
+        return f"{part.estimate:.2f}"
+    return f"{part.estimate:.2f} ({part.low:.2f} to {part.high:.2f})"
 
 
 def planted_synergy(rows: Estimable) -> Planted | None:
@@ -111,7 +138,7 @@ def planted_synergy(rows: Estimable) -> Planted | None:
     joint = np.zeros((2, 2, 2))
     np.add.at(joint, (*bits, label), 1 / len(label))
     exact = decompose(joint.sum(axis=1), joint.sum(axis=0), mutual_information(joint.reshape(4, 2)))
-    return Planted(exact.synergy, estimate_from(replace(rows, y=label)).pid_S)
+    return Planted(exact.synergy, estimate_of(replace(rows, y=label)).information.pid_S)
 
 
 def _bit(x: Floats) -> Integers:
@@ -121,18 +148,3 @@ def _bit(x: Floats) -> Integers:
     scaled = StandardScaler().fit_transform(varying)
     along = PCA(1, random_state=0).fit_transform(scaled)[:, 0]
     return np.asarray(along > np.median(along), dtype=np.int64)
-
-
-def _without_fifths(rows: Estimable) -> Iterator[Estimable]:
-    groups = np.arange(len(rows.y)) if rows.groups is None else rows.groups
-    order = stream("advice", 0, "fifths").permutation(np.unique(groups))
-    for left_out in np.array_split(order, FIFTHS):
-        kept = ~np.isin(groups, left_out)
-        _, y = np.unique(rows.y[kept], return_inverse=True)
-        yield replace(
-            rows,
-            x1=rows.x1[kept],
-            x2=rows.x2[kept],
-            y=y.astype(np.int64),
-            groups=None if rows.groups is None else groups[kept],
-        )

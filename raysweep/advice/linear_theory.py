@@ -72,7 +72,7 @@ def regime(views: Views) -> Regime:
     """
     if len(views.inputs) != 2:
         raise InputError(f"the linear theory is of two modalities, not {len(views.inputs)}")
-    rows = np.concatenate([views.splits.train, views.splits.validation])
+    rows = views.having(np.concatenate([views.splits.train, views.splits.validation]))
     if len(rows) < 40:
         raise InputError(f"the linear theory needs 40 rows, there are {len(rows)}")
     rows = stream("advice", 0, "halves").permutation(rows)

@@ -87,6 +87,8 @@ class Seen:
         leaks: suspected ones, the most accurate first.
         notes: what else people should know of the rows, a sentence each.
         values: the label, where it is a number.
+        task: what the label is.
+        labels: rows of each label, where a row may have several.
     """
 
     modalities: tuple[SeenModality, ...]
@@ -96,11 +98,8 @@ class Seen:
     leaks: tuple[Leak, ...]
     notes: tuple[str, ...]
     values: SeenValues | None = None
-
-    @property
-    def task(self) -> Task:
-        """What the label is."""
-        return Task.CLASSIFICATION if self.values is None else Task.REGRESSION
+    task: Task = Task.CLASSIFICATION
+    labels: tuple[int, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -129,8 +128,10 @@ def look(views: Views) -> Seen:
     splits = views.splits
     names = views.names or ("",) * len(views.inputs)
     modalities = tuple(
-        replace(_modality(name, x, splits.train), tokens=of.tokens)
-        for name, x, of in zip(names, views.summaries, views.features, strict=True)
+        replace(_modality(name, x, views.having(splits.train, k)), tokens=of.tokens)
+        for k, (name, x, of) in enumerate(
+            zip(names, views.summaries, views.features, strict=True), start=1
+        )
     )
     return Seen(
         modalities=modalities,
@@ -140,7 +141,15 @@ def look(views: Views) -> Seen:
         leaks=tuple(sorted(_leaks(views), key=lambda leak: -leak.accuracy)),
         notes=(*views.notes, *near_duplicates(views, views.names)),
         values=None if views.values is None else _values(views.values),
+        task=views.task,
+        labels=_rows_of_labels(views),
     )
+
+
+def _rows_of_labels(views: Views) -> tuple[int, ...]:
+    if views.task is not Task.MULTILABEL or views.targets is None:
+        return ()
+    return tuple(int(rows) for rows in views.targets.sum(axis=0))
 
 
 def _values(y: Floats) -> SeenValues:
@@ -167,23 +176,35 @@ def _leaks(views: Views) -> Iterator[Leak]:
     if views.values is not None:
         yield from _explaining(views, views.values, train, test)
         return
-    y = views.y
-    guess = np.bincount(y[train], minlength=views.classes).argmax()
+    if views.task is Task.MULTILABEL and views.targets is not None:
+        for label in views.targets.T.astype(np.int64):
+            yield from _telling(views, label, 2, train, test)
+        return
+    yield from _telling(views, views.y, views.classes, train, test)
+
+
+def _telling(
+    views: Views, y: Integers, classes: int, train: Integers, test: Integers
+) -> Iterator[Leak]:
+    """Features whose ranges alone tell classes."""
+    guess = np.bincount(y[train], minlength=classes).argmax()
     if np.mean(y[test] == guess) >= SUSPICIOUS:
         return  # of so rare classes every feature would be suspected
     for number, x in enumerate(views.summaries, start=1):
+        fitted, held = views.having(train, number), views.having(test, number)
         for feature, column in enumerate(x.T):
-            accuracy = _alone(column[train], y[train], column[test], y[test], views.classes)
+            accuracy = _alone(column[fitted], y[fitted], column[held], y[held], classes)
             if accuracy >= SUSPICIOUS:
                 yield Leak(number, feature, accuracy)
 
 
 def _explaining(views: Views, y: Floats, train: Integers, test: Integers) -> Iterator[Leak]:
     """Features whose ranges alone explain a label that is a number."""
-    spread = np.square(y[test] - y[test].mean()).sum()
     for number, x in enumerate(views.summaries, start=1):
+        fitted, held = views.having(train, number), views.having(test, number)
+        spread = np.square(y[held] - y[held].mean()).sum()
         for feature, column in enumerate(x.T):
-            off = np.square(_by_lines(column[train], y[train], column[test]) - y[test]).sum()
+            off = np.square(_by_lines(column[fitted], y[fitted], column[held]) - y[held]).sum()
             if spread > 0 and 1 - off / spread >= SUSPICIOUS:
                 yield Leak(number, feature, float(1 - off / spread))
 

@@ -8,12 +8,18 @@ from raysweep.metrics import REGISTRY
 from raysweep.study.encoders import TRANSFORMER
 from raysweep.trials.columns import named
 from raysweep.trials.outcomes import default_margin
+from raysweep.trials.tasks import Task
 
 _STEPS = 1000
 """Steps of training that a study aims at: fewer leave encoders unfinished."""
 _FEW_ROWS = 1000
 _UNEVEN = 0.5
 """Share of a class, beside twice an equal one, from which accuracy says little of the others."""
+_OUTCOMES = {
+    Task.REGRESSION: "R2 of all modalities fused; mae_fused_test is in the label's unit",
+    Task.MULTILABEL: "of all modalities fused; or mean_average_precision_fused_test",
+    Task.ORDINAL: "quadratic weights, all modalities fused; rank_mae_fused_test is in ranks",
+}
 _MARGINS = (0.005, 0.01, 0.02, 0.05, 0.1)
 
 
@@ -65,8 +71,8 @@ def propose(seen: Seen) -> Proposal:
     epochs = min(400, max(20, 10 * math.ceil(_STEPS / per_epoch / 10)))
     few = train < _FEW_ROWS
     outcome = _outcome(seen)
-    margin = Choice(default_margin(outcome.value), "points are hundredths of R2: 1 point")
-    if seen.values is None:
+    margin = Choice(default_margin(outcome.value), "points are hundredths of it: 1 point")
+    if seen.task is Task.CLASSIFICATION:
         size = next((m for m in _MARGINS if m >= 0.5 / test), _MARGINS[-1])
         reason = f"{100 * size:g} points; one row of a test split is {100 / test:.2g}"
         margin = Choice(size, reason)
@@ -101,9 +107,8 @@ def _encoder(seen: Seen) -> tuple[Choice | None, Choice | None]:
 
 
 def _outcome(seen: Seen) -> Choice:
-    if seen.values is not None:
-        reason = "R2 of all modalities fused; mae_fused_test is in the label's unit"
-        return Choice(seen.task.tested, reason)
+    if seen.task is not Task.CLASSIFICATION:
+        return Choice(seen.task.tested, _OUTCOMES[seen.task])
     share = seen.majority
     if share >= _UNEVEN and share >= 1.5 / len(seen.counts):
         reason = f"one class has {100 * share:.0f} % of the rows: each class counts alike"

@@ -10,6 +10,7 @@ from raysweep.advice.look import Seen
 from raysweep.advice.proposal import Proposal
 from raysweep.study.spec.fields import Scalar
 from raysweep.text import counted, in_a_line
+from raysweep.trials.tasks import Task
 
 _MOST_NAMED = 8
 
@@ -103,6 +104,12 @@ def sights(seen: Seen) -> Iterator[str]:
 
 def _of_label(seen: Seen) -> str:
     values = seen.values
+    if seen.task is Task.MULTILABEL:
+        each = f"{min(seen.labels)} to {max(seen.labels)} rows"
+        a_row = sum(seen.labels) / seen.rows
+        return f"{len(seen.labels)} labels, of {each}; a row has {a_row:.3g} of them on average"
+    if seen.task is Task.ORDINAL:
+        return f"{len(seen.counts)} ranks, of {min(seen.counts)} to {max(seen.counts)} rows"
     if values is None:
         classes = f"{len(seen.counts)} classes, of {min(seen.counts)} to {max(seen.counts)} rows"
         return f"{classes}; always the commonest is right in {100 * seen.majority:.3g} %"

@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Mapping
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ def save_data(
     split: Any = None,
     groups: Any = None,
     lengths: Mapping[str, Any] | None = None,
+    present: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write one ``.npz`` file of the ``arrays`` dataset, checked as a study checks it.
 
@@ -34,6 +36,8 @@ def save_data(
         groups: [n] ids, equal for rows that belong together; None: every row is alone.
         lengths: name of a modality that is a sequence -> [n], how many of the T tokens of a row are
             real, which stand in front; where left out all are.
+        present: name of a modality -> [n], 1 or true for rows that have it. Where left out, rows
+            that are all NaN, or all missing, lack it.
 
     Returns:
         The path, absolute.
@@ -60,6 +64,7 @@ def save_data(
     from raysweep.data.arrays import unusable
     from raysweep.data.content import Content
     from raysweep.data.dtypes import Role, check_modality, noted
+    from raysweep.data.presence import PRESENT, without_lacking
     from raysweep.data.sequences import LENGTH, read_sequence
     from raysweep.data.tokens import Tokens
     from raysweep.errors import InputError
@@ -80,7 +85,13 @@ def save_data(
     given |= {k: v for k, v in zip(_OTHERS, (y, split, groups), strict=True) if v is not None}
     beside = {f"{name}{LENGTH}": name for name in lengths or {}}
     given |= {f"{name}{LENGTH}": value for name, value in (lengths or {}).items()}
-    roles |= dict.fromkeys(beside, Role.LABEL)
+    given |= {f"{name}{PRESENT}": value for name, value in (present or {}).items()}
+    roles |= {name: Role.LABEL for name in given if name not in roles}
+    faults += [
+        f"present of {name}, expected names of modalities"
+        for name in present or {}
+        if name not in names
+    ]
     faults += _other_index(given)
     arrays: dict[str, Array] = {}
     for name, value in given.items():
@@ -94,14 +105,17 @@ def save_data(
     ]
     checked: dict[str, Any] = {}
     tokens: dict[str, Tokens] = {}
+    having: dict[str, Any] = {}
     for name in names:
         if name in arrays:
             with noted(faults):
+                there = {k: arrays[k] for k in (f"{name}{PRESENT}",) if k in arrays}
+                array, having[name] = without_lacking(name, arrays[name], there)
                 if name in sequences:
                     told = {k: arrays[k] for k, of in beside.items() if of == name and k in arrays}
-                    checked[name], tokens[name] = read_sequence(name, arrays[name], told)
+                    checked[name], tokens[name] = read_sequence(name, array, told)
                 else:
-                    checked[name] = check_modality(name, arrays[name])
+                    checked[name] = check_modality(name, array)
     if not faults:
         content = Content(
             names=tuple(names),
@@ -112,6 +126,7 @@ def save_data(
             groups=arrays.get("groups"),
             has_split="split" in arrays,
             tokens=tokens,
+            present={name: there for name, there in having.items() if there is not None},
         )
         faults += unusable(content)
     if faults:
@@ -184,8 +199,9 @@ def _from_table(name: str, value: Any, role: "Role", faults: list[str]) -> "Arra
     import numpy as np
     import pyarrow as pa
 
-    from raysweep.data.dtypes import check_dtype
+    from raysweep.data.dtypes import Role, check_dtype
     from raysweep.data.files.arrow import read_columns
+    from raysweep.data.presence import read_with_gaps
     from raysweep.errors import InputError
 
     flat = hasattr(value, "iloc") and value.ndim == 1
@@ -201,10 +217,14 @@ def _from_table(name: str, value: Any, role: "Role", faults: list[str]) -> "Arra
     except (pa.ArrowException, TypeError, ValueError) as error:
         words = " ".join(str(error).split())
         raise InputError(f"{name} has columns of mixed types ({words})") from error
+    names = table.column_names
     found: list[str] = []
-    columns = read_columns(table, table.column_names, role, found)
+    if role is Role.FEATURES:
+        columns, found = read_with_gaps(partial(read_columns, table, names), len(names))
+    else:
+        columns = read_columns(table, names, role, found)
     for column, array in columns.items():
-        if role.name == "FEATURES":
+        if role is Role.FEATURES:
             check_dtype(column, array, "fiub")
     if found:
         faults += found[1:]

@@ -28,7 +28,9 @@ ModalityOption = Annotated[
 LabelOption = Annotated[str | None, typer.Option(help="The column of the labels.")]
 SplitOption = Annotated[str | None, typer.Option(help="The column with train, validation, test.")]
 GroupsOption = Annotated[str | None, typer.Option(help="The column of rows that belong together.")]
-TaskOption = Annotated[str | None, typer.Option(help="classification, or regression.")]
+TaskOption = Annotated[
+    str | None, typer.Option(help="classification, regression, multilabel or ordinal.")
+]
 ScaleOption = Annotated[str | None, typer.Option(help="standard, robust or none.")]
 
 
@@ -64,6 +66,25 @@ def init(
     Output(str(file.parent)).write(file.name, text.encode())
     command = ["raysweep", "run", str(file), "--out", f"results/{looked.subject.name}"]
     stdout.print(f"Study: {file}. Next: {shlex.join(command)}", soft_wrap=True)
+
+
+@app.command("decompose")
+def decompose_data(
+    data: DataArgument,
+    modality: ModalityOption = None,
+    label: LabelOption = None,
+    split: SplitOption = None,
+    groups: GroupsOption = None,
+    task: TaskOption = None,
+    scale: ScaleOption = None,
+) -> None:
+    """Estimate what each modality tells of the label: shared, unique, synergistic; in nats."""
+    from raysweep.advice.information import decomposition
+
+    columns = dict(label=label, split=split, groups=groups, task=task, scale=scale)
+    looked = _looked(data, modality, columns, Path())
+    for sentence in decomposition(looked.views).sentences:
+        stdout.say(sentence)
 
 
 @app.command()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 UNTESTED = 3
 INTERRUPTED = 130
 GROUPS = {
-    "Start": ("advise", "init", "validate", "plan", "run", "resume"),
+    "Start": ("advise", "decompose", "init", "validate", "plan", "run", "resume"),
     "Look": ("status", "analyze", "failures", "ui", "sync"),
     "Cluster": ("submit", "jobs", "logs", "stop"),
     "More": ("features", "convert", "studies", "describe", "export", "version"),

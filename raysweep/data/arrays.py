@@ -11,12 +11,14 @@ from raysweep.data.chosen import MODALITIES, USUAL, Wanted
 from raysweep.data.content import Content, read_content, uneven
 from raysweep.data.dtypes import Array, as_text, check_dtype, noted
 from raysweep.data.groups import Belonging, belonging, parted, unsplittable
-from raysweep.data.labels import Label, is_ambiguous, read_label
+from raysweep.data.labels import Label, check_trained, is_ambiguous, read_label
 from raysweep.data.own_arrays import given_groups, unused, weights_refused
+from raysweep.data.presence import notes_on as notes_on_lacking
+from raysweep.data.presence import shares, strata, together, too_few
 from raysweep.data.resplits import CROSSED, crossed_splits, held_out_rows
 from raysweep.data.sequences import notes_on, scaled_tokens
 from raysweep.data.tokens import Tokens
-from raysweep.data.views import SCALINGS, Floats, Integers, Splits, Views, z_scaling
+from raysweep.data.views import SCALINGS, Bools, Floats, Integers, Splits, Views, z_scaling
 from raysweep.errors import InputError
 from raysweep.plugins.options import Option
 from raysweep.study.spec.fields import listed
@@ -80,8 +82,8 @@ PARAMETERS = (
     Option(
         "task",
         None,
-        "what the label is: classification, or regression of a number; left out: regression of "
-        "floats that are not all whole, else classification",
+        "what the label is: classification, regression of a number, multilabel (0 and 1, several "
+        "a row) or ordinal (ranks); left out: as it looks, never ordinal",
         kind="choice",
         choices=tuple(task.value for task in Task),
         optional=True,
@@ -126,30 +128,17 @@ def _given_splits(split: Array, rows: int | None, faults: list[str]) -> Splits:
     return Splits(*members)
 
 
-def _check_trained(label: Label, name: str, train: Integers) -> None:
-    """Whether the training split has of the label what a model needs."""
-    if label.values is not None:
-        values = label.values[train]
-        if train.size and not z_scaling(values[:, None]).sd.any():
-            raise InputError(
-                f"{name} is {values[0]:g} in every row of the train split, expected numbers that "
-                "differ"
-            )
-        return
-    untrained = np.setdiff1d(label.y, label.y[train])
-    if train.size and untrained.size:
-        raise InputError(
-            f"class {label.names[untrained[0]]!s} has no row in the train split, "
-            "expected every class there"
-        )
+def _drawn_splits(
+    label: Label, name: str, draw: int, groups: Integers | None, present: Bools | None
+) -> Splits:
+    """70 / 15 / 15 percent of the rows, stratified by label and what is lacking.
 
-
-def _drawn_splits(label: Label, name: str, draw: int, groups: Integers | None) -> Splits:
-    """70 / 15 / 15 percent of the rows, stratified by label; groups stay together."""
-    y, classes = label.y, label.names if label.values is None else ()
+    Groups stay together.
+    """
+    y, classes = label.y, label.names
     counts = np.bincount(y)
     rarest = int(counts.argmin())
-    if label.values is None and counts[rarest] < LEAST_ROWS_PER_CLASS:
+    if label.in_classes and counts[rarest] < LEAST_ROWS_PER_CLASS:
         number = label.names.dtype.kind in "iuf"
         raise InputError(
             f"class {classes[rarest]!s} has {counted(counts[rarest], 'row')}, expected at least "
@@ -165,7 +154,7 @@ def _drawn_splits(label: Label, name: str, draw: int, groups: Integers | None) -
     faults = [] if groups is None else unsplittable(y, list(classes), groups)
     if faults:
         raise InputError("; ".join(faults))
-    splits = crossed_splits(y, draw, groups)
+    splits = crossed_splits(strata(y, present), draw, groups)
     if groups is not None:
         for name in ("validation", "test"):
             if len(getattr(splits, name)) < LEAST_ROWS_PER_SPLIT:
@@ -173,7 +162,7 @@ def _drawn_splits(label: Label, name: str, draw: int, groups: Integers | None) -
                     f"groups of rows that belong together leave {len(getattr(splits, name))} rows "
                     f"for {name}, expected at least {LEAST_ROWS_PER_SPLIT}; or give an array split"
                 )
-    _check_trained(label, name, splits.train)
+    check_trained(label, name, splits.train)
     return splits
 
 
@@ -239,6 +228,8 @@ def arrays(
         facts["target"] = label
     if views.resplit:
         facts["resplit"] = CROSSED
+    if views.present is not None:
+        facts |= shares(views.present)
     if views.task is not Task.CLASSIFICATION:
         facts["task"] = views.task.value
     return replace(views, characteristics=facts)
@@ -257,11 +248,12 @@ def still_draws(parameters: Mapping[str, object], draws: Iterable[int]) -> list[
     rows = len(next(iter(content.modalities.values())))
     task, name = parameters.get("task"), content.label_name
     label = read_label(content.label, rows, None if task is None else str(task), name)
-    tied = _tied(content, rows)
-    trained = {draw: _drawn_splits(label, name, draw, tied.groups).train for draw in draws}
+    present = together(tuple(content.modalities), content.present, rows)
+    groups = _tied(content, rows, present).groups
+    trained = {draw: _drawn_splits(label, name, draw, groups, present).train for draw in draws}
     still = {
-        name: [draw for draw, train in trained.items() if not _varies(x, train)]
-        for name, x in content.modalities.items()
+        name: [draw for draw, train in trained.items() if not _varies(content, name, train)]
+        for name in content.modalities
     }
     return [f"{parameters['path']}: {_still(name, of)}" for name, of in still.items() if of]
 
@@ -277,17 +269,24 @@ def unusable(content: Content) -> list[str]:
     return faults
 
 
-def _tied(content: Content, rows: int) -> Belonging:
+def _tied(content: Content, rows: int, present: Bools | None) -> Belonging:
     """Which rows belong together."""
     given = None if content.groups is None else given_groups(content.groups, rows)
     sides = content.modalities
-    return belonging(tuple(sides), tuple(sides.values()), given)
+    return belonging(tuple(sides), tuple(sides.values()), given, present)
 
 
-def _varies(x: Floats, train: Integers) -> bool:
+def _varies(content: Content, name: str, train: Integers) -> bool:
     """Whether anything of the modality is left once it is scaled."""
+    x, train = content.modalities[name], _having(content, name, train)
     # Mostly the first few rows tell, which is much less to look at.
-    return any(bool(z_scaling(x[rows]).sd.any()) for rows in (train[:100], train))
+    return any(bool(z_scaling(x[rows]).sd.any()) for rows in (train[:100], train) if len(rows))
+
+
+def _having(content: Content, name: str, rows: Integers) -> Integers:
+    """Those of the rows that have the modality."""
+    there = content.present.get(name)
+    return rows if there is None else rows[there[rows]]
 
 
 def _still(name: str, draws: Sequence[int]) -> str:
@@ -317,10 +316,11 @@ def _views(
             label = read_label(
                 content.label, rows, task, content.label_name, next(iter(content.lengths))
             )
-    tied = Belonging(None)
+    tied, present = Belonging(None), None
     with noted(faults):
         if rows is not None and not faults:
-            tied = _tied(content, rows)
+            present = together(tuple(content.modalities), content.present, rows)
+            tied = _tied(content, rows, present)
     with noted(faults):
         if content.split is not None:
             if draw > 0:
@@ -330,23 +330,22 @@ def _views(
                 )
             splits = _given_splits(content.split, rows, faults)
         elif label is not None and not content.has_split:
-            splits = _drawn_splits(label, content.label_name, draw, tied.groups)
+            splits = _drawn_splits(label, content.label_name, draw, tied.groups, present)
     with noted(faults):
         if content.has_split and splits is not None and label is not None:
-            _check_trained(label, content.label_name, splits.train)
+            check_trained(label, content.label_name, splits.train)
     # Splits that a fault was found in may not fit the rows.
     if splits is not None and not faults:
         draws = () if content.has_split else (draw,)
-        still = [name for name, x in content.modalities.items() if not _varies(x, splits.train)]
+        still = [name for name in content.modalities if not _varies(content, name, splits.train)]
         faults += [_still(name, draws) for name in still]
+        faults += [] if present is None else too_few(tuple(content.modalities), present, splits)
     if faults or label is None or splits is None:
         return None
     sides = content.modalities.items()
     cut = parted(tied.groups, splits) if content.has_split and tied.groups is not None else []
     return Views(
-        inputs=tuple(
-            _scaled(x, content.tokens.get(name), splits.train, scale) for name, x in sides
-        ),
+        inputs=tuple(_scaled(content, name, splits.train, scale) for name, _ in sides),
         y=label.y,
         classes=len(label.names),
         splits=splits,
@@ -355,6 +354,7 @@ def _views(
         resplit=not content.has_split,
         notes=(
             *filter(None, (label.told, tied.found)),
+            *([] if present is None else notes_on_lacking(tuple(content.modalities), present)),
             *_twins(content.modalities),
             *(note for name, x in sides for note in _on_tokens(name, x, content.tokens)),
             *cut,
@@ -363,7 +363,9 @@ def _views(
         ),
         task=label.task,
         values=label.values,
+        targets=label.targets,
         tokens=tuple(map(content.tokens.get, content.modalities)) if content.tokens else (),
+        present=present,
     )
 
 
@@ -376,11 +378,14 @@ def _twins(modalities: Mapping[str, Floats]) -> list[str]:
     ]
 
 
-def _scaled(x: Floats, tokens: Tokens | None, train: Integers, scale: str | None) -> Floats:
-    scaling = SCALINGS[scale or "standard"]
-    if tokens is not None:
-        return scaled_tokens(x, tokens, train, scaling)
-    return scaling(x[train])(x)
+def _scaled(content: Content, name: str, train: Integers, scale: str | None) -> Floats:
+    """The modality, scaled by the training rows that have it; 0 in rows that lack it."""
+    scaling, x = SCALINGS[scale or "standard"], content.modalities[name]
+    tokens, train = content.tokens.get(name), _having(content, name, train)
+    found = scaling(x[train])(x) if tokens is None else scaled_tokens(x, tokens, train, scaling)
+    if name in content.present:
+        found[~content.present[name]] = 0.0
+    return found
 
 
 def _on_tokens(name: str, x: Floats, tokens: Mapping[str, Tokens]) -> list[str]:

@@ -1,6 +1,7 @@
 """What a file of the user's own holds: its modalities, checked, and what goes with them."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -8,9 +9,10 @@ from raysweep.data.chosen import Part, Wanted, choose
 from raysweep.data.dtypes import Array, Role, check_ids, check_modality, noted
 from raysweep.data.files.opened import open_source
 from raysweep.data.files.source import Source
+from raysweep.data.presence import read_with_gaps, told_present, without_lacking
 from raysweep.data.sequences import read_sequence, told_by
 from raysweep.data.tokens import Tokens
-from raysweep.data.views import Floats
+from raysweep.data.views import Bools, Floats
 from raysweep.errors import InputError
 from raysweep.study.files import file_stamp
 from raysweep.study.spec.fields import listed
@@ -33,6 +35,7 @@ class Content:
         label_name: what the label is called.
         has_split: whether the file has splits, also where they cannot be read.
         unused: names of the file that are none of these.
+        present: which rows have a modality that others lack, [n] by its name.
     """
 
     names: tuple[str, ...] = ()
@@ -45,6 +48,7 @@ class Content:
     has_split: bool = False
     tokens: dict[str, Tokens] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    present: dict[str, Bools] = field(default_factory=dict)
 
 
 _Asked = tuple[str, Wanted, tuple[int, ...] | None]
@@ -81,12 +85,13 @@ def _read(path: str, wanted: Wanted, faults: list[str]) -> Content:
     chosen = choose(source, wanted, faults)
     modalities: dict[str, Floats] = {}
     tokens: dict[str, Tokens] = {}
+    present: dict[str, Bools] = {}
     lengths: dict[str, int] = {}
     used: set[str] = set()
     for part in chosen.modalities:
         with noted(faults):
-            found: list[str] = []
-            arrays = source.read(part.members, Role.FEATURES, found)
+            members = part.members
+            arrays, found = read_with_gaps(partial(source.read, members), len(members))
             faults += found[:_MOST_TOLD]
             if len(found) > _MOST_TOLD:
                 more = counted(len(found) - _MOST_TOLD, f"more {source.noun}")
@@ -95,6 +100,8 @@ def _read(path: str, wanted: Wanted, faults: list[str]) -> Content:
                 joined = _joined(source, part, arrays)
                 if joined.ndim:
                     lengths[part.name] = len(joined)
+                    used.update(told_present(source.names, part.members[0]))
+                    joined = _present_alone(source, part, joined, present, faults)
                 if joined.ndim == 3:
                     beside = told_by(source.names, part.members[0])
                     used.update(beside)
@@ -129,8 +136,20 @@ def _read(path: str, wanted: Wanted, faults: list[str]) -> Content:
         label_name=chosen.label.name if chosen.label else "y",
         has_split=chosen.split is not None,
         tokens=tokens,
+        present=present,
         unused=tuple(name for name in chosen.unused(source.names) if name not in used),
     )
+
+
+def _present_alone(
+    source: Source, part: Part, joined: Array, present: dict[str, Bools], faults: list[str]
+) -> Array:
+    """A modality with zeros where rows lack it, which is noted in ``present``."""
+    given = source.read(told_present(source.names, part.members[0]), Role.LABEL, faults)
+    found, there = without_lacking(part.name, joined, given)
+    if there is not None:
+        present[part.name] = there
+    return found
 
 
 def _joined(source: Source, part: Part, arrays: dict[str, Array]) -> Array:

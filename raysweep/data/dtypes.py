@@ -21,6 +21,7 @@ class Role(Enum):
     """What an array is for: what it may hold, and the type to save it with where it does not."""
 
     FEATURES = "real numbers", "numpy.float32"
+    GAPS = "real numbers, or none of a row", "numpy.float32"
     LABEL = "integers or strings", "numpy.int64"
     TEXT = "strings", "str"
 

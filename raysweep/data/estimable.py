@@ -36,7 +36,8 @@ class Estimable:
 def estimable(views: Views) -> Estimable:
     """At most MOST_ROWS random rows of the splits, of classes that every fold can hold.
 
-    Of a sequence its mean token and their number, which is less than it tells.
+    Of a sequence its mean token and their number, which is less than it tells. Rows that lack a
+    modality are left out.
 
     Raises:
         InputError: fewer than two classes with at least three rows, or groups of rows, or more than
@@ -49,7 +50,7 @@ def estimable(views: Views) -> Estimable:
         )
     splits = views.splits
     rows = np.concatenate([splits.train, splits.validation, splits.test])
-    rows = stream("estimate", 0, "rows").permutation(rows)[:MOST_ROWS]
+    rows = views.having(stream("estimate", 0, "rows").permutation(rows))[:MOST_ROWS]
     counts = np.bincount(views.y[rows], minlength=views.classes)
     what = "rows"
     if views.groups is not None:

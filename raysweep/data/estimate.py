@@ -40,7 +40,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_approximation import Nystroem
@@ -50,8 +49,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from raysweep.data.decomposition import decompose, mutual_information
 from raysweep.data.estimable import FOLDS, Estimable, estimable
+from raysweep.data.held_out import cross_entropy, told
 from raysweep.data.views import Floats, Information, Integers, Views
 
 LANDMARKS = 400
@@ -88,15 +87,10 @@ def _learners(features: int, rows: int) -> list[object]:
     return [LogisticRegression(C=1.0, max_iter=300), *kernels, network]
 
 
-def _cross_entropy(predicted: Floats, y: Integers) -> float:
-    """Mean -log p(y) in nats; no prediction counts as less likely than one in a thousand."""
-    return float(-np.mean(np.log(np.clip(predicted[np.arange(len(y)), y], 1e-3, 1.0))))
-
-
-def _folds(rows: Estimable) -> Any:
-    """What decides who predicts a row: models fitted on rows that do not belong to it."""
+def _folds(rows: Estimable) -> list[tuple[Integers, Integers]]:
+    """Rows to fit on and rows to predict: models see no row that belongs to one they predict."""
     if rows.groups is None:
-        return StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+        return list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(rows.x1, rows.y))
     whole = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     return list(whole.split(rows.x1, rows.y, rows.groups))
 
@@ -108,37 +102,7 @@ def _predictions(x: Floats, y: Integers, folds: Any) -> Floats:
         cross_val_predict(learner, x, y, cv=folds, method="predict_proba")
         for learner in _learners(x.shape[1], rows)
     ]
-    return min(candidates, key=lambda predicted: _cross_entropy(predicted, y))
-
-
-def _cell_table(predicted: Floats, y: Integers, units: int) -> Floats:
-    """Shares of the rows by cell of the predictions and label: [cells, c], sum 1."""
-    classes = predicted.shape[1]
-    # Ten rows, or groups, or more for each entry, and no more cells than predictions.
-    cells = int(np.clip(units // (10 * classes), 2, 4 * classes))
-    cells = min(cells, len(np.unique(np.round(predicted, 6), axis=0)))
-    logarithms = np.log(predicted + 0.02)
-    cell = KMeans(cells, n_init=3, random_state=0).fit_predict(logarithms)
-    table = np.zeros((cells, classes))
-    np.add.at(table, (cell, y), 1.0 / len(y))
-    return table
-
-
-def _bias(table: Floats, rows: int) -> float:
-    """What mutual_information of counts exceeds the truth by (Miller and Madow, first order)."""
-    occurring = np.count_nonzero(table.sum(axis=1)), np.count_nonzero(table.sum(axis=0))
-    return (occurring[0] - 1) * (occurring[1] - 1) / (2 * rows)
-
-
-def _counted(table: Floats, rows: int) -> float:
-    """Information in nats between the cells of a table and the label."""
-    return max(0.0, mutual_information(table) - _bias(table, rows))
-
-
-def _gained(predicted: Floats, y: Integers) -> float:
-    """What predictions lower the cross-entropy by: a lower bound of the information, in nats."""
-    shares = np.bincount(y) / len(y)
-    return float(-np.sum(shares * np.log(shares))) - _cross_entropy(predicted, y)
+    return min(candidates, key=lambda predicted: cross_entropy(predicted, y))
 
 
 def estimate_information(views: Views) -> Information:
@@ -157,43 +121,12 @@ def estimate_information(views: Views) -> Information:
 def estimate_from(rows: Estimable) -> Information:
     """`estimate_information` of rows that are chosen already."""
     x1, x2, y, folds = rows.x1, rows.x2, rows.y, _folds(rows)
-    n = rows.units  # rows of a group repeat each other
     with warnings.catch_warnings():
         # A fit that stops early only lowers an estimate that is a lower one anyway.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        predicted_1 = _predictions(x1, y, folds)
-        predicted_2 = _predictions(x2, y, folds)
-        fused = _predictions(np.concatenate([x1, x2], axis=1), y, folds)
-        # Both modalities together cannot know less than the better of them.
-        predicted = min(
-            (fused, predicted_1, predicted_2), key=lambda candidate: _cross_entropy(candidate, y)
+        predictions = (
+            _predictions(x1, y, folds),
+            _predictions(x2, y, folds),
+            _predictions(np.concatenate([x1, x2], axis=1), y, folds),
         )
-        table_1, table_2 = _cell_table(predicted_1, y, n), _cell_table(predicted_2, y, n)
-        table = _cell_table(predicted, y, n)
-    counted_1, counted_2 = _counted(table_1, n), _counted(table_2, n)
-    information_1 = max(counted_1, _gained(predicted_1, y))
-    information_2 = max(counted_2, _gained(predicted_2, y))
-    shared = decompose(table_1, table_2, np.inf).redundancy
-    shared = max(shared - max(_bias(table_1, n), _bias(table_2, n)), 0.0)
-    # The tables are coarse: what they say is which share of the lesser information is redundant.
-    lesser = min(counted_1, counted_2)
-    redundancy = min(shared / lesser, 1.0) * min(information_1, information_2) if lesser else 0.0
-    parts = information_1 + information_2 - redundancy
-    information_12 = max(parts, _counted(table, n), _gained(predicted, y))
-    accuracy = [
-        float(np.mean(p.argmax(axis=1) == y)) for p in (predicted_1, predicted_2, predicted)
-    ]
-    return Information(
-        I1=information_1,
-        I2=information_2,
-        I12=information_12,
-        I_shared=float("nan"),
-        I_X1X2=float("nan"),
-        pid_R=redundancy,
-        pid_U1=information_1 - redundancy,
-        pid_U2=information_2 - redundancy,
-        pid_S=information_12 - parts,
-        bayes_1=accuracy[0],
-        bayes_2=accuracy[1],
-        bayes_fused=accuracy[2],
-    )
+        return told(rows, predictions, [predicted for _, predicted in folds])

@@ -8,6 +8,9 @@ from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.study.cells import FILE, Cell
 from raysweep.trials.columns import named
+from raysweep.trials.tasks import Task
+
+_OF_CLASSES = (Task.CLASSIFICATION, Task.ORDINAL)
 
 
 def data_facts(
@@ -26,7 +29,7 @@ def data_facts(
         "n_train": len(view.splits.train),
         "n_validation": len(view.splits.validation),
         "n_test": len(view.splits.test),
-        **({"classes": view.classes} if view.values is None else {}),
+        **({"classes": view.classes} if view.task in _OF_CLASSES else {}),
         **(_information(cell, draw, view) if estimated or view.information else {}),
     }
 
@@ -41,4 +44,8 @@ def _information(cell: Cell, draw: int, view: Views) -> dict[str, float]:
         # Too few rows to estimate from, or more than two modalities; nothing else depends on it.
         return {}
     found = estimate.columns()
-    return {named("estimated", name): value for name, value in found.items() if np.isfinite(value)}
+    facts = {named("estimated", name): v for name, v in found.items() if np.isfinite(v)}
+    for name, interval in estimate.intervals.items():
+        facts[named("estimated_low", name)] = interval.low
+        facts[named("estimated_high", name)] = interval.high
+    return facts

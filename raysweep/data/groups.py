@@ -21,7 +21,7 @@ import numpy as np
 
 from raysweep.data.resplits import HELD_OUT
 from raysweep.data.streams import stream
-from raysweep.data.views import Floats, Integers, Splits
+from raysweep.data.views import Bools, Floats, Integers, Splits
 from raysweep.text import counted
 
 FILLER_SHARE = 0.05
@@ -48,19 +48,28 @@ class Belonging:
     told: tuple[str, ...] = ()
 
 
-def belonging(names: Sequence[str], inputs: Sequence[Floats], given: Integers | None) -> Belonging:
+def belonging(
+    names: Sequence[str],
+    inputs: Sequence[Floats],
+    given: Integers | None,
+    present: Bools | None = None,
+) -> Belonging:
     """Which rows belong together (module docstring).
 
     Args:
         names: of the modalities.
         inputs: of each modality [n, ...], before it is scaled.
         given: [n] what the file says; None if nothing.
+        present: [n, modalities], which of them a row has; rows that lack one are not equal in it.
     """
     n = len(inputs[0])
     told, ties, equal_in = [], [], []
-    codes = [_codes(x) for x in inputs]
-    for name, x, code in zip(names, inputs, codes, strict=True):
-        kept, why = _identities(x.reshape(n, -1), code)
+    everywhere: list[Bools | slice] = [slice(None)] * len(inputs)
+    there = everywhere if present is None else list(present.T)
+    codes = [_spread(n, _codes(x[rows]), rows) for x, rows in zip(inputs, there, strict=True)]
+    for name, x, code, rows in zip(names, inputs, codes, there, strict=True):
+        kept, why = _identities(x[rows].reshape(len(code[rows]), -1), code[rows])
+        kept = _spread(n, kept, rows)
         told += [f"{name}: {reason}" for reason in why]
         if len(np.unique(kept)) < n:
             equal_in.append(name)
@@ -73,8 +82,8 @@ def belonging(names: Sequence[str], inputs: Sequence[Floats], given: Integers | 
             f"equal rows of {' or '.join(equal_in)} would tie {most} of {n} rows together, more "
             f"than a test split holds: only rows that are equal in every modality are kept together"
         )
-        everywhere = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
-        ties = [everywhere]
+        alike = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+        ties = [alike]
         by = ["rows that are equal in every modality"]
     if given is not None:
         ties.append(given)
@@ -84,6 +93,13 @@ def belonging(names: Sequence[str], inputs: Sequence[Floats], given: Integers | 
     if sizes.max(initial=1) == 1:
         return Belonging(None, told=tuple(told))
     return Belonging(groups, _words(sizes, " and ".join(by)), tuple(told))
+
+
+def _spread(n: int, code: Integers, rows: Bools | slice) -> Integers:
+    """Codes of some rows as those of all n, the others each with one of its own."""
+    found = np.arange(n) + 2 * n + 1
+    found[rows] = code
+    return found
 
 
 def _words(sizes: Integers, by: str) -> str:

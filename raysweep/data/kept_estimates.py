@@ -11,8 +11,9 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -21,14 +22,29 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from raysweep.data.estimable import Estimable, estimable
-from raysweep.data.views import Information, Views
+from raysweep.data.views import Information, Interval, Views
 from raysweep.errors import InputError
 from raysweep.trials.storage import Output
 
 _LOCK_NAME = "lock"
-_MADE_BY = ("estimate.py", "decomposition.py")
+_MADE_BY = ("estimate.py", "held_out.py", "decomposition.py")
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
-_NUMBERS = tuple(field.name for field in fields(Information) if field.default is MISSING)
+_INTERVALS, _SECONDS = "intervals", "seconds"
+_GIVEN = fields(Information)
+_NUMBERS = tuple(f.name for f in _GIVEN if f.default is MISSING and f.name != _INTERVALS)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An estimate that was made, now or before.
+
+    Attributes:
+        information: the estimate.
+        seconds: of CPU time that it took to make, wherever that was.
+    """
+
+    information: Information
+    seconds: float
 
 
 def estimated_information(views: Views) -> Information:
@@ -37,7 +53,11 @@ def estimated_information(views: Views) -> Information:
     Raises:
         InputError: as there.
     """
-    rows = estimable(views)
+    return estimate_of(estimable(views)).information
+
+
+def estimate_of(rows: Estimable) -> Kept:
+    """`raysweep.data.estimate.estimate_from`, from disk where it was made before."""
     name = _name(rows)
     found = _read(_folder() / name)
     if found is not None:
@@ -50,13 +70,15 @@ def estimated_information(views: Views) -> Information:
     return found
 
 
-def _estimate(rows: Estimable) -> Information:
+def _estimate(rows: Estimable) -> Kept:
     # Late, as scikit-learn takes a second to import.
     from raysweep.data.estimate import estimate_from
 
+    began = time.process_time()
     # Sums are split by threads: with one, whoever makes an estimate makes the same.
     with threadpool_limits(1):
-        return estimate_from(rows)
+        information = estimate_from(rows)
+    return Kept(information, time.process_time() - began)
 
 
 def _folder() -> Path:
@@ -84,25 +106,38 @@ def _maker() -> str:
     return digest.hexdigest() + repr([version(library) for library in _LIBRARIES])
 
 
-def _read(path: Path) -> Information | None:
+def _read(path: Path) -> Kept | None:
     """A kept estimate; None where there is none, or it is damaged."""
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        numbers: dict[str, Any] = {name: _number(content[name]) for name in _NUMBERS}
+        intervals = {
+            name: Interval(*map(_number, ends)) for name, ends in content[_INTERVALS].items()
+        }
+        return Kept(Information(**numbers, intervals=intervals), _number(content[_SECONDS]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if not isinstance(content, dict) or set(content) != set(_NUMBERS):
-        return None
-    numbers: list[Any] = [
-        float("nan") if content[name] is None else content[name] for name in _NUMBERS
-    ]
-    if not all(isinstance(number, float) for number in numbers):
-        return None
-    return Information(*numbers)
 
 
-def _keep(path: Path, information: Information) -> None:
-    numbers = {name: float(asdict(information)[name]) for name in _NUMBERS}
-    content = json.dumps({n: v if v == v else None for n, v in numbers.items()})
+def _number(stored: object) -> float:
+    """A float64 as JSON has it: null is NaN.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if stored is None:
+        return float("nan")
+    if not isinstance(stored, float):
+        raise TypeError(f"{stored!r} is no float64")
+    return stored
+
+
+def _keep(path: Path, made: Kept) -> None:
+    given = asdict(made.information)
+    numbers = {name: float(given[name]) for name in _NUMBERS}
+    intervals = {name: (i.low, i.high) for name, i in made.information.intervals.items()}
+    plain = {n: v if v == v else None for n, v in numbers.items()}
+    content = json.dumps(plain | {_INTERVALS: intervals, _SECONDS: made.seconds})
     with contextlib.suppress(OSError, InputError):  # where nothing can be kept
         Output(str(path.parent)).write(path.name, content.encode())
 

@@ -1,10 +1,11 @@
-"""Labels of the user's own, in any of their usual forms: classes numbered from 0, or numbers."""
+"""Labels of the user's own, in any of their usual forms: classes, numbers, ranks, several."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from raysweep.data.dtypes import MOST, Array, as_text, check_dtype
+from raysweep.data.multilabel import has_several, read_several, untrained_label
 from raysweep.data.views import Floats, Integers, z_scaling
 from raysweep.errors import InputError
 from raysweep.text import counted
@@ -29,6 +30,8 @@ class Label:
         y: [n] int64 from 0: the class, or of a number the fifth of all rows in which it lies.
         names: of the classes, or of the fifths, in their order.
         values: [n] the numbers in their own unit; None of classes.
+        targets: [n, k] of 0 and 1, as `raysweep.data.views.Views` has them; None of classes and
+            numbers.
         told: what it was read as, where it might have been something else; else empty.
     """
 
@@ -37,6 +40,12 @@ class Label:
     names: Array
     values: Floats | None = None
     told: str = ""
+    targets: Floats | None = None
+
+    @property
+    def in_classes(self) -> bool:
+        """Whether ``y`` is the label itself, and not a part of it."""
+        return self.task in (Task.CLASSIFICATION, Task.ORDINAL)
 
 
 def read_label(
@@ -44,9 +53,10 @@ def read_label(
 ) -> Label:
     """Labels as classes or numbers: as it is said, else as they look.
 
-    Floats that are not all whole are numbers, and everything else is classes. Whole numbers with
-    more than `MOST_CLASSES` different values may be either, and are read only where ``task`` says
-    as what.
+    Floats that are not all whole are numbers, 0 and 1 with several ones in a row are several labels
+    (`raysweep.data.multilabel`), and everything else is classes. Whole numbers with more than
+    `MOST_CLASSES` different values may be classes or numbers, and are read only where ``task`` says
+    as what. Ranks are read only where ``task`` says so.
 
     Args:
         labels: as read; for the forms of classes see `check_labels`.
@@ -61,13 +71,27 @@ def read_label(
     flat = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if task == Task.REGRESSION or (task is None and _has_fractions(flat)):
         return _numbers(name, flat, rows, beside, guessed=task is None)
+    if task == Task.MULTILABEL or (task is None and has_several(labels)):
+        values, y, names = read_several(name, labels, rows, beside)
+        told = ""
+        if task is None:
+            told = f"{name} was read as {values.shape[1]} labels, of which a row may have several"
+        return Label(Task.MULTILABEL, y, names, told=told, targets=values)
     if task is None and is_ambiguous(labels):
         raise InputError(
             f"{name} has {len(np.unique(flat)):,} different whole numbers, {flat.min():g} to "
             f"{flat.max():g}, which may be classes or amounts; say task: regression to predict "
             "them as numbers, or task: classification (of init and advise: --task)"
         )
+    if task == Task.ORDINAL and labels.dtype.kind in "US":
+        raise InputError(
+            f"{name} is text, and task: ordinal expects numbers in the order of the ranks; save "
+            f"{name} as 0, 1, 2, ..."
+        )
     y, names = check_labels(labels, rows, name, beside)
+    if task == Task.ORDINAL:
+        above = (y[:, None] > np.arange(len(names) - 1)).astype(np.float64)
+        return Label(Task.ORDINAL, y, names, targets=above)
     told = ""
     if task is None and len(names) > FEW_CLASSES and flat.dtype.kind in "iuf" and flat.ndim == 1:
         told = f"{name} was read as {len(names)} classes; if it is an amount, say task: regression"
@@ -178,6 +202,38 @@ def check_labels(
     return y.reshape(-1).astype(np.int64), names
 
 
+def check_trained(label: Label, name: str, train: Integers) -> None:
+    """Whether the training split has of the label what a model needs.
+
+    Args:
+        label: as it was read.
+        name: what it is called, for messages.
+        train: the rows of the split.
+
+    Raises:
+        InputError: what it lacks.
+    """
+    if label.task is Task.MULTILABEL and label.targets is not None:
+        fault = untrained_label(name, label.targets[train]) if train.size else ""
+        if fault:
+            raise InputError(fault)
+        return
+    if label.values is not None:
+        values = label.values[train]
+        if train.size and not z_scaling(values[:, None]).sd.any():
+            raise InputError(
+                f"{name} is {values[0]:g} in every row of the train split, expected numbers that "
+                "differ"
+            )
+        return
+    untrained = np.setdiff1d(label.y, label.y[train])
+    if train.size and untrained.size:
+        raise InputError(
+            f"class {label.names[untrained[0]]!s} has no row in the train split, "
+            "expected every class there"
+        )
+
+
 def _check_shape(name: str, labels: Array, rows: int, beside: str) -> None:
     if labels.ndim not in (1, 2) or len(labels) != rows or 0 in labels.shape[1:]:
         raise InputError(
@@ -234,9 +290,10 @@ def _from_one_hot(name: str, labels: Array) -> Integers:
     if ones.max() == 0 or (ones.max() == 1 and ones.min() == 0):
         raise InputError(
             f"{name} has no 1 in {int((ones == 0).sum())} of {counted(len(labels), 'row')}, first "
-            f"in row {int((ones == 0).argmax())}; expected a single 1 in every row"
+            f"in row {int((ones == 0).argmax())}; expected a single 1 in every row, or say task: "
+            "multilabel"
         )
     raise InputError(
-        f"{name} has {ones.min()} to {ones.max()} ones in a row: multi-label is not supported yet, "
-        f"expected a single 1 in every row; save one of the labels, {name}[:, 0]"
+        f"{name} has {ones.min()} to {ones.max()} ones in a row, and the task is of one class for "
+        f"each row; say task: multilabel, or save one of the labels, {name}[:, 0]"
     )

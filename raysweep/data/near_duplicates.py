@@ -28,14 +28,15 @@ def near_duplicates(views: Views, names: Sequence[str] = ()) -> list[str]:
         views: of the user's own data.
         names: of the modalities; x1, x2, ... by default.
     """
-    n = len(views.y)
-    groups = np.arange(n) if views.groups is None else views.groups
-    rows = np.arange(n)
-    if n > 5 * MOST_ROWS:
-        rows = np.sort(stream("arrays", 0, "near").permutation(n)[:MOST_ROWS])
     told = []
     for place, x in enumerate(views.inputs):
-        flat = x.reshape(n, -1)
+        there = views.having(np.arange(len(views.y)), place + 1)
+        n = len(there)
+        groups = there if views.groups is None else views.groups[there]
+        rows = np.arange(n)
+        if n > 5 * MOST_ROWS:
+            rows = np.sort(stream("arrays", 0, "near").permutation(n)[:MOST_ROWS])
+        flat = x[there].reshape(n, -1)
         flat = flat[:, flat.any(axis=0)]
         if flat.shape[1] < LEAST_FEATURES or n <= NEIGHBOURS + 1:
             continue

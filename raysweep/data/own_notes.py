@@ -38,7 +38,7 @@ def own_notes(study: StudyBase, closely: bool = False) -> list[str]:
 def read_as(cell: Cell, views: Views) -> str:
     """What a file was read as: its modalities with their features, its label, rows and classes.
 
-    Of a label that is a number it says so in place of the classes.
+    Of a label that is no class it says what it is in place of the classes.
     """
     parts = [
         f"modality {k} = {visible(name)} ({features.words})"
@@ -46,8 +46,7 @@ def read_as(cell: Cell, views: Views) -> str:
     ]
     said = dict(cell.parameters)
     parts += [f"label = {visible(str(said['label']))}"] if "label" in said else []
-    what = f"{views.classes} classes" if views.values is None else "a number to predict"
-    return ", ".join([*parts, counted(len(views.y), "row"), what])
+    return ", ".join([*parts, counted(len(views.y), "row"), views.label_words])
 
 
 def _views(study: StudyBase) -> Iterator[tuple[Cell, Views]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from raysweep.data.tokens import Bools as Bools
 from raysweep.data.tokens import Floats as Floats
 from raysweep.data.tokens import Integers as Integers
 from raysweep.data.tokens import Tokens
@@ -81,6 +82,14 @@ class Population:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A 95 % interval of an estimated number, in nats, never below 0."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Information:
     """What the modalities tell about the label Y, in nats; accuracies in 0..1.
 
@@ -92,6 +101,7 @@ class Information:
     Attributes:
         I_all: I(all modalities; Y); None where two are all there is to it.
         I_further, bayes_further: of modality 3, 4, ...
+        intervals: of numbers that were estimated, by name; empty where they are exact.
     """
 
     I1: float
@@ -109,12 +119,15 @@ class Information:
     I_all: float | None = None
     I_further: tuple[float, ...] = ()
     bayes_further: tuple[float, ...] = ()
+    intervals: dict[str, Interval] = field(default_factory=dict)
 
     def columns(self) -> dict[str, float]:
         """The numbers there are, by column of the trial table."""
         found: dict[str, float] = {}
         for entry in fields(self):
             value = getattr(self, entry.name)
+            if entry.name == "intervals":
+                continue
             if isinstance(value, tuple):
                 for number, v in enumerate(value, start=3):
                     of_i = entry.name == "I_further"
@@ -133,8 +146,9 @@ class Views:
     Attributes:
         inputs: for each modality, one or more, [n, d] float64, scaled with the training split's
             statistics; row i of all of them is the same sample.
-        y: [n] int64 labels in 0..classes-1; of a label that is a number the part of its range (by
-            quantiles) that it lies in, for what needs classes: splits, estimates of information.
+        y: [n] int64 labels in 0..classes-1, of ranks in their order; of a label that is a number
+            the part of its range (by quantiles) that it lies in, of several labels which of the
+            common sets a row has, for what needs classes: splits, estimates of information.
         classes: c, how many of them there are.
         splits: which rows train, validate and test.
         characteristics: columns of the trial table that describe the data (U, D_phi, ...).
@@ -147,8 +161,12 @@ class Views:
         notes: what people should know of the rows and how they were split, a sentence each.
         task: what the label is.
         values: [n] float64, the label where it is a number, in its own unit; None otherwise.
+        targets: [n, k] float64 of 0 and 1: which of k labels a row has, or of a rank whether it is
+            above each of the k lower ones; None of classes and numbers.
         tokens: of each modality that is a sequence how its rows lie, None of the others; empty
             where none is.
+        present: [n, modalities], which of them a row has; None where every row has all. What a row
+            lacks is 0 in its inputs.
     """
 
     inputs: tuple[Floats, ...]
@@ -164,7 +182,16 @@ class Views:
     notes: tuple[str, ...] = ()
     task: Task = Task.CLASSIFICATION
     values: Floats | None = None
+    targets: Floats | None = None
     tokens: tuple[Tokens | None, ...] = ()
+    present: Bools | None = None
+
+    def having(self, rows: Integers, modality: int | None = None) -> Integers:
+        """Those of the rows that have a modality (1, 2, ...), or all of them."""
+        if self.present is None:
+            return rows
+        of = self.present if modality is None else self.present[:, modality - 1 : modality]
+        return rows[of[rows].all(axis=1)]
 
     @property
     def features(self) -> tuple["Features", ...]:
@@ -180,8 +207,26 @@ class Views:
 
     @property
     def outputs(self) -> int:
-        """How many numbers a head gives of a row: a logit of each class, or one prediction."""
+        """How many numbers a head gives of a row: a logit of each class or label, or one number."""
+        if self.targets is not None:
+            return self.targets.shape[1]
         return self.classes if self.values is None else 1
+
+    @property
+    def told(self) -> Floats | Integers:
+        """What heads are to tell, [n] or [n, k]: class, number in its own unit, or 0 and 1."""
+        if self.targets is not None:
+            return self.targets
+        return self.y if self.values is None else self.values
+
+    @property
+    def label_words(self) -> str:
+        """What the label is, for people."""
+        if self.task is Task.MULTILABEL:
+            return f"{self.outputs} labels, of which a row may have several"
+        if self.task is Task.ORDINAL:
+            return counted(self.classes, "rank")
+        return f"{self.classes} classes" if self.values is None else "a number to predict"
 
     @property
     def value_scaling(self) -> "Scaling":
@@ -216,6 +261,7 @@ class Views:
             population=population,
             names=self.names[at : at + 1],
             tokens=self.tokens[at : at + 1],
+            present=None if self.present is None else self.present[:, at : at + 1],
         )
 
 

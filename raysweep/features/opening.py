@@ -3,9 +3,12 @@
 from raysweep.errors import InputError
 from raysweep.features.encoder import Encoder, Manner
 from raysweep.features.image_model import ImageModel
+from raysweep.features.open_clip_model import OpenClipTexts, open_clip_images
 from raysweep.features.own_module import OwnModule, own_weights
 from raysweep.features.source import Source
 from raysweep.features.text_model import TextModel
+from raysweep.features.timm_model import MODEL_TYPE as TIMM
+from raysweep.features.timm_model import timm_images
 
 TEXT, IMAGE = "text", "image"
 _TWO_TOWERS = {
@@ -25,7 +28,11 @@ def modalities_of(source: Source) -> tuple[str, ...]:
         return (IMAGE,)
     if "gguf_file" in source.place:
         return (TEXT,)
+    if source.is_open_clip:
+        return (TEXT, IMAGE)
     config = source.config
+    if config.model_type == TIMM:
+        return (IMAGE,)
     if config.model_type in _TWO_TOWERS:
         return (TEXT, IMAGE)
     if hasattr(config, "text_config") and hasattr(config, "vision_config"):
@@ -56,6 +63,10 @@ def opened(source: Source, modality: str, manner: Manner) -> Encoder:
     """
     if source.code:
         return OwnModule(source, manner)
+    if source.is_open_clip:
+        return (OpenClipTexts if modality == TEXT else open_clip_images)(source, manner)
+    if "gguf_file" not in source.place and source.config.model_type == TIMM:
+        return timm_images(source, manner)
     towers = _TWO_TOWERS.get(source.config.model_type) if "gguf_file" not in source.place else None
     if modality == TEXT:
         return TextModel(source, towers[0] if towers else "", manner)

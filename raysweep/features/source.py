@@ -13,6 +13,7 @@ from raysweep.plugins.user_code import is_dotted
 
 _SENTENCES = "modules.json"
 _SENTENCE_LIMIT = "sentence_bert_config.json"
+_CONFIG, _OPEN_CLIP = "config.json", "open_clip_config.json"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,13 @@ class Source:
         if self.path is not None:
             return self.path.stem if self.path.is_file() else self.path.name
         return (self.code or self.repository).replace("/", "--").replace(":", ".")
+
+    @cached_property
+    def is_open_clip(self) -> bool:
+        """Whether open_clip alone reads it; what transformers reads, too, is read by that."""
+        if self.path is None or not (self.path / _OPEN_CLIP).is_file():
+            return False
+        return not (self.path / _CONFIG).is_file()
 
     @cached_property
     def place(self) -> dict[str, Any]:

@@ -18,7 +18,10 @@ from raysweep.features.source import Source
 from raysweep.features.store import FeatureFile, metadata_of
 from raysweep.text import counted, raised
 
-_LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers", "timm", "pillow")
+_LIBRARIES = (
+    *("torch", "torchvision", "transformers", "tokenizers", "sentence-transformers"),
+    *("timm", "open-clip-torch", "pillow"),
+)
 _WIDER = {"float16": "; give --dtype bfloat16 or float32", "bfloat16": "; give --dtype float32"}
 
 

@@ -10,13 +10,13 @@ from raysweep.kinds.fitted_table import Column, FittedTable, Justify
 from raysweep.text import counted
 from raysweep.trials.columns import column_of
 from raysweep.trials.outcomes import kind_of, scale_of
+from raysweep.trials.verdict_words import VERDICT_WORDS
 
 _COLOURS = {
-    "helps": "green",
-    "hurts": "red",
-    "equivalent": "cyan",
-    "inconclusive": "yellow",
-    "untested": "",
+    VERDICT_WORDS["helps"]: "green",
+    VERDICT_WORDS["hurts"]: "red",
+    VERDICT_WORDS["equivalent"]: "cyan",
+    VERDICT_WORDS["inconclusive"]: "yellow",
 }
 
 
@@ -88,7 +88,7 @@ def verdict_table(effects: Any, performance: str, so_far: str = "") -> ConsoleRe
             ],
             [
                 column("p", "right", lambda r: _number(r["p_adjusted"], "{:.2g}")),
-                column("verdict", "left", lambda r: str(r["verdict"]), _COLOURS),
+                column("verdict", "left", lambda r: VERDICT_WORDS[r["verdict"]], _COLOURS),
             ],
         ],
     )

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -19,6 +19,10 @@ _NEARLY = 0.9
 _LAST = (Stage.CONFIRM, Stage.MEASURE)
 """Stages whose packs are served first."""
 _USUAL_WIDTH = 64
+_FEW = 2
+"""Packs of each slot, at least, that tell how fast the machine is now."""
+_LATELY = 0.25
+"""How much work they must have done, at least, beside what is left."""
 
 
 @dataclass
@@ -37,14 +41,24 @@ class _Seen:
         return self.seconds / self.trials
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """A pack that is finished: its trials by class, and the seconds that it took."""
+
+    of_class: Mapping[Class, int]
+    seconds: float
+
+
 @dataclass
 class Pace:
     """Follows the packs of one run, and tells how long the rest takes.
 
     What is left is gone through as it will be run: generation after generation of a cell, as many
     packs at a time as there were. A trial is expected to take what those of its shape and stage
-    took. The packs that began before any was finished count only while no others are known: they
-    load the data and compile.
+    took, times how slow the machine is now beside the whole run. That is told by the last packs,
+    by the fewer the less is left: a change of an hour ago says little of the next minute, and one
+    of this minute little of the hours to come. The packs that began before any was finished count
+    only while no others are known: they load the data and compile.
 
     Attributes:
         clock: seconds that only grow.
@@ -57,6 +71,9 @@ class Pace:
     _finished: int = 0
     _warm: dict[Class, _Seen] = field(default_factory=lambda: defaultdict(_Seen))
     _cold: dict[Class, _Seen] = field(default_factory=lambda: defaultdict(_Seen))
+    _ended: list[_Ended] = field(default_factory=list)
+    _lately: list[_Ended] = field(default_factory=list)
+    _slowness: float = 1.0
 
     def look(self, sweep: Sweep) -> None:
         """Note which packs run now; called a few times a second."""
@@ -77,10 +94,26 @@ class Pace:
         if not whole:
             return
         self._finished += 1
-        seen = self._cold if pack.key in self._warming else self._warm
         of_class = Counter(map(_class_of, pack.trials))
+        seen, slowness = self._cold, 1.0
+        if pack.key not in self._warming:
+            seen, slowness = self._warm, self._slowness_at(_Ended(of_class, took))
         for kind, trials in of_class.items():
-            seen[kind].add(trials, took * trials / len(pack.trials))
+            seen[kind].add(trials, took / slowness * trials / len(pack.trials))
+
+    def _slowness_at(self, ended: _Ended) -> float:
+        """How slow the machine was as a pack ended, told by the last whose classes were known.
+
+        What a class costs is kept as if the machine had always been as fast, or classes that were
+        seen while it was slow would seem to cost more than others.
+        """
+        self._ended.append(ended)
+        if ended.of_class.keys() <= self._warm.keys():
+            self._lately = [*self._lately, ended][-_FEW * self._slots :]
+            costs = _Costs(self._warm)
+            expected = sum(costs.sum(one.of_class) for one in self._lately)
+            self._slowness = sum(one.seconds for one in self._lately) / expected
+        return self._slowness
 
     def seconds_left(self, sweep: Sweep) -> float | None:
         """Seconds until the run has ended; None while no pack is finished."""
@@ -88,12 +121,37 @@ class Pace:
         if not costs.seen:
             return None
         now = self.clock()
+        chains = sweep.work_left()
+        costs.slowness = self._slowness_of_the_rest(sweep, chains, costs)
         running = {}
         for pack in sweep.running:
-            expected = sum(costs.of(_class_of(trial)) for trial in pack.trials)
+            expected = costs.sum(Counter(map(_class_of, pack.trials)))
             gone = now - self._began.get(pack.key, now)
             running[pack.key] = max(expected - gone, (1 - _NEARLY) * expected)
-        return _until_the_end(sweep.work_left(), running, self._slots, costs)
+        return _until_the_end(chains, running, self._slots, costs)
+
+    def _slowness_of_the_rest(
+        self, sweep: Sweep, chains: Iterable[Chain], costs: "_Costs"
+    ) -> float:
+        """What the last packs took, over what their trials cost."""
+        left = sum(
+            pack.trials * costs.of((_shape_of(pack.cell), pack.stage))
+            for chain in chains
+            for step in chain
+            for pack in step
+        )
+        now, took, expected = self.clock(), 0.0, 0.0
+        for pack in sweep.running:
+            # One that is late already tells of the machine before it has ended.
+            usual = costs.sum(Counter(map(_class_of, pack.trials)))
+            gone = now - self._began.get(pack.key, now)
+            if pack.key not in self._warming and gone > usual:
+                took, expected = took + gone, expected + usual
+        for number, ended in enumerate(reversed(self._ended)):
+            if number >= _FEW * self._slots and expected >= _LATELY * left:
+                break
+            took, expected = took + ended.seconds, expected + costs.sum(ended.of_class)
+        return took / expected if expected else 1.0
 
 
 def _until_the_end(
@@ -144,17 +202,26 @@ def _until_the_end(
 
 
 class _Costs:
-    """Seconds of a trial, by its class; of one that was not seen, from those that were."""
+    """Seconds of a trial, by its class; of one that was not seen, from those that were.
+
+    Attributes:
+        seen: the packs that tell.
+        slowness: of the machine now, beside the whole run.
+    """
 
     def __init__(self, seen: dict[Class, _Seen]) -> None:
-        self.seen = seen
+        self.seen, self.slowness = seen, 1.0
         self._known: dict[Class, float] = {}
 
     def of(self, kind: Class) -> float:
         """Seconds of a trial of this class."""
         if kind not in self._known:
             self._known[kind] = self._expected(kind)
-        return self._known[kind]
+        return self.slowness * self._known[kind]
+
+    def sum(self, of_class: Mapping[Class, int]) -> float:
+        """Seconds of so many trials of each class."""
+        return sum(trials * self.of(kind) for kind, trials in of_class.items())
 
     def _expected(self, kind: Class) -> float:
         if kind in self.seen:

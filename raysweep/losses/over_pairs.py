@@ -99,12 +99,19 @@ class OverPairs:
         if len(outputs) == 1:
             (only,) = outputs
             return PairsOutput(only.value, (only.grad_1, only.grad_2), only.grad_parameters)
-        return _mean_over_pairs(pairs, outputs, hs)
+        return mean_over_pairs(pairs, outputs, hs)
 
 
-def _mean_over_pairs(
+def mean_over_pairs(
     pairs: Sequence[tuple[int, int]], outputs: Sequence[LossOutput], hs: Sequence[Tensor]
 ) -> PairsOutput:
+    """The mean of the losses of pairs that are defined, as `OverPairs` takes it.
+
+    Args:
+        pairs: of modalities, counted from 1.
+        outputs: the loss of each pair.
+        hs: for each modality [m, d, b].
+    """
     values = torch.stack([output.value for output in outputs])
     defined = (~values.isnan()).sum(dim=0)
     share = 1 / defined.clamp(min=1).to(values)

@@ -39,10 +39,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class Tower:
-    """An encoder's hidden layers and its linear head."""
+    """An encoder's hidden layers and its linear head.
+
+    Attributes:
+        hidden: from the inputs on.
+        head: on the last of them.
+        slope: of the hidden layers' leaky ReLU below zero; 1 where they are linear.
+    """
 
     hidden: tuple[Layer, ...]
     head: Layer
+    slope: float = NEGATIVE_SLOPE
 
     @property
     def span(self) -> slice:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from raysweep.models.layout import NEGATIVE_SLOPE, Layer, Tower
+from raysweep.models.layout import Layer, Tower
 
 leaky_relu = torch.ops.aten.leaky_relu
 leaky_relu_backward = torch.ops.aten.leaky_relu_backward
@@ -28,7 +28,10 @@ def hidden_buffers(
 
 
 def forward_tower(
-    weights: Sequence[torch.Tensor], inputs: torch.Tensor, hidden: Sequence[torch.Tensor]
+    weights: Sequence[torch.Tensor],
+    inputs: torch.Tensor,
+    hidden: Sequence[torch.Tensor],
+    slope: float,
 ) -> None:
     """Fill the hidden layers of a tower.
 
@@ -36,10 +39,11 @@ def forward_tower(
         weights: the hidden layers' blocks, each [m, rows, columns + 1].
         inputs: [m, d + 1, n], the last row ones.
         hidden: the buffers to fill (see `hidden_buffers`).
+        slope: of the leaky ReLU below zero.
     """
     below = inputs
     for weight, activation in zip(weights, hidden, strict=True):
-        leaky_relu.out(torch.bmm(weight, below), NEGATIVE_SLOPE, out=activation[:, :-1])
+        leaky_relu.out(torch.bmm(weight, below), slope, out=activation[:, :-1])
         below = activation
 
 
@@ -50,6 +54,7 @@ def backward_tower(
     gradient: torch.Tensor,
     layers: Sequence[Layer],
     gradients: torch.Tensor,
+    slope: float,
     onward: bool = False,
 ) -> torch.Tensor:
     """Write the gradients of a tower's hidden layers, or of some of them above others.
@@ -62,6 +67,7 @@ def backward_tower(
         gradient: [m, rows, n], the loss's gradient at the last hidden layer.
         layers: where the blocks lie in the flat buffer.
         gradients: the flat buffer [m, P] that receives them.
+        slope: as for `forward_tower`.
         onward: whether to go on to the inputs.
 
     Returns:
@@ -69,7 +75,7 @@ def backward_tower(
     """
     for index in reversed(range(len(hidden))):
         # The sign of the activation is the sign of what went in, so the input need not be kept.
-        delta = leaky_relu_backward(gradient, hidden[index][:, :-1], NEGATIVE_SLOPE, True)
+        delta = leaky_relu_backward(gradient, hidden[index][:, :-1], slope, True)
         below = hidden[index - 1] if index else inputs
         layers[index].view(gradients).copy_(torch.bmm(delta, below.transpose(1, 2)))
         if index or onward:

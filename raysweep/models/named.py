@@ -8,13 +8,15 @@ from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
 from raysweep.models.custom import custom_encoder
 from raysweep.models.encoders import EncoderPair
+from raysweep.models.layout import NEGATIVE_SLOPE
 from raysweep.models.shape import MultimodalShape
 from raysweep.models.transformer import Transformer
 from raysweep.models.transformers import Transformers
 from raysweep.plugins.options import resolve
 from raysweep.study.cells import Cell
-from raysweep.study.encoders import BUILT_IN, TRANSFORMER, TRANSFORMER_OPTIONS, options_of
-from raysweep.study.spec import MLP, ModelGrid
+from raysweep.study.encoders import BUILT_IN, LINEAR, TRANSFORMER, TRANSFORMER_OPTIONS, options_of
+from raysweep.study.spec import ModelGrid
+from raysweep.study.spec.fields import listed
 
 
 def named_architecture(
@@ -39,7 +41,7 @@ def named_architecture(
         return built_in(cell.encoder, features, classes, depths, widths, options)
     if ":" not in cell.encoder:
         raise InputError(
-            f"no encoder {cell.encoder!r}; there is {' and '.join(BUILT_IN)}, or a function of "
+            f"no encoder {cell.encoder!r}; there are {listed(BUILT_IN)}, or a function of "
             "your own as package.module:function"
         )
     scales = zip(_rows(cell.encoder, features), depths, widths, strict=True)
@@ -75,8 +77,9 @@ def built_in(
         given: dict[str, Any] = resolve(TRANSFORMER_OPTIONS, options, f"encoder {encoder}")
         scales = zip(features, depths, widths, strict=True)
         return Transformers(tuple(Transformer(*s, **given) for s in scales), classes, first=first)
-    resolve(BUILT_IN[MLP], options, f"encoder {MLP}")
-    return MultimodalShape(_rows(MLP, features), classes, depths, widths, first)
+    resolve(BUILT_IN[encoder], options, f"encoder {encoder}")
+    slope = 1.0 if encoder == LINEAR else NEGATIVE_SLOPE
+    return MultimodalShape(_rows(encoder, features), classes, depths, widths, first, slope)
 
 
 def _rows(encoder: str, features: Sequence[Features]) -> list[int]:

@@ -10,23 +10,25 @@ import torch
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
 from raysweep.models.initial import draw_linear
-from raysweep.models.layout import Layer, Tower
+from raysweep.models.layout import NEGATIVE_SLOPE, Layer, Tower
 from raysweep.models.mlp import forward_tower, hidden_buffers, with_ones
 
 
 @dataclass(frozen=True)
 class MLP:
-    """An `Encoder` of leaky-ReLU layers (slope 0.1 below zero), the last one the representation.
+    """An `Encoder` of leaky-ReLU layers, the last one the representation.
 
     Attributes:
         inputs: features of the modality.
         layers: number of hidden layers.
         width: units of each.
+        slope: of the leaky ReLU below zero; 1 for linear layers.
     """
 
     inputs: int
     layers: int
     width: int
+    slope: float = NEGATIVE_SLOPE
 
     def hidden(self, start: int) -> tuple[Layer, ...]:
         """The layers, in a buffer in which they begin at `start`."""
@@ -65,6 +67,7 @@ class MultimodalShape(Architecture):
         depths: hidden layers of each encoder.
         widths: units of each layer of each encoder.
         first: see `Architecture`.
+        slope: of the leaky ReLU below zero; 1 for linear layers.
 
     Raises:
         InputError: a size below 1.
@@ -79,9 +82,10 @@ class MultimodalShape(Architecture):
         depths: Sequence[int],
         widths: Sequence[int],
         first: int = 1,
+        slope: float = NEGATIVE_SLOPE,
     ) -> None:
         sizes = zip(inputs, depths, widths, strict=True)
-        super().__init__(tuple(MLP(*size) for size in sizes), classes, first=first)
+        super().__init__(tuple(MLP(*size, slope) for size in sizes), classes, first=first)
         checked = [("classes", classes, 1), ("modalities", len(inputs), 1), ("first", first, 1)]
         for name, values in (("inputs", inputs), ("depth", depths), ("width", widths)):
             checked += [(f"{name}_{n}", v, 1) for n, v in zip(self.numbers, values, strict=True)]
@@ -93,7 +97,7 @@ class MultimodalShape(Architecture):
     def towers(self) -> tuple[Tower, ...]:
         """Each encoder with its head, one after another."""
         return tuple(
-            Tower(encoder.hidden(head.offset - encoder.parameter_count), head)
+            Tower(encoder.hidden(head.offset - encoder.parameter_count), head, encoder.slope)
             for encoder, head in zip(self.encoders, self.head_layers, strict=False)
         )
 
@@ -109,6 +113,7 @@ class MultimodalShape(Architecture):
         below = with_ones(x).transpose(1, 2)
         hidden = hidden_buffers(tower, x.shape[0], x.shape[1], x.dtype, x.device)
         with torch.no_grad():
-            forward_tower([layer.view(parameters) for layer in tower.hidden], below, hidden)
+            weights = [layer.view(parameters) for layer in tower.hidden]
+            forward_tower(weights, below, hidden, tower.slope)
             logits = torch.bmm(tower.head.view(parameters), hidden[-1])
         return [layer[:, :-1] for layer in hidden], logits

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from raysweep.kinds.kind import kind_of
 from raysweep.models.memory import is_memory_short
 from raysweep.plugins.user_code import make_importable
+from raysweep.plugins.user_threads import thread_endings
 from raysweep.study.spec import Resources, StudyBase
 from raysweep.trials.packing import Pack
 from raysweep.trials.table import Row
@@ -185,10 +186,11 @@ def time_limit(limit_s: float | None, record: Callable[[str], None]) -> Iterator
     def end() -> None:
         frame = sys._current_frames().get(hanging)
         place = "".join(traceback.format_stack(frame)) if frame is not None else ""
+        ended = thread_endings()
         with contextlib.suppress(Exception):
             record(
                 f"{place}TimeLimit: still running after {time.monotonic() - started:.0f} s "
-                f"(the limit is {limit_s:g} s per pack)"
+                f"(the limit is {limit_s:g} s per pack){f'; {ended}' if ended else ''}"
             )
         os._exit(TIMED_OUT_EXIT)
 

@@ -4,6 +4,7 @@ from raysweep.plugins.options import Option
 from raysweep.study.spec.fields import Scalar
 from raysweep.study.spec.grids import MLP, ModelGrid
 
+LINEAR = "linear"
 TRANSFORMER = "transformer"
 POOLINGS = ("mean", "class", "mean_padded")
 NORMS = ("post", "pre")
@@ -56,7 +57,11 @@ TRANSFORMER_OPTIONS = (
         optional=True,
     ),
 )
-BUILT_IN: dict[str, tuple[Option, ...]] = {MLP: (), TRANSFORMER: TRANSFORMER_OPTIONS}
+BUILT_IN: dict[str, tuple[Option, ...]] = {
+    MLP: (),
+    LINEAR: (),
+    TRANSFORMER: TRANSFORMER_OPTIONS,
+}
 """Name -> options of the encoders that a study may name."""
 
 

@@ -50,7 +50,8 @@ class _Rows:
         numeric = {field.name for field in table.schema if _is_numeric(field.type)}
         self.measured = [c.name for c in there if c.is_number and c.name in numeric]
         self.layers = [c.name for c in there if c.family == "alignment_layers"]
-        self.information = [c.name for c in there if c.role is Role.INFORMATION]
+        told = (Role.INFORMATION, Role.INTERVAL)
+        self.information = [c.name for c in there if c.role in told]
 
     def numbers(self, name: str) -> np.ndarray:
         """A column as float64, NaN where there is no value."""

@@ -7,6 +7,7 @@ import torch
 
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
+from raysweep.models.layout import NEGATIVE_SLOPE
 from raysweep.models.shape import MultimodalShape
 from raysweep.training.engine import PackEngine
 from raysweep.training.inputs import TrainSettings
@@ -16,7 +17,10 @@ from raysweep.trials.tasks import Task
 
 
 def engine_for(
-    shape: Architecture, settings: TrainSettings, task: Task = Task.CLASSIFICATION
+    shape: Architecture,
+    settings: TrainSettings,
+    task: Task = Task.CLASSIFICATION,
+    lacking: bool = False,
 ) -> Callable[..., PackEngine]:
     """The engine that the settings name, or the fastest that applies.
 
@@ -24,6 +28,7 @@ def engine_for(
         shape: of the members.
         settings: of the pack.
         task: what they learn.
+        lacking: whether rows lack a modality.
 
     Returns:
         What makes it: (shape, members, data, settings, loss, initial parameters) -> engine.
@@ -33,7 +38,7 @@ def engine_for(
             the alignment loss is to compare.
     """
     layer = _compared_layer(shape, settings)
-    refusal = kernel_refusal(shape, settings, layer, task)
+    refusal = kernel_refusal(shape, settings, layer, task, lacking)
     if settings.engine != "torch" and not refusal:
         try:
             from raysweep.training.kernel_cache import compiled_engine
@@ -51,7 +56,11 @@ def engine_for(
 
 
 def kernel_refusal(
-    shape: Architecture, settings: TrainSettings, layer: int | None, task: Task
+    shape: Architecture,
+    settings: TrainSettings,
+    layer: int | None,
+    task: Task,
+    lacking: bool = False,
 ) -> str:
     """Why the kernel cannot train this, in words for people; empty where it can.
 
@@ -60,11 +69,16 @@ def kernel_refusal(
         settings: of the pack.
         layer: that the alignment loss compares; None for the last one.
         task: what they learn.
+        lacking: whether rows lack a modality.
     """
-    if not isinstance(shape, MultimodalShape):
+    if not isinstance(shape, MultimodalShape) or any(
+        encoder.slope != NEGATIVE_SLOPE for encoder in shape.encoders
+    ):
         return ", which trains mlp encoders only; take 'auto'"
     if task is not Task.CLASSIFICATION:
         why = f" and the task is {task}; the kernel trains classification"
+    elif lacking:
+        why = " and rows lack a modality; the kernel trains complete rows"
     elif settings.class_weight != "none":
         why = f" and class_weight is {settings.class_weight!r}; the kernel counts rows alike"
     elif len(shape.inputs) > 2:

@@ -15,6 +15,7 @@ from raysweep.metrics.features import equal_rows
 from raysweep.models.trained import MultimodalForward, TrainedPack
 from raysweep.study.spec import Evaluation
 from raysweep.training.alignment_scores import AlignmentScore, layer_scores
+from raysweep.training.inputs import stacked_presence
 from raysweep.training.measured_rows import alignment_rows, on_equal_rows, row_groups
 
 _CHUNK_BYTES = 2**24
@@ -40,26 +41,47 @@ class Performance:
 
 
 def performance(trained: TrainedPack, views: Sequence[Views], split: str) -> Performance:
-    """Accuracy and cross-entropy on the rows of a split.
+    """Accuracy and cross-entropy on the rows of a split, as `told_rows` says.
 
     Args:
         trained: the members.
         views: the k datasets of the pack, equally long, of classes.
         split: train, validation or test.
     """
-    n, m = len(getattr(views[0].splits, split)), len(trained.dataset)
-    heads = trained.shape.heads
+    m, heads = len(trained.dataset), trained.shape.heads
+    told = {head: torch.from_numpy(rows) for head, rows in told_rows(trained, views, split).items()}
     hits = {head: torch.zeros(m, dtype=torch.float64) for head in heads}
     losses = {head: torch.zeros(m, dtype=torch.float64) for head in heads}
+    start = 0
     for y, by_head in logits_of(trained, views, split):
         for head, logits in by_head.items():
-            hits[head] += (logits.argmax(dim=1) == y).sum(dim=1)
+            of_part = told[head][:, start : start + y.shape[1]]
+            hits[head] += ((logits.argmax(dim=1) == y) & of_part).sum(dim=1)
             chosen = log_softmax(logits.double(), dim=1).gather(1, y[:, None, :])
-            losses[head] -= chosen.sum(dim=(1, 2))
+            losses[head] -= (chosen * of_part[:, None]).sum(dim=(1, 2))
+        start += y.shape[1]
     return Performance(
-        {head: (hits[head] / n).numpy() for head in heads},
-        {head: (losses[head] / n).numpy() for head in heads},
+        {head: (hits[head] / told[head].sum(dim=1)).numpy() for head in heads},
+        {head: (losses[head] / told[head].sum(dim=1)).numpy() for head in heads},
     )
+
+
+def told_rows(
+    trained: MultimodalForward, views: Sequence[Views], split: str
+) -> dict[str, np.ndarray]:
+    """On which rows of a split each head is judged: head -> bool [m, n].
+
+    That of one modality on the rows that have it, the fused one on all rows: what a row lacks is
+    zeros to it.
+    """
+    present = stacked_presence(views, split)
+    if present is None:
+        shape = len(views), len(getattr(views[0].splits, split)), len(views[0].inputs)
+        present = np.ones(shape, dtype=bool)
+    of_members = present[trained.dataset]
+    every = np.ones(of_members.shape[:2], dtype=bool)
+    sides = [of_members[:, :, k] for k in range(of_members.shape[2])]
+    return dict(zip(trained.shape.heads, [*sides, every], strict=False))
 
 
 def logits_of(
@@ -68,13 +90,16 @@ def logits_of(
     """The rows of a split in parts: labels [m, n], and of each head outputs [m, c, n] on the CPU.
 
     The outputs are logits; a label that is a number is in its own unit, of which they predict the
-    standardized value.
+    standardized value. Labels of which a row may have several, and ranks, are [m, n, c].
     """
     rows = [getattr(v.splits, split) for v in views]
-    of_views = [v.y if v.values is None else v.values for v in views]
+    of_views = [v.told for v in views]
     labels = torch.as_tensor(np.stack([y[r] for y, r in zip(of_views, rows, strict=True)]))
+    present = stacked_presence(views, split)
+    there = None if present is None else torch.from_numpy(present).to(trained.parameters)
     for part in _chunks(trained, labels.shape[1]):
-        found = _logits(trained, stacked(views, rows, part))
+        of_part = None if there is None else there[trained.dataset, part].movedim(2, 0)
+        found = _logits(trained, stacked(views, rows, part), of_part)
         y = labels[trained.dataset][:, part]
         yield y, {head: logits.cpu() for head, logits in found.items()}
 
@@ -295,12 +320,18 @@ def _chunks(trained: MultimodalForward, rows: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, rows, size)]
 
 
-def _logits(trained: TrainedPack, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+def _logits(
+    trained: TrainedPack, inputs: Sequence[Tensor], present: Tensor | None
+) -> dict[str, Tensor]:
+    """Outputs of all heads; a modality that a row lacks (`present` 0) is zeros to the fused one."""
     own = trained.own
     logits = [own.forward(modality, x)[1] for modality, x in enumerate(inputs, start=1)]
     if trained.shape.fused_head is not None:
         ran = [trained.forward(modality, x)[0] for modality, x in enumerate(inputs, start=1)]
-        logits.append(trained.fused(*(hidden[-1] for hidden in ran)))
+        tops = [hidden[-1] for hidden in ran]
+        if present is not None:
+            tops = [top * there[:, None] for top, there in zip(tops, present, strict=True)]
+        logits.append(trained.fused(*tops))
     return dict(zip(trained.shape.heads, logits, strict=True))
 
 

@@ -105,12 +105,14 @@ class PackData:
     Attributes:
         x_train: inputs of each modality, one or more, [k, n, d] each.
         y_train: labels [k, n], 0 <= y < classes; of regression float64, in the unit in which a
-            head predicts them.
+            head predicts them; else 0 and 1, [k, n, outputs] (`raysweep.data.views.Views.targets`).
         x_validation, y_validation: the same for v validation rows.
         dataset: [m] index of each member's dataset, 0 <= dataset < k.
         groups_train: int64 [k, n], equal for training rows that belong together; None where every
             row of every dataset stands alone.
         task: what the labels are.
+        present_train, present_validation: bool [k, n, modalities], which of them a row has; None
+            where every row of every dataset has all.
     """
 
     x_train: tuple[np.ndarray, ...]
@@ -120,6 +122,8 @@ class PackData:
     dataset: np.ndarray
     groups_train: np.ndarray | None = None
     task: Task = Task.CLASSIFICATION
+    present_train: np.ndarray | None = None
+    present_validation: np.ndarray | None = None
 
     @classmethod
     def of_views(cls, views: Sequence[Views], dataset: np.ndarray) -> "PackData":
@@ -149,7 +153,14 @@ class PackData:
             dataset=dataset,
             groups_train=groups,
             task=views[0].task,
+            present_train=stacked_presence(views, "train"),
+            present_validation=stacked_presence(views, "validation"),
         )
+
+    @property
+    def lacking(self) -> bool:
+        """Whether rows lack a modality."""
+        return self.present_train is not None or self.present_validation is not None
 
     def sides(self, split: str) -> tuple[np.ndarray, ...]:
         """The inputs of all modalities in a split (train or validation)."""
@@ -164,6 +175,13 @@ class PackData:
         """
         for split in ("train", "validation"):
             y = np.asarray(getattr(self, f"y_{split}"))
+            of_parts = self.task in (Task.MULTILABEL, Task.ORDINAL)
+            if of_parts and (y.shape[2:] != (shape.classes,) or not np.isin(y, (0, 1)).all()):
+                raise InputError(
+                    f"data: y_{split} must be 0 and 1, [k, rows, {shape.classes}]; it has shape "
+                    f"{y.shape}"
+                )
+            y = y[:, :, 0] if of_parts else y
             if y.ndim != 2 or not y.size:
                 raise InputError(f"data: y_{split} has shape {y.shape}; it must be [k, rows >= 1]")
             if self.task is Task.REGRESSION:
@@ -172,10 +190,16 @@ class PackData:
                         f"data: y_{split} must be finite numbers, and heads have one output; they "
                         f"have {shape.classes}"
                     )
-            elif y.min() < 0 or y.max() >= shape.classes:
+            elif not of_parts and (y.min() < 0 or y.max() >= shape.classes):
                 raise InputError(
                     f"data: y_{split} runs from {y.min()} to {y.max()}; labels must be "
                     f"0..{shape.classes - 1}"
+                )
+            present, modalities = getattr(self, f"present_{split}"), len(shape.inputs)
+            if present is not None and np.shape(present) != (*y.shape, modalities):
+                raise InputError(
+                    f"data: present_{split} has shape {np.shape(present)}; it must be "
+                    f"{(*y.shape, modalities)}"
                 )
             sides = self.sides(split)
             if len(sides) != len(shape.inputs):
@@ -189,10 +213,10 @@ class PackData:
                         f"data: x{number}_{split} has shape {given}; it must be {(*y.shape, d)}"
                     )
         datasets = self.y_train.shape[0]
-        if self.groups_train is not None and self.groups_train.shape != self.y_train.shape:
+        if self.groups_train is not None and self.groups_train.shape != self.y_train.shape[:2]:
             raise InputError(
                 f"data: groups_train has shape {self.groups_train.shape}; it must be "
-                f"{self.y_train.shape}, like y_train"
+                f"{self.y_train.shape[:2]}, like y_train"
             )
         chosen = np.asarray(self.dataset)
         if self.y_validation.shape[0] != datasets:
@@ -274,10 +298,24 @@ class TrainSettings:
                 )
 
 
+def stacked_presence(views: Sequence[Views], split: str) -> np.ndarray | None:
+    """Which modalities the rows of a split have, bool [k, n, modalities]; None where all."""
+    if all(view.present is None for view in views):
+        return None
+    return np.stack(
+        [
+            np.ones((len(rows), len(view.inputs)), dtype=bool)
+            if view.present is None
+            else view.present[rows]
+            for view, rows in ((view, getattr(view.splits, split)) for view in views)
+        ]
+    )
+
+
 def _labels(view: Views) -> np.ndarray:
-    """[n] what a head is to tell of each row."""
+    """[n] or [n, outputs] what a head is to tell of each row."""
     if view.values is None:
-        return view.y
+        return view.told
     return view.value_scaling(view.values[:, None])[:, 0]
 
 

@@ -13,9 +13,11 @@ from raysweep.seeds import derive_seed
 def alignment_rows(views: Views, split: str, most: int) -> np.ndarray:
     """The rows of a split on which alignment is measured: all, or ``most`` of them at random.
 
+    Of rows that lack a modality those that have all of them.
+
     A pure function of its arguments, so that members and runs are compared on the same rows.
     """
-    rows: np.ndarray = getattr(views.splits, split)
+    rows = views.having(getattr(views.splits, split))
     return some_rows(rows, split, most, row_groups(views, rows))
 
 
@@ -45,9 +47,10 @@ def on_equal_rows(
 ) -> Iterator[tuple[MultimodalForward, Sequence[Views], Sequence[np.ndarray]]]:
     """The members, in their order, with their datasets and rows of these: as many of each.
 
-    Where rows are in groups, a dataset has its own groups, and may have other numbers of rows.
+    Where rows are in groups, a dataset has its own groups, and may have other numbers of rows; the
+    latter also where rows lack a modality.
     """
-    if not any(view.in_groups for view in views):
+    if not any(view.in_groups or view.present is not None for view in views):
         yield trained, views, rows
         return
     ends = [*(np.flatnonzero(np.diff(trained.dataset)) + 1), len(trained.dataset)]

@@ -2,7 +2,8 @@
 
 Each of classification, which are here, is what scikit-learn's function of the same name gives
 (1.8), but for the calibration error, which it lacks: the expected calibration error of Guo et al.
-2017 (arXiv 1706.04599, equation 3). Those of regression are in `raysweep.training.regression`.
+2017 (arXiv 1706.04599, equation 3). Those of other labels are in `raysweep.training.regression`,
+`multilabel` and `ordinal`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -10,15 +11,15 @@ from types import MappingProxyType
 
 import numpy as np
 import scipy.special
-from scipy.stats import rankdata
 
 from raysweep.data.views import Views
 from raysweep.models.trained import TrainedPack
-from raysweep.training.evaluate import logits_of
-from raysweep.training.regression import OUTCOMES as REGRESSION
-from raysweep.training.regression import why_none
+from raysweep.training import multilabel, ordinal, regression
+from raysweep.training.evaluate import logits_of, told_rows
+from raysweep.training.ranking import area
 from raysweep.trials.tasks import Task
 
+_KNOWN = {Task.REGRESSION: regression, Task.MULTILABEL: multilabel, Task.ORDINAL: ordinal}
 BINS = 15
 """Of the calibration error: bins of equal width, as many as in Guo et al. 2017."""
 
@@ -32,7 +33,7 @@ def outcomes(
         trained: the members.
         views: the k datasets of the pack, equally long, of one task.
         split: train, validation or test.
-        names: of `OUTCOMES`, or of `raysweep.training.regression.OUTCOMES`.
+        names: of `OUTCOMES`, or of those of the module of the task.
 
     Returns:
         Outcome -> head (``1``, ``2``, ..., ``fused``) -> [m] float64; NaN where it is undefined
@@ -41,16 +42,19 @@ def outcomes(
     parts = list(logits_of(trained, views, split))
     labels = np.concatenate([y.cpu().numpy() for y, _ in parts], axis=1)
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in names}
-    regression = views[0].task is Task.REGRESSION
-    known = REGRESSION if regression else OUTCOMES
+    task = views[0].task
+    known = _KNOWN[task].OUTCOMES if task in _KNOWN else OUTCOMES
+    told = told_rows(trained, views, split)
     for head in trained.shape.heads:
         logits = np.concatenate([of_head[head].double().numpy() for _, of_head in parts], axis=2)
-        outputs = _in_own_unit(trained, views, logits) if regression else logits.swapaxes(1, 2)
+        outputs = logits.swapaxes(1, 2)
+        if task is Task.REGRESSION:
+            outputs = _in_own_unit(trained, views, logits)
         for name, by_head in found.items():
             by_head[head] = np.array(
                 [
-                    known[name](y, one) if np.isfinite(one).all() else np.nan
-                    for y, one in zip(labels, outputs, strict=True)
+                    known[name](y[rows], one[rows]) if np.isfinite(one).all() else np.nan
+                    for y, one, rows in zip(labels, outputs, told[head], strict=True)
                 ]
             )
     return found
@@ -68,9 +72,19 @@ def why_undefined(views: Views, split: str, names: Collection[str]) -> str:
 
     Correlations are also undefined where a prediction is constant, which hangs on the member.
     """
-    if views.values is not None:
-        return why_none(views.values[getattr(views.splits, split)], split, names)
-    there = set(views.y[getattr(views.splits, split)].tolist())
+    rows = getattr(views.splits, split)
+    why = [_why_on(views, rows, split, names)]
+    for k in range(1, len(views.inputs) + 1) if views.present is not None else ():
+        of_rows = _why_on(views, views.having(rows, k), split, names)
+        why += [f"of modality {k}, {of_rows}"] if of_rows and not why[0] else []
+    return "; ".join(filter(None, why))
+
+
+def _why_on(views: Views, rows: np.ndarray, split: str, names: Collection[str]) -> str:
+    """`why_undefined` of some rows of a split."""
+    if views.task in _KNOWN:
+        return _KNOWN[views.task].why_none(views.told[rows], split, names)
+    there = set(views.y[rows].tolist())
     missing = [str(c) for c in range(views.classes) if c not in there]
     if not missing or "auroc" not in names:
         return ""
@@ -111,7 +125,7 @@ def auroc(y: np.ndarray, logits: np.ndarray) -> float:
     probabilities = scipy.special.softmax(logits, axis=1)
     classes = logits.shape[1]
     wanted = range(classes) if classes > 2 else (1,)
-    return float(np.mean([_area(y == k, probabilities[:, k]) for k in wanted]))
+    return float(np.mean([area(y == k, probabilities[:, k]) for k in wanted]))
 
 
 def calibration_error(y: np.ndarray, logits: np.ndarray) -> float:
@@ -152,12 +166,3 @@ def _f1(table: np.ndarray) -> np.ndarray:
     both = table.sum(axis=0) + table.sum(axis=1)
     f1: np.ndarray = 2 * np.diag(table) / np.maximum(both, 1)
     return f1
-
-
-def _area(positive: np.ndarray, score: np.ndarray) -> float:
-    """The share of pairs of a positive and a negative row that a score orders; of ties half."""
-    n = int(positive.sum())
-    if n in (0, len(positive)):
-        return float("nan")
-    ranks = rankdata(score)[positive].sum()
-    return float((ranks - n * (n + 1) / 2) / (n * (len(positive) - n)))

@@ -43,16 +43,23 @@ class Passes(Protocol):
         """Work with these buffers [m, P + alignment parameters] from now on."""
         ...
 
-    def forward(self, *inputs: torch.Tensor, keys: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        *inputs: torch.Tensor,
+        keys: torch.Tensor | None = None,
+        present: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Logits [heads, m, classes, b], in the order of `Architecture.heads`.
 
         Args:
             *inputs: of each modality, with a column of ones behind, [m, b, d + 1].
             keys: [m] of the dropout of this step; None where nothing is dropped.
+            present: [modalities, m, b], 1 where a row has a modality, else 0: the fused head sees
+                zeros in the place of its representation; None where every row has all.
         """
         ...
 
-    def logits(self, *inputs: torch.Tensor) -> torch.Tensor:
+    def logits(self, *inputs: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
         """The same, without dropout, where no `backward` follows."""
         ...
 
@@ -111,15 +118,22 @@ class HandWritten:
         self._at_heads = [head.view(gradients) for head in self._shape.head_layers]
         self._workspaces: dict[int, _Workspace] = {}
 
-    def forward(self, *inputs: torch.Tensor, keys: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        *inputs: torch.Tensor,
+        keys: torch.Tensor | None = None,
+        present: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """See `Passes.forward`."""
         m, rows = inputs[0].shape[:2]
+        self._present = None if present is None else present[:, :, None]
         if rows not in self._workspaces:
             self._workspaces[rows] = _Workspace(self._shape, m, rows, self._parameters)
         self._inputs = [x.transpose(1, 2) for x in inputs]
         self._space = space = self._workspaces[rows]
         for index, weights in enumerate(self._hidden_weights):
-            forward_tower(weights, self._inputs[index], space.hidden[index])
+            slope = self._shape.towers[index].slope
+            forward_tower(weights, self._inputs[index], space.hidden[index], slope)
             torch.bmm(self._heads[index], space.hidden[index][-1], out=space.by_head[index])
         for index, (columns, h) in enumerate(self._fused_terms()):
             if index == 0:
@@ -128,16 +142,21 @@ class HandWritten:
                 space.by_head[-1].baddbmm_(self._heads[-1][:, :, columns], h)
         return space.logits
 
-    def logits(self, *inputs: torch.Tensor) -> torch.Tensor:
+    def logits(self, *inputs: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
         """See `Passes.logits`."""
-        return self.forward(*inputs)
+        return self.forward(*inputs, present=present)
 
     def _fused_terms(self) -> list[tuple[slice, torch.Tensor]]:
         """Columns of the fused head and what they act on; the last modality brings the bias."""
         parts, hidden = self._shape.fused_parts, self._space.hidden
         terms = [(part, of[-1][:, :-1]) for part, of in zip(parts, hidden, strict=False)]
+        if self._present is not None:
+            terms = [(part, h * p) for (part, h), p in zip(terms, self._present, strict=False)]
         if terms:
-            terms[-1] = slice(parts[-1].start, None), hidden[-1][-1]
+            last, whole = terms[-1][1], hidden[-1][-1]
+            if self._present is not None:
+                whole = torch.cat((last, whole[:, -1:]), dim=1)
+            terms[-1] = slice(parts[-1].start, None), whole
         return terms
 
     def compared(self) -> tuple[torch.Tensor, ...]:
@@ -179,6 +198,7 @@ class HandWritten:
             gradient,
             self._shape.towers[index].hidden[part],
             self._gradients,
+            self._shape.towers[index].slope,
             onward=first > 0,
         )
 
@@ -191,8 +211,9 @@ class HandWritten:
         for columns, h in self._fused_terms():
             self._at_heads[-1][:, :, columns] = torch.bmm(slopes[-1], h.transpose(1, 2))
         if self._joint:
-            for gradient, part in zip(at_h, self._shape.fused_parts, strict=False):
-                gradient.baddbmm_(self._heads[-1][:, :, part].transpose(1, 2), slopes[-1])
+            for index, part in enumerate(self._shape.fused_parts):
+                seen = slopes[-1] if self._present is None else slopes[-1] * self._present[index]
+                at_h[index].baddbmm_(self._heads[-1][:, :, part].transpose(1, 2), seen)
         return at_h
 
 
@@ -228,27 +249,33 @@ class ByAutograd:
         self._logits = parameters
         self._ends: tuple[torch.Tensor, ...] = ()
 
-    def forward(self, *inputs: torch.Tensor, keys: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        *inputs: torch.Tensor,
+        keys: torch.Tensor | None = None,
+        present: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """See `Passes.forward`."""
         count = self._shape.parameter_count
         # The graph of a pass that was not gone back through would be held beside the new one.
         self.bind(self._parameters, self._gradients)
         with torch.enable_grad():
             self._leaf = self._parameters[:, :count].detach().requires_grad_()
-            ran, self._logits = self._run(self._leaf, inputs, keys)
+            ran, self._logits = self._run(self._leaf, inputs, keys, present)
             self._ends = tuple(hidden[self._layer - 1] for hidden in ran)
         return self._logits.detach()
 
-    def logits(self, *inputs: torch.Tensor) -> torch.Tensor:
+    def logits(self, *inputs: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
         """See `Passes.logits`."""
         with torch.no_grad():
-            return self._run(self._parameters, inputs, None)[1]
+            return self._run(self._parameters, inputs, None, present)[1]
 
     def _run(
         self,
         parameters: torch.Tensor,
         inputs: tuple[torch.Tensor, ...],
         keys: torch.Tensor | None,
+        present: torch.Tensor | None,
     ) -> tuple[list[list[torch.Tensor]], torch.Tensor]:
         """The hidden layers of each encoder, and the logits of all heads."""
         ran = [
@@ -259,6 +286,8 @@ class ByAutograd:
         if self._shape.fused_head is not None:
             tops = [hidden[-1] for hidden, _ in ran]
             seen = tops if self._joint else [top.detach() for top in tops]
+            if present is not None:
+                seen = [top * there[:, None] for top, there in zip(seen, present, strict=True)]
             logits.append(self._shape.fused(parameters, *seen))
         return [hidden for hidden, _ in ran], torch.stack(logits)
 

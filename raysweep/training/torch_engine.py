@@ -9,13 +9,14 @@ from raysweep.models.dropout import derived, keys_of
 from raysweep.models.memory import EPOCH_BYTES, VALIDATION_ROWS
 from raysweep.models.mlp import with_ones
 from raysweep.training.captured import CapturedSteps, graphs_on
+from raysweep.training.complete_pairs import on_complete_pairs
 from raysweep.training.denormals import denormals
 from raysweep.training.engine import AlignedMembers, EpochLog
 from raysweep.training.epoch_sums import EpochSums
 from raysweep.training.inputs import Members, PackData, TrainSettings
 from raysweep.training.optimizer import RowAdamW, clip_rows
 from raysweep.training.passes import Passes, Pull, squared_norm
-from raysweep.training.task_loss import SCORES, TASK_LOSSES, balanced
+from raysweep.training.task_loss import SCORES, TASK_LOSSES, balanced, row_shares
 from raysweep.trials.tasks import Task
 
 
@@ -29,6 +30,7 @@ class _Split:
         like: torch.Tensor,
         labels: torch.dtype,
         groups: np.ndarray | None = None,
+        present: np.ndarray | None = None,
     ) -> None:
         self.sides = [with_ones(torch.as_tensor(x).to(like)) for x in sides]
         self.y = torch.as_tensor(y).to(like.device, labels)
@@ -36,9 +38,10 @@ class _Split:
         self._groups = None
         if groups is not None:
             self._groups = torch.as_tensor(groups).to(like.device, torch.int64)
+        self._present = None if present is None else torch.as_tensor(present).to(like)
 
     def gather(self, where: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Inputs [m, b, d + 1] of each modality and labels [m, 1, b] of rows [m, b].
+        """Inputs [m, b, d + 1] of each modality and labels [m, 1 or outputs, b] of rows [m, b].
 
         Args:
             where: indices into the rows of all datasets, one dataset after another.
@@ -46,15 +49,25 @@ class _Split:
         m, rows = where.shape
         flat = where.reshape(-1)
         inputs = [x.view(-1, x.shape[2])[flat].view(m, rows, -1) for x in self.sides]
+        if self.y.ndim == 3:
+            labels = self.y.view(-1, self.y.shape[2])[flat].view(m, rows, -1)
+            return inputs, labels.transpose(1, 2)
         return inputs, self.y.view(-1)[flat].view(m, 1, rows)
 
     def groups(self, where: torch.Tensor) -> torch.Tensor | None:
         """The groups [m, b] of rows as for `gather`; None where every row stands alone."""
         return None if self._groups is None else self._groups.view(-1)[where]
 
+    def present(self, where: torch.Tensor) -> torch.Tensor | None:
+        """Whether rows as for `gather` have a modality, [modalities, m, b] of 1 and 0; or None."""
+        if self._present is None:
+            return None
+        return self._present.view(-1, len(self.sides))[where].movedim(2, 0)
+
     def bytes_a_row(self) -> int:
         """Bytes that a gathered row takes, its label included."""
-        return sum(x.shape[2] * x.itemsize for x in self.sides) + self.y.itemsize
+        labels = self.y[0, 0].numel() * self.y.itemsize
+        return sum(x.shape[2] * x.itemsize for x in self.sides) + labels
 
 
 class TorchEngine:
@@ -91,8 +104,18 @@ class TorchEngine:
         like = parameters
         self.heads = shape.heads
         labels = torch.int64 if data.task is Task.CLASSIFICATION else like.dtype
-        self._train = _Split(data.sides("train"), data.y_train, like, labels, data.groups_train)
-        self._validation = _Split(data.sides("validation"), data.y_validation, like, labels)
+        self._lacking = data.lacking
+        self._train, self._validation = (
+            _Split(
+                data.sides(split),
+                getattr(data, f"y_{split}"),
+                like,
+                labels,
+                data.groups_train if split == "train" else None,
+                getattr(data, f"present_{split}"),
+            )
+            for split in ("train", "validation")
+        )
         self._dataset = torch.as_tensor(data.dataset).to(like.device, torch.int64)
         self._weights = None
         if settings.class_weight == "balanced":
@@ -141,7 +164,9 @@ class TorchEngine:
         self._passes.bind(self.parameters, self._gradients)
         self._aligned = AlignedMembers.of(self._strength, self._placebo)
         self._sums = EpochSums(len(self.parameters), self.parameters)
-        graphs = graphs_on(self.parameters.device) if self._settings.captured else None
+        # Which rows are complete decides on shapes, which a graph does not know.
+        wanted = self._settings.captured and not self._lacking
+        graphs = graphs_on(self.parameters.device) if wanted else None
         loss = self._loss if len(self._aligned.rows) else None
         self._captured = None
         if graphs is not None and self._passes.capturable and (loss is None or loss.capturable):
@@ -165,30 +190,38 @@ class TorchEngine:
                 self._gather_and_step(where[:, part], first)
             else:
                 inputs = [x[:, part] for x in epoch[0]]
-                self._step(inputs, epoch[1][:, :, part], self._train.groups(where[:, part]), first)
+                self._step(inputs, epoch[1][:, :, part], where[:, part], first)
         return self._sums.log(self.parameters)
 
     def _gather_and_step(self, where: torch.Tensor, first: bool) -> None:
         """One step on the rows [m, b] of all datasets; `first` of the epoch or not."""
-        self._step(*self._train.gather(where), self._train.groups(where), first)
+        self._step(*self._train.gather(where), where, first)
 
     def _step(
         self,
         inputs: list[torch.Tensor],
         labels: torch.Tensor,
-        groups: torch.Tensor | None,
+        where: torch.Tensor,
         first: bool,
     ) -> None:
-        """One step on a batch (`_Split.gather` and `groups`); `first` of the epoch or not."""
+        """One step on a batch (`_Split.gather`); `first` of the epoch or not."""
         squares = self._sums.squares if first else None
-        outputs = self._passes.forward(*inputs, keys=self._step_keys())
-        fitted, slopes = TASK_LOSSES[self._task](outputs, labels, self._weights)
+        present = self._train.present(where)
+        outputs = self._passes.forward(*inputs, keys=self._step_keys(), present=present)
+        shares = row_shares(labels, self._weights, self._told(present))
+        fitted, slopes = TASK_LOSSES[self._task](outputs, labels, shares)
         losses = _together(fitted, len(inputs))
-        pull = self._pull(losses[2], groups, squares) if len(self._aligned.rows) else None
+        pull = self._pull(losses[2], where, present, squares) if len(self._aligned.rows) else None
         self._passes.backward(slopes, pull, None if squares is None else squares[0])
         norms = clip_rows(self._gradients, self._spans, self._clip)
         self._optimizer.step(self._gradients)
         self._sums.add(losses, norms, labels.shape[2] / self._train.rows)
+
+    def _told(self, present: torch.Tensor | None) -> torch.Tensor | None:
+        """Which rows every head is told of, [heads, m, b]; the fused one of all."""
+        if present is None or len(self.heads) == len(present):
+            return present
+        return torch.cat((present, torch.ones_like(present[:1])))
 
     def _step_keys(self) -> torch.Tensor | None:
         """The keys [m] of the next step's dropout; None without."""
@@ -198,18 +231,25 @@ class TorchEngine:
         return derived(self._keys, self._steps)
 
     def _pull(
-        self, values: torch.Tensor, groups: torch.Tensor | None, squares: torch.Tensor | None
+        self,
+        values: torch.Tensor,
+        where: torch.Tensor,
+        present: torch.Tensor | None,
+        squares: torch.Tensor | None,
     ) -> Pull:
         """Ask the alignment loss; its values go to `values` [m], its parameters' gradients too."""
-        hs = self._passes.compared()
+        hs, groups = self._passes.compared(), self._train.groups(where)
         rows, everyone = self._aligned.rows, len(self._aligned.rows) == hs[0].shape[0]
         own = self.parameters[:, self._shape.parameter_count :]
         if not everyone:
             hs, own = tuple(h[rows] for h in hs), own[rows]
             groups = None if groups is None else groups[rows]
-        output = self._aligned.evaluate(
-            OverPairs(self._loss), hs, own, groups, self._settings.negatives == "all"
-        )
+            present = None if present is None else present[:, rows]
+        loss, all_negatives = OverPairs(self._loss), self._settings.negatives == "all"
+        if present is None:
+            output = self._aligned.evaluate(loss, hs, own, groups, all_negatives)
+        else:
+            output = on_complete_pairs(self._aligned, loss, hs, own, present, groups, all_negatives)
         values[rows] = output.value
         if own.shape[1]:
             at_own = self._gradients[:, self._shape.parameter_count :]
@@ -229,7 +269,13 @@ class TorchEngine:
         for start in range(0, split.rows, VALIDATION_ROWS):
             part = slice(start, start + VALIDATION_ROWS)
             inputs = (x[self._dataset, part] for x in split.sides)
-            seen.add(self._passes.logits(*inputs), split.y[self._dataset, part])
+            labels = split.y[self._dataset, part]
+            where = torch.arange(split.rows, device=labels.device)[part] + (
+                self._dataset[:, None] * split.rows
+            )
+            present = split.present(where)
+            logits = self._passes.logits(*inputs, present=present)
+            seen.add(logits, labels, self._told(present))
         return seen.score()
 
 

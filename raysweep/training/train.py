@@ -39,6 +39,10 @@ def train_pack(
     norms, so that at strength 0 a tower trains exactly as if it were alone. AdamW as torch's,
     moments per member; weight decay acts on everything but the alignment loss's parameters.
 
+    Where rows lack a modality, its head learns from the rows that have it (the mean over them), the
+    fused head from all rows, with zeros in the place of the representation that is not there, and
+    L compares the rows of a batch that have both modalities (`raysweep.training.complete_pairs`).
+
     An encoder may be trained alone (one modality): there is nothing to align and nothing to fuse,
     and its own head chooses the checkpoint.
 
@@ -47,8 +51,8 @@ def train_pack(
     (`torch.set_num_threads(1)`) is fastest for these sizes.
 
     Args:
-        shape: the members' architecture: a `MultimodalShape` of MLPs, `Transformers`, or an
-            `EncoderPair` of a user's own encoders; of one or more modalities.
+        shape: the members' architecture: a `MultimodalShape` of MLPs or linear layers,
+            `Transformers`, or an `EncoderPair` of a user's own encoders; of one or more modalities.
         members: seeds and hyperparameters, [m] each.
         data: the datasets, inputs already standardised.
         settings: the same for all members.
@@ -67,7 +71,7 @@ def train_pack(
     if len(shape.inputs) == 1 and members.strength.any():
         raise InputError("members: an encoder that is trained alone has no alignment: strength 0")
     device = _device(settings.device)
-    make_engine = engine_for(shape, settings, data.task)
+    make_engine = engine_for(shape, settings, data.task, data.lacking)
     loss = build_loss(settings.loss, settings.loss_options) if loss is None else loss
     parameters = torch.cat(
         (

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from raysweep.trials.outcome_families import (
+    ALL_FAMILIES,
     IN_LABEL_UNITS,
-    OUTCOME_FAMILIES,
-    REGRESSION_FAMILIES,
+    IN_RANKS,
+    LESS_IS_BETTER,
 )
 
 
@@ -17,6 +18,7 @@ class Role(StrEnum):
     IDENTITY = "identity"  # which trial the row is, and why it was run
     CHARACTERISTIC = "characteristic"  # of the data
     INFORMATION = "information"  # what the modalities tell of the label
+    INTERVAL = "interval"  # what estimated information may be as well
     SCALE = "scale"  # of the models
     SETTING = "setting"  # how a trial was trained, the same in all of a cell
     RATE = "rate"  # how a trial was trained, the same in all of a cell unless it was searched
@@ -68,14 +70,14 @@ class Column:
     @property
     def better_is_less(self) -> bool:
         """Whether less of it is better: of losses, also of a user's own by their name."""
-        less = self.family in ("loss", "regret", "calibration_error", *IN_LABEL_UNITS)
+        less = self.family in ("loss", "regret", *LESS_IS_BETTER)
         return less or self._is_own("loss")
 
     @property
     def is_share(self) -> bool:
         """Whether a whole of it is 1: of accuracy, also of a user's own by its name."""
-        shares = ("performance", "regret", *OUTCOME_FAMILIES, *REGRESSION_FAMILIES)
-        whole = self.family in shares and self.family not in IN_LABEL_UNITS
+        shares = ("performance", "regret", *ALL_FAMILIES)
+        whole = self.family in shares and self.family not in (*IN_LABEL_UNITS, *IN_RANKS)
         return whole or self._is_own("performance")
 
     def _is_own(self, kind: str) -> bool:

@@ -2,9 +2,8 @@
 
 from raysweep.trials.column import Column, Role, columns
 from raysweep.trials.outcome_families import (
-    OUTCOME_FAMILIES,
-    REGRESSION_FAMILIES,
-    REGRESSION_UNITS,
+    ALL_FAMILIES,
+    UNITS,
 )
 
 COLUMNS: tuple[Column, ...] = (
@@ -126,10 +125,19 @@ COLUMNS: tuple[Column, ...] = (
             "float64",
             "nats or 0..1",
             "an information column where the distribution is unknown: estimated from the rows, "
-            "too low rather than too high: by up to a third with few features, by a tenth to nine "
-            "tenths from 50 on, by nearly all where only the product of features tells; the parts "
-            "off by up to half or a quarter nat more",
+            "too low rather than too high, by what rows and features let be found (estimated "
+            "information, in tests/benchmarks/README.md)",
         ),
+    ),
+    *columns(
+        Role.INTERVAL,
+        (
+            "<information>_estimated_low",
+            "float64",
+            "nats",
+            "lower end of a 95 % interval of what the same estimate finds of other rows, 0 or more",
+        ),
+        ("<information>_estimated_high", "float64", "nats", "its upper end: the truth may be more"),
     ),
     *columns(
         Role.SCALE,
@@ -318,17 +326,8 @@ COLUMNS: tuple[Column, ...] = (
             "models: performance that the study gives of a model; more is better",
         ),
         *(
-            (f"{family}_<1|2|3|4|fused>_<split>", "float64", "0..1", meaning)
-            for family, meaning in OUTCOME_FAMILIES.items()
-        ),
-        *(
-            (
-                f"{family}_<1|2|3|4|fused>_<split>",
-                "float64",
-                REGRESSION_UNITS.get(family, "0..1"),
-                meaning,
-            )
-            for family, meaning in REGRESSION_FAMILIES.items()
+            (f"{name}_<1|2|3|4|fused>_<split>", "float64", UNITS.get(name, "0..1"), meaning)
+            for name, meaning in ALL_FAMILIES.items()
         ),
     ),
 )

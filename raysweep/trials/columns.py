@@ -30,8 +30,8 @@ _FURTHER = (
     *columns(Role.CURVE, ("curve_<metric>", "list", "", "what was seen, epoch by epoch")),
 )
 _CHARACTERISTICS = (
-    *("activation", "imbalance", "label_noise", "missing_1", "missing_2", "modality_1"),
-    *("modality_2", "modality_3", "modality_4", "noise_1", "noise_2"),
+    *("activation", "imbalance", "label_noise", "missing_1", "missing_2", "missing_3"),
+    *("missing_4", "modality_1", "modality_2", "modality_3", "modality_4", "noise_1", "noise_2"),
     *("nuisance", "nuisance_bits", "overlap", "prior_tolerance", "private_bits", "synergy"),
     *("scale", "temperature", "transform", "transformed"),
 )

@@ -28,9 +28,43 @@ REGRESSION_FAMILIES = {
 """Outcomes of regression -> what they mean."""
 IN_LABEL_UNITS = ("rmse", "mae")
 """Those in the unit of the label; of the others a whole is 1."""
-REGRESSION_UNITS = {
+
+MULTILABEL_FAMILIES = {
+    "micro_f1": "of rows with several labels, as are the next: F1 of all rows and labels together",
+    "hamming_loss": "share of all labels of all rows that is wrong; less is better",
+    "label_macro_f1": "mean of the labels' F1; asked for by evaluation.outcomes or the verdict, as "
+    "are the next",
+    "mean_average_precision": "mean over labels of the average precision; empty where a label has "
+    "no row",
+    "label_auroc": "mean over labels of the area under the ROC curve; empty where all rows have a "
+    "label, or none",
+    "subset_accuracy": "share of rows all of whose labels are right",
+}
+"""Outcomes of rows with several labels -> what they mean."""
+
+ORDINAL_FAMILIES = {
+    "weighted_kappa": "of ranks, as is the next: Cohen's kappa with quadratic weights; empty where "
+    "all rows have one rank and no other is predicted",
+    "rank_mae": "mean absolute error, in ranks; less is better",
+}
+"""Outcomes of ranks -> what they mean."""
+IN_RANKS = ("rank_mae",)
+"""Those in ranks."""
+
+FAMILIES = {
+    "classification": OUTCOME_FAMILIES,
+    "regression": REGRESSION_FAMILIES,
+    "multilabel": MULTILABEL_FAMILIES,
+    "ordinal": ORDINAL_FAMILIES,
+}
+"""Task -> its outcomes, of classification beside accuracy and loss."""
+ALL_FAMILIES = {name: meaning for of in FAMILIES.values() for name, meaning in of.items()}
+"""All of them -> what they mean; a name is of one task alone."""
+LESS_IS_BETTER = ("calibration_error", "hamming_loss", *IN_RANKS, *IN_LABEL_UNITS)
+UNITS = {
     **dict.fromkeys(IN_LABEL_UNITS, "the label's"),
-    **dict.fromkeys(("pearson", "concordance"), "-1..1"),
+    **dict.fromkeys(("pearson", "concordance", "weighted_kappa"), "-1..1"),
+    **dict.fromkeys(IN_RANKS, "ranks"),
     "r2": "up to 1",
 }
-"""Outcome of regression -> its unit or range; 0..1 of the others."""
+"""Outcome -> its unit or range; 0..1 of the others."""

@@ -4,7 +4,7 @@ import math
 
 from raysweep.errors import InputError
 from raysweep.trials.columns import column_of
-from raysweep.trials.outcome_families import IN_LABEL_UNITS
+from raysweep.trials.outcome_families import IN_LABEL_UNITS, IN_RANKS
 
 MARGINS = {
     "balanced_accuracy": 0.005,
@@ -16,6 +16,11 @@ MARGINS = {
     "r2": 0.01,
     "pearson": 0.01,
     "concordance": 0.01,
+    "micro_f1": 0.01,
+    "label_macro_f1": 0.01,
+    "mean_average_precision": 0.01,
+    "weighted_kappa": 0.01,
+    "rank_mae": 0.02,
 }
 """Family of columns -> an effect that counts as no difference, where a study does not say."""
 _MARGIN = 0.005
@@ -39,6 +44,14 @@ _KINDS = {
     "concordance": "concordance correlation",
     "sign_accuracy": "sign accuracy",
     "sign_accuracy_nonzero": "sign accuracy without zeros",
+    "micro_f1": "micro F1",
+    "hamming_loss": "Hamming loss",
+    "label_macro_f1": "macro F1 over labels",
+    "mean_average_precision": "mean average precision",
+    "label_auroc": "AUROC over labels",
+    "subset_accuracy": "subset accuracy",
+    "weighted_kappa": "quadratic weighted kappa",
+    "rank_mae": "mean absolute error in ranks",
 }
 
 
@@ -72,15 +85,17 @@ def margin_for(outcome: str, tested: str, margin: float) -> float:
 def scale_of(outcome: str) -> tuple[float, str]:
     """Factor and unit in which a person reads an outcome.
 
-    Accuracy, regret, F1, AUROC, calibration error, R2 and correlations are read in points, of which
-    a whole has 100, and so is what a user's own trial calls ``performance``; losses in nats; errors
-    of a label that is a number in its unit; any other column as it is.
+    Accuracy, regret, F1, AUROC, calibration error, R2, kappa and their like are read in points, of
+    which a whole has 100, and so is what a user's own trial calls ``performance``; losses in nats;
+    errors of a label that is a number in its unit, of ranks in ranks; any other column as it is.
     """
     column = column_of(outcome)
     if column.is_share:
         return 100.0, "points"
     if in_label_units(outcome):
         return 1.0, "units of the label"
+    if column.family in IN_RANKS:
+        return 1.0, "ranks"
     return 1.0, "nats" if column.family == "loss" else f"units of {outcome}"
 
 

@@ -3,17 +3,23 @@
 from enum import StrEnum
 
 from raysweep.trials.columns import column_of, named
-from raysweep.trials.outcome_families import OUTCOME_FAMILIES, REGRESSION_FAMILIES
+from raysweep.trials.outcome_families import FAMILIES
 
-_ALWAYS = {"classification": ("performance", "loss"), "regression": ("r2", "rmse")}
-_FAMILIES = {"classification": OUTCOME_FAMILIES, "regression": REGRESSION_FAMILIES}
+_ALWAYS = {
+    "classification": ("performance", "loss"),
+    "regression": ("r2", "rmse"),
+    "multilabel": ("micro_f1", "hamming_loss"),
+    "ordinal": ("weighted_kappa", "rank_mae"),
+}
 
 
 class Task(StrEnum):
-    """What a label is: a class, or a number."""
+    """What a label is: a class, a number, several labels that a row has or not, or a rank."""
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
+    MULTILABEL = "multilabel"
+    ORDINAL = "ordinal"
 
     @property
     def always(self) -> tuple[str, ...]:
@@ -28,7 +34,7 @@ class Task(StrEnum):
     @property
     def asked(self) -> tuple[str, ...]:
         """The families that are measured where they are asked for."""
-        return tuple(family for family in _FAMILIES[self] if family not in self.always)
+        return tuple(family for family in FAMILIES[self] if family not in self.always)
 
     @property
     def tested(self) -> str:
@@ -42,4 +48,4 @@ class Task(StrEnum):
 
 def task_of(outcome: str) -> Task:
     """What a label is of which this is an outcome; a class where the name does not tell."""
-    return Task.REGRESSION if Task.REGRESSION.measures(outcome) else Task.CLASSIFICATION
+    return next((task for task in Task if task.measures(outcome)), Task.CLASSIFICATION)

@@ -3,30 +3,40 @@
 import numpy as np
 import pytest
 
-from raysweep.advice import information
-from raysweep.advice.information import PARTS, decomposition, planted_synergy
+from raysweep.advice.information import PARTS, TOTALS, decomposition, planted_synergy
 from raysweep.data.estimable import Estimable
 from raysweep.data.registry import load
+
+
+@pytest.fixture(autouse=True)
+def kept_nowhere_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
 @pytest.mark.slow
 def test_parts_lie_near_the_truth_and_add_up():
     views = load("synthetic", {"U": 4, "D_phi": 1, "train": 300, "validation": 100, "test": 100}, 0)
     truth = views.information
-    parts = decomposition(views).parts
-    assert list(parts) == list(PARTS)
+    found = decomposition(views)
+    parts = found.parts
+    assert set(parts) == {*TOTALS, *PARTS}
     for part in parts.values():
         assert 0 <= part.low <= part.estimate <= part.high
     # Estimates are low rather than high (see raysweep.data.estimate).
     assert abs(parts["pid_R"].estimate - truth.pid_R) < 0.3
+    totals, split, missed, planted = found.sentences
+    assert f"both together {parts['I12'].estimate:.2f} (" in totals
+    assert f"shared by both {parts['pid_R'].estimate:.2f} (" in split
+    assert "500 rows and 12 features" in missed
+    assert found.planted.share == pytest.approx(found.planted.found / found.planted.exact)
+    assert f"({100 * found.planted.share:.0f} %)" in planted
 
 
-def test_without_time_there_is_no_interval():
+def test_without_time_nothing_is_planted():
     views = load("synthetic", {"U": 0, "D_phi": 1, "train": 100, "validation": 50, "test": 50}, 0)
     found = decomposition(views, 0.0)
     assert found.planted is None
-    parts = found.parts
-    assert all(np.isnan(part.low) and np.isfinite(part.estimate) for part in parts.values())
+    assert all(np.isfinite(part.low) for part in found.parts.values())
 
 
 def rows_of(n: int, features: int, seed: int = 0) -> Estimable:
@@ -53,16 +63,3 @@ def test_nothing_is_planted_where_there_is_no_bit_of_ones_own():
     rows = rows_of(50, 2)
     assert planted_synergy(Estimable(rows.x1, rows.x1, rows.y)) is None
     assert planted_synergy(Estimable(np.ones((50, 2)), rows.x2, rows.y)) is None
-
-
-def test_no_fifth_parts_a_group():
-    rows = rows_of(60, 2)
-    groups = np.arange(60) // 3
-    left = list(information._without_fifths(Estimable(rows.x1, rows.x2, rows.y, groups)))
-    seen = []
-    for part in left:
-        assert part.groups is not None
-        assert len(part.groups) == len(part.y) == len(part.x1) == len(part.x2)
-        assert set(np.bincount(part.groups, minlength=20)) <= {0, 3}
-        seen += sorted(set(range(20)) - set(part.groups))
-    assert sorted(seen) == list(range(20))

@@ -85,6 +85,26 @@ def test_dose_response_shows_performance_beside_alignment():
     assert "best so far" in words(figures.search_figure(trials))
 
 
+@pytest.mark.filterwarnings("error")
+def test_dose_response_has_room_for_one_strength_and_a_long_name_of_a_metric(tmp_path):
+    """As after a search that halved: one proposal of each cell was trained to its end."""
+    trials = simulate_search(
+        curves=[np.array([0.01])] * 2,
+        strengths=np.array([0.02]),
+        rng=np.random.default_rng(1),
+        characteristics={"U": [0, 8]},
+    ).rename(columns=lambda name: name.replace("performance_", "loss_of_all_"))
+    curves = analysis.dose_response(trials, "loss_of_all_fused_test")
+    curves.loc[curves["cell"] == curves["cell"].iloc[-1], "strength"] *= 1 + 1e-15
+    figure = figures.dose_response_figure(curves)
+    figure.canvas.draw()
+    low, high = figure.axes[0].get_xlim()
+    assert low < 0.02 < high
+    height = figure.bbox.height
+    tops = [axis.yaxis.label.get_window_extent() for axis in figure.axes]
+    assert all(box.y0 >= 0 and box.y1 <= height for box in tops if box.height)
+
+
 def test_the_boundary_figure_says_where_or_that_it_cannot():
     trials = forced()
     found = analysis.boundary(trials)

@@ -9,7 +9,7 @@ from simulate_trials import simulate_forcing
 from raysweep import analysis
 from raysweep.errors import InputError
 from raysweep_analysis import figures
-from raysweep_analysis.multiverse import AS_MEASURED, CHOICES, LOG_ODDS, as_log_odds
+from raysweep_analysis.choices import AS_MEASURED, CHOICES, LOG_ODDS, as_log_odds
 
 OUTCOME = "performance_fused_test"
 

@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 from simulate_trials import simulate_emergence, simulate_forcing, simulate_search
 
+from raysweep.trials.verdict_words import VERDICT_WORDS
 from raysweep_analysis.__main__ import main
 from raysweep_analysis.preregistration import AnalysisPlan, register
 from raysweep_analysis.report import find, write_report
+from raysweep_analysis.report.methods import methods
 from raysweep_analysis.report.page import page
 from raysweep_analysis.report.tables import verdict_table
 from raysweep_analysis.settings import Settings
@@ -90,6 +92,24 @@ def test_what_limits_all_verdicts_is_said_once():
     alone = verdict_table(effects.assign(reason=words[1]))
     assert "remark" not in alone.head
     assert {len(row) for row in alone.rows} == {len(alone.head)}
+
+
+@pytest.mark.parametrize(
+    ("effects", "sd", "words"),
+    [
+        ([0.03, 0.0, -0.03], 0.004, {"helps", "no difference", "hurts"}),
+        ([0.0, 0.004, 0.0], 0.02, {"not known"}),
+    ],
+)
+def test_a_reader_meets_one_phrase_for_each_verdict(effects, sd, words):
+    found = find(study(effects=effects, sd_seed=sd))
+    assert {VERDICT_WORDS[v] for v in found.effects["verdict"]} == words
+    hidden = re.compile("<(pre class=csv|script|style).*?</(pre|script|style)>", re.DOTALL)
+    shown = re.sub(r"<[^>]*>", " ", hidden.sub(" ", page(found, [])))
+    assert all(word in shown for word in words)
+    said = [shown, methods(found), *found.answer.lines()]
+    for value in set(VERDICT_WORDS) - set(VERDICT_WORDS.values()):
+        assert not any(value in text for text in said), value
 
 
 def test_the_page_fetches_nothing(report):

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from PIL import Image
+from playwright.sync_api import Page, expect, sync_playwright
 from simulate_trials import simulate_forcing, simulate_search
 
 from raysweep.errors import InputError
@@ -69,35 +70,86 @@ def test_links_lead_somewhere_and_the_paragraph_has_the_studys_numbers(report):
     assert cited <= entries
 
 
+CLIPBOARD = """async () => {
+    const [item] = await navigator.clipboard.read();
+    const bytes = new Uint8Array(await (await item.getType("image/png")).arrayBuffer());
+    return Array.from(bytes);
+}"""
+
+
+def pressed(page: Page, name: str, folder: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """What the buttons below a figure save, and what they put on the clipboard, by kind."""
+    figure = page.locator(f"#figure-{name}")
+    saved, copied = {}, {}
+    for kind in ("png", "svg", "csv"):
+        with page.expect_download() as download:
+            figure.locator(f"[data-save={kind}]").click()
+        assert download.value.suggested_filename == f"{name}.{kind}"
+        download.value.save_as(folder / f"{name}.{kind}")
+        saved[kind] = (folder / f"{name}.{kind}").read_bytes()
+        button = figure.locator(f"[data-copy={kind}]")
+        button.click()
+        expect(button).to_have_text("copied")
+        if kind == "png":
+            copied[kind] = bytes(page.evaluate(CLIPBOARD))
+        else:
+            copied[kind] = page.evaluate("navigator.clipboard.readText()").encode()
+    return saved, copied
+
+
+def pixels(png: bytes, size: tuple[int, int]) -> np.ndarray:
+    """A picture on white paper, in grey, 0..255, at that size."""
+    picture = Image.open(io.BytesIO(png)).convert("RGBA")
+    paper = Image.new("RGBA", picture.size, "white")
+    flat = Image.alpha_composite(paper, picture).convert("L")
+    return np.asarray(flat.resize(size, Image.Resampling.BOX), dtype=float)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="needs chromium")
-def test_a_figure_is_saved_and_copied_in_a_browser(report, tmp_path):
+def test_every_figure_is_saved_and_copied_in_a_browser(report, tmp_path):
+    """Dark paper: what is taken has the colours of light paper, as the files in `figures/` do."""
+    names = re.findall(r"<figure id=figure-(\w+)", report.html.read_text())
+    assert set(names) >= {"verdict_map", "dose_response", "effects", "search"}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"]
         )
         context = browser.new_context(accept_downloads=True, color_scheme="dark")
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = context.new_page()
         page.goto(report.html.as_uri())
-        figure = page.locator("#figure-dose_response")
-        saved = {}
-        for kind in ("png", "svg", "csv"):
-            with page.expect_download() as download:
-                figure.locator(f"[data-save={kind}]").click()
-            assert download.value.suggested_filename == f"dose_response.{kind}"
-            download.value.save_as(tmp_path / kind)
-            saved[kind] = (tmp_path / kind).read_bytes()
-        context.grant_permissions(["clipboard-read", "clipboard-write"])
-        figure.locator("[data-copy=csv]").click()
-        expect(figure.locator("[data-copy=csv]")).to_have_text("copied")
-        copied = page.evaluate("navigator.clipboard.readText()")
+        taken = {name: pressed(page, name, tmp_path) for name in names}
+        data = {name: page.locator(f"#figure-{name} pre.csv").text_content() for name in names}
         browser.close()
-    assert saved["png"].startswith(b"\x89PNG")
-    # On dark paper, too, what is saved has the colours of light paper, and none of the page's.
-    assert b"var(--" not in saved["svg"]
-    assert ET.fromstring(saved["svg"]).tag.endswith("svg")
-    assert copied == saved["csv"].decode()
-    assert len(pd.read_csv(io.StringIO(copied))) == len(report.findings.curves)
+    figures = report.html.parent / "figures"
+    drawn = {name: (figures / f"{name}.png").read_bytes() for name in names}
+    for name, (saved, copied) in taken.items():
+        drawing = ET.fromstring(saved["svg"])
+        assert drawing.tag.endswith("svg")
+        assert b"var(--" not in saved["svg"]
+        own = ET.parse(figures / f"{name}.svg").getroot()
+        assert drawing.attrib["viewBox"] == own.attrib["viewBox"]
+        assert len(list(drawing.iter())) >= len(list(own.iter("{http://www.w3.org/2000/svg}path")))
+        assert copied["svg"] == saved["svg"]
+        width, height = (float(side) * 96 / 72 for side in own.attrib["viewBox"].split()[2:])
+        for png in (saved["png"], copied["png"]):
+            size = Image.open(io.BytesIO(png)).size
+            np.testing.assert_allclose(size, (3 * width, 3 * height), atol=3)
+            # The browser's drawing is the file's, and no other figure's.
+            small = round(width / 4), round(height / 4)
+            away = {n: np.abs(pixels(png, small) - pixels(drawn[n], small)).mean() for n in names}
+            assert min(away, key=away.get) == name
+            assert away[name] < 6
+        assert saved["csv"].decode() == copied["csv"].decode() == data[name]
+    effects = pd.read_csv(io.BytesIO(taken["effects"][0]["csv"]))
+    pd.testing.assert_frame_equal(
+        effects[["cell", "strength", "effect"]],
+        report.findings.effects[["cell", "strength", "effect"]],
+        check_dtype=False,
+    )
+    curves = pd.read_csv(io.BytesIO(taken["dose_response"][0]["csv"]))
+    assert len(curves) == len(report.findings.curves)
 
 
 @pytest.mark.slow

@@ -122,7 +122,7 @@ def test_all_faults_are_told_and_nothing_is_written(tmp_path: Path) -> None:
             "modalities are called x1, b, expected x1, x2 or no x1",
         ),
         ({"x1": [[1.0], [2.0, 3.0]]}, "one is no array ("),
-        ({"x1": np.full((120, 2), np.nan)}, "one has NaN or infinity in 120 of 120 rows"),
+        ({"x1": np.full((120, 2), np.nan)}, "one is missing in all of 120 rows"),
         ({"x1": np.full((120, 2), None)}, "one is an object array, expected real numbers; give"),
         ({"x1": np.ones((100, 2))}, "one has 100 rows and two 120, expected as many of both"),
         ({"y": np.arange(7)}, "y has shape (7,), expected (120,), one label for each row of one"),

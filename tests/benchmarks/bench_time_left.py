@@ -5,7 +5,10 @@
 Each study is run once in this process, and the CPU time of every pack is kept, so that other work
 on the machine has no say. The packs are then replayed by one worker, and by several, each of which
 takes the next pack when it is free. Printed is the time left that was told over the time that was
-left: at its least and most from 20 % of the run on, and at 20, 50 and 80 %.
+left: at its least and most from 20 % of the run on, and at 20, 50 and 80 %. With ``--slower 2``
+packs take twice as long once half of them have begun, as where other work comes to the machine; and
+with ``--slower 0.5`` half as long, as where it goes. Printed is also in which share of what is told
+from 20 % on it was within a factor of 1.5, and from which share of the run on always.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from raysweep.folder.run_folder import RunFolder, sweep_of
@@ -34,6 +38,9 @@ from raysweep.trials.trial import TrialResult
 STUDIES = ["quickstart", str(Path(__file__).with_name("mixed_shapes.yaml"))]
 SECONDS = "seconds.json"
 FROM = 0.2
+WITHIN = 1.5
+NEARLY = 0.95
+"""The last that is told is of one pack, and of a second or two."""
 SHOWN = (0.2, 0.5, 0.8)
 
 
@@ -86,9 +93,12 @@ def recorded(name: str, place: Path) -> Recorded:
     return Recorded(study, {r.key: r for r in results}, json.loads(kept.read_text()))
 
 
-def replay(run: Recorded, workers: int) -> list[Told]:
-    """What is told as every pack ends, and half-way between."""
-    now = 0.0
+def replay(run: Recorded, workers: int, slower: float = 1.0) -> list[Told]:
+    """What is told as every pack ends, and half-way between.
+
+    The second half of the packs takes ``slower`` times as long.
+    """
+    now, begun = 0.0, 0
     pace = Pace(lambda: now)
     sweep = sweep_of(run.study, {})
     ends: list[tuple[float, Pack]] = []
@@ -102,7 +112,9 @@ def replay(run: Recorded, workers: int) -> list[Told]:
     while True:
         while len(ends) < workers and (pack := sweep.next_pack()) is not None:
             sweep.begin(pack)
-            ends.append((now + run.seconds[pack.key], pack))
+            begun += 1
+            times = slower if begun > len(run.seconds) / 2 else 1.0
+            ends.append((now + times * run.seconds[pack.key], pack))
         pace.look(sweep)
         tell()
         if not ends:
@@ -115,26 +127,38 @@ def replay(run: Recorded, workers: int) -> list[Told]:
         now = end
         sweep.complete(pack, [run.results[trial.key] for trial in pack.trials])
         pace.ended(pack)
-    return [Told(at / now, left / (now - at)) for at, left in told if at < 0.98 * now]
+    return [Told(at / now, left / (now - at)) for at, left in told if at < NEARLY * now]
+
+
+def within(told: Sequence[Told]) -> tuple[float, float]:
+    """The share of what was told that was within a factor of 1.5, and since when all of it was."""
+    good = [1 / WITHIN < one.ratio < WITHIN for one in told]
+    last = max((i for i, is_good in enumerate(good) if not is_good), default=-1)
+    since = told[last + 1].share if last + 1 < len(told) else 1.0
+    return sum(good) / len(good), since
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", nargs="+", default=STUDIES)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--slower", type=float, nargs="+", default=[1.0])
     parser.add_argument("--keep", type=Path, help="where runs are kept; a temporary folder if not")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.studies:
             run = recorded(name, (arguments.keep or Path(folder)) / Path(name).stem)
-            for workers in arguments.workers:
-                told = replay(run, workers)
+            for slower, workers in product(arguments.slower, arguments.workers):
+                told = replay(run, workers, slower)
                 late = [one.ratio for one in told if one.share >= FROM]
+                share, since = within([one for one in told if one.share >= FROM])
                 at = {of: min(told, key=lambda one, of=of: abs(one.share - of)) for of in SHOWN}
                 sys.stdout.write(
                     f"{run.study.name}: {len(run.seconds)} packs, {sum(run.seconds.values()):.0f} s"
-                    f" of CPU time, {workers} at a time: {min(late):.2f} to {max(late):.2f} from "
-                    f"{FROM:.0%} on; "
+                    f" of CPU time, {workers} at a time, then {slower:g} times as long: "
+                    f"{min(late):.2f} to {max(late):.2f} from {FROM:.0%} on, "
+                    f"{share:.0%} of it within {WITHIN}, "
+                    f"all from {since:.0%} on; "
                     + ", ".join(f"{one.ratio:.2f} at {of:.0%}" for of, one in at.items())
                     + f"; first told at {told[0].share:.0%}: {told[0].ratio:.2f}\n"
                 )

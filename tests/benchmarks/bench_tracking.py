@@ -188,7 +188,7 @@ def time_sweeps(trials: str, repeats: int, runner: str, to_server: bool) -> None
         (folder / "paced.yaml").write_text(SWEEPS[trials].yaml())
         with running_server(folder) as server:
             family = psutil.Process(server.process.pid)
-            uri = server.uri if to_server else f"sqlite:///{folder}/mlflow.db"
+            uri = server.uri if to_server else f"sqlite:///{folder}/direct.db"
             for pair in range(repeats):
                 # Whichever goes first, the other one finds the machine as it left it.
                 for copied in (True, False) if pair % 2 else (False, True):

@@ -67,7 +67,10 @@ def holed(value: float) -> np.ndarray:
         ),
         (holed(-np.inf), r"age has NaN or infinity in 2 of 60 rows, first in row 4"),
         (holed(2.0**60), r"age has floats above 2\*\*53, .*; save age\.astype\(str\)"),
-        (np.ones((N, 3)), r"age has 3 to 3 ones in a row: multi-label is not supported yet"),
+        (
+            np.ones((N, 3)),
+            r"age has 3 to 3 ones in a row, and the task is of one class for each row",
+        ),
         (
             np.eye(3)[CLASSES] + np.eye(3)[0],
             r"age has shape \(60, 3\) and other values than 0 and 1",
@@ -80,7 +83,7 @@ def holed(value: float) -> np.ndarray:
         ),
         (
             np.maximum(np.eye(3)[CLASSES], np.eye(3)[0]),
-            r"age has 1 to 2 ones in a row: multi-label",
+            r"age has 1 to 2 ones in a row, .*; say task: multilabel, or save one",
         ),
         (np.full((N, 2), "a"), r"age has shape \(60, 2\), 2 texts a row, expected one label; save"),
         (

@@ -15,6 +15,7 @@ from simulate_trials import simulate_forcing
 from raysweep.kinds.answer_tables import emergence_table, verdict_table
 from raysweep.kinds.fitted_table import Column, FittedTable
 from raysweep.study.cells import expand, varying
+from raysweep.trials.verdict_words import VERDICT_WORDS
 from raysweep_analysis import forcing_effects
 
 WIDTHS = (80, 100, 120, 200)
@@ -63,7 +64,7 @@ def words_of(row: Any) -> list[str]:
         f"{100 * row['effect_vs_placebo']:+.2f}",
         f"{row['alignment_none']:.2f}",
         f"{row['alignment_forced']:.2f}",
-        row["verdict"],
+        *VERDICT_WORDS[row["verdict"]].split(),
     ]
 
 

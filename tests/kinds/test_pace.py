@@ -1,6 +1,7 @@
 """The time left of a run, beside a simulated one whose end is known."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -60,25 +61,56 @@ def test_equal_trials_one_at_a_time_are_told_exactly() -> None:
     assert [ratio for _, ratio in told[1:]] == pytest.approx(np.ones(len(told) - 1))
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
-def test_from_a_fifth_on_the_time_left_is_within_a_factor_of_one_and_a_half(workers: int) -> None:
-    planned = study(
+@dataclass
+class Costly:
+    """Four times the rows cost thrice as much, test rows a third more, a first pack 20 s.
+
+    After so many packs everything takes so many times as long.
+    """
+
+    workers: int
+    changed_after: int = 10**9
+    by: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.workers)
+        self.begun = 0
+
+    def __call__(self, pack: Pack) -> float:
+        self.begun += 1
+        rows = dict(pack.trials[0].cell.parameters)["train"]
+        cost = (3.0 if rows == 1024 else 1.0) * (1.3 if pack.trials[0].stage == "confirm" else 1.0)
+        took = cost * len(pack.trials) * self.rng.lognormal(0, 0.2)
+        took *= self.by if self.begun > self.changed_after else 1.0
+        return took + 20.0 * (self.begun <= self.workers)
+
+
+def of_eight_cells() -> StudyBase:
+    return study(
         data={"dataset": "synthetic", "U": [0, 2, 4, 6], "train": [256, 1024]},
         search={"trials": 8, "generation": 2, "seeds": 2},
         confirm={"seeds": 12},
     )
-    rng = np.random.default_rng(workers)
-    begun: list[Pack] = []
 
-    def seconds(pack: Pack) -> float:
-        """Four times the rows cost thrice as much, test rows a third more, a first pack 20 s."""
-        begun.append(pack)
-        rows = dict(pack.trials[0].cell.parameters)["train"]
-        cost = (3.0 if rows == 1024 else 1.0) * (1.3 if pack.trials[0].stage == "confirm" else 1.0)
-        return cost * len(pack.trials) * rng.lognormal(0, 0.2) + 20.0 * (len(begun) <= workers)
 
-    late = [ratio for share, ratio in simulated(planned, workers, seconds) if 0.2 <= share < 0.95]
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_from_a_fifth_on_the_time_left_is_within_a_factor_of_one_and_a_half(workers: int) -> None:
+    told = simulated(of_eight_cells(), workers, Costly(workers))
+    late = [ratio for share, ratio in told if 0.2 <= share < 0.95]
     assert all(ratio is not None and 1 / 1.5 < ratio < 1.5 for ratio in late)
+
+
+@pytest.mark.parametrize("by", [2.0, 0.5])
+def test_a_change_of_the_machines_speed_is_followed(by: float) -> None:
+    """What is told as the change comes cannot know of it; it does two fifths of the rest later."""
+    packs = len(simulated(of_eight_cells(), 1, per_trial))
+    told = simulated(of_eight_cells(), 1, Costly(1, packs // 2, by))
+    at_change = told[packs // 2][1]
+    assert at_change is not None
+    assert at_change < 1 / 1.4 if by > 1 else at_change > 1.4
+    later = [ratio for _, ratio in told[packs // 2 + packs // 5 :]]
+    assert len(later) > packs // 4
+    assert all(ratio is not None and 1 / 1.5 < ratio < 1.5 for ratio in later)
 
 
 def test_packs_that_were_given_up_are_not_waited_for() -> None:

@@ -140,7 +140,7 @@ def test_a_file_that_changes_while_a_study_runs_is_noticed(arrays_yaml: Path) ->
     ("changes", "fault"),
     [
         ({"x1": np.zeros((119, 3))}, "mine.npz"),
-        ({"x1": np.full((120, 3), np.nan)}, "x1 has NaN or infinity"),
+        ({"x1": np.full((120, 3), np.nan)}, "x1 is missing in all of 120 rows"),
         ({"y": np.zeros(120, dtype=int)}, "y has one class"),
         ({"y": np.array([None] * 120)}, "an object array (pickles are refused)"),
     ],

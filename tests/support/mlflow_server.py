@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _START_S = 240
+_PAGE = Path(__file__).parents[2] / "docs" / "tracking.md"
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,14 @@ class Server:
 
 @contextlib.contextmanager
 def running_server(folder: Path, backend: str | None = None) -> Iterator[Server]:
-    """A server that keeps files below ``folder``, and runs in SQLite there or in ``backend``."""
+    """A server as the documents start it in ``folder``; it keeps runs there, or in ``backend``."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", backend or f"sqlite:///{folder}/server.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
+    [documented] = re.findall(r"^mlflow (server .*)$", _PAGE.read_text(), re.MULTILINE)
+    command = [sys.executable, "-m", "mlflow", *shlex.split(documented)]
+    command += ["--port", str(port), "--workers", "1"]
+    if backend is not None:
+        command[command.index("--backend-store-uri") + 1] = backend
     log = folder / "server.log"
     with open(log, "wb") as stream:
         process = subprocess.Popen(

@@ -5,9 +5,11 @@ import json
 import logging
 import math
 import os
+import queue
 import random
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -118,12 +120,25 @@ def faulty(trial: raysweep.TrialContext) -> object:
         case "exits":
             raise SystemExit(3)
         case "hangs":
+            _broken_thread()
             time.sleep(600)
+        case "waits":
+            _broken_thread()
+            return {**metrics, "f1_test": queue.Queue[float]().get(timeout=0.01)}
         case "memory":
             raise MemoryError("cannot allocate 8 TB")
         case "dies":
             os.kill(os.getpid(), signal.SIGKILL)
     return metrics
+
+
+def _broken_thread() -> None:
+    def read() -> None:
+        raise KeyError("reel 5")
+
+    thread = threading.Thread(target=read, name="reader")
+    thread.start()
+    thread.join()
 
 
 def at(genre: str, strength: float, seed: int, epoch: int) -> float:
@@ -206,8 +221,8 @@ def cyclic(trial: raysweep.TrialContext) -> dict[str, float]:
 
 
 def slow(trial: raysweep.TrialContext) -> dict[str, float]:
-    """An epoch every tenth of a second, for a second and a half in arm forced."""
-    for epoch in range(1, 16 if trial.arm == "forced" else 2):
+    """An epoch every tenth of a second, for three seconds in arm forced."""
+    for epoch in range(1, 31 if trial.arm == "forced" else 2):
         time.sleep(0.1)
         trial.log(epoch, loss=1 / epoch, f1=0.5)
     return {"f1_validation": 0.5, "f1_test": 0.5 + trial.seed / 1e6}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
-from sklearn.metrics import r2_score
+from sklearn.metrics import cohen_kappa_score, f1_score, r2_score
 from torch import nn
 from torch.nn import functional
 
@@ -50,10 +50,13 @@ LOSSES = {"infonce": infonce, "cka": cka, "unbiased_cka": unbiased_cka}
 
 
 class Tower(nn.Module):
-    """Leaky-ReLU layers and a linear head."""
+    """Leaky-ReLU layers, or linear ones, and a linear head."""
 
-    def __init__(self, inputs: int, depth: int, width: int, classes: int) -> None:
+    def __init__(
+        self, inputs: int, depth: int, width: int, classes: int, linear: bool = False
+    ) -> None:
         super().__init__()
+        self.linear = linear
         sizes = [inputs] + [width] * depth
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.head = nn.Linear(width, classes)
@@ -61,7 +64,7 @@ class Tower(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self.activations = []
         for layer in self.hidden:
-            x = functional.leaky_relu(layer(x), 0.1)
+            x = layer(x) if self.linear else functional.leaky_relu(layer(x), 0.1)
             self.activations.append(x)
         return x, self.head(x)
 
@@ -113,7 +116,8 @@ class Pair(nn.Module):
     def __init__(self, shape: MultimodalShape) -> None:
         super().__init__()
         sizes = zip(shape.inputs, shape.depths, shape.widths, strict=True)
-        self.tower_1, self.tower_2 = (Tower(*size, shape.classes) for size in sizes)
+        linear = shape.encoders[0].slope == 1
+        self.tower_1, self.tower_2 = (Tower(*size, shape.classes, linear) for size in sizes)
         self.fused = nn.Linear(sum(shape.widths), shape.classes)
         self.double()
 
@@ -206,18 +210,23 @@ def train_one(
             rows = permutation[start : start + settings.batch_size]
             h1, logits_1 = pair.tower_1(x1[rows])
             h2, logits_2 = pair.tower_2(x2[rows])
-            both = torch.cat((h1, h2), dim=1)
+            there = presence(data, "train", which)[rows]
+            both = torch.cat((h1 * there[:, :1], h2 * there[:, 1:]), dim=1)
             fused = pair.fused(both if settings.fusion == "joint" else both.detach())
+            told = (there[:, 0], there[:, 1], torch.ones(len(rows), dtype=torch.bool))
             ce_1, ce_2, ce_fused = (
-                task_loss(data, logits, y[rows]) for logits in (logits_1, logits_2, fused)
+                task_loss(data, logits[of], y[rows][of])
+                for logits, of in zip((logits_1, logits_2, fused), told, strict=True)
             )
+            complete = there.all(dim=1)
             task = (ce_1, ce_2)[only - 1] if only is not None else ce_1 + ce_2 + ce_fused
             total, alignment = task, torch.zeros((), dtype=torch.float64)
             if strength > 0:
                 at = -1 if settings.layer is None else settings.layer - 1
                 a1, a2 = pair.tower_1.activations[at], pair.tower_2.activations[at]
-                seen = a2.roll(1, dims=0) if members.placebo[index] else a2
-                alignment = loss(a1, seen, *learned)
+                seen = a2[complete]
+                seen = seen.roll(1, dims=0) if members.placebo[index] else seen
+                alignment = loss(a1[complete], seen, *learned)
                 total = task + strength * alignment
             if start == 0 and strength > 0:
                 for at, part in enumerate((strength * alignment, task)):
@@ -244,10 +253,19 @@ def train_one(
     return run
 
 
+def presence(data: PackData, split: str, which: int) -> torch.Tensor:
+    """Which modalities the rows of a dataset have, [n, 2] bool."""
+    given = getattr(data, f"present_{split}")
+    rows = getattr(data, f"y_{split}").shape[1]
+    return torch.ones(rows, 2, dtype=torch.bool) if given is None else torch.tensor(given[which])
+
+
 def task_loss(data: PackData, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """What a head minimises on [b, outputs]."""
     if data.task is Task.REGRESSION:
         return functional.mse_loss(outputs[:, 0], y)
+    if data.task is not Task.CLASSIFICATION:
+        return functional.binary_cross_entropy_with_logits(outputs, y)
     return functional.cross_entropy(outputs, y)
 
 
@@ -257,8 +275,22 @@ def accuracy(pair: Pair, data: PackData, which: int) -> list[float]:
     with torch.no_grad():
         h1, logits_1 = pair.tower_1(torch.as_tensor(data.x_validation[0][which]))
         h2, logits_2 = pair.tower_2(torch.as_tensor(data.x_validation[1][which]))
-        fused = pair.fused(torch.cat((h1, h2), dim=1))
+        there = presence(data, "validation", which)
+        fused = pair.fused(torch.cat((h1 * there[:, :1], h2 * there[:, 1:]), dim=1))
+    told = (there[:, 0], there[:, 1], torch.ones(len(y), dtype=torch.bool))
     logits = torch.stack((logits_1, logits_2, fused))
     if data.task is Task.REGRESSION:
-        return [r2_score(y, of_head) for of_head in logits[:, :, 0]]
-    return (logits.argmax(2) == y).double().mean(dim=1).tolist()
+        return [r2_score(y[of], p[of]) for p, of in zip(logits[:, :, 0], told, strict=True)]
+    if data.task is Task.MULTILABEL:
+        return [
+            f1_score(y[of], p[of] > 0, average="micro") for p, of in zip(logits, told, strict=True)
+        ]
+    if data.task is Task.ORDINAL:
+        return [
+            cohen_kappa_score(
+                y[of].sum(1), (p[of] > 0).sum(1), labels=range(4), weights="quadratic"
+            )
+            for p, of in zip(logits, told, strict=True)
+        ]
+    right = (logits.argmax(2) == y).double()
+    return [float(of_head[of].mean()) for of_head, of in zip(right, told, strict=True)]

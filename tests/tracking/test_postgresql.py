@@ -89,7 +89,7 @@ def test_runs_on_postgresql(database: Database, tmp_path: Path) -> None:
         client = MlflowClient(server.uri)
         (summary,) = client.search_runs([through.experiment_id], "tags.level = 'study'")
         files = [file.path for file in client.list_artifacts(summary.info.run_id)]
-        assert (tmp_path / "artifacts").is_dir()
+        assert (tmp_path / "mlartifacts").is_dir()
         runs = client.search_runs([through.experiment_id], max_results=1000)
         (best,) = client.search_runs(
             [through.experiment_id], "tags.stage = 'confirm' and tags.arm = 'forced'", max_results=1

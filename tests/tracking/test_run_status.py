@@ -122,7 +122,7 @@ def test_two_folders_copied_at_once_do_not_meet(tmp_path: Path, empty_database: 
     folders = [opened(tmp_path / name, study()) for name in ("first", "second")]
     for folder in folders:
         draw_packs(folder, study())
-    shutil.copyfile(empty_database, tmp_path / "server.db")
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
     with running_server(tmp_path) as server:
         copies: list[SyncReport] = []
         both = threading.Barrier(2)

@@ -253,7 +253,7 @@ def test_a_mixed_study_on_a_server(tmp_path: Path, empty_database: Path) -> None
     planned = parse_study(MIXED, "drawn", tmp_path, (), checks.check, checks.resolve_files)
     folder = opened(tmp_path / "out", planned)
     draw_packs(folder, planned)
-    shutil.copyfile(empty_database, tmp_path / "server.db")
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
     with running_server(tmp_path) as server:
         sync(folder, server.uri)
         views = states(server.uri)

@@ -11,7 +11,7 @@ from tiny_two_cells import tiny
 
 from raysweep.errors import InputError
 from raysweep.training.inputs import PackData
-from raysweep.training.task_loss import balanced, cross_entropy
+from raysweep.training.task_loss import balanced, cross_entropy, row_shares
 
 
 def test_balanced_weights_are_scikit_learns() -> None:
@@ -39,7 +39,7 @@ def test_loss_and_gradient_are_torchs() -> None:
             for h in range(3)
         ]
     )
-    found, slopes = cross_entropy(logits, labels, weights)
+    found, slopes = cross_entropy(logits, labels, row_shares(labels, weights, None))
     torch.testing.assert_close(found, expected.detach(), rtol=0, atol=1e-13)
     (at_logits,) = torch.autograd.grad(expected.sum(), logits)
     torch.testing.assert_close(slopes, at_logits, rtol=0, atol=1e-13)

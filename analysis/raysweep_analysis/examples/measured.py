@@ -13,7 +13,7 @@ from raysweep_analysis.emergence import (
     emergence_trends,
     medians,
 )
-from raysweep_analysis.emergence_summary import emergence_summary
+from raysweep_analysis.emergence_table import emergence_summary
 from raysweep_analysis.examples.published import CKA, FIGURE_4, FIGURE_7
 from raysweep_analysis.figures.style import spaced
 

@@ -5,6 +5,7 @@ import pandas as pd
 
 from raysweep.trials.columns import named
 from raysweep.trials.criteria import BEST
+from raysweep.trials.verdict_words import VERDICT_WORDS
 from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.doses import dose_shapes
 from raysweep_analysis.examples.markdown import section, table
@@ -75,7 +76,7 @@ def shapes_by_redundancy(
         descending: the other axes, `R`, `paper` (shape), `shape` (`inverted U` by the two-lines
         test; else `rises` or `falls` by the mean slope; else as `dose_shapes`), `best strength`,
         `search effect` (biased upward: it was chosen), `confirmed effect`, `low`, `high` (95 %),
-        `verdict`, `net of placebo`, `p any`, `p inverted U`, `slope`, `p slope`. Effects
+        `verdict` (in words), `net of placebo`, `p any`, `p inverted U`, `slope`, `p slope`. Effects
         and slopes in points.
     """
     shapes = dose_shapes(trials, performance, alignment, _ALPHA).merge(
@@ -98,7 +99,7 @@ def shapes_by_redundancy(
         "confirmed effect": rows["effect"] * 100,
         "low": rows["ci_low"] * 100,
         "high": rows["ci_high"] * 100,
-        "verdict": rows["verdict"],
+        "verdict": rows["verdict"].map(VERDICT_WORDS),
         "net of placebo": rows["effect_vs_placebo"] * 100,
         "p any": rows["p_any"],
         "p inverted U": rows["p_inverted_u"],

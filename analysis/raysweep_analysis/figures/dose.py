@@ -13,6 +13,8 @@ from raysweep_analysis.verdicts import FOUND
 
 _MOST = 12
 _MARKERS = "osv^P"
+_LEAST_ROOM = 1.05
+"""Times the largest strength, and of the smallest, at the ends of a logarithmic axis."""
 
 
 def dose_response_figure(
@@ -44,6 +46,7 @@ def dose_response_figure(
             sharey=False,
             height_ratios=[1.25, 1.0] * rows,
         )
+        _share_x(grid[0][0], curves[curves["cell"].isin(shown)], effects)
         for i, cell in enumerate(shown):
             top, bottom = (
                 grid[2 * (i // columns)][i % columns],
@@ -57,9 +60,8 @@ def dose_response_figure(
             top.set_title(style.folded(curve["label"].iloc[0]), fontsize=8.5)
             bottom.set_xlabel("strength" if i >= len(shown) - columns else "")
             if i % columns == 0:
-                top.set_ylabel(
-                    f"effect on\n{outcome} ({unit})" if unit == "points" else f"effect ({unit})"
-                )
+                words = f"effect on\n{outcome} ({unit})" if unit == "points" else f"effect ({unit})"
+                top.set_ylabel("\n".join(style.folded(line, 18) for line in words.split("\n")))
                 bottom.set_ylabel("gain in\nalignment")
             top.tick_params(labelbottom=False)
             bottom.tick_params(labelbottom=True)
@@ -241,6 +243,20 @@ def _confirmed(axis: Axes, effects: pd.DataFrame, factor: float) -> None:
             zorder=5,
             markerfacecolor=shade if row["verdict"] in FOUND else style.colour("paper"),
         )
+
+
+def _share_x(axis: Axes, curves: pd.DataFrame, effects: pd.DataFrame | None) -> None:
+    """All strengths of all panels: equal up to rounding, they would leave the axis no width."""
+    strengths = [curves["strength"]]
+    if effects is not None:
+        confirmed = effects["cell"].isin(curves["cell"]) & (effects["n"] >= 2)
+        strengths.append(effects.loc[confirmed, "strength"])
+    style.logarithmic(axis)
+    every = pd.concat(strengths)
+    drawn = every[every > 0]
+    if len(drawn):
+        room = max((drawn.max() / drawn.min()) ** 0.05, _LEAST_ROOM)
+        axis.set_xlim(drawn.min() / room, drawn.max() * room)
 
 
 def _share_y(grid: object, n: int, columns: int) -> None:

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from raysweep.trials.verdict_words import VERDICT_WORDS
 from raysweep_analysis.figures import style
 from raysweep_analysis.figures.words import CRITERION_WORDS
 from raysweep_analysis.load import higher_is_better
@@ -16,7 +17,7 @@ def effect_forest(effects: pd.DataFrame, margin: float = 0.005, most: int = 40) 
 
     Args:
         effects: as from `raysweep_analysis.forcing_effects`.
-        margin: the margin of equivalence, drawn as a band.
+        margin: the largest effect that counts as no difference, drawn as a band.
         most: rows to draw at most, of evenly spaced cells; the note counts the others.
     """
     tested = effects[effects["verdict"] != "untested"]
@@ -131,7 +132,7 @@ def _legend(figure: Figure, rows: pd.DataFrame, margin: float, unit: str, left_o
         )
         for v in present
     ]
-    labels = [style.VERDICT_WORD[v] for v in present]
+    labels = [VERDICT_WORDS[v] for v in present]
     if rows["effect_vs_placebo"].notna().any():
         handles.append(
             Line2D([], [], marker="D", markersize=2.8, linewidth=1.0, color=style.colour("placebo"))

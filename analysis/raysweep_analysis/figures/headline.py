@@ -12,6 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from raysweep.text import counted
 from raysweep.trials.criteria import BEST
+from raysweep.trials.verdict_words import VERDICT_WORDS
 from raysweep_analysis.draws import draw_effects
 from raysweep_analysis.figures import style
 from raysweep_analysis.figures.boundary import (
@@ -269,7 +270,7 @@ def _legend(
         for v in present
     ]
     leans = (effects["verdict"] == "inconclusive") & (effects["p_value"] < 0.05)
-    words = style.VERDICT_WORD | ({"inconclusive": _LEANS} if leans.any() else {})
+    words = dict(VERDICT_WORDS) | ({"inconclusive": _LEANS} if leans.any() else {})
     labels = [words[v] for v in present]
     for value, word, verdict in ((limit, "better", "helps"), (-limit, "worse", "hurts")):
         if verdict not in present:

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from raysweep.trials.verdict_words import VERDICT_WORDS
+from raysweep_analysis.choices import CHOICES
 from raysweep_analysis.figures import style
 from raysweep_analysis.figures.words import CRITERION_WORDS
-from raysweep_analysis.multiverse import CHOICES
 from raysweep_analysis.verdicts import VERDICTS
 
 _TITLES = {
@@ -75,7 +76,7 @@ def specification_curve(judged: pd.DataFrame) -> Figure:
                 color=style.colour("paper" if open_ else verdict),
                 edgecolor=style.colour("grid"),
                 linewidth=0.4,
-                label=style.VERDICT_WORD[verdict],
+                label=VERDICT_WORDS[verdict],
             )
             bottom += height
         middle.set_ylabel("share of cells")

@@ -60,13 +60,6 @@ VERDICT_MARKER = {
     "untested": "x",
 }
 LEANING = {1: "^", -1: "v"}
-VERDICT_WORD = {
-    "helps": "helps",
-    "hurts": "hurts",
-    "equivalent": "no difference (equivalent)",
-    "inconclusive": "not known",
-    "untested": "not tested",
-}
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from raysweep.trials.verdict_words import VERDICT_WORDS
 from raysweep_analysis.contrasts import cell_columns
 from raysweep_analysis.figures import style
 from raysweep_analysis.figures.words import AXIS_WORDS, CRITERION_WORDS, value_words
@@ -193,7 +194,7 @@ def _legend(
         )
         for v in present
     ]
-    labels = [style.VERDICT_WORD[v] for v in present]
+    labels = [VERDICT_WORDS[v] for v in present]
     leaning = effects[(effects["verdict"] == "inconclusive") & (effects["p_value"] < 0.05)]
     for marker in sorted({marker_of(row, sign) for row in leaning.to_dict("records")}):
         marks.append(

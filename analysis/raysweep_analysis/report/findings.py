@@ -15,7 +15,7 @@ from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.doses import doses
 from raysweep_analysis.draws import MODEL_SCALE
 from raysweep_analysis.emergence import alignment_performance, emergence_trends, medians
-from raysweep_analysis.emergence_summary import emergence_summary
+from raysweep_analysis.emergence_table import emergence_summary
 from raysweep_analysis.inference import paired_t
 from raysweep_analysis.load import (
     Source,
@@ -34,12 +34,13 @@ from raysweep_analysis.preregistration import PlanCheck, check
 from raysweep_analysis.report.model_findings import ModelFindings
 from raysweep_analysis.sample_size import power
 from raysweep_analysis.settings import Beside, Settings, beside, measured_alignment
+from raysweep_analysis.told import information
 from raysweep_analysis.trained import training_limits
 
 # enough for p-values to two digits; every figure and table of a large study stays a matter of
 # seconds
 _PERMUTATIONS = 999
-_FAMILIES = ("performance", "regret", "loss", *Task.REGRESSION.always)
+_FAMILIES = ("regret", *(family for task in Task for family in task.always))
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,12 @@ class Findings:
     models: ModelFindings | None = None
 
     @property
+    def told(self) -> pd.DataFrame:
+        """What the data tell of the label, as from `information`, where any of it is estimated."""
+        told = information(self.trials)
+        return told if told["estimated"].any() else told.iloc[:0]
+
+    @property
     def emergent(self) -> pd.DataFrame:
         """Alignment that nothing forced: of each pair of models, or along a characteristic."""
         return self.summary if self.models is None else self.models.pairs
@@ -108,6 +115,7 @@ class Findings:
             "emergence_trends": self.trends,
             "emergence": self.summary,
             **({} if self.models is None else self.models.tables),
+            "information": self.told,
             "counts": self.counts,
         }
         return {name: table for name, table in named.items() if len(table)}

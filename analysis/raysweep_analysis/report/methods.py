@@ -113,12 +113,14 @@ def _tests(found: Findings, tested: pd.DataFrame) -> Iterator[str]:
         "helps": "helped",
         "hurts": "hurt",
         "equivalent": "made no difference",
-        "inconclusive": "was inconclusive",
     }
-    counts = [
-        f"{words[str(verdict)]} in {n}" for verdict, n in tested["verdict"].value_counts().items()
-    ]
-    yield f"Forcing {listed(counts)} of these comparisons."
+    counts = tested["verdict"].value_counts()
+    came = [f"{words[str(verdict)]} in {n}" for verdict, n in counts.items() if verdict in words]
+    unknown = counts.get("inconclusive", 0)
+    if came:
+        yield f"Forcing {listed(came)} of these comparisons."
+    if unknown:
+        yield f"In {unknown} it is not known whether it makes a difference."
 
 
 def _cited(found: Findings) -> Iterator[str]:

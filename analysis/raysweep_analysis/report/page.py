@@ -19,6 +19,7 @@ from raysweep_analysis.report.pictures import Picture
 from raysweep_analysis.report.rendering import rendered
 from raysweep_analysis.report.tables import Table
 from raysweep_analysis.resplits import SPLIT
+from raysweep_analysis.told import estimates_table, what_estimates_miss
 
 DATA, FILE = "data", "file"
 
@@ -161,6 +162,17 @@ def _tables(found: Findings) -> Iterator[_Part]:
             ),
         )
     yield from _of_models(found)
+    told = estimates_table(found.trials)
+    if len(told):
+        yield _Part(
+            "What the data tell of the label, estimated in nats",
+            tables.plain_table(told, list(told.columns)),
+            (
+                "In brackets 95 % intervals of what the same estimate finds of other rows; the "
+                "truth may be more.",
+                what_estimates_miss(found.trials),
+            ),
+        )
     own = _own_data(found.trials)
     if len(own):
         yield _Part("Your own data", tables.plain_table(own, list(own.columns)))

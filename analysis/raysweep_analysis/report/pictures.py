@@ -95,7 +95,7 @@ def _of_forcing(found: Findings) -> list[Picture]:
                 "Effect in every cell",
                 "Forced minus not forced on the same seeds, 95 % t interval (not adjusted; the "
                 "verdict is). Below each, small: forced minus placebo, what is left once plain "
-                "regularisation is taken off. Grey band: margin of equivalence.",
+                "regularisation is taken off. Grey band: the margin of no difference.",
                 figures.effect_forest(effects, settings.margin),
                 effects,
             )
@@ -138,7 +138,7 @@ def _searched(found: Findings) -> str:
     """The performance on validation that a search may have gone by."""
     tested = column_of(found.settings.performance)
     own, usual = tested.on("validation"), named("performance", "fused", "validation")
-    if task_of(tested.name) is Task.REGRESSION:
+    if task_of(tested.name) is not Task.CLASSIFICATION:
         usual = named(tested.family, "fused", "validation")
     return own if usual not in found.trials and own in found.trials else usual
 

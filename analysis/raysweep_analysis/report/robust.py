@@ -1,9 +1,13 @@
 """What a report has of the choices of an analysis: tables, a figure and sentences."""
 
+from collections.abc import Hashable
+from typing import Any
+
 import pandas as pd
 
+from raysweep.trials.verdict_words import VERDICT_WORDS
 from raysweep_analysis import figures
-from raysweep_analysis.multiverse import CHOICES, multiverse, robustness
+from raysweep_analysis.choices import CHOICES, multiverse, robustness
 from raysweep_analysis.report.findings import Findings
 
 
@@ -41,11 +45,13 @@ def _sentences(judged: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
         "some."
     )
     told = [
-        f"{row['label']}: {row['verdict']} under {row['share']:.0%} of {row['choices']} choices "
-        f"({', '.join(f'{row[name]} {name}' for name in _WORDS if row[name])})."
+        f"{row['label']}: {VERDICT_WORDS[row['verdict']]} under {row['share']:.0%} of "
+        f"{row['choices']} choices ({_came(row)})."
         for row in cells.to_dict("records")
     ]
     return [first, *told]
 
 
-_WORDS = ("helps", "hurts", "equivalent", "inconclusive")
+def _came(row: dict[Hashable, Any]) -> str:
+    """How many choices came to which verdict."""
+    return ", ".join(f"{row[v]} {words}" for v, words in VERDICT_WORDS.items() if row.get(v))

@@ -10,13 +10,10 @@ from markupsafe import Markup
 from raysweep.text import counted, visible
 from raysweep.trials.columns import column_of
 from raysweep.trials.outcomes import digits_of, outcome_words, scale_of
+from raysweep.trials.verdict_words import VERDICT_WORDS
 from raysweep_analysis.figures.style import DASH, MINUS, signed
 
 _SIGNS = {"helps": "▲", "hurts": "▼", "equivalent": "■", "inconclusive": "○", "untested": "▫"}
-_WORDS = {
-    "helps": "helps", "hurts": "hurts", "equivalent": "no difference", "inconclusive": "not known",
-    "untested": "not tested",
-}  # fmt: skip
 _CRITERIA = {
     "best": "best against best",
     "alignment": "aligns most",
@@ -251,7 +248,7 @@ def plain_table(table: pd.DataFrame, columns: Sequence[str], left: int = 1) -> T
 def badge(verdict: str) -> str:
     """A verdict with its marker and colour."""
     return Markup('<span class="badge {}">{} {}</span>').format(
-        verdict, _SIGNS[verdict], _WORDS[verdict]
+        verdict, _SIGNS[verdict], VERDICT_WORDS[verdict]
     )
 
 

@@ -61,12 +61,14 @@ def _as_array(name: str, column: pa.ChunkedArray, role: Role, missing: str) -> A
         chunks = [chunk.storage for chunk in column.chunks]
         column = pa.chunked_array(chunks, column.type.storage_type)
     if pa.types.is_dictionary(column.type):
-        if role is Role.FEATURES and not _is(column.type.value_type, _NUMBERS):
+        if role in (Role.FEATURES, Role.GAPS) and not _is(column.type.value_type, _NUMBERS):
             raise InputError(
                 f"{name} is categorical ({_shown(column[0])} in row 0), expected {role.expected}; "
                 f"save pandas.get_dummies(table[{name!r}], dtype=float)"
             )
         column = column.cast(column.type.value_type)
+    if column.null_count and role is Role.GAPS:
+        return _with_gaps(name, column, missing)
     if column.null_count:
         gone = np.flatnonzero(column.is_null().to_numpy())
         what = "a label" if role is Role.LABEL else "a value"
@@ -89,6 +91,15 @@ def _as_array(name: str, column: pa.ChunkedArray, role: Role, missing: str) -> A
             raise _not_numbers(name, texts)
         return np.array(texts, dtype=str if _is(kind, _TEXTS) else bytes)
     raise InputError(f"{name} has type {kind}, expected {role.expected}")
+
+
+def _with_gaps(name: str, column: pa.ChunkedArray, missing: str) -> Array:
+    """Numbers of which some are missing: floats, NaN in their place."""
+    there = column.is_valid()
+    known = _as_array(name, column.filter(there), Role.FEATURES, missing)
+    found = np.full((len(column), *known.shape[1:]), np.nan)
+    found[there.to_numpy()] = known
+    return found
 
 
 def _stacked(name: str, rows: Any, role: Role) -> Array:

@@ -99,6 +99,10 @@ class Hdf5:
         if order is None:
             return array
         lacking = np.flatnonzero(order < 0)
+        if lacking.size and role is Role.GAPS and array.dtype.kind in "fiub":
+            found = np.full((len(order), *array.shape[1:]), np.nan)
+            found[order >= 0] = array[order[order >= 0]]
+            return found
         if lacking.size:
             raise InputError(
                 f"{name} lacks {counted(lacking.size, 'row')} of {len(order)}, first row "

@@ -131,8 +131,7 @@ class EmergenceStudy(GridStudy):
         others = [name for name in self.model.encoder if name not in BUILT_IN]
         if others:
             yield Clash(
-                f"emergence studies train {' and '.join(BUILT_IN)} encoders only, found "
-                f"{listed(others)}",
+                f"emergence studies train {listed(BUILT_IN)} encoders only, found {listed(others)}",
                 ("model", "encoder"),
             )
         if self.tuning is None:

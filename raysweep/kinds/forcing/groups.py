@@ -71,7 +71,8 @@ def loaded(study: ForcingStudy, trials: Sequence[Trial]) -> list[Group]:
 def _sizes(view: Views) -> tuple[object, ...]:
     splits = (view.splits.train, view.splits.validation, view.splits.test)
     # Placebo pairs are shuffled otherwise where rows are in groups, whatever a pack has beside.
-    return (view.outputs, *map(len, splits), view.in_groups, *view.features)
+    lacking = view.present is not None
+    return (view.outputs, *map(len, splits), view.in_groups, lacking, *view.features)
 
 
 def _group(

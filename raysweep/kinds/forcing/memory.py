@@ -41,7 +41,8 @@ def _group_bytes(group: Group, settings: TrainSettings) -> int:
         alignment_parameters=sum(OverPairs(loss).parameter_counts(shape.widths)),
         pairwise=pairwise_elements(settings.loss, aligned, batch, on_cpu),
     )
-    task = views[0].task
-    if settings.engine == "torch" or kernel_refusal(shape, settings, settings.layer, task):
+    task, lacking = views[0].task, views[0].present is not None
+    refusal = kernel_refusal(shape, settings, settings.layer, task, lacking)
+    if settings.engine == "torch" or refusal:
         return size.torch_bytes()
     return size.kernel_bytes(asked=settings.loss not in KERNEL_LOSSES)

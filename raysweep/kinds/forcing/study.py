@@ -22,13 +22,13 @@ from raysweep.study.spec.parts import (
 )
 from raysweep.study.spec.searched import SearchedStudy
 from raysweep.trials.columns import column_of
-from raysweep.trials.outcome_families import OUTCOME_FAMILIES, REGRESSION_FAMILIES
+from raysweep.trials.outcome_families import ALL_FAMILIES
 from raysweep.trials.tasks import Task, task_of
 
 if TYPE_CHECKING:
     Outcome = str
 else:
-    Outcome = Literal[(*OUTCOME_FAMILIES, *REGRESSION_FAMILIES)]
+    Outcome = Literal[tuple(ALL_FAMILIES)]
 
 
 class ForcingEvaluation(Evaluation):

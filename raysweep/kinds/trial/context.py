@@ -22,7 +22,7 @@ from raysweep.kinds.trial.told import TrialError, epochs_trained, number
 from raysweep.metrics.groups import group_numbers
 from raysweep.metrics.undefined import same_rows, words_of
 from raysweep.study.cells import expand
-from raysweep.study.spec.fields import Scalar
+from raysweep.study.spec.fields import Scalar, listed
 from raysweep.training.alignment_scores import layer_scores
 from raysweep.training.measured_rows import some_rows
 from raysweep.trials.columns import MEASURED_SPLITS
@@ -111,7 +111,7 @@ class TrialContext:
             training: settings as a search of the training would ask for.
 
         Raises:
-            ValueError: an unknown arm, or a value that no study takes.
+            ValueError: an unknown arm, a strength below 0, or a value that no study takes.
 
         Example:
             >>> import raysweep
@@ -129,7 +129,11 @@ class TrialContext:
                 "verdict": {"performance": "performance_test"},
             }
         )
+        if arm not in list(Arm):
+            raise ValueError(f"arm is {arm!r}; expected one of {listed(Arm)}")
         of_arm = Arm(arm)
+        if not 0 <= strength < math.inf:
+            raise ValueError(f"strength is {strength!r}; expected a number, 0 or more")
         given = 0.0 if of_arm is Arm.NONE else float(strength)
         trial = Trial(
             expand(study)[0],
@@ -313,7 +317,7 @@ class TrialContext:
             "penalty": self._penalty.state(),
             "random": random_states(),
         }
-        self._place.keep(pack_state(kept))
+        self._place.keep(pack_state(kept, name=""))
 
     def load(self) -> Any:
         """The last state that was saved, with tensors on the CPU; None at a first start.

@@ -15,6 +15,7 @@ from raysweep.kinds.trial.seeding import as_found, seed_everything
 from raysweep.kinds.trial.study import TrialStudy
 from raysweep.kinds.trial.told import Told, TrialError
 from raysweep.plugins.user_code import imported
+from raysweep.plugins.user_threads import threads_heard
 from raysweep.study.files import check_files
 from raysweep.trials.columns import CURVE_EPOCHS, named
 from raysweep.trials.packing import Pack
@@ -80,7 +81,7 @@ def _returned(study: TrialStudy, context: TrialContext) -> object:
         return run_command(study.trial, context)
     function = imported(study.trial.function, f"trial {study.trial.function}")
     try:
-        with printed(context.folder / OUTPUT):
+        with printed(context.folder / OUTPUT), threads_heard():
             return function(context)
     except SystemExit as error:
         # It would end the worker, or the whole run, and say nothing.

@@ -23,18 +23,19 @@ _ARRAYS = "biufcSU"
 """Kinds of NumPy's dtypes whose values are in the array itself."""
 
 
-def pack_state(state: object) -> bytes:
+def pack_state(state: object, name: str = "state") -> bytes:
     """A state as bytes that `unpack_state` gives back, equal in every bit.
 
     Args:
         state: dicts, lists and tuples, however nested, of None, numbers, texts, bytes, NumPy arrays
             and torch tensors; subclasses of dict come back as dicts, tensors on the CPU.
+        name: what messages call it; empty for a dict whose keys are the names.
 
     Raises:
         InputError: something else is in it; says where.
     """
     blobs: list[bytes] = []
-    tree = json.dumps(_packed(state, "state", blobs), allow_nan=False).encode()
+    tree = json.dumps(_packed(state, name, blobs), allow_nan=False).encode()
     body = b"".join([_MAGIC, len(tree).to_bytes(_LENGTH_BYTES, "big"), tree, *blobs])
     return body + _DIGEST(body).digest()
 
@@ -68,8 +69,9 @@ def _packed(value: object, place: str, blobs: list[bytes]) -> Any:
     if isinstance(value, bytes):
         return ["bytes", base64.b64encode(value).decode()]
     if isinstance(value, dict):
+        within = {k: f"{place}[{k!r}]" if place else str(k) for k in value}
         items = [
-            [_packed(k, f"a key of {place}", blobs), _packed(v, f"{place}[{k!r}]", blobs)]
+            [_packed(k, f"a key of {place}", blobs), _packed(v, within[k], blobs)]
             for k, v in value.items()
         ]
         return ["dict", items]

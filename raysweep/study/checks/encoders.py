@@ -18,6 +18,7 @@ from raysweep.study.cells import DEFAULT_DEPTH, DEFAULT_WIDTH
 from raysweep.study.checks.parts import check_options, pairs_of
 from raysweep.study.encoders import (
     BUILT_IN,
+    LINEAR,
     TRANSFORMER,
     TRANSFORMER_OPTIONS,
     options_of,
@@ -50,7 +51,7 @@ def check_encoder(raw: Mapping[str, Any], views: Sequence[Views]) -> list[Fault]
         at: Location = ("model", "encoder", index) if several else ("model", "encoder")
         if name == TRANSFORMER:
             faults += _check_transformer(raw, model, views, at)
-        elif name == MLP:
+        elif name in (MLP, LINEAR):
             faults += _on_sequences(name, views, at)
         elif ("model", "encoder") not in kind_named(raw.get("kind")).study.own_code_at:
             continue  # the kind takes no other, as the specification says

@@ -27,18 +27,32 @@ def check_labels(raw: Mapping[str, Any], views: Sequence[Views]) -> list[Fault]:
         words = " and ".join(tasks)
         message = f"the labels are of {words}, whose outcomes differ; make a study of each"
         return [Fault(("data",), message)]
-    return [*_check_task(raw, tasks[0]), *_check_outcomes(raw, tasks[0])]
+    lacking = _check_lacking(raw) if any(view.present is not None for view in views) else ()
+    return [*_check_task(raw, tasks[0]), *_check_outcomes(raw, tasks[0]), *lacking]
+
+
+def _check_lacking(raw: Mapping[str, Any]) -> Iterator[Fault]:
+    """What does not go with rows that lack a modality."""
+    if not issubclass(kind_named(raw.get("kind")).study, SearchedStudy):
+        message = "rows lack a modality, and studies of this kind compare encoders on all rows; "
+        yield Fault(("data",), f"{message}take kind: forcing, or leave these rows out")
+    training = raw.get("training")
+    if isinstance(training, Mapping) and training.get("engine") == "kernel":
+        message = "engine kernel trains complete rows, and rows lack a modality; take auto"
+        yield Fault(("training", "engine"), message)
 
 
 def _check_task(raw: Mapping[str, Any], task: Task) -> Iterator[Fault]:
     if task is Task.CLASSIFICATION:
         return
     if not issubclass(kind_named(raw.get("kind")).study, SearchedStudy):
+        way = ""
+        if task is Task.REGRESSION:
+            way = ", such as numpy.digitize(y, numpy.quantile(y, [0.33, 0.67]))"
         yield Fault(
             ("data",),
             f"the label is of {task}, and studies of this kind train encoders on classes; take "
-            "kind: forcing, or save classes, such as numpy.digitize(y, numpy.quantile(y, [0.33, "
-            "0.67]))",
+            f"kind: forcing, or save classes{way}",
         )
     training = raw.get("training")
     if isinstance(training, Mapping) and training.get("class_weight", "none") != "none":
@@ -89,23 +103,23 @@ def fit_label(
         plain: its plain values, changed.
         blocks: the resolved data blocks.
     """
-    spreads = [
-        float(view.value_scaling.sd[0])
-        for block in blocks
-        for view in _own(block)
-        if view.values is not None
+    others = [
+        view for block in blocks for view in _own(block) if view.task is not Task.CLASSIFICATION
     ]
-    if not spreads:
+    if not others:
         return
+    spreads = [float(view.value_scaling.sd[0]) for view in others if view.values is not None]
     verdict = plain["verdict"]
     if "performance" not in study.verdict.model_fields_set:
-        verdict["performance"] = Task.REGRESSION.tested
+        verdict["performance"] = others[0].task.tested
     tested = verdict["performance"]
     if "margin" not in study.verdict.model_fields_set:
         verdict["margin"] = default_margin(tested)
         if in_label_units(tested):
             verdict["margin"] = float(f"{MARGIN_OF_SPREAD * min(spreads):.2g}")
-    if "performance" not in study.search.model_fields_set and task_of(tested) is Task.REGRESSION:
+    if "performance" not in study.search.model_fields_set and (
+        task_of(tested) is not Task.CLASSIFICATION
+    ):
         plain["search"]["performance"] = named(column_of(tested).family, "fused")
 
 

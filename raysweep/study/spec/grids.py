@@ -45,11 +45,11 @@ class DataGrid(BaseModel):
 class ModelGrid(Part):
     """Encoders: depth counts hidden layers or blocks, width the units of each.
 
-    ``encoder`` is ``mlp``, ``transformer`` or the dotted path of a user's own, or several of them;
-    which of ``options`` are whose says `raysweep.study.encoders`. ``depth`` and
-    ``width`` set all modalities alike; where encoders are trained apart they give every pair of
-    their values. ``depth_1``/``depth_2`` and ``width_1``/``width_2`` make separate axes, the second
-    of modality 2 and every further one.
+    ``encoder`` is one of those that are built in, such as ``mlp``, or the dotted path of a user's
+    own, or several of them; which of ``options`` are whose says `raysweep.study.encoders`.
+    ``depth`` and ``width`` set all modalities alike; where encoders are trained apart they give
+    every pair of their values. ``depth_1``/``depth_2`` and ``width_1``/``width_2`` make separate
+    axes, the second of modality 2 and every further one.
     """
 
     encoder: Names = (MLP,)

@@ -36,7 +36,7 @@ from raysweep.study.spec.ranges import OptionRange, SearchedOption, StrengthRang
 from raysweep.study.spec.training_search import Heads, TrainingSearch
 from raysweep.trials.columns import MEASURED_SPLITS, PERFORMANCE, SPLITS, named
 from raysweep.trials.criteria import criteria_of
-from raysweep.trials.outcome_families import OUTCOME_FAMILIES, REGRESSION_FAMILIES
+from raysweep.trials.outcome_families import ALL_FAMILIES, FAMILIES
 from raysweep.trials.outcomes import default_margin, in_label_units
 
 FEWEST_UNITS = 3
@@ -53,14 +53,19 @@ else:
             *(named("performance", head, split) for split in SPLITS for head in _HEADS),
             *(
                 named(family, head, split)
-                for family in ("loss", *OUTCOME_FAMILIES, *REGRESSION_FAMILIES)
+                for family in ("loss", *ALL_FAMILIES)
                 for split in (SPLITS if family == "loss" else MEASURED_SPLITS)
                 for head in _HEADS
             ),
         )
     ]
     SearchedPerformance = Literal[
-        tuple(named(f, head) for f in ("performance", *REGRESSION_FAMILIES) for head in _HEADS)
+        tuple(
+            named(family, head)
+            for family in ("performance", *ALL_FAMILIES)
+            if family not in FAMILIES["classification"]
+            for head in _HEADS
+        )
     ]
 
 

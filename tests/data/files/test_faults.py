@@ -151,7 +151,7 @@ ROWS = range(120)
         ),
         (
             {"x1": pa.array([None] * 119 + [[1.0]])},
-            "x1 has 119 missing values in 120 rows, first in",
+            "all of x1, x2 are in only 1 of 84 rows of the train split, expected at least 8",
         ),
         (
             {"x1": pa.array([str(k) for k in ROWS])},
@@ -182,7 +182,7 @@ ROWS = range(120)
         ),
         (
             {"y": pa.array([[k % 2, 1] for k in ROWS])},
-            "y has 1 to 2 ones in a row: multi-label is not supported yet",
+            "y: label 1 (from 0) is 1 in every row, expected rows with and without it; leave",
         ),
         (
             {"y": None},

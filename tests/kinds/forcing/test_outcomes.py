@@ -18,7 +18,7 @@ from raysweep.kinds.forcing.kind import KIND
 from raysweep.kinds.forcing.study import ForcingStudy
 from raysweep.runners import local
 from raysweep.study.cells import expand
-from raysweep.trials.outcome_families import OUTCOME_FAMILIES, REGRESSION_FAMILIES
+from raysweep.trials.outcome_families import ALL_FAMILIES, OUTCOME_FAMILIES
 from raysweep.trials.outcomes import amount, margin_for, outcome_words
 
 
@@ -75,7 +75,7 @@ def test_what_there_is_not_is_told(study_of: StudyFactory) -> None:
     [fault] = faults(study_of, "verdict.performance=macro_f1_fused_population")
     assert "unknown value 'macro_f1_fused_population'" in fault
     [fault] = faults(study_of, "evaluation.outcomes=[rocauc]")
-    assert fault.endswith(f"choose from {', '.join([*OUTCOME_FAMILIES, *REGRESSION_FAMILIES])}")
+    assert fault.endswith(f"choose from {', '.join(ALL_FAMILIES)}")
     [fault] = faults(study_of, "evaluation.outcomes=[auroc, auroc]")
     assert "values used twice: auroc" in fault
 

@@ -257,7 +257,7 @@ def test_log_says_when_to_stop_and_refuses_what_is_no_number(make: Make) -> None
     assert trial.epochs == 2
     assert trial.log(0, f1=torch.tensor(0.5))
     assert trial.log(1, f1=np.float32(0.25), loss=math.nan)
-    assert not trial.log(2, f1=1)
+    assert not trial.log(np.int64(2), f1=1)
     assert make().epochs is None
     assert make().log(10**6)
     for whole in (np.int64(3), np.array(3), torch.tensor(3)):
@@ -273,6 +273,19 @@ def test_log_says_when_to_stop_and_refuses_what_is_no_number(make: Make) -> None
     halving = {"trials": 2, "seeds": 2, "halving": {"epochs": [2, 4]}}
     with pytest.raises(TrialError, match=r"epoch 5, and search\.halving\.epochs ends at 4"):
         make(search=halving).log(5)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"arm": "force"}, "arm is 'force'; expected one of none, forced, placebo"),
+        ({"arm": "forced", "strength": -1.0}, "strength is -1.0; expected a number, 0 or more"),
+        ({"strength": math.nan}, "strength is nan"),
+    ],
+)
+def test_a_trial_by_hand_is_one_that_a_study_has(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        raysweep.TrialContext.by_hand(**given)
 
 
 def test_a_trial_knows_itself(make: Make) -> None:

@@ -56,7 +56,7 @@ def test_epochs_are_told_while_this_process_trains(tmp_path: Path) -> None:
     assert seen.epochs_seen
     for one in seen.epochs_seen:
         assert one.metrics == {"loss": 1 / one.epoch, "f1": 0.5}
-        assert 9 <= one.epoch <= 15
+        assert 9 <= one.epoch <= 30
     assert not list((tmp_path / "out" / "running").iterdir())
 
 
@@ -64,6 +64,7 @@ def _of_arms(arm: str) -> list[tuple[str, int]]:
     return [(arm, 0), (arm, 1000), (arm, 1001)]
 
 
+@pytest.mark.slow
 def test_the_live_display_shows_them_below_its_table(tmp_path: Path) -> None:
     screen = Screen(file=io.StringIO(), force_terminal=True, width=120)
     wanted = study(**{**SLOW, "confirm": {"seeds": 1}})

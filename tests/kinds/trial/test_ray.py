@@ -64,6 +64,7 @@ def test_a_trial_that_hangs_is_ended_and_told(ray_here: None, tmp_path: Path) ->
     [reason, *_] = sweep.failures.values()
     assert "TimeLimit" in reason
     assert "own_trials.py" in reason  # where it hangs
+    assert "thread reader had ended by KeyError: 'reel 5'" in reason
 
 
 @pytest.mark.faults

@@ -117,6 +117,11 @@ def test_the_state_of_an_optimizer_goes_on_where_it_was(make: Make, name: str) -
     assert torch.equal(again.weight, net.weight)
 
 
+def test_what_cannot_be_saved_is_told_by_its_place(make: Make) -> None:
+    with pytest.raises(InputError, match=r"^trial\.save: state\['model'\]\[1\] is a Linear"):
+        make().save({"model": [1, torch.nn.Linear(1, 1)]})
+
+
 def test_load_brings_back_what_was_logged_drawn_and_shuffled(make: Make) -> None:
     options = {"temperature": 0.5, "learned": True}
 

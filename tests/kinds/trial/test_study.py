@@ -239,6 +239,7 @@ def test_a_fault_is_told_by_itself(changes: dict[str, Any], message: str) -> Non
         study(**changes)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
@@ -248,6 +249,7 @@ def test_a_fault_is_told_by_itself(changes: dict[str, Any], message: str) -> Non
         ("name", r"returned a metric 'f1'; name it with the split it is of"),
         ("nothing", r"returned no f1_test.*\(metrics: none\)"),
         ("exits", r"faulty ended the program \(SystemExit: 3\)"),
+        ("waits", r"Empty \(thread reader had ended by KeyError: 'reel 5'\)"),
         ("memory", r"memory is short even for one trial.*8 TB.*lower what your code trains"),
     ],
 )

@@ -167,7 +167,7 @@ def test_all_runs_that_were_deleted_come_back_and_restored_ones_go(
 def test_edits_are_repaired_through_a_server(
     folder: RunFolder, tmp_path: Path, empty_database: Path
 ) -> None:
-    shutil.copyfile(empty_database, tmp_path / "server.db")
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
     with running_server(tmp_path) as server:
         sync(folder, server.uri)
         client = MlflowClient(server.uri)

@@ -10,7 +10,7 @@ from checked import load as load_study_file
 from typer.testing import CliRunner
 
 from raysweep.cli import app
-from raysweep.data.affect import KINDS, affect
+from raysweep.data.published.affect import KINDS, affect
 from raysweep.data.registry import load
 from raysweep.errors import InputError
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from raysweep.errors import InputError
 from raysweep.trials.columns import PERFORMANCE, column_of, is_own_metric, named
-from raysweep.trials.outcome_families import OUTCOME_FAMILIES, REGRESSION_FAMILIES
+from raysweep.trials.outcome_families import ALL_FAMILIES
 from raysweep.trials.outcomes import in_label_units, margin_for
 from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.load import filled, has_outcome, values_of
@@ -20,7 +20,7 @@ from raysweep_analysis.verdicts import VERDICTS
 CHOICES = ("chosen_by", "reference", "performance", "scale", "alpha", "margins")
 AS_MEASURED, LOG_ODDS = "as measured", "log odds"
 _ROBUSTNESS = [*PLACE, "label", "verdict", "choices", "share", *VERDICTS[:4], "opposed"]
-_FAMILIES = ("performance", "loss", *OUTCOME_FAMILIES, *REGRESSION_FAMILIES)
+_FAMILIES = ("performance", "loss", *ALL_FAMILIES)
 _HEADS = ("fused", 1, 2)
 
 
