@@ -79,6 +79,8 @@ def estimates_table(trials: pd.DataFrame) -> pd.DataFrame:
     """What is estimated of each dataset, in a row with intervals for people; empty without any."""
     told = information(trials)
     told = told[told["estimated"]]
+    if told.empty:
+        return pd.DataFrame(columns=["label"])
     ends = (
         " (" + told["low"].map("{:.2f}".format) + " to " + told["high"].map("{:.2f}".format) + ")"
     )
