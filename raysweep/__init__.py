@@ -22,6 +22,7 @@ __all__ = [
     "TrialContext",
     "advise",
     "analysis",
+    "decompose",
     "extract_features",
     "load_study",
     "losses",
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     import raysweep.losses as losses
     import raysweep.metrics as metrics
     import raysweep_analysis as analysis
-    from raysweep.api.advising import advise
+    from raysweep.api.advising import advise, decompose
     from raysweep.api.own_data import save_data
     from raysweep.api.run import Run, open_run, run
     from raysweep.api.study import Study, load_study
@@ -55,6 +56,7 @@ _MEMBERS = {
     "Study": "raysweep.api.study",
     "TrialContext": "raysweep.kinds.trial.context",
     "advise": "raysweep.api.advising",
+    "decompose": "raysweep.api.advising",
     "extract_features": "raysweep.features.extract",
     "load_study": "raysweep.api.study",
     "measure": "raysweep.metrics.measurement",

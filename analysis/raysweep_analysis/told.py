@@ -80,7 +80,7 @@ def estimates_table(trials: pd.DataFrame) -> pd.DataFrame:
     told = information(trials)
     told = told[told["estimated"]]
     if told.empty:
-        return pd.DataFrame(columns=["label"])
+        return told
     ends = (
         " (" + told["low"].map("{:.2f}".format) + " to " + told["high"].map("{:.2f}".format) + ")"
     )

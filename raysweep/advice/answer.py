@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raysweep.advice.information import PARTS, Part, Planted, in_nats
+from raysweep.advice.information import PARTS, Part, Planted, in_nats, label_words
 from raysweep.advice.known_cells import Neighbourhood
 from raysweep.advice.linear_theory import Regime
 from raysweep.advice.subject import Looked
@@ -227,14 +227,9 @@ def _data(evidence: Evidence, decision: str) -> Iterator[str]:
     parts = evidence.information
     if parts:
         told = in_nats(parts, PARTS)
-        of_what = "the label"
-        if evidence.looked.seen.values is not None:
-            parts_of = len(evidence.looked.seen.counts)
-            of_what = f"which of {parts_of} equally large parts of its range the label lies in"
-        elif evidence.looked.seen.task is Task.MULTILABEL:
-            of_what = f"which of {len(evidence.looked.seen.counts)} common sets of labels a row has"
-        yield f"What the data tell of {of_what}, estimated in nats: {told}."
         seen = evidence.looked.seen
+        of_what = label_words(seen.task, len(seen.counts))
+        yield f"What the data tell of {of_what}, estimated in nats: {told}."
         most = max(modality.features for modality in seen.modalities)
         yield missed_at(min(seen.rows, MOST_ROWS), most).words
         if evidence.planted is not None:

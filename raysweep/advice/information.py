@@ -17,6 +17,7 @@ from raysweep.data.estimable import Estimable, estimable
 from raysweep.data.kept_estimates import estimate_of
 from raysweep.data.missed import missed_at
 from raysweep.data.views import Floats, Integers, Views
+from raysweep.trials.tasks import Task
 
 TOTALS = {"I1": "modality 1", "I2": "modality 2", "I12": "both together"}
 """What each number is of, for people."""
@@ -58,9 +59,10 @@ class Planted:
     def words(self) -> str:
         """A sentence for people."""
         return (
-            f"Of a label planted on these rows, with {self.exact:.2f} nats only in both together, "
-            f"the same estimate finds {self.found:.2f} ({100 * self.share:.0f} %): what is only in "
-            "both together is the hardest to find, and may be more than is said here."
+            "Of an exclusive or planted on these rows, of one bit of either modality, with "
+            f"{self.exact:.2f} nats only in both together, the same estimate finds "
+            f"{self.found:.2f} ({100 * self.share:.0f} %): what is only in both together is the "
+            "hardest to find, and may be more than is said here."
         )
 
 
@@ -73,18 +75,23 @@ class Estimated:
         planted: what the same estimate finds of a planted label; None where it takes too long.
         rows: that tell something of their own.
         features: of the modality that has more.
+        label: what is told of, for people.
     """
 
     parts: dict[str, Part]
     planted: Planted | None
     rows: int = 0
     features: int = 0
+    label: str = "the label"
 
     @property
     def sentences(self) -> Iterator[str]:
         """What is found, and what may be missed, for people."""
-        for names in (TOTALS, PARTS):
-            yield f"{in_nats(self.parts, names)}."
+        yield (
+            f"What each tells of {self.label}, estimated in nats, with 95 % intervals of what the "
+            f"same estimate finds of other rows: {in_nats(self.parts, TOTALS)}."
+        )
+        yield f"That is {in_nats(self.parts, PARTS)}."
         yield missed_at(self.rows, self.features).words
         if self.planted is not None:
             yield self.planted.words
@@ -107,7 +114,18 @@ def decomposition(views: Views, most_seconds: float = np.inf) -> Estimated:
         for name, interval in made.information.intervals.items()
     }
     check = planted_synergy(rows) if made.seconds < most_seconds else None
-    return Estimated(parts, check, rows.units, max(rows.x1.shape[1], rows.x2.shape[1]))
+    features = max(rows.x1.shape[1], rows.x2.shape[1])
+    label = label_words(views.task, views.classes)
+    return Estimated(parts, check, rows.units, features, label)
+
+
+def label_words(task: Task, parts: int) -> str:
+    """What the information is of: the label, or the part or set of labels that stands for it."""
+    if task is Task.REGRESSION:
+        return f"which of {parts} equally large parts of its range the label lies in"
+    if task is Task.MULTILABEL:
+        return f"which of {parts} common sets of labels a row has"
+    return "the label"
 
 
 def in_nats(parts: dict[str, Part], names: dict[str, str]) -> str:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from raysweep.data.near_duplicates import near_duplicates
-from raysweep.data.tokens import Tokens
-from raysweep.data.views import Features, Floats, Integers, Views
+from raysweep.data.views import Features, Floats, Integers, Layout, Views
 from raysweep.trials.tasks import Task
 
 SUSPICIOUS = 0.98
@@ -26,20 +25,20 @@ class SeenModality:
         features: how many it has.
         constant: the features (from 0) that do not vary in the training split.
         counting: the features that go up or down by the same step from row to row.
-        tokens: of a sequence; its features are then those of the mean token, and the number of
-            tokens.
+        layout: of sequences and images; the features are then those of a summary: the mean token
+            and the number of tokens, or means of a grid of cells.
     """
 
     name: str
     features: int
     constant: tuple[int, ...]
     counting: tuple[int, ...]
-    tokens: Tokens | None = None
+    layout: Layout | None = None
 
     @property
     def words(self) -> str:
         """What it is, for people."""
-        return Features(self.features, self.tokens).words
+        return Features(self.features, self.layout).words
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def look(views: Views) -> Seen:
     splits = views.splits
     names = views.names or ("",) * len(views.inputs)
     modalities = tuple(
-        replace(_modality(name, x, views.having(splits.train, k)), tokens=of.tokens)
+        replace(_modality(name, x, views.having(splits.train, k)), layout=of.layout)
         for k, (name, x, of) in enumerate(
             zip(names, views.summaries, views.features, strict=True), start=1
         )

@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 
 from raysweep.advice.look import Seen
+from raysweep.data.images import Images
+from raysweep.data.tokens import Tokens
 from raysweep.metrics import REGISTRY
-from raysweep.study.encoders import TRANSFORMER
+from raysweep.study.encoders import CNN, TRANSFORMER
 from raysweep.trials.columns import named
 from raysweep.trials.outcomes import default_margin
 from raysweep.trials.tasks import Task
@@ -96,10 +98,12 @@ def propose(seen: Seen) -> Proposal:
 
 
 def _encoder(seen: Seen) -> tuple[Choice | None, Choice | None]:
-    """The encoder of sequences, and how it sees what is none."""
-    sequences = [m for m in seen.modalities if m.tokens is not None]
+    """The encoder of sequences, and how it sees what is none; else that of images."""
+    sequences = [m for m in seen.modalities if isinstance(m.layout, Tokens)]
     if not sequences:
-        return None, None
+        images = any(isinstance(m.layout, Images) for m in seen.modalities)
+        words = "of images, and mlp of rows beside them; hidden layers are its blocks"
+        return (Choice(CNN, words) if images else None), None
     encoder = Choice(TRANSFORMER, "of sequences; hidden layers are its blocks")
     if len(sequences) == len(seen.modalities):
         return encoder, None

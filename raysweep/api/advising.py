@@ -1,10 +1,11 @@
-"""Advice in Python: whether to force alignment on one's own data."""
+"""Advice in Python: whether to force alignment on one's own data, and what they tell."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from raysweep.advice.answer import Advice
+    from raysweep.advice.information import Estimated
 
 
 def advise(
@@ -60,3 +61,39 @@ def advise(
     folder = RunFolder(Output(out or f"{RESULTS}/{looked.subject.name}-advice"))
     manner = Manner(runner, workers=workers, mlflow=False)
     return advised(looked, folder, seconds, manner, listener(progress))
+
+
+def decompose(data: str | Path, **columns: str) -> "Estimated":
+    """What each modality tells of the label: shared, unique and synergistic information, estimated.
+
+    With intervals, and with what the same estimate finds of a label that is planted on these rows.
+    The estimates are kept in the user's cache folder, by their content.
+
+    Args:
+        data: the file; see `save_data` for data that are in memory.
+        **columns: as `advise`.
+
+    Returns:
+        `parts`: name (`I1`, `I2`, `I12`, `pid_R`, `pid_U1`, `pid_U2`, `pid_S`) -> `estimate`,
+        `low` and `high` in nats; `planted`: `exact` and `found` in nats, and their `share`;
+        `sentences` that say it.
+
+    Raises:
+        InputError: the data cannot be read, have more than two modalities or too few rows.
+
+    Example:
+        >>> import numpy as np
+        >>> import raysweep
+        >>> rng = np.random.default_rng(0)
+        >>> label = np.arange(120) % 2
+        >>> text, image = (rng.normal(size=(120, 4)) + label[:, None] for _ in range(2))
+        >>> path = raysweep.save_data("told.npz", {"text": text, "image": image}, y=label)
+        >>> found = raysweep.decompose(path)
+        >>> both = found.parts["I12"]
+        >>> bool(0 < both.low < both.estimate < both.high)
+        True
+    """
+    from raysweep.advice.information import decomposition
+    from raysweep.advice.subject import look_at
+
+    return decomposition(look_at(data, columns).views)

@@ -29,8 +29,8 @@ def save_data(
 
     Args:
         path: where to, ending with ``.npz``.
-        modalities: name -> [n, d], or [n, T, d] of sequences; two to four, row i of all the same
-            sample.
+        modalities: name -> [n, d], or [n, T, d] of sequences, or [n, c, h, w] of images, floats or
+            integers; two to four, row i of all the same sample.
         y: [n] labels in any usual form, or one-hot [n, c].
         split: [n] of the words train, validation and test; None lets raysweep split the rows.
         groups: [n] ids, equal for rows that belong together; None: every row is alone.
@@ -64,9 +64,10 @@ def save_data(
     from raysweep.data.arrays import unusable
     from raysweep.data.content import Content
     from raysweep.data.dtypes import Role, check_modality, noted
+    from raysweep.data.pixels import read_images
     from raysweep.data.presence import PRESENT, without_lacking
     from raysweep.data.sequences import LENGTH, read_sequence
-    from raysweep.data.tokens import Tokens
+    from raysweep.data.views import Layout
     from raysweep.errors import InputError
     from raysweep.trials.storage import Output
 
@@ -104,7 +105,7 @@ def save_data(
         if name not in sequences
     ]
     checked: dict[str, Any] = {}
-    tokens: dict[str, Tokens] = {}
+    layouts: dict[str, Layout] = {}
     having: dict[str, Any] = {}
     for name in names:
         if name in arrays:
@@ -113,7 +114,9 @@ def save_data(
                 array, having[name] = without_lacking(name, arrays[name], there)
                 if name in sequences:
                     told = {k: arrays[k] for k, of in beside.items() if of == name and k in arrays}
-                    checked[name], tokens[name] = read_sequence(name, array, told)
+                    checked[name], layouts[name] = read_sequence(name, array, told)
+                elif array.ndim == 4:
+                    checked[name], layouts[name] = read_images(name, array)
                 else:
                     checked[name] = check_modality(name, array)
     if not faults:
@@ -125,7 +128,7 @@ def save_data(
             split=arrays.get("split"),
             groups=arrays.get("groups"),
             has_split="split" in arrays,
-            tokens=tokens,
+            layouts=layouts,
             present={name: there for name, there in having.items() if there is not None},
         )
         faults += unusable(content)

@@ -1,12 +1,13 @@
 """What a study file may name, as Markdown made from the registries: nothing is written twice."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from raysweep.data.registry import DATASETS
 from raysweep.losses import COMMON_OPTIONS, LOSSES
 from raysweep.metrics import REGISTRY
 from raysweep.plugins.options import Option
-from raysweep.study.encoders import TRANSFORMER_OPTIONS
+from raysweep.study.encoders import BUILT_IN, CNN, TRANSFORMER, VIT
 from raysweep.trials.column_entries import columns_markdown
 
 
@@ -61,17 +62,19 @@ def losses_markdown() -> str:
     )
 
 
-def transformer_markdown() -> str:
-    """The options of the encoder transformer."""
-    rows = [_option_row(option) for option in TRANSFORMER_OPTIONS]
+def encoder_markdown(name: str) -> str:
+    """The options of a built-in encoder."""
+    rows = [_option_row(option) for option in BUILT_IN[name]]
     return _table(("option", "valid", "default", "meaning"), rows)
 
 
-SECTIONS = {
+SECTIONS: Mapping[str, Callable[[], str]] = {
     "datasets": datasets_markdown,
     "metrics": metrics_markdown,
     "losses": losses_markdown,
-    "transformer": transformer_markdown,
+    TRANSFORMER: partial(encoder_markdown, TRANSFORMER),
+    CNN: partial(encoder_markdown, CNN),
+    VIT: partial(encoder_markdown, VIT),
     "columns": columns_markdown,
 }
 

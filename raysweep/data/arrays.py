@@ -13,12 +13,13 @@ from raysweep.data.dtypes import Array, as_text, check_dtype, noted
 from raysweep.data.groups import Belonging, belonging, parted, unsplittable
 from raysweep.data.labels import Label, check_trained, is_ambiguous, read_label
 from raysweep.data.own_arrays import given_groups, unused, weights_refused
+from raysweep.data.pixels import scaled_images
 from raysweep.data.presence import notes_on as notes_on_lacking
 from raysweep.data.presence import shares, strata, together, too_few
 from raysweep.data.resplits import CROSSED, crossed_splits, held_out_rows
 from raysweep.data.sequences import notes_on, scaled_tokens
 from raysweep.data.tokens import Tokens
-from raysweep.data.views import SCALINGS, Bools, Floats, Integers, Splits, Views, z_scaling
+from raysweep.data.views import SCALINGS, Bools, Floats, Integers, Layout, Splits, Views, z_scaling
 from raysweep.errors import InputError
 from raysweep.plugins.options import Option
 from raysweep.study.spec.fields import listed
@@ -40,8 +41,8 @@ PARAMETERS = (
     Option(
         "path",
         None,
-        "a file with x1 [n, d1] or [n, T, d1], x2 alike, y [n], or any other names; see "
-        "docs/own_data.md",
+        "a file with x1 [n, d1], [n, T, d1] or [n, c, h, w], x2 alike, y [n], or any other names; "
+        "see docs/own_data.md",
         kind="path",
         required=True,
     ),
@@ -91,8 +92,8 @@ PARAMETERS = (
     Option(
         "scale",
         None,
-        "of every feature, fitted on the training split: standard by mean and sd, robust by median "
-        "and quartiles; left out: standard",
+        "of every feature, of images every channel, fitted on the training split: standard by mean "
+        "and sd, robust by median and quartiles; left out: standard",
         kind="choice",
         choices=tuple(SCALINGS),
         optional=True,
@@ -184,7 +185,7 @@ def arrays(
     """Read a file with two to four modalities, labels [n] and, if wanted, splits [n].
 
     A modality is [n, d], or sequences [n, T, d] beside which lengths [n] or a mask [n, T] may stand
-    (`raysweep.data.sequences`).
+    (`raysweep.data.sequences`), or images [n, c, h, w] (`raysweep.data.pixels`).
 
     Labels may have any usual form (`raysweep.data.labels`); classes are numbered in sorted order.
     ``split`` holds the words train, validation and test; without it every draw splits the same rows
@@ -356,7 +357,7 @@ def _views(
             *filter(None, (label.told, tied.found)),
             *([] if present is None else notes_on_lacking(tuple(content.modalities), present)),
             *_twins(content.modalities),
-            *(note for name, x in sides for note in _on_tokens(name, x, content.tokens)),
+            *(note for name, x in sides for note in _on_tokens(name, x, content.layouts)),
             *cut,
             *tied.told,
             *unused(content.unused),
@@ -364,7 +365,7 @@ def _views(
         task=label.task,
         values=label.values,
         targets=label.targets,
-        tokens=tuple(map(content.tokens.get, content.modalities)) if content.tokens else (),
+        layouts=tuple(map(content.layouts.get, content.modalities)) if content.layouts else (),
         present=present,
     )
 
@@ -381,12 +382,18 @@ def _twins(modalities: Mapping[str, Floats]) -> list[str]:
 def _scaled(content: Content, name: str, train: Integers, scale: str | None) -> Floats:
     """The modality, scaled by the training rows that have it; 0 in rows that lack it."""
     scaling, x = SCALINGS[scale or "standard"], content.modalities[name]
-    tokens, train = content.tokens.get(name), _having(content, name, train)
-    found = scaling(x[train])(x) if tokens is None else scaled_tokens(x, tokens, train, scaling)
+    layout, train = content.layouts.get(name), _having(content, name, train)
+    if isinstance(layout, Tokens):
+        found = scaled_tokens(x, layout, train, scaling)
+    elif layout is not None:
+        found = scaled_images(x, layout, train, scaling)
+    else:
+        found = scaling(x[train])(x)
     if name in content.present:
         found[~content.present[name]] = 0.0
     return found
 
 
-def _on_tokens(name: str, x: Floats, tokens: Mapping[str, Tokens]) -> list[str]:
-    return notes_on(name, x, tokens[name]) if name in tokens else []
+def _on_tokens(name: str, x: Floats, layouts: Mapping[str, Layout]) -> list[str]:
+    layout = layouts.get(name)
+    return notes_on(name, x, layout) if isinstance(layout, Tokens) else []

@@ -204,7 +204,7 @@ def _usual(source: Source, taken: set[str]) -> list[Part]:
         flat = [name for name in free if source.dimensions(name) == 2]
         if not 2 <= len(flat) <= len(USUAL):
             beside = {other for name in free for other in told_by(free, name)}
-            several = [n for n in free if source.dimensions(n) in (2, 3) and n not in beside]
+            several = [n for n in free if source.dimensions(n) in (2, 3, 4) and n not in beside]
             flat = several if 2 <= len(several) <= len(USUAL) else []
         return [Part(n, (n,), False) for n in flat]
     if not {*USUAL[:2]} <= {*there}:

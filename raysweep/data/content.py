@@ -9,10 +9,10 @@ from raysweep.data.chosen import Part, Wanted, choose
 from raysweep.data.dtypes import Array, Role, check_ids, check_modality, noted
 from raysweep.data.files.opened import open_source
 from raysweep.data.files.source import Source
+from raysweep.data.pixels import read_images
 from raysweep.data.presence import read_with_gaps, told_present, without_lacking
 from raysweep.data.sequences import read_sequence, told_by
-from raysweep.data.tokens import Tokens
-from raysweep.data.views import Bools, Floats
+from raysweep.data.views import Bools, Floats, Layout
 from raysweep.errors import InputError
 from raysweep.study.files import file_stamp
 from raysweep.study.spec.fields import listed
@@ -29,7 +29,7 @@ class Content:
     Attributes:
         names: of all modalities that the file has, in their order.
         modalities: by name, [n, d] finite float64.
-        tokens: how the rows of a modality lie that is a sequence, by name.
+        layouts: how the rows of a modality lie that is sequences or images, by name.
         lengths: rows by name, also of modalities that have faults.
         label, split, groups: as they stand in the file; None without.
         label_name: what the label is called.
@@ -46,7 +46,7 @@ class Content:
     groups: Array | None = None
     label_name: str = "y"
     has_split: bool = False
-    tokens: dict[str, Tokens] = field(default_factory=dict)
+    layouts: dict[str, Layout] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
     present: dict[str, Bools] = field(default_factory=dict)
 
@@ -84,7 +84,7 @@ def _read(path: str, wanted: Wanted, faults: list[str]) -> Content:
     source = open_source(path)
     chosen = choose(source, wanted, faults)
     modalities: dict[str, Floats] = {}
-    tokens: dict[str, Tokens] = {}
+    layouts: dict[str, Layout] = {}
     present: dict[str, Bools] = {}
     lengths: dict[str, int] = {}
     used: set[str] = set()
@@ -107,7 +107,9 @@ def _read(path: str, wanted: Wanted, faults: list[str]) -> Content:
                     used.update(beside)
                     given = source.read(beside, Role.LABEL, faults)
                     read = read_sequence(part.name, joined, given)
-                    modalities[part.name], tokens[part.name] = read
+                    modalities[part.name], layouts[part.name] = read
+                elif joined.ndim == 4:
+                    modalities[part.name], layouts[part.name] = read_images(part.name, joined)
                 else:
                     modalities[part.name] = _checked(part, joined)
     label = None
@@ -135,7 +137,7 @@ def _read(path: str, wanted: Wanted, faults: list[str]) -> Content:
         groups=others.get(chosen.groups or ""),
         label_name=chosen.label.name if chosen.label else "y",
         has_split=chosen.split is not None,
-        tokens=tokens,
+        layouts=layouts,
         present=present,
         unused=tuple(name for name in chosen.unused(source.names) if name not in used),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from raysweep.data.combinations import Rule
+from raysweep.data.images import Images
 from raysweep.data.parameters import split_sizes
 from raysweep.data.stratify import stratified_splits
 from raysweep.data.streams import stream
@@ -82,7 +83,7 @@ def digits(
 ) -> Views:
     """Digits 0..9, x1 the left 4 + ceil(overlap / 2) columns, x2 the right 4 + floor(overlap / 2).
 
-    Each view has 8 pixels per column, row after row of the image. A draw is another split.
+    Each view is an image of one channel, 8 pixels high. A draw is another split.
 
     Raises:
         InputError: the splits want more rows than there are.
@@ -101,4 +102,5 @@ def digits(
         classes=10,
         splits=splits,
         characteristics={"overlap": overlap},
+        layouts=(Images(1, COLUMNS, left), Images(1, COLUMNS, right)),
     )

@@ -136,7 +136,8 @@ def check_modality(name: str, array: Array) -> Floats:
     if array.ndim != 2 or 0 in array.shape:
         raise InputError(
             f"{name} has shape {array.shape}, expected 2-D [rows, features], none empty; or "
-            "3-D [rows, tokens, features] for sequences"
+            "3-D [rows, tokens, features] for sequences, or 4-D [rows, channels, height, width] "
+            "for images"
         )
     with np.errstate(over="ignore"):  # a long double that float64 has no number for is infinite
         # In one order in memory, on which the rounding of sums depends.

@@ -3,10 +3,7 @@
 How: learners (logistic regression, plain and on random features of a Gaussian kernel, and a network
 of two hidden layers on whitened features) predict the label from modality 1, from modality 2 and
 from both, each row by models that did not see it. The predictions of the learner with the least
-cross-entropy are clustered into a few cells, and the cells are counted against the labels. The
-information is what these tables say (with the Miller-Madow correction of its bias) or what the
-predictions lower the cross-entropy by, whichever is more; ``decomposition.decompose`` of the tables
-says which share of the lesser of I1 and I2 is redundant.
+cross-entropy say what is told, with intervals: `raysweep.data.held_out`.
 
 Limits, which are why such numbers carry ``_estimated`` in their name:
 - I1, I2, I12 and the accuracies are what these learners find in so many rows: too low rather than
@@ -21,17 +18,10 @@ Limits, which are why such numbers carry ``_estimated`` in their name:
       channels .4 .3 .2 .5             .70 -> .74 .60 -> .60 1.40->1.36 .40 -> .36 .50 -> .37
       channels .4 .3 .2 .5 D_phi=3     .70 -> .74 .60 -> .61 1.40->1.25 .40 -> .37 .50 -> .27
 
-  So the totals are off by up to a third (a modality behind a network) and the parts by up to half,
-  or .15 to .25 nats; a modality behind a network seems to have less that is unique, the other more.
-- More features of equal variance hide more (``tests/benchmarks/bench_information.py``, mean of two
-  draws). What both tell together, I12, is too low by
-
-      one direction of each of     4          50         200 features
-      shared, 500 / 2,000 rows     3 /  0 %   16 /  8 %  59 / 22 %
-      apart                        0 /  0 %   35 / 12 %  88 / 45 %
-      exclusive or                 39 / 16 %  100 / 77 % 100 / 100 %
-
-  (directions that both share, that each has alone, and of which only the product tells).
+  A modality behind a network seems to have less that is unique, the other more.
+- How much is missed depends on rows and features (`raysweep.data.missed`): of many features of one
+  variance with few rows nearly all, of an exclusive or soonest.
+- Intervals hold what the same estimate finds of other rows, not what it misses.
 - What a learner misses in one modality looks unique to the other, or synergistic.
 - I_X1X2 and I_shared are not estimated: NaN.
 """

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from raysweep.data.images import Images
 from raysweep.data.tokens import Bools as Bools
 from raysweep.data.tokens import Floats as Floats
 from raysweep.data.tokens import Integers as Integers
@@ -14,6 +15,9 @@ from raysweep.data.tokens import Tokens
 from raysweep.text import counted
 from raysweep.trials.columns import named
 from raysweep.trials.tasks import Task
+
+Layout = Tokens | Images
+"""How rows lie that are no rows of features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,8 +167,8 @@ class Views:
         values: [n] float64, the label where it is a number, in its own unit; None otherwise.
         targets: [n, k] float64 of 0 and 1: which of k labels a row has, or of a rank whether it is
             above each of the k lower ones; None of classes and numbers.
-        tokens: of each modality that is a sequence how its rows lie, None of the others; empty
-            where none is.
+        layouts: of each modality that is sequences or images how its rows lie, None of the others;
+            empty where none is.
         present: [n, modalities], which of them a row has; None where every row has all. What a row
             lacks is 0 in its inputs.
     """
@@ -183,7 +187,7 @@ class Views:
     task: Task = Task.CLASSIFICATION
     values: Floats | None = None
     targets: Floats | None = None
-    tokens: tuple[Tokens | None, ...] = ()
+    layouts: tuple[Layout | None, ...] = ()
     present: Bools | None = None
 
     def having(self, rows: Integers, modality: int | None = None) -> Integers:
@@ -196,14 +200,14 @@ class Views:
     @property
     def features(self) -> tuple["Features", ...]:
         """What the rows of each modality are."""
-        of = self.tokens or (None,) * len(self.inputs)
+        of = self.layouts or (None,) * len(self.inputs)
         return tuple(Features(x.shape[1], t) for x, t in zip(self.inputs, of, strict=True))
 
     @property
     def summaries(self) -> tuple[Floats, ...]:
-        """The inputs, and of a sequence its mean token and their number, where rows are short."""
+        """The inputs, of sequences and images what says their gist in a short row."""
         sides = zip(self.inputs, self.features, strict=True)
-        return tuple(x if of.tokens is None else of.tokens.summary(x) for x, of in sides)
+        return tuple(x if of.layout is None else of.layout.summary(x) for x, of in sides)
 
     @property
     def outputs(self) -> int:
@@ -260,7 +264,7 @@ class Views:
             information=None,
             population=population,
             names=self.names[at : at + 1],
-            tokens=self.tokens[at : at + 1],
+            layouts=self.layouts[at : at + 1],
             present=None if self.present is None else self.present[:, at : at + 1],
         )
 
@@ -271,21 +275,31 @@ class Features:
 
     Attributes:
         columns: of its inputs.
-        tokens: of a sequence how they lie in these columns; None where they are features.
+        layout: of sequences and images how they lie in these columns; None where they are features.
     """
 
     columns: int
-    tokens: Tokens | None = None
+    layout: Layout | None = None
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """Of sequences how they lie; None of anything else."""
+        return self.layout if isinstance(self.layout, Tokens) else None
+
+    @property
+    def images(self) -> Images | None:
+        """Of images how they lie; None of anything else."""
+        return self.layout if isinstance(self.layout, Images) else None
 
     @property
     def words(self) -> str:
         """For people."""
-        return counted(self.columns, "feature") if self.tokens is None else self.tokens.words
+        return counted(self.columns, "feature") if self.layout is None else self.layout.words
 
-    def refused(self, encoder: str, modality: str) -> str:
-        """Why an encoder of rows of features does not take a sequence."""
+    def refused(self, encoder: str, modality: str, what: str = "a row of features") -> str:
+        """Why an encoder of rows of features, or of something else, does not take a sequence."""
         return (
-            f"{encoder} takes a row of features, and {modality} has {self.words}; take encoder "
+            f"{encoder} takes {what}, and {modality} has {self.words}; take encoder "
             f"transformer, or make them one row, {modality}.reshape(len({modality}), -1)"
         )
 

@@ -1,4 +1,4 @@
-"""How much of a row the graph of a forward pass holds."""
+"""How much of a row the graph of a forward pass holds, and passes that hold no more than that."""
 
 import weakref
 from collections.abc import Callable, Sequence
@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+_PART_BYTES = 2**26
 
 
 def numbers_of_a_row(
@@ -35,6 +37,22 @@ def _held(
         numbers = held.numbers
     del hidden  # the graph, until it has been counted
     return numbers
+
+
+def in_parts(
+    layers: Callable[[Tensor], list[Tensor]], x: Tensor, numbers: int, least: int = 1
+) -> list[Tensor]:
+    """Layers of all rows, computed on a few of them at a time; where no graph is kept.
+
+    Args:
+        layers: x [m, b, inputs] -> each [m, b, width].
+        x: [m, n, inputs].
+        numbers: that a row takes while it is computed, of one member.
+        least: rows at a time, at least.
+    """
+    of_row = len(x) * max(numbers, 1) * x.element_size()
+    found = [layers(part) for part in x.split(max(_PART_BYTES // of_row, least), dim=1)]
+    return [torch.cat(of_parts, dim=1) for of_parts in zip(*found, strict=True)]
 
 
 class _Held(TorchDispatchMode):

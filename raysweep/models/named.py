@@ -6,15 +6,16 @@ from typing import Any
 from raysweep.data.views import Features
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
+from raysweep.models.cnn import Cnn
 from raysweep.models.custom import custom_encoder
 from raysweep.models.encoders import EncoderPair
 from raysweep.models.layout import NEGATIVE_SLOPE
-from raysweep.models.shape import MultimodalShape
+from raysweep.models.shape import MLP, MultimodalShape
+from raysweep.models.stacked import StackedEncoder, StackedEncoders
 from raysweep.models.transformer import Transformer
-from raysweep.models.transformers import Transformers
 from raysweep.plugins.options import resolve
 from raysweep.study.cells import Cell
-from raysweep.study.encoders import BUILT_IN, LINEAR, TRANSFORMER, TRANSFORMER_OPTIONS, options_of
+from raysweep.study.encoders import BUILT_IN, CNN, LINEAR, TRANSFORMER, VIT, options_of
 from raysweep.study.spec import ModelGrid
 from raysweep.study.spec.fields import listed
 
@@ -73,13 +74,35 @@ def built_in(
     Raises:
         InputError: options or sizes that the encoder does not take.
     """
+    given: dict[str, Any] = resolve(BUILT_IN[encoder], options, f"encoder {encoder}")
+    scales = tuple(zip(features, depths, widths, strict=True))
+    stacked: tuple[StackedEncoder, ...] = ()
     if encoder == TRANSFORMER:
-        given: dict[str, Any] = resolve(TRANSFORMER_OPTIONS, options, f"encoder {encoder}")
-        scales = zip(features, depths, widths, strict=True)
-        return Transformers(tuple(Transformer(*s, **given) for s in scales), classes, first=first)
-    resolve(BUILT_IN[encoder], options, f"encoder {encoder}")
+        stacked = tuple(Transformer(*scale, **given) for scale in scales)
+    elif any(of.images or (of.tokens and encoder == VIT) for of in features):
+        of_images = {CNN: _cnn, VIT: _vit}.get(encoder)
+        stacked = tuple(of_images(*scale, given) for scale in scales) if of_images else ()
+    if stacked:
+        return StackedEncoders(stacked, classes, first=first)
     slope = 1.0 if encoder == LINEAR else NEGATIVE_SLOPE
     return MultimodalShape(_rows(encoder, features), classes, depths, widths, first, slope)
+
+
+def _cnn(of: Features, depth: int, width: int, given: dict[str, Any]) -> StackedEncoder:
+    """The encoder of images, or of rows of features beside them."""
+    if of.images is None:
+        (columns,) = _rows(CNN, [of])
+        return MLP(columns, depth, width)
+    return Cnn(of.images, depth, width, **given)
+
+
+def _vit(of: Features, depth: int, width: int, given: dict[str, Any]) -> StackedEncoder:
+    """The encoder of images, or of sequences or rows of features beside them."""
+    if of.layout is None:
+        return MLP(of.columns, depth, width)
+    return Transformer(
+        of, depth, width, **given | {"feedforward": given["feedforward"] or 4 * width}
+    )
 
 
 def _rows(encoder: str, features: Sequence[Features]) -> list[int]:

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
+from torch.nn.functional import leaky_relu
 
 from raysweep.errors import InputError
 from raysweep.models.architecture import Architecture
@@ -29,6 +31,7 @@ class MLP:
     layers: int
     width: int
     slope: float = NEGATIVE_SLOPE
+    dropout: ClassVar[float] = 0.0
 
     def hidden(self, start: int) -> tuple[Layer, ...]:
         """The layers, in a buffer in which they begin at `start`."""
@@ -56,6 +59,19 @@ class MLP:
     def initial_parameters(self, stream: np.random.Generator) -> np.ndarray:
         """See `Encoder.initial_parameters`; the distribution is that of `torch.nn.Linear`."""
         return draw_linear(self.hidden(0))(stream)
+
+    def forward(
+        self, parameters: torch.Tensor, x: torch.Tensor, keys: torch.Tensor | None = None
+    ) -> list[torch.Tensor]:
+        """See `StackedEncoder.forward`."""
+        layers: list[torch.Tensor] = []
+        for layer in self.hidden(0):
+            weight = layer.view(parameters)
+            x = leaky_relu(
+                torch.baddbmm(weight[:, None, :, -1], x, weight[:, :, :-1].mT), self.slope
+            )
+            layers.append(x.mT)
+        return layers
 
 
 class MultimodalShape(Architecture):

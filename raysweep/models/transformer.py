@@ -4,23 +4,23 @@ Activations are [m, rows, width]: the positions of all samples of a batch one af
 attention sees samples; everything else is one product over all of a member's positions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import layer_norm, scaled_dot_product_attention
+from torch.nn.functional import gelu, layer_norm, relu, scaled_dot_product_attention
 
+from raysweep.data.images import Images
 from raysweep.data.views import Features
 from raysweep.errors import InputError
 from raysweep.models.dropout import Dropout
-from raysweep.models.held import numbers_of_a_row
+from raysweep.models.held import in_parts, numbers_of_a_row
 from raysweep.models.trimmed import GROUPS, Batch, Group, joined, parted
 
-_PART_BYTES = 2**26
-"""What is computed at once where no graph is kept."""
+_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {"relu": relu, "gelu": gelu}
 
 _ATTENTION, _ATTENDED, _FED, _FORWARDED = range(4)
 _PLACES = 4
@@ -29,7 +29,7 @@ _PLACES = 4
 
 @dataclass(frozen=True)
 class Transformer:
-    """An `Encoder` of blocks of attention and feed-forward (Vaswani et al., 2017), ReLU.
+    """An `Encoder` of blocks of attention and feed-forward (Vaswani et al., 2017).
 
     A linear projection of every token, learned positions and, with ``pooling`` class, a learned
     token in front; then the blocks. What a block gives of a sample, pooled, is one of the layers. A
@@ -46,6 +46,9 @@ class Transformer:
         equal_layers: whether all blocks start with the same weights.
         dropout: probability in training.
         patches: tokens that a row of features is cut into where the modality is no sequence.
+        patch_size: pixels along a side of the squares that images are cut into, which are the
+            tokens then, line by line (Dosovitskiy et al., 2021); None for no images.
+        activation: of the feed-forward layer, ``relu`` or ``gelu``.
     """
 
     features: Features
@@ -58,24 +61,45 @@ class Transformer:
     equal_layers: bool = False
     dropout: float = 0.0
     patches: int | None = None
+    patch_size: int | None = None
+    activation: str = "relu"
 
     def __post_init__(self) -> None:
-        faults = self.faults(self.features, self.width, self.heads, self.patches)
+        sizes = self.width, self.heads, self.patches, self.patch_size
+        faults = self.faults(self.features, *sizes)
         if faults:
             raise InputError(f"transformer: {'; '.join(faults.values())}")
 
     @staticmethod
-    def faults(features: Features, width: int, heads: int, patches: int | None) -> dict[str, str]:
+    def faults(
+        features: Features,
+        width: int,
+        heads: int,
+        patches: int | None,
+        patch_size: int | None = None,
+    ) -> dict[str, str]:
         """What does not go together, by the name of the option that would have to change."""
         found = {}
         if width % heads:
             found["heads"] = f"heads is {heads}, which does not divide the width {width}"
-        if features.tokens is None:
+        images = features.images
+        if images is not None and patch_size is not None:
+            sides = images.height, images.width
+            if any(side % patch_size for side in sides):
+                divisors = [
+                    str(p) for p in range(1, min(sides) + 1) if not any(s % p for s in sides)
+                ]
+                found["patch_size"] = (
+                    f"patch_size is {patch_size}, which does not divide both sides of "
+                    f"{images.words}; expected one of {', '.join(divisors)}"
+                )
+        elif features.tokens is None:
             columns = features.columns
+            of_images = "; or take encoder vit or cnn" if images else ""
             if patches is None:
                 found["patches"] = (
                     f"a modality has {features.words} and no tokens; patches says into how many "
-                    "tokens a row is cut, in order"
+                    f"tokens a row is cut, in order{of_images}"
                 )
             elif columns % patches:
                 divisors = [str(p) for p in range(1, columns + 1) if not columns % p]
@@ -103,7 +127,14 @@ class Transformer:
     @property
     def tokens(self) -> int:
         """Tokens of a row, padding included."""
+        if self._images is not None and self.patch_size is not None:
+            return self._images.height * self._images.width // self.patch_size**2
         return self.features.tokens.count if self.features.tokens else self.patches or 1
+
+    @property
+    def _images(self) -> Images | None:
+        """Those that are cut into squares."""
+        return None if self.patch_size is None else self.features.images
 
     @property
     def token_features(self) -> int:
@@ -190,16 +221,7 @@ class Transformer:
         return stream.uniform(-bound, bound, size)
 
     def forward(self, parameters: Tensor, x: Tensor, keys: Tensor | None = None) -> list[Tensor]:
-        """The blocks' pooled outputs, the representation last.
-
-        Args:
-            parameters: [m, parameter_count].
-            x: [m, n, inputs].
-            keys: [m] of `raysweep.models.dropout`, of this step; None where nothing is dropped.
-
-        Returns:
-            Each [m, width, n], differentiable by the parameters.
-        """
+        """See `StackedEncoder.forward`: the blocks' pooled outputs."""
         blocks = parameters.split([int(np.prod(size)) for size in self.sizes.values()], dim=1)
         weights = {
             name: block.unflatten(1, size)
@@ -207,15 +229,20 @@ class Transformer:
         }
         if parameters.requires_grad and torch.is_grad_enabled():
             return [layer.mT for layer in self._layers(weights, x, keys)]
-        numbers = len(parameters) * max(self.activations // self.depth, 1) * x.element_size()
-        parts = x.split(max(_PART_BYTES // numbers, GROUPS), dim=1)
-        found = [self._layers(weights, part, keys) for part in parts]
-        return [torch.cat(of_parts, dim=1).mT for of_parts in zip(*found, strict=True)]
+        layers = in_parts(
+            lambda part: self._layers(weights, part, keys),
+            x,
+            self.activations // self.depth,
+            GROUPS,
+        )
+        return [layer.mT for layer in layers]
 
     def _layers(
         self, weights: Mapping[str, Tensor], x: Tensor, keys: Tensor | None
     ) -> list[Tensor]:
         """The layers, each [m, n, width]."""
+        if self._images is not None:
+            x = self._squares(x, self._images)
         batch = Batch.of(x, self.tokens, self.features.tokens is not None, self.pooling)
         drop = Dropout(self.dropout, keys) if keys is not None and self.dropout else None
         h = self._embedded(weights, batch)
@@ -224,6 +251,13 @@ class Transformer:
             h = _Block(self, weights, block, batch, drop)(h)
             layers.append(batch.pooled(h, self.pooling))
         return layers
+
+    def _squares(self, x: Tensor, images: Images) -> Tensor:
+        """Rows [m, n, inputs] with the pixels of a square beside each other."""
+        side = self.patch_size or 1
+        lines, columns = images.height // side, images.width // side
+        pixels = x.unflatten(2, (images.channels, lines, side, columns, side))
+        return pixels.permute(0, 1, 3, 5, 2, 4, 6).flatten(2)
 
     def _embedded(self, weights: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The positions of all groups, [m, rows, width]."""
@@ -297,7 +331,8 @@ class _Block:
         return dropped.flatten(0, 1) @ v
 
     def _fed(self, h: Tensor) -> Tensor:
-        up = self._dropped(torch.relu(self._linear("up", h)), _FED)
+        bent = _ACTIVATIONS[self.encoder.activation](self._linear("up", h))
+        up = self._dropped(bent, _FED)
         return self._dropped(self._linear("down", up), _FORWARDED)
 
     def _dropped(self, h: Tensor, place: int) -> Tensor:

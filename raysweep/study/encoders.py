@@ -5,6 +5,8 @@ from raysweep.study.spec.fields import Scalar
 from raysweep.study.spec.grids import MLP, ModelGrid
 
 LINEAR = "linear"
+CNN = "cnn"
+VIT = "vit"
 TRANSFORMER = "transformer"
 POOLINGS = ("mean", "class", "mean_padded")
 NORMS = ("post", "pre")
@@ -57,9 +59,68 @@ TRANSFORMER_OPTIONS = (
         optional=True,
     ),
 )
+VIT_OPTIONS = (
+    Option(
+        "patch_size",
+        4,
+        "pixels along a side of the squares that an image is cut into; it divides both sides",
+        low=1,
+        high=1024,
+    ),
+    Option("heads", 1, "attention heads; they divide the width", low=1, high=1024),
+    Option(
+        "feedforward",
+        None,
+        "units of the feed-forward layer of a block; left out: four times the width",
+        kind="int",
+        low=1,
+        high=65_536,
+        optional=True,
+    ),
+    Option(
+        "pooling",
+        "class",
+        "what a layer is of an image: a class token, or the mean of its patches",
+        choices=("class", "mean"),
+    ),
+    Option(
+        "norm",
+        "pre",
+        "LayerNorm before attention and feed-forward (pre) or behind them (post); none at the end",
+        choices=("pre", "post"),
+    ),
+    Option("activation", "gelu", "of the feed-forward layer", choices=("gelu", "relu")),
+    Option(
+        "dropout",
+        0.0,
+        "probability in training, at attention weights, behind attention, in and behind the "
+        "feed-forward",
+        low=0.0,
+        high=0.9,
+    ),
+)
+CNN_OPTIONS = (
+    Option(
+        "kernel_size",
+        3,
+        "pixels along a side of a convolution, an odd number",
+        low=1,
+        high=15,
+    ),
+    Option(
+        "pool",
+        "max",
+        "what halves an image behind every block, as long as both sides have 2 pixels: the largest "
+        "or the mean of 2 x 2 pixels, or nothing",
+        choices=("max", "mean", "none"),
+    ),
+    Option("dropout", 0.0, "probability in training, behind every block", low=0.0, high=0.9),
+)
 BUILT_IN: dict[str, tuple[Option, ...]] = {
     MLP: (),
     LINEAR: (),
+    CNN: CNN_OPTIONS,
+    VIT: VIT_OPTIONS,
     TRANSFORMER: TRANSFORMER_OPTIONS,
 }
 """Name -> options of the encoders that a study may name."""

@@ -52,7 +52,8 @@ def train_pack(
 
     Args:
         shape: the members' architecture: a `MultimodalShape` of MLPs or linear layers,
-            `Transformers`, or an `EncoderPair` of a user's own encoders; of one or more modalities.
+            `StackedEncoders`, or an `EncoderPair` of a user's own encoders; of one or more
+            modalities.
         members: seeds and hyperparameters, [m] each.
         data: the datasets, inputs already standardised.
         settings: the same for all members.

@@ -6,6 +6,7 @@ from simulate_trials import simulate_forcing
 
 from raysweep.analysis import forcing_effects, pilot_spread
 from raysweep.errors import InputError
+from raysweep_analysis.inference import detectable_effect, power_paired_t
 from raysweep_analysis.pilot import pooled_spread
 
 
@@ -35,3 +36,18 @@ def test_units_that_are_alone_have_no_spread() -> None:
     assert forcing_effects(table)["n"].tolist() == [1]
     with pytest.raises(InputError, match="three draws or more"):
         pilot_spread(table)
+
+
+@pytest.mark.parametrize("cells", [1, 4])
+def test_a_pilot_of_three_draws_says_what_is_found_in_four_of_five_studies(cells: int) -> None:
+    sd, draws = 0.01, 12
+    pilots = simulate_forcing(
+        effects=[0.0] * cells, studies=150, draws=3, seeds=1, sd_seed=sd,
+        rng=np.random.default_rng(4), placebo=False,
+    )  # fmt: skip
+    smallest = detectable_effect(draws, 0.05, 0.8)
+    effects = forcing_effects(pilots)  # of all at once; what `pilot_spread` makes of one's rows:
+    high = [pooled_spread(rows["n"], rows["sd"])[1] for _, rows in effects.groupby("study")]
+    power = [power_paired_t(smallest * of / sd, draws, 0.05) for of in high]
+    assert len(power) == 150
+    assert 0.7 <= np.mean(np.array(power) >= 0.8) <= 0.9

@@ -48,5 +48,6 @@ def test_the_report_shows_them_and_what_such_estimates_miss(trials):
     html = page(find(trials), [])
     assert "0.45 (0.35 to 0.60)" in html
     assert "with 500 rows, 3, 0 and 39 % with 4" in html
-    exact = trials.drop(columns=[name for name in trials if "estimated" in name])
+    exact = trials.drop(columns=[name for name in trials if "estimated" in name]).assign(I1=0.5)
+    assert information(exact)["estimated"].tolist() == [False, False]
     assert "estimated in nats" not in page(find(exact), [])

@@ -126,7 +126,7 @@ def with_hole(name, row, value):
         ({"x2": None}, r"no array x2; found x1, y, expected x1 \[n, d1\]"),
         ({"x1": np.zeros(120)}, r"x1 has shape \(120,\), expected 2-D"),
         ({"x1": np.zeros((120, 0))}, r"x1 has shape \(120, 0\), expected 2-D"),
-        ({"x2": np.zeros((2, 3, 4, 1))}, r"x2 has shape \(2, 3, 4, 1\), expected 2-D"),
+        ({"x2": np.zeros((2, 3, 4, 1, 1))}, r"x2 has shape \(2, 3, 4, 1, 1\), expected 2-D"),
         ({"x2": np.zeros((119, 3))}, r"x1 has 120 rows and x2 119"),
         ({"y": np.zeros((120, 1))}, r"y has one class \(0\), expected at least two"),
         ({"y": np.zeros((1, 120))}, r"y has shape \(1, 120\), expected \(120,\)"),

@@ -104,7 +104,7 @@ def test_sequences_may_lack_rows(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", **of)
     found = views(tmp_path / "own.npz")
     assert not found.inputs[0][gone].any()
-    tokens = found.tokens[0]
+    tokens = found.layouts[0]
     real = tokens.parted(found.inputs[0])[1]
     np.testing.assert_array_equal(real.sum(axis=1), np.where(gone, 0, length))
     train = np.isin(np.arange(N), found.splits.train) & ~gone

@@ -43,8 +43,8 @@ def test_tokens_are_scaled_by_the_real_ones_of_the_training_rows(tmp_path: Path)
     x = contents()["x1"]
     x[~real(LENGTHS)] = np.nan  # what stands in padding counts for nothing
     views = load("arrays", saved(tmp_path, x1=x))
-    tokens = views.tokens[0]
-    assert (tokens.count, tokens.features, views.tokens[1]) == (T, D, None)
+    tokens = views.layouts[0]
+    assert (tokens.count, tokens.features, views.layouts[1]) == (T, D, None)
     rows = views.inputs[0]
     assert rows.shape == (N, T * D + 1)
     np.testing.assert_array_equal(rows[:, -1], LENGTHS)
@@ -82,13 +82,13 @@ def test_rows_without_a_token_are_told_and_tie_no_rows_together(tmp_path: Path) 
 
 def test_what_is_estimated_sees_the_mean_token_and_their_number(tmp_path: Path) -> None:
     views = load("arrays", saved(tmp_path))
-    x, is_real = views.tokens[0].parted(views.inputs[0])
+    x, is_real = views.layouts[0].parted(views.inputs[0])
     summary = views.summaries[0]
     for i in range(N):
         mean = x[i][is_real[i]].mean(axis=0) if LENGTHS[i] else np.zeros(D)
         np.testing.assert_allclose(summary[i], [*mean, LENGTHS[i]], atol=1e-12)
     assert estimable(views).x1.shape == (N, D + 1)
-    assert views.alone(1).tokens == views.tokens[:1]
+    assert views.alone(1).layouts == views.layouts[:1]
 
 
 def test_two_sequences_need_not_be_called_x1_and_x2(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_what_cannot_be_right(tmp_path: Path, changes: dict[str, Any], message: 
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
-    wrong = {"x1_length": LENGTHS + 9, "x2": np.full((N, 4), np.nan), "y": np.zeros(N, int)}
+    wrong = {"x1_length": LENGTHS + 9, "x2": np.full((N, 4), np.inf), "y": np.zeros(N, int)}
     with pytest.raises(InputError) as caught:
         load("arrays", saved(tmp_path, **wrong))
     assert all(word in str(caught.value) for word in ("x1_length is 9", "x2 has NaN", "y has one"))

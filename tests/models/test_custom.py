@@ -108,7 +108,7 @@ FAULTS = [
     ("own_encoders:branching", "runs alone, but not packed by torch.func.vmap (RuntimeError: "),
     (
         "mpl",
-        "unknown encoder 'mpl' (did you mean mlp?); choose from mlp, linear, transformer, or",
+        "unknown encoder 'mpl' (did you mean mlp?); choose from mlp, linear, cnn, ",
     ),
 ]
 

@@ -14,8 +14,7 @@ from torch import Tensor
 from raysweep.data.tokens import Tokens
 from raysweep.data.views import Features
 from raysweep.errors import InputError
-from raysweep.models import transformer as module
-from raysweep.models import trimmed
+from raysweep.models import held, trimmed
 from raysweep.models.dropout import Dropout, derived, keys_of
 from raysweep.models.transformer import Transformer
 from raysweep.study.cells import expand, varying
@@ -110,7 +109,7 @@ def test_what_stands_in_padding_and_other_rows_count_for_nothing(pooling: str) -
 def test_without_a_graph_rows_go_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     of, x = encoder(), rows()
     whole = of.forward(weights(of).requires_grad_(), x)
-    monkeypatch.setattr(module, "_PART_BYTES", 1)
+    monkeypatch.setattr(held, "_PART_BYTES", 1)
     for one, other in zip(whole, of.forward(weights(of), x), strict=True):
         torch.testing.assert_close(one.detach(), other, atol=1e-12, rtol=0)
 
@@ -147,7 +146,7 @@ def test_initial_weights_are_distributed_as_torchs() -> None:
     torchs = TorchTransformer(of, 3)
     flat = torch.from_numpy(of.initial_parameters(np.random.default_rng(0)))
     at = 0
-    for name, theirs in zip(of.sizes, torchs._weights(), strict=True):
+    for name, theirs in zip(of.sizes, torchs.weights(), strict=True):
         size = theirs.numel()
         mine = flat[at : at + size]
         at += size

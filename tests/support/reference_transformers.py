@@ -1,22 +1,26 @@
 """Transformers as torch has them, one model at a time, trained by the plain loop."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch_tower import TorchTower
 
+from raysweep.models.stacked import StackedEncoders
 from raysweep.models.transformer import Transformer
-from raysweep.models.transformers import Transformers
 
 
-class TorchTransformer(nn.Module):
+class TorchTransformer(TorchTower):
     """An encoder with its head, around `torch.nn.TransformerEncoder`."""
 
     def __init__(self, encoder: Transformer, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.encoder, d = encoder, encoder.width
+        images, side = encoder.features.images, encoder.patch_size
         self.project = nn.Linear(encoder.token_features, d)
+        if side is not None:
+            self.project = nn.Conv2d(images.channels, d, side, stride=side)
         leading = encoder.pooling == "class"
         if leading:
             self.first = nn.Parameter(torch.randn(d))
@@ -26,7 +30,7 @@ class TorchTransformer(nn.Module):
             encoder.heads,
             encoder.feedforward or d,
             dropout=dropout,
-            activation="relu",
+            activation=encoder.activation,
             batch_first=True,
             norm_first=encoder.norm == "pre",
         )
@@ -62,7 +66,11 @@ class TorchTransformer(nn.Module):
         if encoder.pooling != "class":
             # torch has no number for a sample that may attend to nothing; it is set to 0 later.
             padding = padding & (lengths > 0)[:, None]
-        h = self.project(x.unflatten(1, (count, -1)))
+        if encoder.patch_size is None:
+            h = self.project(x.unflatten(1, (count, -1)))
+        else:
+            of = encoder.features.images
+            h = self.project(x.view(-1, of.channels, of.height, of.width)).flatten(2).mT
         if encoder.pooling == "class":
             h = torch.cat((self.first.expand(len(h), 1, -1), h), dim=1)
             padding = functional.pad(padding, (1, 0), value=False)
@@ -78,23 +86,12 @@ class TorchTransformer(nn.Module):
         return torch.stack(own)
 
     def load(self, flat: Tensor) -> None:
-        """Take the weights of a member's encoder and head, [parameters]."""
-        named = dict(zip(self.encoder.sizes, self._weights(), strict=True))
-        assert {k: tuple(v.shape) for k, v in named.items()} == self.encoder.sizes
-        nn.utils.vector_to_parameters(flat[: -self.head_size].clone(), list(named.values()))
-        block = flat[-self.head_size :].view(len(self.head.bias), -1)
-        self.head.weight.data, self.head.bias.data = block[:, :-1].clone(), block[:, -1].clone()
+        named = dict(zip(self.encoder.sizes, self.weights(), strict=True))
+        shapes = {k: tuple(v.flatten(min(1, v.ndim - 1)).shape) for k, v in named.items()}
+        assert shapes == self.encoder.sizes
+        super().load(flat)
 
-    def flat(self) -> Tensor:
-        """The weights as `load` takes them."""
-        head = torch.cat((self.head.weight, self.head.bias[:, None]), dim=1)
-        return torch.cat([w.detach().flatten() for w in (*self._weights(), head)])
-
-    @property
-    def head_size(self) -> int:
-        return self.head.weight.numel() + self.head.bias.numel()
-
-    def _weights(self) -> list[Tensor]:
+    def weights(self) -> list[Tensor]:
         first = [self.first] if self.encoder.pooling == "class" else []
         found = [self.project.weight, self.project.bias, *first, self.positions]
         for block in self.blocks.layers:
@@ -108,7 +105,7 @@ class TorchTransformer(nn.Module):
 
 
 def train_apart(
-    shape: Transformers,
+    shape: StackedEncoders,
     initial: Tensor,
     inputs: Sequence[Tensor],
     y: Tensor,
@@ -120,6 +117,7 @@ def train_apart(
     batch_size: int,
     order_seed: int,
     pull: object = None,
+    tower: Callable[..., TorchTower] = TorchTransformer,
 ) -> list[Tensor]:
     """Train one member's towers from its row of the packed buffer; each tower's weights.
 
@@ -135,10 +133,11 @@ def train_apart(
         batch_size: rows of a step.
         order_seed: of the batches.
         pull: (layers of each modality) -> what is added to the loss; None for nothing.
+        tower: (encoder, classes) -> torch's own.
     """
     models, at = [], 0
     for encoder, head in zip(shape.encoders, shape.head_layers, strict=False):
-        model = TorchTransformer(encoder, shape.classes).double().train()
+        model = tower(encoder, shape.classes).double().train()
         model.load(initial[at : head.end])
         models.append(model)
         at = head.end

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from raysweep.models.transformers import Transformers
 from reference_training import cka, infonce, train_one
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from tiny_training import TOLERANCE, make_data, make_members, pick, train
@@ -14,7 +15,6 @@ from raysweep.errors import InputError
 from raysweep.losses import OverPairs, build_loss
 from raysweep.models.shape import MultimodalShape
 from raysweep.models.transformer import Transformer
-from raysweep.models.transformers import Transformers
 from raysweep.study.spec import Evaluation
 from raysweep.training import evaluate
 from raysweep.training.complete_pairs import on_complete_pairs

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from raysweep.data.tokens import Tokens
 from raysweep.data.views import Features
+from raysweep.models.stacked import StackedEncoders
 from raysweep.models.transformer import Transformer
-from raysweep.models.transformers import Transformers
 from raysweep.training.inputs import PackData, TrainSettings
 from raysweep.training.train import train_pack
 
@@ -23,11 +23,11 @@ TOKENS = Tokens(count=7, features=3)
 ROWS = 48
 
 
-def transformers(depth: int = 2, width: int = 8, **options: Any) -> Transformers:
+def transformers(depth: int = 2, width: int = 8, **options: Any) -> StackedEncoders:
     """A sequence of 7 tokens of 3 features, and a row of 6 features in 2 tokens."""
     kinds = (Features(TOKENS.columns, TOKENS), Features(6))
     encoders = [Transformer(of, depth, width, patches=2, **options) for of in kinds]
-    return Transformers(tuple(encoders), 3)
+    return StackedEncoders(tuple(encoders), 3)
 
 
 def make_data(m: int) -> PackData:
@@ -54,7 +54,7 @@ def settings(**given: object) -> TrainSettings:
     return TrainSettings(**{**fixed, **given})
 
 
-def parted(shape: Transformers, row: Tensor) -> list[Tensor]:
+def parted(shape: StackedEncoders, row: Tensor) -> list[Tensor]:
     """The towers in a row of the packed buffer."""
     return [row[span] for span in shape.spans(0)[: len(shape.encoders)]]
 
@@ -138,7 +138,7 @@ def test_one_encoder_alone_drops_and_starts_as_in_the_pair() -> None:
     members, data = make_members(m, strength=0.0), make_data(m)
     both = train_pack(pair, members, data, settings())
     for index in (0, 1):
-        shape = Transformers(pair.encoders[index : index + 1], 3, first=index + 1)
+        shape = StackedEncoders(pair.encoders[index : index + 1], 3, first=index + 1)
         sides = [(x[index],) for x in (data.x_train, data.x_validation)]
         own = dataclasses.replace(data, x_train=sides[0], x_validation=sides[1])
         alone = train_pack(shape, members, own, settings())

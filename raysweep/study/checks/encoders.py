@@ -9,6 +9,7 @@ import torch
 from raysweep.data.views import Views
 from raysweep.errors import InputError
 from raysweep.kinds.kind import kind_named
+from raysweep.models.cnn import even
 from raysweep.models.custom import CustomEncoder, custom_encoder
 from raysweep.models.packable import check_packing
 from raysweep.models.transformer import Transformer
@@ -18,9 +19,13 @@ from raysweep.study.cells import DEFAULT_DEPTH, DEFAULT_WIDTH
 from raysweep.study.checks.parts import check_options, pairs_of
 from raysweep.study.encoders import (
     BUILT_IN,
+    CNN,
+    CNN_OPTIONS,
     LINEAR,
     TRANSFORMER,
     TRANSFORMER_OPTIONS,
+    VIT,
+    VIT_OPTIONS,
     options_of,
     own_options,
 )
@@ -51,6 +56,10 @@ def check_encoder(raw: Mapping[str, Any], views: Sequence[Views]) -> list[Fault]
         at: Location = ("model", "encoder", index) if several else ("model", "encoder")
         if name == TRANSFORMER:
             faults += _check_transformer(raw, model, views, at)
+        elif name == VIT:
+            faults += _check_vit(raw, model, views, at)
+        elif name == CNN:
+            faults += _check_cnn(model, views, at)
         elif name in (MLP, LINEAR):
             faults += _on_sequences(name, views, at)
         elif ("model", "encoder") not in kind_named(raw.get("kind")).study.own_code_at:
@@ -101,12 +110,62 @@ def _check_transformer(
     return list(found)
 
 
+def _check_cnn(model: ModelGrid, views: Sequence[Views], at: Location) -> list[Fault]:
+    """The faults of a cnn's options, and of data that it does not take."""
+    place: Location = ("model", "options")
+    given = options_of(model, CNN)
+    faults = check_options(given, place, f"option of {CNN}", CNN_OPTIONS)
+    size = given.get("kernel_size")
+    if isinstance(size, int) and not faults and size % 2 == 0:
+        faults.append(Fault((*place, "kernel_size"), even(size)))
+    return faults + (_on_sequences(CNN, views, at) or _without_images(CNN, views, at))
+
+
+def _check_vit(
+    raw: Mapping[str, Any], model: ModelGrid, views: Sequence[Views], at: Location
+) -> list[Fault]:
+    """The faults of a vit's options, of sizes, and of data without images."""
+    place: Location = ("model", "options")
+    given = options_of(model, VIT)
+    faults = check_options(given, place, f"option of {VIT}", VIT_OPTIONS)
+    if faults:
+        return faults
+    options: dict[str, Any] = resolve(VIT_OPTIONS, given, VIT)
+    features = dict.fromkeys(of for view in views for of in view.features if of.layout)
+    widths = dict.fromkeys(width for pair in pairs_of(raw, "width") for width in pair)
+    found: dict[Fault, None] = {}
+    for of, width in itertools.product(features, widths):
+        sizes = width, options["heads"], None, options["patch_size"]
+        for name, message in Transformer.faults(of, *sizes).items():
+            found[Fault((*place, name) if name in given else at, message)] = None
+    return [*found, *_without_images(VIT, views, at)]
+
+
+def _without_images(name: str, views: Sequence[Views], at: Location) -> list[Fault]:
+    """The fault of an encoder of images on data that have none."""
+    for view in views:
+        if not any(of.images for of in view.features):
+            names = view.names or tuple(f"x{k}" for k in range(1, len(view.inputs) + 1))
+            seen = zip(names, view.features, strict=True)
+            what = " and ".join(f"{modality} has {of.words}" for modality, of in seen)
+            return [
+                Fault(
+                    at,
+                    f"{name} takes images, arrays [n, channels, height, width], and {what}; save "
+                    f"gray images [n, h, w] as {names[0]}[:, None], flat ones as "
+                    f"{names[0]}.reshape(-1, c, h, w)",
+                )
+            ]
+    return []
+
+
 def _on_sequences(name: str, views: Sequence[Views], at: Location) -> list[Fault]:
     """The fault of an encoder of rows of features on sequences."""
     for view in views:
         for modality, features in zip(view.names, view.features, strict=False):
             if features.tokens is not None:
-                return [Fault(at, features.refused(name, modality))]
+                what = "images and rows of features" if name == CNN else "a row of features"
+                return [Fault(at, features.refused(name, modality, what))]
     return []
 
 

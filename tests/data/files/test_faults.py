@@ -144,7 +144,7 @@ ROWS = range(120)
             "x1 has 1 missing value within its lists, expected real numbers",
         ),
         ({"x1": pa.array([["a", "b"]] * 120)}, "x1 has lists of type string, expected real"),
-        ({"x1": pa.array([[[[1.0, 2.0]]] * 2] * 120)}, "x1 has shape (120, 2, 1, 2), expected 2-D"),
+        ({"x1": pa.array([[[[[1.0]]]] * 2] * 120)}, "x1 has shape (120, 2, 1, 1, 1), expected 2-D"),
         (
             {"x1": pa.array([{"bytes": b"png"}] * 120)},
             "x1 has type struct<bytes: binary>, expected",

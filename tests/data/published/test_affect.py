@@ -116,7 +116,7 @@ def test_the_command_writes_what_a_study_takes(tmp_path: Path) -> None:
         "50 tokens of 300 features",
     ]
     expected = affect(affect_files.content(WIDE, "signed"), "mustard")
-    x, real = view.tokens[0].parted(view.inputs[0])
+    x, real = view.layouts[0].parted(view.inputs[0])
     np.testing.assert_array_equal(x.astype(np.float32), expected.modalities["vision"])
     np.testing.assert_array_equal(real.sum(axis=1), expected.lengths)
 

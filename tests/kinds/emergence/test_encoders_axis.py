@@ -14,8 +14,8 @@ from raysweep.kinds.emergence.families import families
 from raysweep.kinds.emergence.size import emergence_size
 from raysweep.kinds.emergence.study import EmergenceStudy
 from raysweep.metrics import PAPER, measure
+from raysweep.models.stacked import StackedEncoders
 from raysweep.models.transformer import Transformer
-from raysweep.models.transformers import Transformers
 from raysweep.runners import local
 from raysweep.seeds import derive_seed
 from raysweep.training.evaluate import alignment_rows
@@ -69,7 +69,7 @@ def test_a_pair_of_transformers_is_what_two_trained_alone_are(
         side = view.alone(modality)
         encoder = Transformer(side.features[0], depth, 6, **OPTIONS)
         trained = train_pack(
-            Transformers((encoder,), side.classes, first=modality),
+            StackedEncoders((encoder,), side.classes, first=modality),
             Members(
                 *([s] for s in seeds),
                 row[f"learning_rate_{modality}"],

@@ -1,19 +1,43 @@
-"""Transformers, one a modality, with the same heads as the MLPs; trained by autograd."""
+"""Encoders of stacked weights, one a modality, with the same heads; trained by autograd."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
-from raysweep.models.architecture import Architecture
+from raysweep.models.architecture import Architecture, Encoder
 from raysweep.models.dropout import derived
-from raysweep.models.transformer import Transformer
+
+
+class StackedEncoder(Encoder, Protocol):
+    """One modality's encoder, which runs all members of a pack at once."""
+
+    @property
+    def dropout(self) -> float:
+        """Probability in training."""
+        ...
+
+    def forward(
+        self, parameters: torch.Tensor, x: torch.Tensor, keys: torch.Tensor | None = None
+    ) -> list[torch.Tensor]:
+        """The layers, the representation last.
+
+        Args:
+            parameters: [m, parameter_count].
+            x: [m, n, inputs].
+            keys: [m] of `raysweep.models.dropout`, of this step; None where nothing is dropped.
+
+        Returns:
+            Each [m, width, n], differentiable by the parameters.
+        """
+        ...
 
 
 @dataclass(frozen=True)
-class Transformers(Architecture):
-    """Transformers, however many; `forward` is differentiable by the parameters."""
+class StackedEncoders(Architecture):
+    """Transformers, convolutions and MLPs; `forward` is differentiable by the parameters."""
 
-    encoders: tuple[Transformer, ...]
+    encoders: tuple[StackedEncoder, ...]
 
     @property
     def drops(self) -> bool:
