@@ -13,12 +13,13 @@ from raysweep.trials.columns import PERFORMANCE, column_of, is_own_metric, named
 from raysweep.trials.outcome_families import ALL_FAMILIES
 from raysweep.trials.outcomes import in_label_units, margin_for
 from raysweep_analysis.contrasts import forcing_effects
-from raysweep_analysis.load import has_outcome, plain, values_of
+from raysweep_analysis.load import filled, has_outcome, values_of
 from raysweep_analysis.pairs import PLACE, Unit
 from raysweep_analysis.verdicts import VERDICTS
 
 CHOICES = ("chosen_by", "reference", "performance", "scale", "alpha", "margins")
 AS_MEASURED, LOG_ODDS = "as measured", "log odds"
+_ROBUSTNESS = [*PLACE, "label", "verdict", "choices", "share", *VERDICTS[:4], "opposed"]
 _FAMILIES = ("performance", "loss", *ALL_FAMILIES)
 _HEADS = ("fused", 1, 2)
 
@@ -77,7 +78,7 @@ def multiverse(
         >>> sorted(set(judged["scale"]))
         ['as measured', 'log odds']
     """
-    trials = plain(trials)
+    trials = filled(trials)
     parts: list[pd.DataFrame] = []
     for outcome in _outcomes(trials, performance, margin):
         table = trials
@@ -127,7 +128,8 @@ def robustness(judged: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per (study, cell): `study cell label`, `verdict` (of the primary choice), `choices`,
         `share` (of the choices that say the same), the choices that say `helps hurts equivalent
-        inconclusive`, and `opposed` (the share that says the contrary of helps or hurts).
+        inconclusive`, and `opposed` (the share that says the contrary of helps or hurts). No rows
+        where nothing was tested.
     """
     rows = []
     contrary = {"helps": "hurts", "hurts": "helps"}
@@ -147,7 +149,7 @@ def robustness(judged: pd.DataFrame) -> pd.DataFrame:
                 "opposed": counts.get(contrary.get(verdict, ""), 0) / len(of_cell),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_ROBUSTNESS)
 
 
 def as_log_odds(trials: pd.DataFrame, outcome: str) -> NDArray[np.float64]:
@@ -186,5 +188,11 @@ def _outcomes(trials: pd.DataFrame, primary: str, margin: float) -> Iterator[_Ou
         except InputError:
             continue
         yield _Outcome(name, AS_MEASURED, of_it)
-        if column_of(name).family == "performance":
+        if column_of(name).family == "performance" and _is_share(trials, name):
             yield _Outcome(name, LOG_ODDS, of_it)
+
+
+def _is_share(trials: pd.DataFrame, outcome: str) -> bool:
+    """Whether an outcome is within 0..1; a trial of one's own may give it in percent."""
+    values = values_of(trials, outcome).dropna()
+    return bool(values.between(0.0, 1.0).all())

@@ -16,7 +16,7 @@ from raysweep_analysis.load import (
     alignment_column,
     check_seeds,
     describe_cells,
-    plain,
+    filled,
 )
 from raysweep_analysis.looks import reached
 from raysweep_analysis.pairs import GROUP, PLACE, Unit, confirm_rows, paired, units
@@ -117,7 +117,7 @@ def forcing_effects(
         raise InputError(f"alpha is {alpha!r}; expected a number between 0 and 1")
     if not _is_number(margin) or not margin >= 0:
         raise InputError(f"margin is {margin!r}; expected 0 or more, in the unit of {performance}")
-    trials = plain(trials)
+    trials = filled(trials)
     check_seeds(trials)
     check_unit(trials, unit)
     measure = alignment_column(trials, column_of(performance).split, alignment)

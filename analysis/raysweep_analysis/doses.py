@@ -13,8 +13,8 @@ from raysweep_analysis.inference import isotonic, max_t, moments, paired_t, sing
 from raysweep_analysis.load import (
     alignment_column,
     describe_cells,
+    filled,
     higher_is_better,
-    plain,
     usable,
     values_of,
 )
@@ -112,7 +112,7 @@ def doses(
     stage: str = "search",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`dose_response` and `dose_shapes` in one go."""
-    trials = plain(trials)
+    trials = filled(trials)
     measure = alignment_column(trials, column_of(performance).split, alignment)
     ok = usable(trials)
     arm = trials["arm"].astype(str)

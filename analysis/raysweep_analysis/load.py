@@ -280,6 +280,17 @@ def plain(trials: pd.DataFrame) -> pd.DataFrame:
     return trials.assign(**changed) if changed else trials
 
 
+def filled(trials: pd.DataFrame) -> pd.DataFrame:
+    """`plain`, of a table that has rows.
+
+    Raises:
+        InputError: it has none, as where a query fits no row.
+    """
+    if not len(trials):
+        raise InputError("the trial table has no rows; does a query leave any?")
+    return plain(trials)
+
+
 def _is_encoded(column: pd.Series) -> bool:
     kind = column.dtype
     if isinstance(kind, pd.ArrowDtype):

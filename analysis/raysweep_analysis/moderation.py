@@ -12,7 +12,7 @@ from raysweep.errors import InputError
 from raysweep.trials.columns import PERFORMANCE, named
 from raysweep_analysis.draws import draw_effects, numeric_covariate, paired_differences
 from raysweep_analysis.inference import MetaRegression, meta_regression
-from raysweep_analysis.load import descriptors, is_information, plain
+from raysweep_analysis.load import descriptors, filled, is_information
 from raysweep_analysis.resplits import is_resplit
 
 _DERIVED = ("width", "depth", "redundancy - uniqueness")
@@ -71,7 +71,7 @@ def moderators(
         >>> fitted.loc[fitted["model"] == "joint", "term"].unique().tolist()
         ['I_shared', 'log2 width']
     """
-    trials = plain(trials)
+    trials = filled(trials)
     units = draw_effects(trials, performance, reference)
     pairs = paired_differences(trials, performance, reference)
     rows: list[dict[str, object]] = []

@@ -11,7 +11,7 @@ from raysweep.errors import InputError
 from raysweep.trials.columns import PERFORMANCE
 from raysweep_analysis.contrasts import forcing_effects
 from raysweep_analysis.inference import independent_units, power_paired_t, shared_variance
-from raysweep_analysis.load import plain, searched_options, usable, values_of
+from raysweep_analysis.load import filled, searched_options, usable, values_of
 from raysweep_analysis.pairs import PLACE
 from raysweep_analysis.resplits import SPLIT, tested_share
 
@@ -146,7 +146,7 @@ def power(
         >>> needs["unit"].unique().tolist()
         ['draw']
     """
-    trials = plain(trials)
+    trials = filled(trials)
     wanted_effect = margin if effect is None else effect
     seen = effects
     if seen is None:

@@ -116,3 +116,26 @@ def test_the_curve_shows_every_choice_and_marks_the_studys_own() -> None:
 def test_an_outcome_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match="no_such_test"):
         analysis.multiverse(table(), performance="no_such_test")
+
+
+def test_what_is_no_share_has_no_odds() -> None:
+    """As an accuracy in percent, of a trial of one's own: its choices were left out as NaN."""
+    trials = table()
+    in_percent = trials.assign(**{OUTCOME: 100 * trials[OUTCOME]})
+    judged = analysis.multiverse(in_percent, margin=0.5)
+    assert set(judged["scale"]) == {AS_MEASURED}
+    shares = analysis.multiverse(trials).query("scale == @AS_MEASURED")
+    assert judged["verdict"].tolist() == shares["verdict"].tolist()
+
+
+def test_nothing_tested_is_a_table_without_rows() -> None:
+    trials = table()
+    cells = analysis.robustness(analysis.multiverse(trials.query("arm == 'none'")))
+    assert len(cells) == 0
+    assert {"label", "verdict", "choices", "share", "helps", "opposed"} <= set(cells)
+
+
+@pytest.mark.parametrize("name", ["forcing_effects", "multiverse", "power", "moderators"])
+def test_a_table_without_rows_is_told(name: str) -> None:
+    with pytest.raises(InputError, match="the trial table has no rows"):
+        getattr(analysis, name)(table().iloc[:0])

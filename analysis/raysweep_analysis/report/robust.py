@@ -26,7 +26,7 @@ def multiverse_contents(found: Findings) -> tuple[list[str], dict[str, bytes]]:
         alphas=asked.alphas,
         margins=asked.margins,
     )
-    cells = robustness(judged) if len(judged) else pd.DataFrame()
+    cells = robustness(judged)
     drawn = figures.render(figures.specification_curve(judged), "multiverse")
     contents = {f"figures/multiverse{suffix}": text for suffix, text in drawn.files().items()}
     for name, table in (("multiverse", judged), ("multiverse_cells", cells)):

@@ -1,5 +1,6 @@
 """A table whose rows name things, such as texts, images or models, read as its suffix says."""
 
+import codecs
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,9 @@ def _read(path: Path, texts: Sequence[str] | None) -> Any:
         return pa.json.read_json(path)
     if suffix not in _CSV:
         raise ValueError(f"a file that ends with {suffix or 'nothing'}")
+    with path.open("rb") as file:
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise ValueError("text in UTF-16; save it as CSV UTF-8")
     lines = pa.csv.ParseOptions(delimiter=_CSV[suffix], newlines_in_values=True)
     if texts is None:
         with pa.input_stream(path) as stream:

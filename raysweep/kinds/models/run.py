@@ -8,9 +8,11 @@ import numpy as np
 
 from raysweep.kinds.models.plan import PairTrial
 from raysweep.kinds.models.study import ModelRow, ModelsStudy
+from raysweep.metrics.between_models.given import Model
 from raysweep.metrics.between_models.measured import CONCATENATED, layer_number
 from raysweep.metrics.between_models.scoring import Scored, score_models
 from raysweep.metrics.calibration import Calibration
+from raysweep.metrics.features import is_constant, is_finite
 from raysweep.metrics.preprocessing import Preprocessing
 from raysweep.metrics.undefined import words_of
 from raysweep.study.files import check_files
@@ -111,7 +113,20 @@ def _row(study: ModelsStudy, trial: PairTrial, scores: Sequence[Scored]) -> Row:
         values.update(of_metric)
         name = scored.metric.name
         lost += [name] if of_metric[named("alignment", name, SPLIT)] is None else []
-    return {**values, named("undefined", SPLIT): words_of(lost, [False, False])}
+    sides = ((pair.left, first.left), (pair.right, first.right))
+    unusable = [words for row, model in sides for words in _unusable(row, model)] if lost else []
+    why = "; ".join(unusable) or words_of(lost, [False, False])
+    return {**values, named("undefined", SPLIT): why}
+
+
+def _unusable(row: ModelRow, model: Model) -> Iterator[str]:
+    """What is wrong with features of which no layer can be compared."""
+    layers = [model.layer(index)[None] for index in range(len(model.layers))]
+    finite = [layer for layer in layers if bool(is_finite(layer)[0])]
+    if not finite:
+        yield f"every layer of {row.side}: {row.model} has NaN or infinity"
+    elif all(bool(is_constant(layer)[0]) for layer in finite):
+        yield f"every layer of {row.side}: {row.model} is constant"
 
 
 def _said(side: int, row: ModelRow, layers: int) -> Values:

@@ -1,5 +1,6 @@
 """A table of models: a row for each, with the columns that a model has in a study file."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from raysweep.data.files.row_table import read_row_table
 
 _TEXTS = ("side", "model", "features", "weights", "column", "family")
 """A model that is called 7 has a name, and no number."""
+_NUMBERS = ("size", "performance")
 
 
 def rows_of_table(path: Path) -> list[dict[str, Any]]:
@@ -21,10 +23,19 @@ def rows_of_table(path: Path) -> list[dict[str, Any]]:
     rows = read_row_table(path, "the columns side, model and features", _TEXTS).to_pylist()
     found = [{name: _value(v) for name, v in row.items() if v not in (None, "")} for row in rows]
     for row in found:
+        row.update((name, _number(row[name])) for name in _NUMBERS if name in row)
         features = row.get("features")
         if isinstance(features, str):
             row["features"] = str(path.parent / Path(features).expanduser())
     return found
+
+
+def _number(value: object) -> object:
+    """A number that is text because another of its column is none; that one is the fault."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return _value(float(value))
+    return value
 
 
 def _value(value: object) -> object:

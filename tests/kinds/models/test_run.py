@@ -248,9 +248,10 @@ def test_features_that_changed_are_not_measured(tmp_path: Path) -> None:
     assert len(table_of(tmp_path / "out")) == 9
 
 
-def test_a_layer_that_says_nothing_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "why"), [(1.0, "is constant"), (np.nan, "has NaN or infinity")])
+def test_a_layer_that_says_nothing_is_told(tmp_path: Path, number: float, why: str) -> None:
     rows = tiny_features.write(tmp_path / "features")
-    np.save(tmp_path / "features" / "vit.npy", np.ones((N, 2, 3)))
+    np.save(tmp_path / "features" / "vit.npy", np.full((N, 2, 3), number))
     study = raysweep.Study(**given(rows)).resolved
     folder = opened(tmp_path / "out", study)
     local.run(study, folder)
@@ -258,7 +259,7 @@ def test_a_layer_that_says_nothing_is_told(tmp_path: Path) -> None:
     of_vit = found[found["model_2"] == "vit"]
     assert of_vit["alignment_mutual_knn_test"].isna().all()
     assert (of_vit["alignment_layers_mutual_knn_test"] == "").all()
-    assert of_vit["undefined_test"].str.contains("cannot be told").all()
+    assert set(of_vit["undefined_test"]) == {f"every layer of image: vit {why}"}
     said = judge(folder, study).sentences
     assert any("No alignment on 9 of 18 cells" in sentence for sentence in said)
 

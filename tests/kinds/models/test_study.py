@@ -122,6 +122,12 @@ def test_faults_of_a_table_name_its_row(rows: list[dict[str, Any]], tmp_path: Pa
     assert "cannot be read" in faults(study)
     table.assign(size="large").to_csv(tmp_path / "m.csv", index=False)
     assert "row 1, size: must be a valid number, found 'large'" in faults(study)
+    performance = [0.1] * (len(table) - 1) + ["good"]
+    table.assign(performance=performance).to_csv(tmp_path / "m.csv", index=False)
+    assert faults(study).count("must be a valid number") == 1
+    assert f"row {len(table)}, performance: must be a valid number, found 'good'" in faults(study)
+    table.to_csv(tmp_path / "m.csv", index=False, encoding="utf-16")
+    assert "m.csv: cannot be read (text in UTF-16; save it as CSV UTF-8)" in faults(study)
     table.drop(columns="side").to_csv(tmp_path / "m.csv", index=False)
     assert "row 1: lacks side" in faults(study)
     table.assign(note="x").to_csv(tmp_path / "m.csv", index=False)
