@@ -15,6 +15,7 @@ from raysweep.data.arrays import PARAMETERS
 from raysweep.data.files.opened import open_source
 from raysweep.data.registry import load
 from raysweep.study import checks
+from raysweep.study.cells import expand
 from raysweep.study.reader import parse_study
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +30,8 @@ def blocks(language: str) -> list[str]:
 
 def test_the_page_has_no_block_that_is_not_run() -> None:
     assert re.findall(r"^```(\w*)$", PAGE, re.MULTILINE) == [
-        *("python", "", "yaml", "", "", "", "python", "", "yaml", "", "yaml", "")
+        *("python", "", "yaml", "", "", "", "python", "", "python", "", "yaml", ""),
+        *("yaml", "", "yaml", ""),
     ]
 
 
@@ -37,7 +39,7 @@ def test_python_writes_a_file_that_a_study_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, of_sequences = blocks("python")
+    code, of_sequences, of_images = blocks("python")
     found: dict[str, object] = {}
     exec(compile(code, "save.py", "exec"), found)
     assert repr(found["study"]) == "Study(name='mine', kind='forcing', cells=1)"
@@ -48,6 +50,10 @@ def test_python_writes_a_file_that_a_study_takes(
     views = load("arrays", {"path": str(tmp_path / "clips.npz")})
     assert [of.words for of in views.features] == ["12 tokens of 5 features", "16 features"]
     assert set(views.inputs[0][:, -1]) == set(range(3, 13))
+    exec(compile(of_images, "save_images.py", "exec"), {})
+    halves, *_ = blocks("yaml")[1:]
+    study = parse_study(halves, "halves.yaml", tmp_path, (), checks.check, checks.resolve_files)
+    assert [cell.encoder for cell in expand(study)] == ["mlp", "cnn", "vit"]
 
 
 def test_the_study_names_columns_and_validate_says_them(tmp_path: Path) -> None:
@@ -57,7 +63,7 @@ def test_the_study_names_columns_and_validate_says_them(tmp_path: Path) -> None:
     frame = frame.assign(**others, kind=np.array(["a", "b", "c"])[np.arange(300) % 3])
     frame["part"] = np.repeat(["train", "validation", "test"], [200, 50, 50])
     frame.to_csv(tmp_path / "mine.csv", index=False)
-    study, numbers, tags = blocks("yaml")
+    study, _, numbers, tags = blocks("yaml")
     (tmp_path / "mine.yaml").write_text(study)
     resolved = parse_study(study, "mine.yaml", tmp_path, (), checks.check, checks.resolve_files)
     assert resolved.name == "mine"

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from raysweep.models.transformers import Transformers
 from reference_training import cka, infonce, train_one
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from tiny_training import TOLERANCE, make_data, make_members, pick, train
@@ -14,6 +13,7 @@ from raysweep.data.views import Features, Splits, Views
 from raysweep.errors import InputError
 from raysweep.losses import OverPairs, build_loss
 from raysweep.models.shape import MultimodalShape
+from raysweep.models.stacked import StackedEncoders
 from raysweep.models.transformer import Transformer
 from raysweep.study.spec import Evaluation
 from raysweep.training import evaluate
@@ -126,7 +126,7 @@ def test_rows_that_all_have_everything_train_as_ever() -> None:
 
 @pytest.mark.parametrize("fusion", ["probe", "joint"])
 def test_encoders_of_autograd_see_nothing_of_what_is_lacking(fusion: str) -> None:
-    shape = Transformers(tuple(Transformer(Features(d), 1, 8, patches=1) for d in (5, 4)), 3)
+    shape = StackedEncoders(tuple(Transformer(Features(d), 1, 8, patches=1) for d in (5, 4)), 3)
     members = make_members(4, strength=1.0)
     of_four = dataclasses.replace(DATA, dataset=DATA.dataset[:4])
     found = [
