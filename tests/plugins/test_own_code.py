@@ -89,6 +89,7 @@ def own(study_of: StudyFactory, *overrides: str) -> Study:
     return study_of("model.encoder=own_encoders:residual", "model.depth=2", *overrides)
 
 
+@pytest.mark.slow
 def test_a_trial_does_not_depend_on_its_pack(study_of: StudyFactory) -> None:
     study = own(
         study_of,

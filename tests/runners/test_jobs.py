@@ -203,6 +203,7 @@ def test_a_job_runs_the_wheel_that_it_is_given(
     assert_same_table(table(out), table(tmp_path / "here"))
 
 
+@pytest.mark.slow
 def test_a_study_is_checked_with_the_module_that_is_sent(tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()

@@ -199,8 +199,10 @@ def test_pieces_of_a_pack_give_the_same_rows(tuned: tuple[EmergenceStudy, Path])
 
 @pytest.mark.parametrize(
     ("changes", "packs"),
-    [({"data__draws": 3, "data__U": 0}, [6, 3, 1]), ({"data": DIGITS}, [2, 2, 1])],
-    ids=["synthetic", "digits"],
+    [
+        pytest.param({"data__draws": 3, "data__U": 0}, [6, 3, 1], id="synthetic"),
+        pytest.param({"data": DIGITS}, [2, 2, 1], id="digits", marks=pytest.mark.slow),
+    ],
 )
 def test_rows_do_not_depend_on_the_packs(changes: dict, packs: list[int], tmp_path: Path) -> None:
     found = []
