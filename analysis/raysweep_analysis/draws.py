@@ -68,7 +68,7 @@ def draw_effects(trials: pd.DataFrame, performance: str, reference: str = "none"
 def _datasets(units: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """The units, of splits of the same rows one for all of them."""
     place = [*PLACE, "draw"]
-    tested = trials.assign(tested=tested_share(trials)).drop_duplicates(place)[[*place, "tested"]]
+    tested = trials[place].assign(tested=tested_share(trials)).drop_duplicates(place)
     units = units.merge(tested, on=place, how="left")
     split = units["tested"].notna()
     if not split.any():

@@ -66,7 +66,8 @@ def reasons(
         .merge(arms, on=GROUP, how="left")
         .fillna({"none": 0, "forced": 0, "placebo": 0})
     )
-    ever = trials.assign(forced=trials["arm"].astype(str) == "forced").groupby(PLACE)["forced"]
+    forced = trials["arm"].astype(str) == "forced"
+    ever = trials[PLACE].assign(forced=forced).groupby(PLACE)["forced"]
     ever_forced = effects[PLACE].merge(ever.any().reset_index(), on=PLACE, how="left")["forced"]
     told = causes_of(effects, trials)
     tuned = _tuned(trials)

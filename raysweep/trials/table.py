@@ -35,6 +35,7 @@ _MADE_OF = b"raysweep.parts"
 _NO_ROWS = pa.table({"key": pa.nulls(0, pa.string())})  # a list would import pandas
 _NUMBERS = {pa.int64(), pa.float64()}
 _LOOKED_AT = ("key", "status", "stage")
+_MANY_ROWS = 50_000
 _TOGETHER = 128
 """Part files whose tables are joined before more are read, where few columns are wanted."""
 
@@ -256,9 +257,10 @@ def read_table(path: str | Path) -> "pd.DataFrame":
             f"{path}: no trial table there; give a run's output folder or its {TABLE_NAME}"
         )
     try:
-        # A column at a time, each let go of once it is copied: not the whole table twice.
         table = pq.read_table(_reader(content))
-        frame = table.to_pandas(split_blocks=True, self_destruct=True)
+        # Of many rows a column at a time, each let go of once it is copied: not the whole table
+        # twice. Of fewer the columns lie together, as pandas wants them where there are many.
+        frame = table.to_pandas(split_blocks=table.num_rows > _MANY_ROWS, self_destruct=True)
         del table
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error

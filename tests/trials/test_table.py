@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,17 @@ def test_the_table_says_what_the_plan_of_now_says(tmp_path: Path) -> None:
     compact(output, read_parts(output), plan(now))
     [found] = read_table(tmp_path).to_dict("records")
     assert (found["chosen_by"], found["generation"], found["number"]) == ("performance", -1, -1)
+
+
+def test_many_columns_are_read_without_a_warning_of_pandas_at_the_next_one(tmp_path: Path) -> None:
+    output = Output(tmp_path)
+    write_part(output, "a", [row(trial(1), **{f"mine_{k}": 0.5 for k in range(150)})])
+    compact(output, read_parts(output), plan(trial(1)))
+    frame = read_table(tmp_path)
+    assert frame.shape[1] > 150
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert frame.assign(one_more=1)["one_more"].tolist() == [1]
 
 
 def test_columns_are_in_the_documented_order(tmp_path: Path) -> None:
