@@ -66,8 +66,8 @@ def reasons(
         .merge(arms, on=GROUP, how="left")
         .fillna({"none": 0, "forced": 0, "placebo": 0})
     )
-    forced = trials["arm"].astype(str) == "forced"
-    ever = trials[PLACE].assign(forced=forced).groupby(PLACE)["forced"]
+    in_arm = trials["arm"].astype(str) == "forced"
+    ever = trials[PLACE].assign(forced=in_arm).groupby(PLACE)["forced"]
     ever_forced = effects[PLACE].merge(ever.any().reset_index(), on=PLACE, how="left")["forced"]
     told = causes_of(effects, trials)
     tuned = _tuned(trials)
