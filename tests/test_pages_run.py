@@ -76,9 +76,10 @@ def test_the_readme(here: Path) -> None:
 
 
 def test_advice(here: Path) -> None:
-    first, table, init = commands(DOCS / "advice.md")
+    first, table, decompose, init = commands(DOCS / "advice.md")
     assert [first] == commands(README)[:1]  # runs there
     assert re.search(r"[Ff]orce|[Nn]ot known", advised(table))
+    assert "nats" in ran(decompose)
     ran(init)
     assert "dataset: arrays" in (here / "mydata.yaml").read_text()
     ran(["validate", "mydata.yaml"])
