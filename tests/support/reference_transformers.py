@@ -1,14 +1,16 @@
 """Transformers as torch has them, one model at a time, trained by the plain loop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
+from reference_training import infonce
 from torch import Tensor, nn
 from torch.nn import functional
 from torch_tower import TorchTower
 
 from raysweep.models.stacked import StackedEncoders
 from raysweep.models.transformer import Transformer
+from raysweep.training.inputs import Members, PackData
 
 
 class TorchTransformer(TorchTower):
@@ -106,46 +108,41 @@ class TorchTransformer(TorchTower):
 
 def train_apart(
     shape: StackedEncoders,
-    initial: Tensor,
-    inputs: Sequence[Tensor],
-    y: Tensor,
-    *,
-    learning_rate: float,
-    weight_decay: float,
-    clip_norm: float,
+    members: Members,
+    data: PackData,
+    member: int,
     epochs: int,
     batch_size: int,
-    order_seed: int,
-    pull: object = None,
     tower: Callable[..., TorchTower] = TorchTransformer,
 ) -> list[Tensor]:
-    """Train one member's towers from its row of the packed buffer; each tower's weights.
+    """Train one member's towers by themselves, from where it begins; each tower's weights.
+
+    Their first layers are pulled together by InfoNCE, as strongly as the member's.
 
     Args:
-        shape: of the member.
-        initial: [P] float64.
-        inputs: of each modality [n, d].
-        y: labels [n].
-        learning_rate: of AdamW.
-        weight_decay: of AdamW.
-        clip_norm: of each tower.
+        shape: of all members.
+        members: of the pack.
+        data: of the pack.
+        member: which of them.
         epochs: passes.
         batch_size: rows of a step.
-        order_seed: of the batches.
-        pull: (layers of each modality) -> what is added to the loss; None for nothing.
         tower: (encoder, classes) -> torch's own.
     """
+    initial = shape.initial_parameters(members.init_seed)[member]
+    of, strength = data.dataset[member], members.strength[member]
+    inputs = [torch.from_numpy(x[of]) for x in data.x_train]
+    y = torch.from_numpy(data.y_train[of])
     models, at = [], 0
     for encoder, head in zip(shape.encoders, shape.head_layers, strict=False):
         model = tower(encoder, shape.classes).double().train()
         model.load(initial[at : head.end])
         models.append(model)
         at = head.end
+    rate, decay = members.learning_rate[member], members.weight_decay[member]
     optimizers = [
-        torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-        for model in models
+        torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay) for model in models
     ]
-    order = torch.Generator().manual_seed(order_seed)
+    order = torch.Generator().manual_seed(int(members.order_seed[member]))
     for _ in range(epochs):
         for batch in torch.randperm(len(y), generator=order).split(batch_size):
             layers = [model.layers(x[batch]) for model, x in zip(models, inputs, strict=True)]
@@ -153,12 +150,12 @@ def train_apart(
                 functional.cross_entropy(model.head(of[-1]), y[batch])
                 for model, of in zip(models, layers, strict=True)
             )
-            if pull is not None:
-                loss = loss + pull(layers)
+            if strength:
+                loss = loss + strength * infonce(layers[0][0], layers[1][0])
             for optimizer in optimizers:
                 optimizer.zero_grad()
             loss.backward()
             for model, optimizer in zip(models, optimizers, strict=True):
-                nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+                nn.utils.clip_grad_norm_(model.parameters(), members.clip_norm[member])
                 optimizer.step()
     return [model.flat() for model in models]

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 import torch
 from reference_cnns import TorchRows
-from reference_training import infonce
 from reference_transformers import TorchTransformer, train_apart
 from tiny_training import make_members, pick
-from torch import Tensor
 from torch_tower import TorchTower
 
 from raysweep.data.images import Images
@@ -79,27 +77,8 @@ def test_a_pack_trains_as_torchs_own_one_by_one(
     fixed = {"placebo": False, "clip_norm": [8.0, 0.05, 8.0, 0.5], "learning_rate": 2e-3}
     members, data = make_members(m, **fixed), make_data(shape, m)
     trained = train_pack(shape, members, data, settings(layer=1))
-    initial = shape.initial_parameters(members.init_seed)
     for i in range(m):
-        of, strength = data.dataset[i], members.strength[i]
-
-        def pull(layers: list[list[Tensor]], strength: float = strength) -> Tensor:
-            return strength * infonce(layers[0][0], layers[1][0])
-
-        towers = train_apart(
-            shape,
-            initial[i],
-            [torch.from_numpy(x[of]) for x in data.x_train],
-            torch.from_numpy(data.y_train[of]),
-            learning_rate=members.learning_rate[i],
-            weight_decay=members.weight_decay[i],
-            clip_norm=members.clip_norm[i],
-            epochs=2,
-            batch_size=16,
-            order_seed=int(members.order_seed[i]),
-            pull=pull if strength else None,
-            tower=tower,
-        )
+        towers = train_apart(shape, members, data, i, 2, 16, tower)
         spans = shape.spans(0)[: len(shape.encoders)]
         for span, alone in zip(spans, towers, strict=True):
             assert (trained.parameters[i][span] - alone).abs().max() <= TOLERANCE
